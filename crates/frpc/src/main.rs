@@ -1,0 +1,2 @@
+//! frpc
+fn main() {}

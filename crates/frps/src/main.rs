@@ -1,0 +1,2 @@
+//! frps
+fn main() {}

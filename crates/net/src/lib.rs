@@ -1,0 +1,17 @@
+//! Async byte pipes: everything between a socket and a message, with no notion of a login or a
+//! proxy.
+//!
+//! In the order in which a connection meets them:
+//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
+//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
+
+pub mod dial;
+pub mod layers;
+pub mod limits;
+pub mod listen;
+pub mod msg_stream;
+pub mod mux;
+pub mod relay;
+pub mod sniff;
+pub mod stream;
+pub mod tls;
