@@ -1,1 +1,26 @@
-//! frpc
+//! frpc: logs in to a server and carries the server's users to local services.
+//!
+//! The files are the stages of a connection, in this order:
+//!
+//! 1. [`connect`]: a stream to the server: dial → TLS → mux.
+//! 2. [`login`]: `Login` → `LoginResp` → control cipher. When it fails, [`diagnose`] says why.
+//! 3. [`session`]: the task that owns the control connection and the proxies' phases;
+//!    [`service`] keeps a session alive, [`backoff`] says how soon to try again.
+//! 4. [`work`]: the server wants a work connection, and says for which proxy.
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
+//!
+//! [`proxy`] is what a configured proxy is between those stages.
+
+mod auth;
+mod backoff;
+pub mod cli;
+mod connect;
+mod diagnose;
+mod local;
+mod login;
+mod proxy;
+mod service;
+mod session;
+mod work;
+
+pub use service::{RunError, Service, SetupError};

@@ -1,1 +1,129 @@
-//! frps
+//! frps: listens for users and carries them to the clients that serve them.
+//!
+//! The files are the stages of a connection, in this order:
+//!
+//! 1. [`accept`]: a TCP connection arrives; a task of its own takes it from there.
+//! 2. [`door`]: its first bytes → TLS or not → mux streams or one stream.
+//! 3. [`greet`]: a stream's wire protocol and its first message.
+//! 4. [`login`]: a `Login` becomes a session.
+//! 5. [`session`]: the task that owns a client's control connection and proxies; beside it the
+//!    pool of work connections.
+//! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
+//!    `frp_net::relay`.
+//!
+//! Beside the way: [`ports`] (who has which port), [`before_login`] (how many strangers wait).
+
+mod accept;
+mod auth;
+mod before_login;
+pub mod cli;
+mod door;
+mod greet;
+mod login;
+mod ports;
+mod proxy;
+mod session;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use frp_config::ServerConfig;
+use frp_log::info;
+use frp_net::listen::listen;
+use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_proto::crypto::cfb;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::TokenAuth;
+use crate::before_login::BeforeLogin;
+use crate::ports::Ports;
+use crate::proxy::Names;
+use crate::session::registry::Registry;
+
+/// A server whose sockets are open and that nobody serves yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// What every connection of the server may need.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) cfg: ServerConfig,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) auth: TokenAuth,
+    /// Of the v1 control cipher and of `useEncryption`; derived once per process.
+    pub(crate) key: cfb::Key,
+    pub(crate) registry: Registry,
+    pub(crate) names: Arc<Names>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) before_login: BeforeLogin,
+    /// Every task of the server; `stop` ends them all.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// `transport.tls` names files that cannot be used.
+    #[error("transport.tls: {0}")]
+    Tls(#[from] TlsSetupError),
+    /// The port is taken, or not ours to open.
+    #[error("create server listener error, listen tcp {addr}: {source}")]
+    Listen {
+        /// `bindAddr:bindPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
+    pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
+        let files = &cfg.transport.tls;
+        let tls = tls::server_config(&TlsFiles {
+            cert: files.cert_file.clone(),
+            key: files.key_file.clone(),
+            trusted_ca: files.trusted_ca_file.clone(),
+        })?;
+        let listener = listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| {
+            BindError::Listen { addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port), source }
+        })?;
+        let shared = Shared {
+            tls,
+            auth: TokenAuth::new(&cfg.auth),
+            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            registry: Registry::default(),
+            names: Arc::default(),
+            ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
+            before_login: BeforeLogin::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            cfg,
+        };
+        Ok(Self { listener, shared: Arc::new(shared) })
+    }
+
+    /// The address that clients connect to.
+    pub fn addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { listener, shared } = self;
+        info!(frp_log::Log::root(), "frps started successfully");
+        let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));
+        stop.cancelled().await;
+        shared.stop.cancel();
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        drop(accepting);
+    }
+}

@@ -1,1 +1,39 @@
-//! limits
+//! Every wait and size that a peer can make us spend, in one place. Waits are [`Duration`]s, sizes
+//! are bytes unless a name says otherwise. A value that frp fixes carries frp's file.
+
+use std::time::Duration;
+
+/// From accept to the first complete message, per stage: sniff, TLS handshake, first message on a
+/// stream (frp `server/service.go`: connReadTimeout).
+pub const BEFORE_LOGIN: Duration = Duration::from_secs(10);
+
+/// How long a multiplexed connection may stay without a session once it is up. frp keeps such
+/// connections for ever; nothing honest needs longer than one login.
+pub const MUX_WITHOUT_SESSION: Duration = Duration::from_secs(15);
+
+/// Writing an answer to a login (frp `server/service.go`: connWriteTimeout).
+pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
+
+/// frpc's wait for the answer to its login (frp `client/control_session.go`).
+pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
+
+/// A write on an established control connection that makes no progress for this long ends the
+/// session: the peer does not read.
+pub const CONTROL_WRITE: Duration = Duration::from_secs(10);
+
+/// frpc's dial of the local service (frp `client/proxy/proxy.go`).
+pub const LOCAL_DIAL: Duration = Duration::from_secs(10);
+
+/// Connections that have not logged in yet, over all sources. Beyond it the oldest one is closed:
+/// an honest login is over long before its turn comes.
+pub const MAX_BEFORE_LOGIN: usize = 1024;
+
+/// Streams of one multiplexed connection that may wait for their first message at a time while the
+/// connection has no session.
+pub const MAX_STREAMS_BEFORE_LOGIN: usize = 16;
+
+/// The same once the connection has a session: work and visitor connections being opened.
+pub const MAX_STREAMS_IN_GREETING: usize = 1024;
+
+/// Pause of an accept loop when the process is out of file descriptors or memory.
+pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);

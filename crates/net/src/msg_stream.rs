@@ -1,1 +1,152 @@
-//! msg_stream
+//! A pipe that speaks frp messages.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use frp_proto::msg::Message;
+use frp_proto::wire::{self, DecodeError, EncodeError, WireProtocol, v2};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Messages over a pipe. Cancelling a [`recv`](Self::recv) loses nothing; cancelling a
+/// [`send`](Self::send) may leave half a message behind, so the pipe is done for then.
+#[derive(Debug)]
+pub struct MsgStream<T> {
+    io: T,
+    protocol: WireProtocol,
+    received: BytesMut,
+    to_send: BytesMut,
+}
+
+/// Why no message came.
+#[derive(Debug, thiserror::Error)]
+pub enum RecvError {
+    /// The peer closed between two messages.
+    #[error("EOF")]
+    Closed,
+    /// The peer closed within a message.
+    #[error("unexpected EOF")]
+    Truncated,
+    /// The pipe failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// What came is not frp.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// Nothing complete came in time.
+    #[error("i/o timeout")]
+    TimedOut,
+}
+
+/// Why a message could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The pipe failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The message does not fit the wire.
+    #[error("{0}")]
+    Encode(#[from] EncodeError),
+    /// The peer does not read.
+    #[error("i/o timeout")]
+    TimedOut,
+}
+
+impl<T> MsgStream<T> {
+    /// `received` is what was read from `io` already.
+    pub fn new(io: T, protocol: WireProtocol, received: BytesMut) -> Self {
+        Self { io, protocol, received, to_send: BytesMut::new() }
+    }
+
+    /// The framing in use.
+    pub fn protocol(&self) -> WireProtocol {
+        self.protocol
+    }
+
+    /// The pipe, and what was read from it beyond the last message.
+    pub fn into_parts(self) -> (T, Bytes) {
+        // An empty buffer is let go here: a pooled or relaying stream holds none.
+        let rest = if self.received.is_empty() { Bytes::new() } else { self.received.freeze() };
+        (self.io, rest)
+    }
+}
+
+impl<T: AsyncRead + Unpin> MsgStream<T> {
+    /// The next message.
+    pub async fn recv(&mut self) -> Result<Message, RecvError> {
+        loop {
+            if let Some(message) = wire::decode(self.protocol, &mut self.received)? {
+                return Ok(message);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next message, if it is complete within `limit`.
+    pub async fn recv_within(&mut self, limit: Duration) -> Result<Message, RecvError> {
+        tokio::time::timeout(limit, self.recv()).await.unwrap_or(Err(RecvError::TimedOut))
+    }
+
+    /// The next wire v2 frame, whatever its kind: hellos are frames that are no messages.
+    pub async fn recv_frame(&mut self) -> Result<v2::Frame, RecvError> {
+        loop {
+            if let Some(frame) = v2::decode_frame(&mut self.received)? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), RecvError> {
+        if self.received.is_empty() {
+            // A message is small; a reservation made here is not kept while waiting on a pool,
+            // because the buffer starts empty each time.
+            self.received.reserve(FIRST_READ);
+        }
+        if self.io.read_buf(&mut self.received).await? > 0 {
+            return Ok(());
+        }
+        Err(if self.received.is_empty() { RecvError::Closed } else { RecvError::Truncated })
+    }
+}
+
+/// Bytes; most messages fit.
+const FIRST_READ: usize = 512;
+
+impl<T: AsyncWrite + Unpin> MsgStream<T> {
+    /// Sends one message and flushes.
+    pub async fn send(&mut self, message: &Message) -> Result<(), SendError> {
+        self.queue(message)?;
+        self.flush().await
+    }
+
+    /// Puts a message behind those that the next [`flush`](Self::flush) sends.
+    pub fn queue(&mut self, message: &Message) -> Result<(), EncodeError> {
+        wire::encode(self.protocol, message, &mut self.to_send)
+    }
+
+    /// Puts raw bytes behind what is queued: the v2 magic and hellos.
+    pub fn queue_raw(&mut self, bytes: &[u8]) {
+        self.to_send.extend_from_slice(bytes);
+    }
+
+    /// Sends what was queued, in one write where the pipe takes it.
+    pub async fn flush(&mut self) -> Result<(), SendError> {
+        if !self.to_send.is_empty() {
+            self.io.write_all_buf(&mut self.to_send).await?;
+            self.to_send = BytesMut::new();
+        }
+        self.io.flush().await?;
+        Ok(())
+    }
+
+    /// [`flush`](Self::flush), given up after `limit`.
+    pub async fn flush_within(&mut self, limit: Duration) -> Result<(), SendError> {
+        tokio::time::timeout(limit, self.flush()).await.unwrap_or(Err(SendError::TimedOut))
+    }
+
+    /// Ends the sending side: the peer reads EOF after what was sent.
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        self.io.shutdown().await
+    }
+}

@@ -1,1 +1,194 @@
-//! stream
+//! The byte pipes that carry frp: what is left of a connection once it has been accepted or
+//! dialled, and perhaps wrapped in TLS or taken from a mux.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+use crate::mux::MuxStream;
+
+/// TLS over a TCP connection whose first bytes may have been read already.
+pub type TlsPipe = TlsStream<Rewind<TcpStream>>;
+
+/// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
+/// has, because each kind has its own fastest way to move bytes.
+#[derive(Debug)]
+pub enum Stream {
+    /// A bare TCP connection.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsPipe>),
+    /// One stream of a multiplexed connection.
+    Mux(MuxStream),
+}
+
+macro_rules! each {
+    ($stream:expr, $io:ident => $call:expr) => {
+        match $stream.get_mut() {
+            Stream::Tcp($io) => $call,
+            Stream::Tls($io) => $call,
+            Stream::Mux($io) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+            Self::Mux(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+}
+
+/// A pipe whose first bytes were already read, to find out what it is, and are read again first.
+/// It also remembers the first bytes that came from the peer, so that a failed handshake can say
+/// what the peer answered instead.
+#[derive(Debug)]
+pub struct Rewind<T> {
+    prefix: Bytes,
+    io: T,
+    first: [u8; FIRST],
+    first_len: u8,
+}
+
+/// Enough to tell `HTTP/1.1 400`, an SSH banner and a TLS record apart.
+const FIRST: usize = 16;
+
+impl<T> Rewind<T> {
+    /// `prefix` is read before anything that `io` still has.
+    pub fn new(prefix: Bytes, io: T) -> Self {
+        Self { prefix, io, first: [0; FIRST], first_len: 0 }
+    }
+
+    /// The first bytes (at most 16) that were read through this pipe.
+    pub fn first_bytes(&self) -> &[u8] {
+        self.first.get(..usize::from(self.first_len)).unwrap_or_default()
+    }
+
+    /// The pipe below.
+    pub fn io(&self) -> &T {
+        &self.io
+    }
+
+    fn remember(&mut self, read: &[u8]) {
+        let at = usize::from(self.first_len);
+        let n = read.len().min(FIRST - at);
+        self.first[at..at + n].copy_from_slice(&read[..n]);
+        self.first_len += n as u8;
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = if this.prefix.is_empty() {
+            Pin::new(&mut this.io).poll_read(cx, buf)
+        } else {
+            let n = this.prefix.len().min(buf.remaining());
+            buf.put_slice(&this.prefix[..n]);
+            this.prefix.advance(n);
+            if this.prefix.is_empty() {
+                // Gives back the buffer that the first bytes were read into.
+                this.prefix = Bytes::new();
+            }
+            Poll::Ready(Ok(()))
+        };
+        if usize::from(this.first_len) < FIRST {
+            this.remember(&buf.filled()[before..]);
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn rewind_reads_the_prefix_first_and_remembers_what_came() {
+        let mut pipe = Rewind::new(Bytes::from_static(b"HTTP/1.1 "), &b"400 Bad Request"[..]);
+        let mut all = String::new();
+        pipe.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "HTTP/1.1 400 Bad Request");
+        assert_eq!(pipe.first_bytes(), b"HTTP/1.1 400 Bad");
+    }
+}

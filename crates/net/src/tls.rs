@@ -1,1 +1,394 @@
-//! tls
+//! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
+//! files makes one in memory; a client without a CA file does not check who the server is.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::stream::{Rewind, TlsPipe};
+
+/// Certificate files of either end; every one is PEM.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    /// Own certificate chain; needs `key` too.
+    pub cert: Option<PathBuf>,
+    /// Own private key (PKCS#8, PKCS#1 or SEC1).
+    pub key: Option<PathBuf>,
+    /// Whom to trust: a server then demands client certificates, a client checks the server's.
+    pub trusted_ca: Option<PathBuf>,
+}
+
+/// Why TLS could not be set up from the files given.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// A file could not be read.
+    #[error("open {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file holds nothing of the kind wanted.
+    #[error("{}: no valid PEM {what} found", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+    },
+    /// The certificate and the key do not go together, or rustls refuses one of them.
+    #[error("certificate or key not usable: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// The CA file holds no usable CA.
+    #[error("{}: {why}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What rustls says of it.
+        why: String,
+    },
+    /// The in-memory certificate could not be made.
+    #[error("make a self-signed certificate: {0}")]
+    SelfSigned(#[from] rcgen::Error),
+}
+
+/// TLS for frps. Without `cert` and `key` it makes a self-signed certificate that lives in memory.
+///
+/// P-256 where frp has RSA-2048: peers that check nothing accept either, and each handshake is a
+/// fifteenth of the work.
+pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?;
+    let builder = match &files.trusted_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => builder.with_client_cert_verifier(Arc::new(CaFileOfClients::load(ca)?)),
+    };
+    let (chain, key) = match own_identity(files)? {
+        Some(identity) => identity,
+        None => self_signed()?,
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
+    // Stateless tickets: resumption costs the server no memory, and without the mux every work
+    // connection resumes.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// TLS for frpc.
+pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    let verifier: Arc<dyn ServerCertVerifier> = match &files.trusted_ca {
+        None => Arc::new(AnyServer),
+        Some(ca) => Arc::new(CaFileOfServer::load(ca)?),
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match own_identity(files)? {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+    };
+    Ok(Arc::new(config))
+}
+
+/// Why a handshake failed, with what the peer sent first.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct HandshakeError {
+    /// rustls's or the socket's error; a rustls error is inside as its source.
+    #[source]
+    pub source: io::Error,
+    /// The first bytes (at most 16) that came from the peer; empty where none came.
+    pub first_bytes: Vec<u8>,
+}
+
+impl HandshakeError {
+    /// The TLS error, where it is one.
+    pub fn tls(&self) -> Option<&rustls::Error> {
+        self.source.get_ref()?.downcast_ref()
+    }
+}
+
+/// The server's handshake on a connection whose first bytes have been read already.
+pub async fn accept(
+    config: Arc<ServerConfig>,
+    io: Rewind<TcpStream>,
+    limit: Duration,
+) -> Result<TlsPipe, HandshakeError> {
+    let handshake = TlsAcceptor::from(config).accept(io).into_fallible();
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(tls)) => Ok(tls.into()),
+        Ok(Err((source, io))) => {
+            Err(HandshakeError { source, first_bytes: io.first_bytes().to_vec() })
+        }
+        Err(_) => Err(timed_out()),
+    }
+}
+
+/// The client's handshake. `server_name` goes into the hello and is what the certificate is
+/// checked against; a name that is no DNS name or address is replaced by one that is, as Go sends
+/// none then.
+pub async fn connect(
+    config: Arc<ClientConfig>,
+    server_name: &str,
+    io: TcpStream,
+    limit: Duration,
+) -> Result<TlsPipe, HandshakeError> {
+    let name = ServerName::try_from(server_name.to_owned())
+        .unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
+    let io = Rewind::new(bytes::Bytes::new(), io);
+    let handshake = TlsConnector::from(config).connect(name, io).into_fallible();
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(tls)) => Ok(tls.into()),
+        Ok(Err((source, io))) => {
+            Err(HandshakeError { source, first_bytes: io.first_bytes().to_vec() })
+        }
+        Err(_) => Err(timed_out()),
+    }
+}
+
+fn timed_out() -> HandshakeError {
+    let source = io::Error::new(io::ErrorKind::TimedOut, "TLS handshake: i/o timeout");
+    HandshakeError { source, first_bytes: Vec::new() }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn own_identity(files: &TlsFiles) -> Result<Option<Identity>, TlsSetupError> {
+    let (Some(cert), Some(key)) = (&files.cert, &files.key) else { return Ok(None) };
+    let pem = |what| TlsSetupError::Pem { path: key.clone(), what };
+    let key_text = read(key)?;
+    let key = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| pem("private key"))?;
+    Ok(Some((certificates(cert)?, key)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(path)?).filter_map(Result::ok).collect();
+    if found.is_empty() {
+        return Err(TlsSetupError::Pem { path: path.to_owned(), what: "certificate" });
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
+    fs::read(path).map_err(|source| TlsSetupError::Read { path: path.to_owned(), source })
+}
+
+fn self_signed() -> Result<Identity, TlsSetupError> {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let cert = rcgen::CertificateParams::default().self_signed(&key)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|e| {
+        TlsSetupError::Unusable(rustls::Error::General(e.to_owned()))
+    })?;
+    Ok((vec![cert.der().clone()], key))
+}
+
+/// Accepts every server, as frp does where no CA is set. The handshake's signature is not checked
+/// either: whoever can present any certificate can also sign with its key, so the check would stop
+/// nobody, and frps before 0.35 presents RSA-1024 keys that rustls cannot check.
+#[derive(Debug)]
+struct AnyServer;
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The certificates of a CA file: CAs, or the very certificates of the peers. Go takes both; webpki
+/// refuses a certificate that vouches for itself, so those are compared byte for byte.
+struct CaFile {
+    listed: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
+}
+
+impl CaFile {
+    fn load(path: &Path) -> Result<Self, TlsSetupError> {
+        let listed = certificates(path)?;
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(listed.iter().cloned());
+        if added == 0 {
+            let why = "no certificate in it can be used as a CA".to_owned();
+            return Err(TlsSetupError::Ca { path: path.to_owned(), why });
+        }
+        Ok(Self { listed, roots: Arc::new(roots) })
+    }
+
+    fn lists(&self, cert: &CertificateDer<'_>) -> bool {
+        self.listed.iter().any(|listed| listed == cert)
+    }
+}
+
+struct CaFileOfServer {
+    file: CaFile,
+    webpki: Arc<WebPkiServerVerifier>,
+}
+
+impl CaFileOfServer {
+    fn load(path: &Path) -> Result<Self, TlsSetupError> {
+        let file = CaFile::load(path)?;
+        let webpki = WebPkiServerVerifier::builder_with_provider(file.roots.clone(), provider())
+            .build()
+            .map_err(|e| TlsSetupError::Ca { path: path.to_owned(), why: e.to_string() })?;
+        Ok(Self { file, webpki })
+    }
+}
+
+impl fmt::Debug for CaFileOfServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaFileOfServer").field("certificates", &self.file.listed.len()).finish()
+    }
+}
+
+impl ServerCertVerifier for CaFileOfServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.file.lists(end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+struct CaFileOfClients {
+    file: CaFile,
+    webpki: Arc<dyn ClientCertVerifier>,
+}
+
+impl CaFileOfClients {
+    fn load(path: &Path) -> Result<Self, TlsSetupError> {
+        let file = CaFile::load(path)?;
+        let webpki = WebPkiClientVerifier::builder_with_provider(file.roots.clone(), provider())
+            .build()
+            .map_err(|e| TlsSetupError::Ca { path: path.to_owned(), why: e.to_string() })?;
+        Ok(Self { file, webpki })
+    }
+}
+
+impl fmt::Debug for CaFileOfClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaFileOfClients").field("certificates", &self.file.listed.len()).finish()
+    }
+}
+
+impl ClientCertVerifier for CaFileOfClients {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.webpki.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.file.lists(end_entity) {
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.webpki.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,90 @@
+//! Stage 1: streams to the server. With the mux they share one connection, without it each has its
+//! own (frp `client/connector.go`).
+
+use std::sync::Arc;
+
+use frp_config::ClientConfig;
+use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::limits::BEFORE_LOGIN;
+use frp_net::mux::{self, CloseReason, Mux, MuxError};
+use frp_net::sniff::FRP_TLS_FIRST_BYTE;
+use frp_net::stream::Stream;
+use frp_net::tls::{self, HandshakeError};
+use tokio::io::AsyncWriteExt;
+
+/// Opens streams to the server of one configuration.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    cfg: Arc<ClientConfig>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    mux: Option<Mux>,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    #[error("{0}")]
+    Tls(#[from] HandshakeError),
+    #[error("{0}")]
+    Mux(#[from] MuxError),
+}
+
+impl Connector {
+    /// Connects where the mux needs a connection; without the mux every stream connects by itself.
+    pub(crate) async fn open(
+        cfg: Arc<ClientConfig>,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<Self, ConnectError> {
+        let mut connector = Self { cfg, tls, mux: None };
+        if connector.cfg.transport.tcp_mux {
+            let io = connector.dial().await?;
+            let interval = connector.cfg.transport.tcp_mux_keepalive_interval;
+            let config = mux::Config { keepalive_interval: Some(interval) };
+            // The server opens no streams; what it opens all the same is refused by dropping this.
+            let (mux, _incoming) = mux::spawn(io, mux::Role::Client, config);
+            connector.mux = Some(mux);
+        }
+        Ok(connector)
+    }
+
+    /// A new stream.
+    pub(crate) async fn stream(&self) -> Result<Stream, ConnectError> {
+        match &self.mux {
+            Some(mux) => Ok(Stream::Mux(mux.open().await?)),
+            None => self.dial().await,
+        }
+    }
+
+    /// Why the shared connection ended, if there is one and it has.
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        self.mux.as_ref()?.close_reason()
+    }
+
+    async fn dial(&self) -> Result<Stream, ConnectError> {
+        let transport = &self.cfg.transport;
+        let options = DialOptions {
+            timeout: transport.dial_server_timeout,
+            keepalive: transport.dial_server_keepalive,
+            local_ip: transport.connect_server_local_ip,
+        };
+        let mut conn = dial(&self.cfg.server_addr, self.cfg.server_port, &options).await?;
+        let Some(tls) = &self.tls else { return Ok(Stream::Tcp(conn)) };
+        if !transport.tls.disable_custom_first_byte {
+            let marked = conn.write_all(&[FRP_TLS_FIRST_BYTE]).await;
+            marked.map_err(|source| HandshakeError { source, first_bytes: Vec::new() })?;
+        }
+        let name = transport.tls.server_name.as_ref().unwrap_or(&self.cfg.server_addr);
+        let pipe = tls::connect(tls.clone(), name, conn, BEFORE_LOGIN).await?;
+        Ok(Stream::Tls(Box::new(pipe)))
+    }
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        if let Some(mux) = &self.mux {
+            mux.close();
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Stage 2: logging in (frp `client/control_session.go`).
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use frp_config::ClientConfig;
+use frp_net::layers::{AeadStream, CipherStream, ControlPipe, Side};
+use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
+use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::mux::CloseReason;
+use frp_net::stream::{Rewind, Stream};
+use frp_proto::VERSION;
+use frp_proto::crypto::{aead, cfb};
+use frp_proto::msg::{Login, Message};
+use frp_proto::wire::hello::{self, Bootstrap, HelloError, ServerHello};
+use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
+
+use crate::auth::TokenAuth;
+use crate::connect::{ConnectError, Connector};
+
+/// A session that the server has accepted.
+pub(crate) struct LoggedIn {
+    pub(crate) run_id: String,
+    pub(crate) control: MsgStream<ControlPipe>,
+    pub(crate) connector: Connector,
+}
+
+/// Why a login failed. [`crate::diagnose`] explains it to the user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoginError {
+    /// No stream to the server.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// The login could not be sent.
+    #[error("{error}")]
+    Send {
+        /// What the stream said.
+        error: SendError,
+        /// Why the connection below it ended, if it did.
+        lost: Option<CloseReason>,
+    },
+    /// The login was sent; no usable answer came.
+    #[error("{error}")]
+    Answer {
+        /// What the stream said.
+        error: RecvError,
+        /// Why the connection below it ended, if it did.
+        lost: Option<CloseReason>,
+        /// The first bytes (at most 16) that came on the stream.
+        first_bytes: Vec<u8>,
+    },
+    /// The hellos of wire v2 do not fit.
+    #[error("{0}")]
+    Hello(#[from] HelloError),
+    /// The server answered with something else than the answer to a login.
+    #[error("unexpected answer to the login: {0}")]
+    Unexpected(&'static str),
+    /// The server said no.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+/// Connects and logs in. `run_id` is that of the session before, or empty.
+pub(crate) async fn login(
+    cfg: &Arc<ClientConfig>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    auth: &TokenAuth,
+    key: &cfb::Key,
+    run_id: &str,
+) -> Result<LoggedIn, LoginError> {
+    let connector = Connector::open(cfg.clone(), tls).await?;
+    let protocol = cfg.transport.wire_protocol;
+    let pipe = Rewind::new(bytes::Bytes::new(), connector.stream().await?);
+    let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
+
+    let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
+    let sent = send_login(&mut stream, cfg, auth, client_hello.as_deref(), run_id).await;
+    sent.map_err(|error| LoginError::Send { error, lost: connector.close_reason() })?;
+
+    let answered = tokio::time::timeout(LOGIN_ANSWER, read_answer(&mut stream, client_hello)).await;
+    let (run_id, agreed) = match answered.unwrap_or(Err(ReadError::Recv(RecvError::TimedOut))) {
+        Ok(answer) => answer,
+        Err(ReadError::Login(e)) => return Err(e),
+        Err(ReadError::Recv(error)) => {
+            let (pipe, _) = stream.into_parts();
+            let first_bytes = pipe.first_bytes().to_vec();
+            return Err(LoginError::Answer { error, lost: connector.close_reason(), first_bytes });
+        }
+    };
+
+    let (pipe, rest) = stream.into_parts();
+    let pipe = Rewind::new(rest, pipe);
+    let pipe: ControlPipe = match agreed {
+        None => Box::new(CipherStream::new(pipe, key.clone())),
+        Some((algorithm, transcript)) => Box::new(AeadStream::new(
+            pipe,
+            Side::Client,
+            algorithm,
+            cfg.auth.token.expose().as_bytes(),
+            &transcript,
+        )),
+    };
+    let control = MsgStream::new(pipe, protocol, BytesMut::new());
+    Ok(LoggedIn { run_id, control, connector })
+}
+
+type LoginStream = MsgStream<Rewind<Stream>>;
+
+async fn send_login(
+    stream: &mut LoginStream,
+    cfg: &ClientConfig,
+    auth: &TokenAuth,
+    client_hello: Option<&[u8]>,
+    run_id: &str,
+) -> Result<(), SendError> {
+    if let Some(payload) = client_hello {
+        let mut frame = BytesMut::from(&MAGIC_V2[..]);
+        v2::encode_frame(v2::FrameKind::ClientHello, payload, &mut frame);
+        stream.queue_raw(&frame);
+    }
+    let mut login = Login {
+        version: VERSION.to_owned(),
+        hostname: hostname(),
+        os: go_os().to_owned(),
+        arch: go_arch().to_owned(),
+        user: cfg.user.clone(),
+        run_id: run_id.to_owned(),
+        client_id: cfg.client_id.clone(),
+        metas: cfg.metadatas.clone(),
+        pool_count: cfg.transport.pool_count,
+        ..Login::default()
+    };
+    auth.sign_login(&mut login);
+    stream.queue(&login.into())?;
+    stream.flush_within(LOGIN_ANSWER_WRITE).await
+}
+
+fn client_hello(cfg: &ClientConfig) -> Vec<u8> {
+    let bootstrap = Bootstrap {
+        transport: "tcp".to_owned(),
+        tls: cfg.transport.tls.enable,
+        tcp_mux: cfg.transport.tcp_mux,
+    };
+    let mut random = [0; 32];
+    // aws-lc's generator fails only where the machine has no entropy source at all.
+    aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
+    hello::client_hello(bootstrap, random, has_aes()).to_payload()
+}
+
+enum ReadError {
+    Recv(RecvError),
+    Login(LoginError),
+}
+
+impl From<RecvError> for ReadError {
+    fn from(e: RecvError) -> Self {
+        Self::Recv(e)
+    }
+}
+
+/// The run id, and what keys the control cipher under wire v2.
+async fn read_answer(
+    stream: &mut LoginStream,
+    client_hello: Option<Vec<u8>>,
+) -> Result<(String, Option<(aead::Algorithm, [u8; 32])>), ReadError> {
+    let mut agreed = None;
+    if let Some(client_payload) = client_hello {
+        let frame = stream.recv_frame().await?;
+        if frame.kind != v2::FrameKind::ServerHello {
+            return Err(ReadError::Login(LoginError::Unexpected("a frame that is no ServerHello")));
+        }
+        let algorithm = accept_hello(&client_payload, &frame.payload).map_err(ReadError::Login)?;
+        agreed = Some((algorithm, hello::transcript_hash(&client_payload, &frame.payload)));
+    }
+    match stream.recv().await? {
+        Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),
+        Message::LoginResp(answer) => Err(ReadError::Login(LoginError::Rejected(answer.error))),
+        other => Err(ReadError::Login(LoginError::Unexpected(other.name()))),
+    }
+}
+
+fn accept_hello(client_payload: &[u8], payload: &[u8]) -> Result<aead::Algorithm, LoginError> {
+    let server_hello = ServerHello::parse(payload)?;
+    if !server_hello.error.is_empty() {
+        return Err(LoginError::Rejected(server_hello.error));
+    }
+    let client_hello = hello::ClientHello::parse(client_payload)?;
+    Ok(server_hello.check(&client_hello)?)
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Go's name of the operating system; frp's dashboards show it.
+fn go_os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        os => os,
+    }
+}
+
+/// Go's name of the processor.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "loongarch64" => "loong64",
+        arch => arch,
+    }
+}
+
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes")
+        && std::arch::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}

@@ -1,0 +1,132 @@
+//! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
+
+use std::sync::Arc;
+
+use frp_config::ClientConfig;
+use frp_log::{Log, contract, info, warn};
+use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_proto::crypto::cfb;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::TokenAuth;
+use crate::backoff::{LoginBackoff, LossBackoff};
+use crate::diagnose;
+use crate::login::{LoggedIn, login};
+use crate::session::Session;
+
+/// A client of one configuration.
+#[derive(Debug)]
+pub struct Service {
+    cfg: Arc<ClientConfig>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    auth: Arc<TokenAuth>,
+    key: cfb::Key,
+}
+
+/// Why a client could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `transport.tls` names files that cannot be used.
+    #[error("transport.tls: {0}")]
+    Tls(#[from] TlsSetupError),
+}
+
+/// Why a client ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The first login failed and `loginFailExit` is on.
+    #[error(
+        "login to the server failed: {0}. With loginFailExit enabled, no additional retries will \
+         be attempted"
+    )]
+    FirstLogin(String),
+}
+
+impl Service {
+    /// Reads the certificate files that `cfg` names.
+    pub fn new(cfg: ClientConfig) -> Result<Self, SetupError> {
+        let files = &cfg.transport.tls;
+        let tls = files.enable.then(|| {
+            tls::client_config(&TlsFiles {
+                cert: files.cert_file.clone(),
+                key: files.key_file.clone(),
+                trusted_ca: files.trusted_ca_file.clone(),
+            })
+        });
+        Ok(Self {
+            tls: tls.transpose()?,
+            auth: Arc::new(TokenAuth(cfg.auth.clone())),
+            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            cfg: Arc::new(cfg),
+        })
+    }
+
+    /// Serves until `stop` is cancelled, or until the first login fails where that is to end it.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        tokio::select! {
+            ended = self.keep_session() => ended,
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+
+    async fn keep_session(&self) -> Result<(), RunError> {
+        let mut log = Log::root();
+        let mut run_id = String::new();
+        let mut losses = LossBackoff::default();
+        loop {
+            let first = run_id.is_empty();
+            let logged_in = self.login_until_success(&run_id, first, &log).await?;
+            run_id.clone_from(&logged_in.run_id);
+            log = Log::root().with(&run_id);
+            info!(log, "{}", contract::login_success(&run_id));
+
+            let end = Session::new(self, logged_in, log.clone()).run().await;
+            warn!(log, "session ended: {end}");
+            tokio::time::sleep(losses.next(Instant::now(), random())).await;
+        }
+    }
+
+    async fn login_until_success(
+        &self,
+        run_id: &str,
+        first: bool,
+        log: &Log,
+    ) -> Result<LoggedIn, RunError> {
+        let mut backoff = if first { LoginBackoff::first() } else { LoginBackoff::again() };
+        loop {
+            info!(log, "{}", contract::TRY_TO_CONNECT);
+            let tried = login(&self.cfg, self.tls.clone(), &self.auth, &self.key, run_id).await;
+            let error = match tried {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(error) => error,
+            };
+            let explained = diagnose::explain(&error, &self.cfg);
+            warn!(log, "connect to server error: {explained}");
+            if first && self.cfg.login_fail_exit {
+                return Err(RunError::FirstLogin(explained.to_string()));
+            }
+            tokio::time::sleep(backoff.next(diagnose::is_refused(&error), random())).await;
+        }
+    }
+
+    pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {
+        &self.cfg
+    }
+
+    pub(crate) fn auth(&self) -> &Arc<TokenAuth> {
+        &self.auth
+    }
+
+    pub(crate) fn key(&self) -> &cfb::Key {
+        &self.key
+    }
+}
+
+/// From 0 to 1; good enough to spread clients.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    // Without entropy every client waits the same; TLS would have failed long before.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}

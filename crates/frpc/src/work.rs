@@ -1,0 +1,137 @@
+//! Stage 4: work connections. The server asks for one, we open it, and it waits on the server's
+//! side until a user comes.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use frp_log::{Log, error, trace, warn};
+use frp_net::limits::CONTROL_WRITE;
+use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::mux::CloseReason;
+use frp_net::stream::Stream;
+use frp_proto::msg::{Message, StartWorkConn};
+use frp_proto::naming;
+use frp_proto::wire::{MAGIC_V2, WireProtocol};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::auth::TokenAuth;
+use crate::connect::{ConnectError, Connector};
+use crate::local;
+use crate::proxy::Running;
+use crate::service::Service;
+
+/// Work connections that may wait for a user at a time; a server that asks for more is not honest.
+const MAX_WAITING: usize = 4096;
+
+/// The work connections of a session. Those that still wait end with it; those that carry a user
+/// end when their stream does.
+#[derive(Debug)]
+pub(crate) struct WorkConns {
+    context: Arc<Context>,
+    _stop: DropGuard,
+}
+
+#[derive(Debug)]
+struct Context {
+    connector: Connector,
+    run_id: String,
+    user: String,
+    protocol: WireProtocol,
+    auth: Arc<TokenAuth>,
+    running: Arc<Running>,
+    waiting: Arc<Semaphore>,
+    stop: CancellationToken,
+    log: Log,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WorkError {
+    #[error("start new connection to server error: {0}")]
+    Connect(#[from] ConnectError),
+    #[error("work connection write to server error: {0}")]
+    Send(#[from] SendError),
+    #[error("work connection closed before response StartWorkConn message: {0}")]
+    Recv(#[from] RecvError),
+    #[error("StartWorkConn contains error: {0}")]
+    Refused(String),
+    #[error("work connection began with {0} instead of StartWorkConn")]
+    Unexpected(&'static str),
+}
+
+impl WorkConns {
+    pub(crate) fn new(
+        service: &Service,
+        connector: Connector,
+        run_id: String,
+        running: Arc<Running>,
+        log: Log,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let context = Context {
+            connector,
+            run_id,
+            user: service.cfg().user.clone(),
+            protocol: service.cfg().transport.wire_protocol,
+            auth: service.auth().clone(),
+            running,
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            stop: stop.clone(),
+            log,
+        };
+        Self { context: Arc::new(context), _stop: stop.drop_guard() }
+    }
+
+    /// Why the connection of the session ended, if its streams share one and it has.
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        self.context.connector.close_reason()
+    }
+
+    /// Opens a work connection in a task of its own.
+    pub(crate) fn open_one(&self) {
+        let context = self.context.clone();
+        let Ok(place) = context.waiting.clone().try_acquire_owned() else {
+            return warn!(context.log, "the server asks for too many work connections, ignored");
+        };
+        tokio::spawn(async move {
+            let opened = tokio::select! {
+                opened = context.open() => opened,
+                () = context.stop.cancelled() => return,
+            };
+            drop(place);
+            match opened {
+                Ok((stream, start)) => context.serve(stream, start).await,
+                Err(e @ WorkError::Recv(_)) => trace!(context.log, "{e}"),
+                Err(e @ WorkError::Refused(_)) => error!(context.log, "{e}"),
+                Err(e) => warn!(context.log, "{e}"),
+            }
+        });
+    }
+}
+
+impl Context {
+    /// A work connection that a user waits on.
+    async fn open(&self) -> Result<(MsgStream<Stream>, StartWorkConn), WorkError> {
+        let stream = self.connector.stream().await?;
+        let mut stream = MsgStream::new(stream, self.protocol, BytesMut::new());
+        if self.protocol == WireProtocol::V2 {
+            stream.queue_raw(&MAGIC_V2);
+        }
+        let hello = self.auth.new_work_conn(&self.run_id);
+        stream.queue(&hello.into()).map_err(SendError::from)?;
+        stream.flush_within(CONTROL_WRITE).await?;
+        match stream.recv().await? {
+            Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
+            Message::StartWorkConn(start) => Err(WorkError::Refused(start.error)),
+            other => Err(WorkError::Unexpected(other.name())),
+        }
+    }
+
+    async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
+        let name = naming::raw_name(&self.user, &start.proxy_name);
+        match self.running.by_name(name) {
+            Some(proxy) => local::serve(&proxy, stream, &start).await,
+            None => warn!(self.log, "work connection for proxy [{name}], which is not running"),
+        }
+    }
+}

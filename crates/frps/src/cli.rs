@@ -1,0 +1,127 @@
+//! The command line of frps (frp `cmd/frps`).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use frp_config::{LoadError, Loaded, ServerConfig, load_server, parse_server};
+use frp_log::{Log, info};
+use frp_proto::VERSION;
+use tokio_util::sync::CancellationToken;
+
+use crate::Server;
+
+#[derive(Debug, Parser)]
+#[command(name = "frps", about = "frps is the server of frp (https://github.com/fatedier/frp)")]
+struct Args {
+    /// config file of frps
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// strict config parsing mode, unknown fields will cause errors
+    #[arg(
+        long,
+        alias = "strict_config",
+        global = true,
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    strict_config: bool,
+
+    /// version of frps
+    #[arg(short, long)]
+    version: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Verify that the configures is valid
+    Verify,
+}
+
+/// Runs the program: 0 where all went well, 1 on any error, whose text is on stdout as frp's is.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(u8::from(e.use_stderr()));
+        }
+    };
+    if args.version {
+        return frp_log::print_line(VERSION, ExitCode::SUCCESS);
+    }
+    match args.command {
+        Some(Command::Verify) => verify(&args),
+        None => run(&args),
+    }
+}
+
+fn verify(args: &Args) -> ExitCode {
+    let Some(path) = &args.config else {
+        return frp_log::print_line("frps: the configuration file is not specified", ExitCode::SUCCESS);
+    };
+    match load_server(path, args.strict_config) {
+        Err(e) => frp_log::print_line(e, ExitCode::FAILURE),
+        Ok(loaded) => {
+            warn_about(&loaded);
+            let text = format!("frps: the configuration file {} syntax is ok", path.display());
+            frp_log::print_line(text, ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run(args: &Args) -> ExitCode {
+    let loaded = match load(args) {
+        Ok(loaded) => loaded,
+        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
+    };
+    warn_about(&loaded);
+    let cfg = loaded.settings;
+    let _log = match frp_log::init(&cfg.log.options()) {
+        Ok(guard) => guard,
+        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
+    };
+    match &args.config {
+        Some(path) => info!(Log::root(), "frps uses config file: {}", path.display()),
+        None => info!(Log::root(), "frps uses command line arguments for config"),
+    }
+    frp_net::process::raise_file_limit();
+    let runtime = match frp_net::process::runtime() {
+        Ok(runtime) => runtime,
+        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
+    };
+    runtime.block_on(async {
+        match Server::bind(cfg) {
+            Err(e) => frp_log::print_line(e, ExitCode::FAILURE),
+            Ok(server) => {
+                if let Ok(addr) = server.addr() {
+                    info!(Log::root(), "frps tcp listen on {addr}");
+                }
+                // A signal ends the process where it stands, as it ends frp: the kernel gives
+                // back every socket.
+                server.run(CancellationToken::new()).await;
+                ExitCode::SUCCESS
+            }
+        }
+    })
+}
+
+fn load(args: &Args) -> Result<Loaded<ServerConfig>, LoadError> {
+    match &args.config {
+        Some(path) => load_server(path, args.strict_config),
+        None => parse_server("", "", args.strict_config),
+    }
+}
+
+fn warn_about(loaded: &Loaded<ServerConfig>) {
+    for warning in &loaded.warnings {
+        let _ = frp_log::print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
+    }
+}

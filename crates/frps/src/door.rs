@@ -1,0 +1,209 @@
+//! Stage 2: from a TCP connection to streams: what do its first bytes say, is it TLS, is it
+//! multiplexed?
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use frp_log::{Log, debug, trace, warn};
+use frp_net::limits::{
+    BEFORE_LOGIN, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING, MUX_WITHOUT_SESSION,
+};
+use frp_net::listen::tune;
+use frp_net::mux::{self, Incoming, Mux, MuxStream};
+use frp_net::sniff::{Kind, sniff};
+use frp_net::stream::{Rewind, Stream};
+use frp_net::tls::{self, HandshakeError};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::before_login::Turn;
+use crate::{Shared, greet};
+
+/// Where a stream came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// The connection that the stream is one of, where it is multiplexed.
+    pub(crate) link: Option<Arc<Link>>,
+}
+
+/// A multiplexed connection: how many sessions live on it, how many streams are still in greeting.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) mux: Mux,
+    sessions: AtomicUsize,
+    sessions_changed: Notify,
+    greeting: AtomicUsize,
+}
+
+/// Why a connection got no further than the door.
+#[derive(Debug, thiserror::Error)]
+enum DoorError {
+    #[error("no first bytes within {} s", BEFORE_LOGIN.as_secs())]
+    Silent,
+    #[error("closed before its first bytes: {0}")]
+    Sniff(#[from] std::io::Error),
+    #[error("TLS handshake: {0}")]
+    Tls(#[from] HandshakeError),
+    #[error("non-TLS connection received on a TlsOnly server")]
+    PlainRefused,
+    #[error("websocket is not supported yet; set transport.protocol = \"tcp\" in the client")]
+    Websocket,
+}
+
+/// Takes an accepted connection as far as it gets.
+pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr) {
+    let log = Log::root();
+    let turn = shared.before_login.enter();
+    tune(&conn, shared.cfg.transport.tcp_keepalive);
+    let opened = tokio::select! {
+        opened = open(&shared, conn) => opened,
+        () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
+        () = shared.stop.cancelled() => return,
+    };
+    let (stream, first) = match opened {
+        Ok(opened) => opened,
+        Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
+        Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
+    };
+    if shared.cfg.transport.tcp_mux {
+        serve_mux(shared, Rewind::new(first, stream), peer, turn).await;
+    } else {
+        greet::serve(shared, stream, first, Caller { peer, link: None }, Some(turn)).await;
+    }
+}
+
+/// The stream inside the connection, and what was read of it already.
+async fn open(shared: &Shared, mut conn: TcpStream) -> Result<(Stream, Bytes), DoorError> {
+    let (kind, first) =
+        timeout(BEFORE_LOGIN, sniff(&mut conn)).await.map_err(|_| DoorError::Silent)??;
+    match kind {
+        Kind::Tls | Kind::TlsAfterMark => {
+            let io = Rewind::new(first, conn);
+            let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
+            Ok((Stream::Tls(Box::new(tls)), Bytes::new()))
+        }
+        _ if shared.cfg.transport.tls.force => Err(DoorError::PlainRefused),
+        Kind::Websocket => Err(DoorError::Websocket),
+        Kind::Plain => Ok((Stream::Tcp(conn), first)),
+    }
+}
+
+/// Hands out the streams of a multiplexed connection until it ends, or until nobody has logged in
+/// on it for too long.
+async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, peer: SocketAddr, turn: Turn) {
+    let config =
+        mux::Config { keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval) };
+    let (mux, mut incoming) = mux::spawn(io, mux::Role::Server, config);
+    let link = Arc::new(Link {
+        mux: mux.clone(),
+        sessions: AtomicUsize::new(0),
+        sessions_changed: Notify::new(),
+        greeting: AtomicUsize::new(0),
+    });
+    let ended = tokio::select! {
+        () = serve_streams(&shared, &link, &mut incoming, peer, turn) => None,
+        reason = mux.closed() => Some(reason),
+        () = shared.stop.cancelled() => None,
+    };
+    mux.close();
+    if let Some(reason) = ended {
+        debug!(Log::root(), "[{peer}] connection ended: {reason}");
+    }
+}
+
+async fn serve_streams(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    incoming: &mut Incoming,
+    peer: SocketAddr,
+    turn: Turn,
+) {
+    let mut turn = Some(turn);
+    let mut lonely_since = Instant::now();
+    loop {
+        let lonely = link.sessions.load(Ordering::Acquire) == 0;
+        if !lonely {
+            turn = None;
+        }
+        tokio::select! {
+            accepted = incoming.accept() => {
+                let Some(stream) = accepted else { return };
+                spawn_greeting(shared, link, stream, peer);
+            }
+            () = link.sessions_changed.notified() => lonely_since = Instant::now(),
+            () = sleep_until(lonely_since + MUX_WITHOUT_SESSION), if lonely => {
+                return debug!(Log::root(), "[{peer}] closed: no session on the connection");
+            }
+            () = evicted(turn.as_ref()), if lonely => {
+                return debug!(Log::root(), "[{peer}] made room for newer connections");
+            }
+        }
+    }
+}
+
+async fn evicted(turn: Option<&Turn>) {
+    match turn {
+        Some(turn) => turn.evicted().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, peer: SocketAddr) {
+    let limit = match link.sessions.load(Ordering::Acquire) {
+        0 => MAX_STREAMS_BEFORE_LOGIN,
+        _ => MAX_STREAMS_IN_GREETING,
+    };
+    let Some(greeting) = Greeting::begin(link, limit) else {
+        debug!(Log::root(), "[{peer}] too many streams without a first message");
+        return stream.reset();
+    };
+    let caller = Caller { peer, link: Some(link.clone()) };
+    let shared = shared.clone();
+    shared.tasks.clone().spawn(async move {
+        greet::serve(shared, Stream::Mux(stream), Bytes::new(), caller, greeting).await;
+    });
+}
+
+/// A stream that has not said its first message, counted on its link until dropped.
+#[derive(Debug)]
+pub(crate) struct Greeting(Arc<Link>);
+
+impl Greeting {
+    fn begin(link: &Arc<Link>, limit: usize) -> Option<Self> {
+        if link.greeting.fetch_add(1, Ordering::AcqRel) < limit {
+            return Some(Self(link.clone()));
+        }
+        link.greeting.fetch_sub(1, Ordering::AcqRel);
+        None
+    }
+}
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        self.0.greeting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A session that lives on a link, counted until dropped.
+#[derive(Debug)]
+pub(crate) struct Presence(Arc<Link>);
+
+impl Presence {
+    pub(crate) fn on(link: &Arc<Link>) -> Self {
+        link.sessions.fetch_add(1, Ordering::AcqRel);
+        link.sessions_changed.notify_one();
+        Self(link.clone())
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.0.sessions_changed.notify_one();
+    }
+}

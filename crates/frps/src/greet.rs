@@ -1,0 +1,186 @@
+//! Stage 3: a stream says which wire protocol it speaks and what it is for.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use frp_log::{Log, debug, trace, warn};
+use frp_net::limits::{BEFORE_LOGIN, LOGIN_ANSWER_WRITE};
+use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::stream::Stream;
+use frp_proto::crypto::aead;
+use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
+use frp_proto::wire::hello::{self, ClientHello, HelloError};
+use frp_proto::wire::{Magic, MAGIC_V2, WireProtocol, detect, v2};
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use crate::door::Caller;
+use crate::{Shared, login};
+
+/// A stream past its greeting.
+pub(crate) type Greeted = MsgStream<Stream>;
+
+/// What wire v2 agreed on in its hellos; the control cipher is keyed by it.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) algorithm: aead::Algorithm,
+    pub(crate) transcript: [u8; 32],
+}
+
+/// Why a stream said nothing useful.
+#[derive(Debug, thiserror::Error)]
+enum GreetError {
+    #[error("no complete first message within {} s", BEFORE_LOGIN.as_secs())]
+    Silent,
+    #[error("read first message: {0}")]
+    Recv(#[from] RecvError),
+    #[error("{0}")]
+    Decode(#[from] frp_proto::wire::DecodeError),
+    #[error("ClientHello: {0}")]
+    Hello(#[from] HelloError),
+    #[error("write ServerHello: {0}")]
+    Send(#[from] SendError),
+}
+
+/// Serves one stream to its end. `place` is what the stream holds until its first message is in.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    stream: Stream,
+    first: Bytes,
+    caller: Caller,
+    place: impl Send,
+) {
+    let log = Log::root();
+    let greeted = tokio::select! {
+        greeted = timeout(BEFORE_LOGIN, greet(stream, first)) => greeted,
+        () = shared.stop.cancelled() => return,
+    };
+    let (stream, message, negotiated) = match greeted.unwrap_or(Err(GreetError::Silent)) {
+        Ok(greeted) => greeted,
+        Err(GreetError::Recv(RecvError::Closed)) => return,
+        Err(e) => return debug!(log, "[{}] {e}", caller.peer),
+    };
+    match message {
+        Message::Login(login) => {
+            login::serve(shared, stream, login, negotiated, caller, place).await;
+        }
+        Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn).await,
+        Message::NewVisitorConn(conn) => refuse_visitor(stream, conn).await,
+        other => {
+            trace!(log, "first message of [{}]: {}", caller.peer, other.name());
+            warn!(log, "error message type for the new connection [{}]", caller.peer);
+        }
+    }
+}
+
+async fn greet(
+    mut stream: Stream,
+    first: Bytes,
+) -> Result<(Greeted, Message, Option<Negotiated>), GreetError> {
+    let mut received = BytesMut::from(first);
+    let protocol = loop {
+        match detect(&received) {
+            Magic::V1 => break WireProtocol::V1,
+            Magic::V2 => {
+                received.advance(MAGIC_V2.len());
+                break WireProtocol::V2;
+            }
+            Magic::NeedMore => {}
+        }
+        received.reserve(512);
+        if stream.read_buf(&mut received).await.map_err(RecvError::Io)? == 0 {
+            return Err(RecvError::Closed.into());
+        }
+    };
+    let mut stream = MsgStream::new(stream, protocol, received);
+    match protocol {
+        WireProtocol::V1 => {
+            let message = stream.recv().await?;
+            Ok((stream, message, None))
+        }
+        WireProtocol::V2 => {
+            let mut negotiated = None;
+            let mut frame = stream.recv_frame().await?;
+            if frame.kind == v2::FrameKind::ClientHello {
+                negotiated = Some(answer_hello(&mut stream, &frame.payload).await?);
+                frame = stream.recv_frame().await?;
+            }
+            let message = frame.into_message()?;
+            Ok((stream, message, negotiated))
+        }
+    }
+}
+
+async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated, GreetError> {
+    let selected = ClientHello::parse(payload)
+        .and_then(|hello| hello::select(&hello, random_bytes()));
+    let server_hello = match &selected {
+        Ok(hello) => hello.to_payload(),
+        Err(e) => hello::ServerHello::refusal(&e.to_string()).to_payload(),
+    };
+    let mut frame = BytesMut::new();
+    v2::encode_frame(v2::FrameKind::ServerHello, &server_hello, &mut frame);
+    stream.queue_raw(&frame);
+    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
+    let algorithm = selected?.algorithm()?;
+    let transcript = hello::transcript_hash(payload, &server_hello);
+    Ok(Negotiated { algorithm, transcript })
+}
+
+/// Fills an array from the system's generator.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // aws-lc's generator fails only where the machine has no entropy source at all.
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn) {
+    let refusal = match shared.registry.running(&conn.run_id) {
+        None => {
+            let why = format!("no client control found for run id [{}]", conn.run_id);
+            warn!(Log::root(), "{why}");
+            why
+        }
+        Some(session) => match shared.auth.new_work_conn(&conn) {
+            Err(why) => {
+                warn!(session.log, "invalid NewWorkConn with run id [{}]", conn.run_id);
+                why.to_owned()
+            }
+            Ok(()) => match session.pool.put(stream) {
+                Ok(()) => return,
+                Err(refused) => {
+                    debug!(session.log, "{}", refused.why);
+                    stream = refused.conn;
+                    refused.why.to_owned()
+                }
+            },
+        },
+    };
+    let error = shared.text_for_peer("invalid NewWorkConn", &refusal);
+    let answer = StartWorkConn { error, ..StartWorkConn::default() };
+    last_word(&mut stream, &answer.into()).await;
+}
+
+/// No kind of proxy that visitors reach is served yet, so no name can have a listener.
+async fn refuse_visitor(mut stream: Greeted, conn: NewVisitorConn) {
+    let error = format!("custom listener for [{}] doesn't exist", conn.proxy_name);
+    warn!(Log::root(), "register visitor conn error: {error}");
+    let answer = NewVisitorConnResp { proxy_name: conn.proxy_name, error };
+    last_word(&mut stream, &answer.into()).await;
+}
+
+/// Tells the peer why it is about to be closed. Whether it still listens is its own affair.
+pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
+    if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}
+
+impl Shared {
+    /// The error text that a peer may see: the whole of it, or only its kind where
+    /// `detailedErrorsToClient` is off.
+    pub(crate) fn text_for_peer(&self, kind: &str, detail: &str) -> String {
+        if self.cfg.detailed_errors_to_client { detail.to_owned() } else { kind.to_owned() }
+    }
+}

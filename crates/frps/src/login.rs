@@ -1,0 +1,152 @@
+//! Stage 4: a `Login` becomes a session, which this task then runs to its end.
+//!
+//! A login with the run id of a living session takes its place: the old session is told to end,
+//! and only when it has given everything back (ports, names) is the new one answered
+//! (frp 0.70.1 `server/control.go`).
+
+use std::sync::Arc;
+
+use frp_config::ServerConfig;
+use frp_log::{Log, info, warn};
+use frp_net::layers::{AeadStream, CipherStream, ControlPipe, Side};
+use frp_net::limits::LOGIN_ANSWER_WRITE;
+use frp_net::msg_stream::{MsgStream, SendError};
+use frp_net::stream::Rewind;
+use frp_proto::VERSION;
+use frp_proto::msg::{Login, LoginResp};
+use frp_proto::wire::WireProtocol;
+
+use crate::door::{Caller, Presence};
+use crate::greet::{Greeted, Negotiated, last_word, random_bytes};
+use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
+use crate::session::{Control, Session};
+use crate::{Shared, session::pool::Pool};
+
+/// Why a login came to nothing. What the client may read of it is [`LoginError::for_peer`].
+#[derive(Debug, thiserror::Error)]
+enum LoginError {
+    #[error("{0}")]
+    Auth(&'static str),
+    #[error("{0}")]
+    ClientId(#[from] ClientIdTaken),
+    #[error("control was replaced during login")]
+    Replaced,
+    #[error("missing v2 crypto negotiation")]
+    NoHello,
+    #[error("write LoginResp: {0}")]
+    Answer(#[from] SendError),
+}
+
+/// Logs a client in and runs its session. `place` is given back once the login is decided.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    mut stream: Greeted,
+    mut login: Login,
+    negotiated: Option<Negotiated>,
+    caller: Caller,
+    place: impl Send,
+) {
+    if login.run_id.is_empty() {
+        login.run_id = new_run_id();
+    }
+    let log = Log::root().with(&login.run_id);
+    info!(
+        log,
+        "client login info: ip [{}] version [{}] hostname [{}] os [{}] arch [{}]",
+        caller.peer,
+        login.version,
+        login.hostname,
+        login.os,
+        login.arch
+    );
+    let admitted = admit(&shared, &login, &mut stream, negotiated.as_ref(), &log).await;
+    drop(place);
+    let admission = match admitted {
+        Ok(admission) => admission,
+        Err(e) => {
+            warn!(log, "register control error: {e}");
+            let error = shared.text_for_peer("register control error", &e.to_string());
+            let answer = LoginResp { version: VERSION.to_owned(), error, ..LoginResp::default() };
+            return last_word(&mut stream, &answer.into()).await;
+        }
+    };
+    let presence = caller.link.as_ref().map(Presence::on);
+    let Some(control) = control_stream(&shared, stream, negotiated) else { return };
+    Session::new(shared, admission, control, caller, login.user).run().await;
+    drop(presence);
+}
+
+async fn admit(
+    shared: &Arc<Shared>,
+    login: &Login,
+    stream: &mut Greeted,
+    negotiated: Option<&Negotiated>,
+    log: &Log,
+) -> Result<Admission, LoginError> {
+    if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
+        return Err(LoginError::NoHello);
+    }
+    shared.auth.login(login).map_err(LoginError::Auth)?;
+    let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
+    let session = Arc::new(SessionHandle::new(login, pool, log.clone()));
+    let (admission, predecessor) = shared.registry.admit(session);
+    if let Some(old) = predecessor {
+        info!(
+            old.log,
+            "replaced by client [{}] (control ID {})",
+            login.run_id,
+            admission.generation()
+        );
+        old.replaced.cancel();
+        // Not raced against being replaced ourselves: who waits for us waits for it too.
+        old.released.cancelled().await;
+    }
+    admission.activate()?;
+    if !admission.is_current() {
+        return Err(LoginError::Replaced);
+    }
+    let answer = LoginResp {
+        version: VERSION.to_owned(),
+        run_id: login.run_id.clone(),
+        ..LoginResp::default()
+    };
+    stream.queue(&answer.into()).map_err(SendError::Encode)?;
+    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
+    admission.set_running();
+    Ok(admission)
+}
+
+/// As many work connections as the client wants and the server allows. frp crashes on a negative
+/// wish; here it is none.
+fn pool_count(wanted: i64, cfg: &ServerConfig) -> usize {
+    let allowed = cfg.transport.max_pool_count.max(0);
+    usize::try_from(wanted.clamp(0, allowed)).unwrap_or_default()
+}
+
+/// 16 hex digits.
+fn new_run_id() -> String {
+    random_bytes::<8>().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The control connection behind its cipher; both ends switch to it right after `LoginResp`.
+fn control_stream(
+    shared: &Shared,
+    stream: Greeted,
+    negotiated: Option<Negotiated>,
+) -> Option<Control> {
+    let protocol = stream.protocol();
+    let (stream, rest) = stream.into_parts();
+    let stream = Rewind::new(rest, stream);
+    let pipe: ControlPipe = match (protocol, negotiated) {
+        (WireProtocol::V1, _) => Box::new(CipherStream::new(stream, shared.key.clone())),
+        (WireProtocol::V2, Some(agreed)) => Box::new(AeadStream::new(
+            stream,
+            Side::Server,
+            agreed.algorithm,
+            shared.cfg.auth.token.expose().as_bytes(),
+            &agreed.transcript,
+        )),
+        (WireProtocol::V2, None) => return None,
+    };
+    Some(MsgStream::new(pipe, protocol, bytes::BytesMut::new()))
+}

@@ -1,0 +1,205 @@
+//! Who has which TCP port (frp `server/ports/ports.go`). A port is probed by opening it for good,
+//! so nothing can slip in between.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use frp_config::PortRange;
+use frp_net::listen::listen;
+use tokio::net::TcpListener;
+
+use crate::greet::random_bytes;
+
+/// A name gets its last random port again within this time after its release.
+const RESERVED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Random ports tried before giving up; the system may hold some of those that we could use.
+const RANDOM_TRIES: usize = 16;
+
+/// Why a port was not given; the texts are frp's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PortError {
+    #[error("port already used")]
+    AlreadyUsed,
+    #[error("port not allowed")]
+    NotAllowed,
+    #[error("port unavailable")]
+    Unavailable,
+    #[error("no available port")]
+    NoneAvailable,
+}
+
+/// The ports of one address.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    host: String,
+    /// Disjoint, in order.
+    allowed: Vec<PortRange>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: HashMap<u16, String>,
+    last: HashMap<String, LastPort>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LastPort {
+    port: u16,
+    released: Option<Instant>,
+}
+
+/// An open port, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    listener: TcpListener,
+    held: Held,
+}
+
+/// The part of a [`Lease`] that gives the port back.
+#[derive(Debug)]
+pub(crate) struct Held {
+    port: u16,
+    ports: Arc<Ports>,
+}
+
+impl Ports {
+    /// `allowed` empty allows every port.
+    pub(crate) fn new(host: &str, allowed: &[PortRange]) -> Self {
+        let all = [PortRange { start: 1, end: u16::MAX }];
+        let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
+        Self { host: host.to_owned(), allowed, state: Mutex::default() }
+    }
+
+    /// Opens `port` for the proxy `name`; 0 means the port that the name had last, else any.
+    pub(crate) fn acquire(self: &Arc<Self>, name: &str, port: u16) -> Result<Lease, PortError> {
+        let mut state = self.lock();
+        state.last.retain(|_, last| last.released.is_none_or(|at| at.elapsed() < RESERVED_FOR));
+        let listener = match port {
+            0 => self.open_any(&state, name)?,
+            _ if state.used.contains_key(&port) => return Err(PortError::AlreadyUsed),
+            _ if !self.allows(port) => return Err(PortError::NotAllowed),
+            _ => self.open(port).map_err(|_| PortError::Unavailable)?,
+        };
+        let port = listener.local_addr().map_err(|_| PortError::Unavailable)?.port();
+        state.used.insert(port, name.to_owned());
+        state.last.insert(name.to_owned(), LastPort { port, released: None });
+        Ok(Lease { listener, held: Held { port, ports: self.clone() } })
+    }
+
+    fn open_any(&self, state: &State, name: &str) -> Result<TcpListener, PortError> {
+        let free = |port: &u16| !state.used.contains_key(port);
+        let last = state.last.get(name).map(|last| last.port).filter(free);
+        if let Some(listener) = last.and_then(|port| self.open(port).ok()) {
+            return Ok(listener);
+        }
+        let ports: usize = self.allowed.iter().map(|r| usize::from(r.end - r.start) + 1).sum();
+        let start = u32::from_le_bytes(random_bytes()) as usize % ports.max(1);
+        let all = || self.allowed.iter().flat_map(|range| range.start..=range.end);
+        all()
+            .cycle()
+            .skip(start)
+            .take(ports)
+            .filter(free)
+            .take(RANDOM_TRIES)
+            .find_map(|port| self.open(port).ok())
+            .ok_or(PortError::NoneAvailable)
+    }
+
+    fn open(&self, port: u16) -> io::Result<TcpListener> {
+        listen(&self.host, port)
+    }
+
+    fn allows(&self, port: u16) -> bool {
+        self.allowed.iter().any(|range| (range.start..=range.end).contains(&port))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    pub(crate) fn port(&self) -> u16 {
+        self.held.port
+    }
+
+    /// The listener, and what must be dropped after it.
+    pub(crate) fn into_listener(self) -> (TcpListener, Held) {
+        (self.listener, self.held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.ports.lock();
+        if let Some(name) = state.used.remove(&self.port)
+            && let Some(last) = state.last.get_mut(&name)
+        {
+            last.released = Some(Instant::now());
+        }
+    }
+}
+
+fn disjoint(ranges: &[PortRange]) -> Vec<PortRange> {
+    let mut sorted: Vec<PortRange> =
+        ranges.iter().copied().filter(|range| range.start <= range.end).collect();
+    sorted.sort_by_key(|range| range.start);
+    let mut merged: Vec<PortRange> = Vec::new();
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn range(start: u16, end: u16) -> PortRange {
+        PortRange { start, end }
+    }
+
+    /// A port that was free a moment ago.
+    fn free_port() -> u16 {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn each_refusal_has_frps_text() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken_port = taken.local_addr().unwrap().port();
+        let port = free_port();
+        let ports =
+            Arc::new(Ports::new("127.0.0.1", &[range(port, port), range(taken_port, taken_port)]));
+        let lease = ports.acquire("a", port).unwrap();
+        assert_eq!(ports.acquire("b", port).unwrap_err().to_string(), "port already used");
+        assert_eq!(ports.acquire("b", taken_port).unwrap_err().to_string(), "port unavailable");
+        let other = if port == 1 { 2 } else { 1 };
+        assert_eq!(ports.acquire("b", other).unwrap_err().to_string(), "port not allowed");
+        assert_eq!(ports.acquire("b", 0).unwrap_err().to_string(), "no available port");
+        drop(lease);
+        ports.acquire("b", port).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_gets_its_random_port_again() {
+        let ports = Arc::new(Ports::new("127.0.0.1", &[]));
+        let first = ports.acquire("a", 0).unwrap().port();
+        assert_eq!(ports.acquire("a", 0).unwrap().port(), first);
+    }
+
+    #[test]
+    fn overlapping_ranges_are_merged() {
+        let merged = disjoint(&[range(10, 20), range(15, 30), range(5, 4), range(40, 40)]);
+        assert_eq!(merged, [range(10, 30), range(40, 40)]);
+    }
+}

@@ -1,0 +1,21 @@
+//! The listener of a tcp proxy.
+
+use std::sync::Arc;
+
+use frp_log::info;
+use frp_net::listen::{accept_loop, tune};
+use tokio_util::sync::CancellationToken;
+
+use super::Proxy;
+use crate::ports::Lease;
+
+/// Accepts users until `stop`; the port is free again when this returns.
+pub(super) async fn accept(proxy: Arc<Proxy>, lease: Lease, stop: CancellationToken) {
+    let (listener, _port) = lease.into_listener();
+    accept_loop(listener, stop, |user, peer| {
+        info!(proxy.log, "get a user connection [{peer}]");
+        tune(&user, None);
+        proxy.shared.tasks.spawn(proxy.clone().serve_user(user, peer));
+    })
+    .await;
+}

@@ -1,0 +1,217 @@
+//! Stage 5: a client's session. One task owns its control connection and its proxies; everybody
+//! else has a [`registry::SessionHandle`].
+
+pub(crate) mod pool;
+pub(crate) mod registry;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frp_log::{debug, info, warn};
+use frp_net::layers::ControlPipe;
+use frp_net::limits::CONTROL_WRITE;
+use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::mux::CloseReason;
+use frp_proto::msg::{
+    CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
+};
+use tokio::time::{Instant, sleep_until};
+
+use self::registry::{Admission, SessionHandle};
+use crate::Shared;
+use crate::door::Caller;
+use crate::proxy::{ProxyError, RunningProxy};
+
+/// A control connection behind its cipher.
+pub(crate) type Control = MsgStream<ControlPipe>;
+
+/// Everything that one login holds.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    handle: Arc<SessionHandle>,
+    control: Control,
+    caller: Caller,
+    proxies: HashMap<String, RunningProxy>,
+    last_ping: Instant,
+    user: String,
+    /// Last, so that what a successor waits for is dropped after all else.
+    admission: Admission,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("replaced by a new login of the same client")]
+    Replaced,
+    #[error("the server stops")]
+    Stopped,
+    #[error("heartbeat timeout")]
+    HeartbeatTimeout,
+    #[error("the connection was lost: {0}")]
+    Lost(CloseReason),
+    #[error("the client closed the control connection")]
+    Closed,
+    #[error("read from the client: {0}")]
+    Recv(RecvError),
+    #[error("write to the client: {0}")]
+    Send(#[from] SendError),
+}
+
+impl Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        admission: Admission,
+        control: Control,
+        caller: Caller,
+        user: String,
+    ) -> Self {
+        Self {
+            shared,
+            handle: admission.session().clone(),
+            control,
+            caller,
+            proxies: HashMap::new(),
+            last_ping: Instant::now(),
+            user,
+            admission,
+        }
+    }
+
+    /// Serves the client until something ends it, then gives everything back.
+    pub(crate) async fn run(mut self) {
+        let end = self.serve().await;
+        let log = &self.handle.log;
+        match end {
+            End::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
+            end => info!(log, "control connection ended: {end}"),
+        }
+        self.handle.pool.close();
+        for (_, proxy) in self.proxies.drain() {
+            proxy.close().await;
+        }
+        info!(self.handle.log, "client exit success");
+        drop(self.admission);
+    }
+
+    async fn serve(&mut self) -> End {
+        let stop = self.shared.stop.clone();
+        let handle = self.handle.clone();
+        loop {
+            let silent_until = self.silent_until();
+            let served = tokio::select! {
+                received = self.control.recv() => match received {
+                    Ok(message) => self.on_message(message).await,
+                    Err(e) => return self.end_of_reading(e),
+                },
+                n = handle.pool.wanted() => self.request_work_conns(n).await,
+                () = handle.replaced.cancelled() => return End::Replaced,
+                () = stop.cancelled() => return End::Stopped,
+                () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
+                    if silent_until.is_some() => return End::HeartbeatTimeout,
+            };
+            if let Err(e) = served {
+                return End::Send(e);
+            }
+        }
+    }
+
+    fn silent_until(&self) -> Option<Instant> {
+        let limit: Duration = self.shared.cfg.transport.heartbeat_timeout?;
+        Some(self.last_ping + limit)
+    }
+
+    /// A stream ends because its connection did; the connection knows why.
+    fn end_of_reading(&self, e: RecvError) -> End {
+        let lost = self.caller.link.as_ref().and_then(|link| link.mux.close_reason());
+        match (e, lost) {
+            (RecvError::Closed | RecvError::Io(_), Some(reason)) => End::Lost(reason),
+            (RecvError::Closed, None) => End::Closed,
+            (e, _) => End::Recv(e),
+        }
+    }
+
+    async fn request_work_conns(&mut self, n: usize) -> Result<(), SendError> {
+        for _ in 0..n {
+            self.control.queue(&ReqWorkConn {}.into())?;
+        }
+        self.control.flush_within(CONTROL_WRITE).await
+    }
+
+    async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.control.queue(&message.into())?;
+        self.control.flush_within(CONTROL_WRITE).await
+    }
+
+    async fn on_message(&mut self, message: Message) -> Result<(), SendError> {
+        match message {
+            Message::NewProxy(new) => self.on_new_proxy(new).await,
+            Message::CloseProxy(close) => {
+                self.on_close_proxy(&close).await;
+                Ok(())
+            }
+            Message::Ping(ping) => self.on_ping(&ping).await,
+            Message::NatHoleVisitor(m) => self.refuse_nat_hole(m.transaction_id).await,
+            Message::NatHoleClient(m) => self.refuse_nat_hole(m.transaction_id).await,
+            other => {
+                debug!(self.handle.log, "ignored {} from the client", other.name());
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_ping(&mut self, ping: &Ping) -> Result<(), SendError> {
+        let error = match self.shared.auth.ping(ping) {
+            Ok(()) => {
+                self.last_ping = Instant::now();
+                debug!(self.handle.log, "receive heartbeat");
+                String::new()
+            }
+            Err(why) => {
+                warn!(self.handle.log, "received invalid ping: {why}");
+                self.shared.text_for_peer("invalid ping", why)
+            }
+        };
+        self.send(Pong { error }).await
+    }
+
+    async fn on_new_proxy(&mut self, new: NewProxy) -> Result<(), SendError> {
+        let mut answer = NewProxyResp { proxy_name: new.proxy_name.clone(), ..Default::default() };
+        let log = &self.handle.log;
+        let (name, kind) = (&new.proxy_name, new.kind());
+        match self.register(&new) {
+            Ok(proxy) => {
+                info!(log, "new proxy [{name}] type [{kind}] success");
+                answer.remote_addr = proxy.remote_addr().to_owned();
+                self.proxies.insert(new.proxy_name, proxy);
+            }
+            Err(e) => {
+                warn!(log, "new proxy [{name}] type [{kind}] error: {e}");
+                let generic = format!("new proxy [{name}] error");
+                answer.error = self.shared.text_for_peer(&generic, &e.to_string());
+            }
+        }
+        self.send(answer).await
+    }
+
+    fn register(&self, new: &NewProxy) -> Result<RunningProxy, ProxyError> {
+        let limit = self.shared.cfg.max_ports_per_client;
+        let ports: u64 = self.proxies.values().map(RunningProxy::ports).sum();
+        if limit > 0 && ports + 1 > limit {
+            return Err(ProxyError::TooManyPorts);
+        }
+        RunningProxy::start(&self.shared, &self.handle, &self.user, new)
+    }
+
+    async fn on_close_proxy(&mut self, close: &CloseProxy) {
+        if let Some(proxy) = self.proxies.remove(&close.proxy_name) {
+            proxy.close().await;
+        }
+        info!(self.handle.log, "close proxy [{}] success", close.proxy_name);
+    }
+
+    async fn refuse_nat_hole(&mut self, transaction_id: String) -> Result<(), SendError> {
+        let error = "xtcp is not supported yet by this server".to_owned();
+        self.send(NatHoleResp { transaction_id, error, ..Default::default() }).await
+    }
+}

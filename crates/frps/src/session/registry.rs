@@ -1,0 +1,263 @@
+//! Who is logged in: run id → session, client id → run id.
+//!
+//! The registry holds handles, never sessions. An entry belongs to one generation of a run id; only
+//! that generation removes it, so a session that ends late cannot take its successor's place away.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use frp_log::Log;
+use frp_proto::msg::Login;
+use tokio_util::sync::CancellationToken;
+
+use super::pool::Pool;
+
+/// What others may know of a session and do to it.
+#[derive(Debug)]
+pub(crate) struct SessionHandle {
+    pub(crate) run_id: String,
+    pub(crate) pool: Pool,
+    pub(crate) log: Log,
+    /// Cancelled by the successor: the session must end.
+    pub(crate) replaced: CancellationToken,
+    /// Cancelled when the session has given back all that it had taken.
+    pub(crate) released: CancellationToken,
+    running: AtomicBool,
+    user: String,
+    client_id: String,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(login: &Login, pool: Pool, log: Log) -> Self {
+        Self {
+            run_id: login.run_id.clone(),
+            pool,
+            log,
+            replaced: CancellationToken::new(),
+            released: CancellationToken::new(),
+            running: AtomicBool::new(false),
+            user: login.user.clone(),
+            client_id: login.client_id.clone(),
+        }
+    }
+}
+
+/// All sessions of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    next_generation: AtomicU64,
+    entries: Arc<Mutex<Entries>>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_run_id: HashMap<String, Entry>,
+    by_client_id: HashMap<(String, String), ClientIdOwner>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    generation: u64,
+    session: Arc<SessionHandle>,
+}
+
+#[derive(Debug)]
+struct ClientIdOwner {
+    generation: u64,
+    run_id: String,
+}
+
+/// Another client of the same user has the client id.
+#[derive(Debug)]
+pub(crate) struct ClientIdTaken {
+    client_id: String,
+    user: String,
+}
+
+impl fmt::Display for ClientIdTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client_id, user } = self;
+        write!(f, "client_id [{client_id}] for user [{user}] is already online")
+    }
+}
+
+impl std::error::Error for ClientIdTaken {}
+
+impl Registry {
+    /// Makes `session` the holder of its run id; the session that held it, if any, comes back and
+    /// is to be told and waited for.
+    pub(crate) fn admit(
+        &self,
+        session: Arc<SessionHandle>,
+    ) -> (Admission, Option<Arc<SessionHandle>>) {
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Entry { generation, session: session.clone() };
+        let old = lock(&self.entries).by_run_id.insert(session.run_id.clone(), entry);
+        let admission = Admission { generation, session, entries: self.entries.clone() };
+        (admission, old.map(|entry| entry.session))
+    }
+
+    /// The session that may be given work connections under `run_id`.
+    pub(crate) fn running(&self, run_id: &str) -> Option<Arc<SessionHandle>> {
+        let entries = lock(&self.entries);
+        let session = &entries.by_run_id.get(run_id)?.session;
+        let running = session.running.load(Ordering::Acquire) && !session.replaced.is_cancelled();
+        running.then(|| session.clone())
+    }
+}
+
+/// A session's place in the registry, given back on drop; dropping it also tells a waiting
+/// successor that everything is released.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    generation: u64,
+    session: Arc<SessionHandle>,
+    entries: Arc<Mutex<Entries>>,
+}
+
+impl Admission {
+    pub(crate) fn session(&self) -> &Arc<SessionHandle> {
+        &self.session
+    }
+
+    /// Unique among all sessions of the process.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes the client id, which only one client of a user may have at a time; a successor under
+    /// the same run id may take it over.
+    pub(crate) fn activate(&self) -> Result<(), ClientIdTaken> {
+        let SessionHandle { user, client_id, run_id, .. } = &*self.session;
+        if client_id.is_empty() {
+            return Ok(());
+        }
+        let mut entries = lock(&self.entries);
+        let key = (user.clone(), client_id.clone());
+        if entries.by_client_id.get(&key).is_some_and(|owner| owner.run_id != *run_id) {
+            return Err(ClientIdTaken { client_id: client_id.clone(), user: user.clone() });
+        }
+        let owner = ClientIdOwner { generation: self.generation, run_id: run_id.clone() };
+        entries.by_client_id.insert(key, owner);
+        Ok(())
+    }
+
+    /// Whether no later login has taken the run id.
+    pub(crate) fn is_current(&self) -> bool {
+        let entries = lock(&self.entries);
+        entries
+            .by_run_id
+            .get(&self.session.run_id)
+            .is_some_and(|entry| entry.generation == self.generation)
+    }
+
+    /// From now on work connections are welcome.
+    pub(crate) fn set_running(&self) {
+        self.session.running.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let SessionHandle { run_id, user, client_id, .. } = &*self.session;
+        let mut entries = lock(&self.entries);
+        if self.generation_of(entries.by_run_id.get(run_id)) {
+            entries.by_run_id.remove(run_id);
+        }
+        let key = (user.clone(), client_id.clone());
+        if entries.by_client_id.get(&key).is_some_and(|o| o.generation == self.generation) {
+            entries.by_client_id.remove(&key);
+        }
+        drop(entries);
+        self.session.running.store(false, Ordering::Release);
+        self.session.released.cancel();
+    }
+}
+
+impl Admission {
+    fn generation_of(&self, entry: Option<&Entry>) -> bool {
+        entry.is_some_and(|entry| entry.generation == self.generation)
+    }
+}
+
+fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
+    // Nothing panics while holding the lock; if something did, the maps would still be whole.
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
+        let login = Login {
+            run_id: run_id.to_owned(),
+            user: user.to_owned(),
+            client_id: client_id.to_owned(),
+            ..Login::default()
+        };
+        Arc::new(SessionHandle::new(&login, Pool::new(1), Log::root()))
+    }
+
+    #[test]
+    fn a_late_end_leaves_the_successor_in_place() {
+        let registry = Registry::default();
+        let (first, none) = registry.admit(handle("r", "", ""));
+        assert!(none.is_none());
+        first.set_running();
+        let (second, old) = registry.admit(handle("r", "", ""));
+        assert!(Arc::ptr_eq(&old.unwrap(), first.session()));
+        second.set_running();
+
+        assert!(!first.is_current());
+        drop(first);
+        let running = registry.running("r").unwrap();
+        assert!(Arc::ptr_eq(&running, second.session()));
+        drop(second);
+        assert!(registry.running("r").is_none());
+    }
+
+    #[test]
+    fn a_session_gets_work_connections_only_while_it_runs() {
+        let registry = Registry::default();
+        let (admission, _) = registry.admit(handle("r", "", ""));
+        assert!(registry.running("r").is_none());
+        admission.set_running();
+        assert!(registry.running("r").is_some());
+        admission.session().replaced.cancel();
+        assert!(registry.running("r").is_none());
+    }
+
+    #[test]
+    fn a_client_id_belongs_to_one_run_id_of_a_user() {
+        let registry = Registry::default();
+        let (first, _) = registry.admit(handle("a", "u", "office"));
+        first.activate().unwrap();
+        let (other, _) = registry.admit(handle("b", "u", "office"));
+        assert_eq!(
+            other.activate().unwrap_err().to_string(),
+            "client_id [office] for user [u] is already online"
+        );
+        let (other_user, _) = registry.admit(handle("c", "v", "office"));
+        other_user.activate().unwrap();
+        let (again, _) = registry.admit(handle("a", "u", "office"));
+        again.activate().unwrap();
+        drop(first);
+        assert!(other.activate().is_err(), "the successor still has it");
+        drop(again);
+        other.activate().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_announced() {
+        let registry = Registry::default();
+        let (admission, _) = registry.admit(handle("r", "", ""));
+        let session = admission.session().clone();
+        assert!(!session.released.is_cancelled());
+        drop(admission);
+        assert!(session.released.is_cancelled());
+    }
+}
