@@ -1,1 +1,257 @@
-//! log
+//! frp's log: the line format, the prefixes, and where lines go (stdout or a daily rotated file).
+//!
+//! A line is `2006-01-02 15:04:05.000 [I] [dir/file.rs:12] [prefix] [prefix] text`, in local time,
+//! as frp prints it (frp `pkg/util/xlog`, golib `log`).
+//!
+//! Two ways lead to it:
+//! - the programs hold a [`Log`], which carries the prefixes, and use [`info!`] and its siblings.
+//!   A clone is a reference count, a disabled level is one relaxed load, and an enabled one renders
+//!   into a buffer kept per thread and makes one write call: no allocation, no span bookkeeping.
+//! - `tracing` events, for the crates that know nothing of sessions. Those of this workspace
+//!   (targets beginning with `frp`) follow the configured level, those of others show from warn up.
+//!
+//! Control characters in a line are escaped (`\n`, `\u{1b}`): names and host names come from peers,
+//! and must not be able to forge lines or drive a terminal.
+
+mod bridge;
+mod console;
+pub mod contract;
+mod file;
+mod level;
+mod line;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::console::Console;
+use crate::file::RotatingFile;
+pub use crate::level::{Level, ParseLevelError};
+use crate::line::Event;
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Console,
+    /// A file, appended to and rotated every day at local midnight.
+    File(PathBuf),
+}
+
+impl From<&str> for Target {
+    /// Reads frp's `log.to`: `console` (and the empty default) or the path of a file.
+    fn from(to: &str) -> Self {
+        match to {
+            "" | "console" => Self::Console,
+            path => Self::File(PathBuf::from(path)),
+        }
+    }
+}
+
+/// What [`init`] needs to know: frp's `log.*` keys.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `log.to`.
+    pub target: Target,
+    /// `log.level`: lines below it are not printed.
+    pub level: Level,
+    /// `log.maxDays`: backups of a log file that are older, in days, are removed; 0 or less keeps
+    /// them all. Without effect on the console.
+    pub max_days: i64,
+    /// Colour codes around each line; on the console only. The negation of `log.disablePrintColor`.
+    pub color: bool,
+}
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
+    #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]
+    NotAFile {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// The directory of the log file is missing and could not be made.
+    #[error(
+        "create directory {dir:?} for the log file: {source}: check log.to and its permissions"
+    )]
+    CreateDir {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The log file could not be opened for appending.
+    #[error("open log file {path:?}: {source}: check log.to and its permissions")]
+    Open {
+        /// The configured path.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+/// Starts logging for the whole process, and catches `tracing` events.
+///
+/// Until the first call nothing is printed. A later call replaces target and level (the last one
+/// wins, as in frp when one process runs several configuration files). If the process already has
+/// another `tracing` subscriber, that one keeps the `tracing` events; the macros of this crate are
+/// not affected.
+///
+/// # Errors
+/// The log file cannot be opened; the former target then stays.
+pub fn init(options: &Options) -> Result<(), InitError> {
+    let zone = TIME_ZONE.get_or_init(TimeZone::system);
+    let sink = match &options.target {
+        Target::Console => Sink::Console(Console::stdout()),
+        Target::File(path) => {
+            let now = Timestamp::now();
+            Sink::File(RotatingFile::open(
+                path,
+                options.max_days,
+                zone.clone(),
+                now,
+            )?)
+        }
+    };
+    let color = options.color && options.target == Target::Console;
+    *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+    COLOR.store(color, Ordering::Relaxed);
+    LEVEL.store(options.level as u8, Ordering::Relaxed);
+    bridge::install();
+    Ok(())
+}
+
+/// Whether a line of this level is printed.
+#[inline]
+#[must_use]
+pub fn enabled(level: Level) -> bool {
+    level as u8 >= LEVEL.load(Ordering::Relaxed)
+}
+
+/// A handle that puts its prefixes before each line: the run id, then the proxy or visitor name.
+///
+/// Cheap to clone; made once per session and per proxy, not per connection.
+#[derive(Clone, Default)]
+pub struct Log {
+    /// `[a] [b] `, rendered and escaped once.
+    prefix: Option<Arc<str>>,
+}
+
+impl Log {
+    /// A handle without prefixes.
+    #[must_use]
+    pub const fn root() -> Self {
+        Self { prefix: None }
+    }
+
+    /// This handle's prefixes followed by `[value]`.
+    #[must_use]
+    pub fn with(&self, value: &str) -> Self {
+        let mut prefix = self.prefix().to_owned();
+        line::push_prefix(&mut prefix, value);
+        Self {
+            prefix: Some(prefix.into()),
+        }
+    }
+
+    fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Log")
+            .field(&self.prefix().trim_end())
+            .finish()
+    }
+}
+
+/// Prints one line at the given [`Level`]: `event!(Level::Info, log, "text {}", x)`. The arguments
+/// are not evaluated when the level is off.
+#[macro_export]
+macro_rules! event {
+    ($level:expr, $log:expr, $($arg:tt)+) => {{
+        let level: $crate::Level = $level;
+        if $crate::enabled(level) {
+            $crate::write_event(level, &$log, file!(), line!(), format_args!($($arg)+));
+        }
+    }};
+}
+
+/// Prints one line at trace level: `trace!(log, "text {}", x)`.
+#[macro_export]
+macro_rules! trace {
+    ($log:expr, $($arg:tt)+) => { $crate::event!($crate::Level::Trace, $log, $($arg)+) };
+}
+
+/// Prints one line at debug level: `debug!(log, "text {}", x)`.
+#[macro_export]
+macro_rules! debug {
+    ($log:expr, $($arg:tt)+) => { $crate::event!($crate::Level::Debug, $log, $($arg)+) };
+}
+
+/// Prints one line at info level: `info!(log, "text {}", x)`.
+#[macro_export]
+macro_rules! info {
+    ($log:expr, $($arg:tt)+) => { $crate::event!($crate::Level::Info, $log, $($arg)+) };
+}
+
+/// Prints one line at warn level: `warn!(log, "text {}", x)`.
+#[macro_export]
+macro_rules! warn {
+    ($log:expr, $($arg:tt)+) => { $crate::event!($crate::Level::Warn, $log, $($arg)+) };
+}
+
+/// Prints one line at error level: `error!(log, "text {}", x)`.
+#[macro_export]
+macro_rules! error {
+    ($log:expr, $($arg:tt)+) => { $crate::event!($crate::Level::Error, $log, $($arg)+) };
+}
+
+/// What the macros call; not for direct use.
+#[doc(hidden)]
+#[cold]
+pub fn write_event(level: Level, log: &Log, file: &str, line: u32, text: fmt::Arguments<'_>) {
+    emit(&Event {
+        level,
+        prefix: log.prefix(),
+        file,
+        line,
+        text: &text,
+    });
+}
+
+/// Renders outside the lock, so that a `Display` that logs cannot deadlock.
+fn emit(event: &Event<'_>) {
+    let Some(zone) = TIME_ZONE.get() else { return };
+    let now = Timestamp::now();
+    line::with_rendered(
+        event,
+        now,
+        zone,
+        COLOR.load(Ordering::Relaxed),
+        |bytes| match SINK.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            None => {}
+            Some(Sink::Console(console)) => console.write(bytes, now, zone),
+            Some(Sink::File(file)) => file.write(bytes, now),
+        },
+    );
+}
+
+enum Sink {
+    Console(Console),
+    File(RotatingFile),
+}
+
+static SINK: Mutex<Option<Sink>> = Mutex::new(None);
+static TIME_ZONE: OnceLock<TimeZone> = OnceLock::new();
+static LEVEL: AtomicU8 = AtomicU8::new(level::OFF);
+static COLOR: AtomicBool = AtomicBool::new(false);

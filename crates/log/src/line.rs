@@ -1,0 +1,261 @@
+//! Rendering one line into a buffer that each thread keeps.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::level::Level;
+
+/// One line before it is rendered.
+pub(crate) struct Event<'a> {
+    pub(crate) level: Level,
+    /// Rendered and escaped by [`push_prefix`], with a blank at its end.
+    pub(crate) prefix: &'a str,
+    /// As `file!()` gives it.
+    pub(crate) file: &'a str,
+    pub(crate) line: u32,
+    pub(crate) text: &'a dyn fmt::Display,
+}
+
+/// Renders `event` and hands the bytes, with their newline, to `write`.
+pub(crate) fn with_rendered(
+    event: &Event<'_>,
+    now: Timestamp,
+    zone: &TimeZone,
+    color: bool,
+    write: impl FnOnce(&[u8]),
+) {
+    // Taken out rather than borrowed: a Display that logs gets a buffer of its own.
+    let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
+    scratch.buf.clear();
+    scratch.render(event, now, zone, color);
+    write(scratch.buf.as_bytes());
+    if scratch.buf.capacity() <= KEPT_CAPACITY {
+        // A thread that is being torn down has no slot to put it back in; then it is dropped.
+        let _ = SCRATCH.try_with(|slot| slot.replace(scratch));
+    }
+}
+
+/// Appends `[value] `, escaped.
+pub(crate) fn push_prefix(prefix: &mut String, value: &str) {
+    prefix.push('[');
+    push_escaped(prefix, value);
+    prefix.push_str("] ");
+}
+
+#[derive(Default)]
+struct Scratch {
+    buf: String,
+    /// The second, of the epoch, that `stamp` shows. Lines come in bursts, and the way from a
+    /// timestamp to local time is the dearest part of one.
+    second: Option<i64>,
+    stamp: String,
+}
+
+impl Scratch {
+    fn render(&mut self, event: &Event<'_>, now: Timestamp, zone: &TimeZone, color: bool) {
+        let color = if color { event.level.color() } else { None };
+        self.buf.push_str(color.unwrap_or_default());
+        self.push_time(now, zone);
+        self.buf.push_str(event.level.tag());
+        // Writing to a String fails only if a Display does; what it wrote until then is kept.
+        let _ = write!(self.buf, "[{}:{}] ", Place(event.file), event.line);
+        self.buf.push_str(event.prefix);
+        let _ = write!(Escaped(&mut self.buf), "{}", event.text);
+        self.buf.push('\n');
+        if color.is_some() {
+            self.buf.push_str(RESET);
+        }
+    }
+
+    fn push_time(&mut self, now: Timestamp, zone: &TimeZone) {
+        let second = now.as_second();
+        if self.second != Some(second) {
+            let t = zone.to_datetime(now);
+            self.stamp.clear();
+            let _ = write!(
+                self.stamp,
+                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+                t.year(),
+                t.month(),
+                t.day(),
+                t.hour(),
+                t.minute(),
+                t.second()
+            );
+            self.second = Some(second);
+        }
+        self.buf.push_str(&self.stamp);
+        let _ = write!(self.buf, ".{:03}", now.subsec_millisecond().unsigned_abs());
+    }
+}
+
+/// The last directory and the file name of a source path. `src` says nothing, so the crate's
+/// directory stands for it.
+struct Place<'a>(&'a str);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = self.0.rsplit(['/', '\\']);
+        let file = parts.next().unwrap_or_default();
+        match parts.find(|dir| *dir != "src") {
+            Some(dir) => write!(f, "{dir}/{file}"),
+            None => f.write_str(file),
+        }
+    }
+}
+
+/// Escapes control characters on their way into a string.
+struct Escaped<'a>(&'a mut String);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
+    }
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    // 0xc2 begins the two bytes of U+0080 to U+009F, which some terminals obey.
+    if text.bytes().all(|b| b >= b' ' && b != 0x7f && b != 0xc2) {
+        out.push_str(text);
+        return;
+    }
+    for c in text.chars() {
+        if c.is_control() && c != '\t' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A thread does not hold on to more than this, in bytes, after one long line.
+const KEPT_CAPACITY: usize = 4096;
+
+const RESET: &str = "\x1b[0m";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn rendered(level: Level, prefix: &str, text: &dyn fmt::Display, color: bool) -> String {
+        let event = Event {
+            level,
+            prefix,
+            file: "crates/frps/src/proxy/tcp.rs",
+            line: 42,
+            text,
+        };
+        let now: Timestamp = "2024-03-09T15:04:05.067Z".parse().unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        let mut out = String::new();
+        with_rendered(&event, now, &zone, color, |line| {
+            out = String::from_utf8(line.to_vec()).unwrap();
+        });
+        out
+    }
+
+    #[test]
+    fn a_line_has_frps_shape_in_local_time() {
+        assert_eq!(
+            rendered(Level::Info, "[run] [ssh] ", &"start proxy success", false),
+            "2024-03-09 10:04:05.067 [I] [proxy/tcp.rs:42] [run] [ssh] start proxy success\n"
+        );
+    }
+
+    #[test]
+    fn each_level_has_its_letter() {
+        let levels = [
+            Level::Trace,
+            Level::Debug,
+            Level::Info,
+            Level::Warn,
+            Level::Error,
+        ];
+        let letters = levels.map(|level| rendered(level, "", &"x", false)[24..27].to_owned());
+        assert_eq!(letters, ["[T]", "[D]", "[I]", "[W]", "[E]"]);
+    }
+
+    #[test]
+    fn colour_wraps_line_and_newline_as_golib_does() {
+        for (level, code) in [
+            (Level::Debug, "1;36"),
+            (Level::Info, "1;34"),
+            (Level::Warn, "1;33"),
+            (Level::Error, "1;31"),
+        ] {
+            let plain = rendered(level, "", &"x", false);
+            assert_eq!(
+                rendered(level, "", &"x", true),
+                format!("\x1b[{code}m{plain}\x1b[0m")
+            );
+        }
+        assert_eq!(
+            rendered(Level::Trace, "", &"x", true),
+            rendered(Level::Trace, "", &"x", false)
+        );
+    }
+
+    #[test]
+    fn a_peer_cannot_forge_a_line_or_drive_the_terminal() {
+        let mut prefix = String::new();
+        push_prefix(&mut prefix, "a\nb");
+        let line = rendered(
+            Level::Warn,
+            &prefix,
+            &"x\r\n\x1b[2J\u{9b}31m\u{7f} tab\t ok é",
+            false,
+        );
+        assert!(
+            line.ends_with("[a\\nb] x\\r\\n\\u{1b}[2J\\u{9b}31m\\u{7f} tab\t ok é\n"),
+            "{line:?}"
+        );
+    }
+
+    #[test]
+    fn milliseconds_move_within_one_cached_second() {
+        let zone = TimeZone::UTC;
+        let mut scratch = Scratch::default();
+        for (at, want) in [
+            ("2024-03-09T15:04:05.001Z", "2024-03-09 15:04:05.001"),
+            ("2024-03-09T15:04:05.999Z", "2024-03-09 15:04:05.999"),
+            ("2024-03-09T15:04:06Z", "2024-03-09 15:04:06.000"),
+        ] {
+            scratch.buf.clear();
+            scratch.push_time(at.parse().unwrap(), &zone);
+            assert_eq!(scratch.buf, want);
+        }
+    }
+
+    #[test]
+    fn the_place_names_the_module_directory_or_the_crate() {
+        for (file, want) in [
+            ("crates/frps/src/service.rs", "frps/service.rs"),
+            ("crates/frps/src/proxy/tcp.rs", "proxy/tcp.rs"),
+            ("src\\main.rs", "main.rs"),
+            ("/r/rustls-0.23.46/src/tls12/prf.rs", "tls12/prf.rs"),
+        ] {
+            assert_eq!(Place(file).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_display_that_logs_gets_its_own_buffer() {
+        struct Nested;
+        impl fmt::Display for Nested {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                assert!(rendered(Level::Info, "", &"inner", false).ends_with(" inner\n"));
+                f.write_str("outer")
+            }
+        }
+        assert!(rendered(Level::Info, "", &Nested, false).ends_with(" outer\n"));
+    }
+}
