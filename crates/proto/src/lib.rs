@@ -1,1 +1,23 @@
-//! proto
+//! What frp's bytes mean: messages, wire framing v1 and v2, ciphers, digests, names.
+//!
+//! Everything here is a pure function or a byte machine. The crate opens no socket, reads no clock,
+//! environment or random source: addresses, time and randomness are arguments. That keeps every
+//! rule testable against bytes recorded from frp itself (`tests/golden`).
+//!
+//! - [`msg`]: the 18 messages and the one table of their wire types
+//! - [`wire`]: how messages are framed (v1, v2) and how a v2 connection is opened
+//! - [`crypto`]: the v1 stream cipher and the v2 AEAD records
+//! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
+#![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod auth;
+pub mod crypto;
+mod json;
+pub mod msg;
+pub mod naming;
+pub mod proxy_protocol;
+pub mod wire;
