@@ -1,0 +1,190 @@
+//! Keys of frpc outside `proxies` and `visitors`.
+
+use super::shared::{
+    HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
+    UDP_PACKET_SIZE, VERSION, WEB_TLS,
+};
+use super::{Ini, Key, Kind, PROXY, Rule, VISITOR, key};
+
+/// The root of frpc's file.
+pub(crate) const CLIENT: &[Key] = &[
+    VERSION,
+    key("auth", Kind::Table(AUTH), "Authentication."),
+    key(
+        "user",
+        Kind::Text,
+        "Prefix of the proxy names at frps, as in `user.name`.",
+    )
+    .ini("user"),
+    key("clientID", Kind::Text, "A stable name of this client at frps."),
+    key("serverAddr", Kind::Text, "Host name or address of frps.")
+        .text("0.0.0.0")
+        .ini("server_addr"),
+    key("serverPort", Kind::Int, "Port of frps (its bindPort).")
+        .int(7000)
+        .ini("server_port")
+        .rule(Rule::Port),
+    key("natHoleStunServer", Kind::Text, "STUN server, for xtcp.")
+        .text("stun.easyvoip.com:3478")
+        .ini("nat_hole_stun_server")
+        .inert(),
+    key("dnsServer", Kind::Text, "DNS server to ask instead of the system's.")
+        .ini("dns_server")
+        .later(),
+    key(
+        "loginFailExit",
+        Kind::Bool,
+        "End when the first login fails, instead of trying again.",
+    )
+    .on()
+    .ini("login_fail_exit"),
+    key("start", Kind::Texts, "Names of the proxies to run; empty for all.").ini("start"),
+    LOG,
+    key("webServer", Kind::Table(WEB_SERVER), "The admin interface."),
+    key("transport", Kind::Table(TRANSPORT), "How frps is reached."),
+    key(
+        "virtualNet",
+        Kind::Table(&[key("address", Kind::Text, "Address of the virtual network, CIDR.").later()]),
+        "Virtual network.",
+    ),
+    key("featureGates", Kind::BoolMap, "Switches for features on trial.").later(),
+    UDP_PACKET_SIZE,
+    key("metadatas", Kind::TextMap, "Sent with the login, for plugins of frps.")
+        .ini_form(Ini::Prefix("meta_")),
+    key("includes", Kind::Texts, "More files with proxies and visitors.")
+        .ini("includes")
+        .later(),
+    key(
+        "store",
+        Kind::Table(&[key("path", Kind::Text, "File of the entries made at run time.").later()]),
+        "Entries made at run time.",
+    ),
+    key("proxies", Kind::TaggedList(&PROXY), "What is published."),
+    key("visitors", Kind::TaggedList(&VISITOR), "What is visited.").later(),
+];
+
+const AUTH: &[Key] = &[
+    METHOD,
+    SCOPES,
+    TOKEN,
+    key("tokenSource", Kind::Table(TOKEN_SOURCE), "Where the token is read from.").later(),
+    key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
+];
+
+const OIDC: &[Key] = &[
+    key("clientID", Kind::Text, "Client id.").ini("oidc_client_id").inert(),
+    key("clientSecret", Kind::Secret, "Client secret.")
+        .ini("oidc_client_secret")
+        .inert(),
+    key("audience", Kind::Text, "Audience of the token.")
+        .ini("oidc_audience")
+        .inert(),
+    key("scope", Kind::Text, "Scope of the token.").ini("oidc_scope").inert(),
+    key("tokenEndpointURL", Kind::Text, "Where tokens are issued.")
+        .ini("oidc_token_endpoint_url")
+        .inert(),
+    key("additionalEndpointParams", Kind::TextMap, "More parameters of the request.")
+        .ini_form(Ini::Prefix("oidc_additional_"))
+        .inert(),
+    key("trustedCaFile", Kind::Text, "CA of the endpoint, PEM.").inert(),
+    key("insecureSkipVerify", Kind::Bool, "Do not verify the endpoint.").inert(),
+    key("proxyURL", Kind::Text, "Proxy to the endpoint.").inert(),
+    key("tokenSource", Kind::Table(TOKEN_SOURCE), "Where the token is read from.").inert(),
+];
+
+const WEB_SERVER: &[Key] = &[
+    key("addr", Kind::Text, "Address to listen on.")
+        .text("127.0.0.1")
+        .ini("admin_addr")
+        .inert(),
+    key("port", Kind::Int, "Port to listen on; 0 for none.")
+        .ini("admin_port")
+        .rule(Rule::Port)
+        .later(),
+    key("user", Kind::Text, "User name.").ini("admin_user").inert(),
+    key("password", Kind::Secret, "Password.").ini("admin_pwd").inert(),
+    key("assetsDir", Kind::Text, "Directory of the pages.")
+        .ini("assets_dir")
+        .inert(),
+    key("pprofEnable", Kind::Bool, "Profiling routes.")
+        .ini("pprof_enable")
+        .inert(),
+    WEB_TLS,
+];
+
+const TRANSPORT: &[Key] = &[
+    key("protocol", Kind::Text, "Transport to frps.")
+        .text("tcp")
+        .ini("protocol")
+        .rule(Rule::OneOf {
+            values: &["tcp", "kcp", "quic", "websocket", "wss"],
+            ready: &["tcp"],
+            refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
+        }),
+    key("wireProtocol", Kind::Text, "frp's wire protocol; v2 needs frps 0.69.")
+        .text("v1")
+        .rule(Rule::OneOf {
+            values: &["v1", "v2"],
+            ready: &["v1", "v2"],
+            refusal: "invalid transport.wireProtocol, optional values are [v1 v2]",
+        }),
+    key("dialServerTimeout", Kind::Int, "Seconds until dialing frps fails.")
+        .int(10)
+        .ini("dial_server_timeout")
+        .rule(Rule::NotNegative),
+    key(
+        "dialServerKeepalive",
+        Kind::Int,
+        "Seconds between TCP keep-alive probes; negative for none.",
+    )
+    .int(7200)
+    .ini("dial_server_keepalive"),
+    key("connectServerLocalIP", Kind::Text, "Local address to dial from.")
+        .ini("connect_server_local_ip")
+        .rule(Rule::Ip),
+    key("proxyURL", Kind::Secret, "Proxy to dial frps through: http, socks5 or ntlm.")
+        .ini("http_proxy")
+        .later(),
+    key("poolCount", Kind::Int, "Work connections kept ready.")
+        .int(1)
+        .ini("pool_count"),
+    TCP_MUX,
+    TCP_MUX_KEEPALIVE,
+    QUIC,
+    Key {
+        default: super::shared::HEARTBEAT_30,
+        ..key(
+            "heartbeatInterval",
+            Kind::Int,
+            "Seconds between heartbeats; negative for none.",
+        )
+        .ini("heartbeat_interval")
+    },
+    Key {
+        default: super::shared::HEARTBEAT_90,
+        ..HEARTBEAT_TIMEOUT
+    },
+    key("tls", Kind::Table(TLS), "TLS to frps."),
+];
+
+const TLS: &[Key] = &[
+    key("enable", Kind::Bool, "Use TLS.").on().ini("tls_enable"),
+    key(
+        "disableCustomTLSFirstByte",
+        Kind::Bool,
+        "Begin with the TLS hello itself; false sends the byte 0x17 first.",
+    )
+    .on()
+    .ini("disable_custom_tls_first_byte"),
+    key("certFile", Kind::Text, "Certificate of this client, PEM.").ini("tls_cert_file"),
+    key("keyFile", Kind::Text, "Its key, PEM.").ini("tls_key_file"),
+    key(
+        "trustedCaFile",
+        Kind::Text,
+        "CA that frps is verified against, PEM; without it frps is not verified.",
+    )
+    .ini("tls_trusted_ca_file"),
+    key("serverName", Kind::Text, "Name that the certificate of frps must have.")
+        .depends("serverAddr")
+        .ini("tls_server_name"),
+];
