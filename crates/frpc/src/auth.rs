@@ -20,20 +20,32 @@ impl TokenAuth {
             return Ping::default();
         }
         let (timestamp, privilege_key) = self.signature();
-        Ping { timestamp, privilege_key }
+        Ping {
+            timestamp,
+            privilege_key,
+        }
     }
 
     pub(crate) fn new_work_conn(&self, run_id: &str) -> NewWorkConn {
         let run_id = run_id.to_owned();
         if !self.0.scope_new_work_conns {
-            return NewWorkConn { run_id, ..NewWorkConn::default() };
+            return NewWorkConn {
+                run_id,
+                ..NewWorkConn::default()
+            };
         }
         let (timestamp, privilege_key) = self.signature();
-        NewWorkConn { run_id, timestamp, privilege_key }
+        NewWorkConn {
+            run_id,
+            timestamp,
+            privilege_key,
+        }
     }
 
     fn signature(&self) -> (i64, String) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let now = i64::try_from(since.as_secs()).unwrap_or_default();
         (now, token_key(self.0.token.expose(), now))
     }

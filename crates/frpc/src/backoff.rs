@@ -35,19 +35,29 @@ pub(crate) struct LoginBackoff {
 impl LoginBackoff {
     /// Before the first login of the process.
     pub(crate) fn first() -> Self {
-        Self { ceiling: Duration::from_secs(1), max: FIRST_LOGIN_MAX }
+        Self {
+            ceiling: Duration::from_secs(1),
+            max: FIRST_LOGIN_MAX,
+        }
     }
 
     /// After a session was lost.
     pub(crate) fn again() -> Self {
-        Self { ceiling: Duration::from_secs(1), max: LOGIN_MAX }
+        Self {
+            ceiling: Duration::from_secs(1),
+            max: LOGIN_MAX,
+        }
     }
 
     /// The wait after a failure. `refused`: nobody listens at the server's port. `random` is from
     /// 0 to 1.
     pub(crate) fn next(&mut self, refused: bool, random: f64) -> Duration {
         self.ceiling = (self.ceiling * 2).min(self.max);
-        let ceiling = if refused { self.ceiling.min(REFUSED_MAX) } else { self.ceiling };
+        let ceiling = if refused {
+            self.ceiling.min(REFUSED_MAX)
+        } else {
+            self.ceiling
+        };
         ceiling.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 }
@@ -62,7 +72,11 @@ impl LossBackoff {
     /// The wait after a session was lost at `now`: next to none at first, more the more often
     /// sessions were lost within the last minute. `random` is from 0 to 1.
     pub(crate) fn next(&mut self, now: Instant, random: f64) -> Duration {
-        while self.recent.front().is_some_and(|at| now.duration_since(*at) > LOSS_WINDOW) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.duration_since(*at) > LOSS_WINDOW)
+        {
             self.recent.pop_front();
         }
         let losses = u32::try_from(self.recent.len()).unwrap_or(u32::MAX);
@@ -73,7 +87,9 @@ impl LossBackoff {
             1..=QUICK_RETRIES => Duration::from_millis(200).mul_f64(1.0 + random / 2.0),
             more => {
                 let doubled = 1_u64 << (more - QUICK_RETRIES).min(6);
-                Duration::from_secs(doubled).min(LOGIN_MAX).mul_f64(0.5 + random / 2.0)
+                Duration::from_secs(doubled)
+                    .min(LOGIN_MAX)
+                    .mul_f64(0.5 + random / 2.0)
             }
         }
     }
@@ -103,7 +119,8 @@ mod tests {
 
     #[test]
     fn clients_do_not_come_back_in_step() {
-        let spread = LoginBackoff::again().next(false, 1.0) - LoginBackoff::again().next(false, 0.0);
+        let spread =
+            LoginBackoff::again().next(false, 1.0) - LoginBackoff::again().next(false, 0.0);
         assert_eq!(spread, Duration::from_secs(1));
     }
 
@@ -111,8 +128,9 @@ mod tests {
     fn repeated_losses_slow_down_and_a_quiet_minute_forgives() {
         let mut backoff = LossBackoff::default();
         let start = Instant::now();
-        let waits: Vec<u128> =
-            (0..9).map(|_| backoff.next(start, 1.0).as_millis()).collect();
+        let waits: Vec<u128> = (0..9)
+            .map(|_| backoff.next(start, 1.0).as_millis())
+            .collect();
         assert_eq!(waits, [100, 300, 300, 300, 2000, 4000, 8000, 16000, 20000]);
         let later = start + LOSS_WINDOW + Duration::from_secs(1);
         assert_eq!(backoff.next(later, 1.0).as_millis(), 100);

@@ -37,11 +37,17 @@ impl Connector {
         cfg: Arc<ClientConfig>,
         tls: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, ConnectError> {
-        let mut connector = Self { cfg, tls, mux: None };
+        let mut connector = Self {
+            cfg,
+            tls,
+            mux: None,
+        };
         if connector.cfg.transport.tcp_mux {
             let io = connector.dial().await?;
             let interval = connector.cfg.transport.tcp_mux_keepalive_interval;
-            let config = mux::Config { keepalive_interval: Some(interval) };
+            let config = mux::Config {
+                keepalive_interval: Some(interval),
+            };
             // The server opens no streams; what it opens all the same is refused by dropping this.
             let (mux, _incoming) = mux::spawn(io, mux::Role::Client, config);
             connector.mux = Some(mux);
@@ -70,12 +76,21 @@ impl Connector {
             local_ip: transport.connect_server_local_ip,
         };
         let mut conn = dial(&self.cfg.server_addr, self.cfg.server_port, &options).await?;
-        let Some(tls) = &self.tls else { return Ok(Stream::Tcp(conn)) };
+        let Some(tls) = &self.tls else {
+            return Ok(Stream::Tcp(conn));
+        };
         if !transport.tls.disable_custom_first_byte {
             let marked = conn.write_all(&[FRP_TLS_FIRST_BYTE]).await;
-            marked.map_err(|source| HandshakeError { source, first_bytes: Vec::new() })?;
+            marked.map_err(|source| HandshakeError {
+                source,
+                first_bytes: Vec::new(),
+            })?;
         }
-        let name = transport.tls.server_name.as_ref().unwrap_or(&self.cfg.server_addr);
+        let name = transport
+            .tls
+            .server_name
+            .as_ref()
+            .unwrap_or(&self.cfg.server_addr);
         let pipe = tls::connect(tls.clone(), name, conn, BEFORE_LOGIN).await?;
         Ok(Stream::Tls(Box::new(pipe)))
     }

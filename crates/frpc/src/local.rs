@@ -21,7 +21,11 @@ use crate::proxy::Proxy;
 #[derive(Debug, thiserror::Error)]
 enum LocalError {
     #[error("connect to local service [{host}:{port}] error: {source}")]
-    Dial { host: String, port: u16, source: DialError },
+    Dial {
+        host: String,
+        port: u16,
+        source: DialError,
+    },
     #[error("write proxy protocol header to local conn error: {0}")]
     Header(io::Error),
 }
@@ -40,7 +44,11 @@ pub(crate) async fn serve(proxy: &Proxy, stream: MsgStream<Stream>, start: &Star
 
 async fn open(proxy: &Proxy, start: &StartWorkConn) -> Result<TcpStream, LocalError> {
     let cfg = &proxy.cfg;
-    let options = DialOptions { timeout: LOCAL_DIAL, keepalive: None, local_ip: None };
+    let options = DialOptions {
+        timeout: LOCAL_DIAL,
+        keepalive: None,
+        local_ip: None,
+    };
     let dialled = dial(&cfg.local_ip, cfg.local_port, &options).await;
     let mut local = dialled.map_err(|source| LocalError::Dial {
         host: cfg.local_ip.clone(),
@@ -53,7 +61,10 @@ async fn open(proxy: &Proxy, start: &StartWorkConn) -> Result<TcpStream, LocalEr
                 let header = proxy_protocol::header(version, src, dst);
                 local.write_all(&header).await.map_err(LocalError::Header)?;
             }
-            None => warn!(proxy.log, "no user address from the server, PROXY header left out"),
+            None => warn!(
+                proxy.log,
+                "no user address from the server, PROXY header left out"
+            ),
         }
     }
     Ok(local)
@@ -66,5 +77,8 @@ fn user_addresses(start: &StartWorkConn) -> Option<(SocketAddr, SocketAddr)> {
     }
     let src: IpAddr = start.src_addr.parse().ok()?;
     let dst: IpAddr = start.dst_addr.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
-    Some((SocketAddr::new(src, start.src_port), SocketAddr::new(dst, start.dst_port)))
+    Some((
+        SocketAddr::new(src, start.src_port),
+        SocketAddr::new(dst, start.dst_port),
+    ))
 }

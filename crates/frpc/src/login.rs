@@ -75,7 +75,10 @@ pub(crate) async fn login(
 
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
     let sent = send_login(&mut stream, cfg, auth, client_hello.as_deref(), run_id).await;
-    sent.map_err(|error| LoginError::Send { error, lost: connector.close_reason() })?;
+    sent.map_err(|error| LoginError::Send {
+        error,
+        lost: connector.close_reason(),
+    })?;
 
     let answered = tokio::time::timeout(LOGIN_ANSWER, read_answer(&mut stream, client_hello)).await;
     let (run_id, agreed) = match answered.unwrap_or(Err(ReadError::Recv(RecvError::TimedOut))) {
@@ -84,7 +87,11 @@ pub(crate) async fn login(
         Err(ReadError::Recv(error)) => {
             let (pipe, _) = stream.into_parts();
             let first_bytes = pipe.first_bytes().to_vec();
-            return Err(LoginError::Answer { error, lost: connector.close_reason(), first_bytes });
+            return Err(LoginError::Answer {
+                error,
+                lost: connector.close_reason(),
+                first_bytes,
+            });
         }
     };
 
@@ -101,7 +108,11 @@ pub(crate) async fn login(
         )),
     };
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
-    Ok(LoggedIn { run_id, control, connector })
+    Ok(LoggedIn {
+        run_id,
+        control,
+        connector,
+    })
 }
 
 type LoginStream = MsgStream<Rewind<Stream>>;
@@ -167,10 +178,15 @@ async fn read_answer(
     if let Some(client_payload) = client_hello {
         let frame = stream.recv_frame().await?;
         if frame.kind != v2::FrameKind::ServerHello {
-            return Err(ReadError::Login(LoginError::Unexpected("a frame that is no ServerHello")));
+            return Err(ReadError::Login(LoginError::Unexpected(
+                "a frame that is no ServerHello",
+            )));
         }
         let algorithm = accept_hello(&client_payload, &frame.payload).map_err(ReadError::Login)?;
-        agreed = Some((algorithm, hello::transcript_hash(&client_payload, &frame.payload)));
+        agreed = Some((
+            algorithm,
+            hello::transcript_hash(&client_payload, &frame.payload),
+        ));
     }
     match stream.recv().await? {
         Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),
@@ -189,7 +205,10 @@ fn accept_hello(client_payload: &[u8], payload: &[u8]) -> Result<aead::Algorithm
 }
 
 fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Go's name of the operating system; frp's dashboards show it.

@@ -17,8 +17,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// A refused registration is tried again after these times, then always after the last. frp waits
 /// 30 s each time; what stands in the way is often gone sooner (a dead client's port).
-const RETRY_AFTER: [Duration; 4] =
-    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(30)];
+const RETRY_AFTER: [Duration; 4] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
@@ -41,7 +45,12 @@ impl Proxy {
             compress: transport.use_compression,
             limit: limit.map(|limit| Arc::new(Bucket::new(limit.bytes_per_second))),
         };
-        Self { layers, traffic: Traffic::default(), log: log.with(&cfg.name), cfg }
+        Self {
+            layers,
+            traffic: Traffic::default(),
+            log: log.with(&cfg.name),
+            cfg,
+        }
     }
 }
 
@@ -53,7 +62,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Proxy>> {
-        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.by_name
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn insert(&self, proxy: &Arc<Proxy>) {
@@ -81,7 +94,11 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) fn new(proxy: Proxy) -> Self {
-        Self { proxy: Arc::new(proxy), phase: Phase::New, refusals: 0 }
+        Self {
+            proxy: Arc::new(proxy),
+            phase: Phase::New,
+            refusals: 0,
+        }
     }
 
     pub(crate) fn proxy(&self) -> &Arc<Proxy> {
@@ -103,7 +120,9 @@ impl Registration {
 
     /// The registration was sent.
     pub(crate) fn sent(&mut self) {
-        self.phase = Phase::WaitStart { since: Instant::now() };
+        self.phase = Phase::WaitStart {
+            since: Instant::now(),
+        };
     }
 
     /// The server answered: an empty `error` means that the proxy runs.
@@ -113,7 +132,9 @@ impl Registration {
         }
         if !error.is_empty() {
             self.refusals += 1;
-            self.phase = Phase::StartError { since: Instant::now() };
+            self.phase = Phase::StartError {
+                since: Instant::now(),
+            };
             return Err(error.to_owned());
         }
         self.refusals = 0;

@@ -93,16 +93,20 @@ impl Service {
         first: bool,
         log: &Log,
     ) -> Result<LoggedIn, RunError> {
-        let mut backoff = if first { LoginBackoff::first() } else { LoginBackoff::again() };
+        let mut backoff = if first {
+            LoginBackoff::first()
+        } else {
+            LoginBackoff::again()
+        };
         loop {
-            info!(log, "{}", contract::TRY_TO_CONNECT);
+            info!(log, "{}", contract::try_to_connect());
             let tried = login(&self.cfg, self.tls.clone(), &self.auth, &self.key, run_id).await;
             let error = match tried {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(error) => error,
             };
             let explained = diagnose::explain(&error, &self.cfg);
-            warn!(log, "connect to server error: {explained}");
+            warn!(log, "{}", contract::connect_error(&explained));
             if first && self.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));
             }

@@ -49,7 +49,11 @@ pub(crate) enum End {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(service: &'a Service, logged_in: LoggedIn, log: Log) -> Self {
-        let LoggedIn { run_id, control, connector } = logged_in;
+        let LoggedIn {
+            run_id,
+            control,
+            connector,
+        } = logged_in;
         let running = Arc::new(Running::default());
         let registrations = service.cfg().proxies.iter().map(|cfg| {
             let proxy = Proxy::new(cfg.clone(), service.key(), &log);
@@ -80,7 +84,11 @@ impl<'a> Session<'a> {
                 .heartbeat_interval
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
-            let registration_due = self.registrations.values().filter_map(Registration::due).min();
+            let registration_due = self
+                .registrations
+                .values()
+                .filter_map(Registration::due)
+                .min();
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -114,10 +122,17 @@ impl<'a> Session<'a> {
     }
 
     async fn ping(&mut self) -> Result<(), End> {
-        debug!(self.log, "{}", contract::SEND_HEARTBEAT);
-        let interval = self.service.cfg().transport.heartbeat_interval.unwrap_or_default();
+        debug!(self.log, "{}", contract::send_heartbeat());
+        let interval = self
+            .service
+            .cfg()
+            .transport
+            .heartbeat_interval
+            .unwrap_or_default();
         self.next_ping = Instant::now() + interval;
-        self.control.queue(&self.service.auth().ping().into()).map_err(SendError::from)?;
+        self.control
+            .queue(&self.service.auth().ping().into())
+            .map_err(SendError::from)?;
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -126,7 +141,10 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         for registration in self.registrations.values_mut() {
             if registration.due().is_some_and(|due| due <= now) {
-                let new = registration.proxy().cfg.to_new_proxy(&self.service.cfg().user);
+                let new = registration
+                    .proxy()
+                    .cfg
+                    .to_new_proxy(&self.service.cfg().user);
                 self.control.queue(&new.into()).map_err(SendError::from)?;
                 registration.sent();
             }

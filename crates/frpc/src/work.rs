@@ -79,7 +79,10 @@ impl WorkConns {
             stop: stop.clone(),
             log,
         };
-        Self { context: Arc::new(context), _stop: stop.drop_guard() }
+        Self {
+            context: Arc::new(context),
+            _stop: stop.drop_guard(),
+        }
     }
 
     /// Why the connection of the session ended, if its streams share one and it has.
@@ -91,7 +94,10 @@ impl WorkConns {
     pub(crate) fn open_one(&self) {
         let context = self.context.clone();
         let Ok(place) = context.waiting.clone().try_acquire_owned() else {
-            return warn!(context.log, "the server asks for too many work connections, ignored");
+            return warn!(
+                context.log,
+                "the server asks for too many work connections, ignored"
+            );
         };
         tokio::spawn(async move {
             let opened = tokio::select! {
@@ -131,7 +137,10 @@ impl Context {
         let name = naming::raw_name(&self.user, &start.proxy_name);
         match self.running.by_name(name) {
             Some(proxy) => local::serve(&proxy, stream, &start).await,
-            None => warn!(self.log, "work connection for proxy [{name}], which is not running"),
+            None => warn!(
+                self.log,
+                "work connection for proxy [{name}], which is not running"
+            ),
         }
     }
 }

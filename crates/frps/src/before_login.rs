@@ -42,7 +42,11 @@ impl BeforeLogin {
         let id = waiting.next;
         waiting.next += 1;
         waiting.turns.insert(id, evicted.clone());
-        Turn { id, evicted, waiting: self.waiting.clone() }
+        Turn {
+            id,
+            evicted,
+            waiting: self.waiting.clone(),
+        }
     }
 }
 
@@ -55,7 +59,11 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).turns.remove(&self.id);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .turns
+            .remove(&self.id);
     }
 }
 

@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use frp_config::{LoadError, Loaded, ServerConfig, load_server, parse_server};
-use frp_log::{Log, info};
+use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 
 use crate::Server;
 
 #[derive(Debug, Parser)]
-#[command(name = "frps", about = "frps is the server of frp (https://github.com/fatedier/frp)")]
+#[command(
+    name = "frps",
+    about = "frps is the server of frp (https://github.com/fatedier/frp)"
+)]
 struct Args {
     /// config file of frps
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -55,7 +58,7 @@ pub fn main() -> ExitCode {
         }
     };
     if args.version {
-        return frp_log::print_line(VERSION, ExitCode::SUCCESS);
+        return print_line(VERSION, ExitCode::SUCCESS);
     }
     match args.command {
         Some(Command::Verify) => verify(&args),
@@ -65,14 +68,20 @@ pub fn main() -> ExitCode {
 
 fn verify(args: &Args) -> ExitCode {
     let Some(path) = &args.config else {
-        return frp_log::print_line("frps: the configuration file is not specified", ExitCode::SUCCESS);
+        return print_line(
+            "frps: the configuration file is not specified",
+            ExitCode::SUCCESS,
+        );
     };
     match load_server(path, args.strict_config) {
-        Err(e) => frp_log::print_line(e, ExitCode::FAILURE),
+        Err(e) => print_line(e, ExitCode::FAILURE),
         Ok(loaded) => {
             warn_about(&loaded);
-            let text = format!("frps: the configuration file {} syntax is ok", path.display());
-            frp_log::print_line(text, ExitCode::SUCCESS)
+            let text = format!(
+                "frps: the configuration file {} syntax is ok",
+                path.display()
+            );
+            print_line(text, ExitCode::SUCCESS)
         }
     }
 }
@@ -80,29 +89,35 @@ fn verify(args: &Args) -> ExitCode {
 fn run(args: &Args) -> ExitCode {
     let loaded = match load(args) {
         Ok(loaded) => loaded,
-        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
+        Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     warn_about(&loaded);
+    if loaded.legacy_ini {
+        print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
+    }
     let cfg = loaded.settings;
-    let _log = match frp_log::init(&cfg.log.options()) {
-        Ok(guard) => guard,
-        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
-    };
+    if let Err(e) = frp_log::init(&(&cfg.log).into()) {
+        return print_line(e, ExitCode::FAILURE);
+    }
     match &args.config {
-        Some(path) => info!(Log::root(), "frps uses config file: {}", path.display()),
-        None => info!(Log::root(), "frps uses command line arguments for config"),
+        Some(path) => info!(
+            Log::root(),
+            "{}",
+            contract::frps_uses_config_file(path.display())
+        ),
+        None => info!(Log::root(), "{}", contract::frps_uses_arguments()),
     }
     frp_net::process::raise_file_limit();
     let runtime = match frp_net::process::runtime() {
         Ok(runtime) => runtime,
-        Err(e) => return frp_log::print_line(e, ExitCode::FAILURE),
+        Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     runtime.block_on(async {
         match Server::bind(cfg) {
-            Err(e) => frp_log::print_line(e, ExitCode::FAILURE),
+            Err(e) => print_line(e, ExitCode::FAILURE),
             Ok(server) => {
                 if let Ok(addr) = server.addr() {
-                    info!(Log::root(), "frps tcp listen on {addr}");
+                    info!(Log::root(), "{}", contract::tcp_listen(addr));
                 }
                 // A signal ends the process where it stands, as it ends frp: the kernel gives
                 // back every socket.
@@ -122,6 +137,6 @@ fn load(args: &Args) -> Result<Loaded<ServerConfig>, LoadError> {
 
 fn warn_about(loaded: &Loaded<ServerConfig>) {
     for warning in &loaded.warnings {
-        let _ = frp_log::print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
+        print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
     }
 }

@@ -73,14 +73,22 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
     if shared.cfg.transport.tcp_mux {
         serve_mux(shared, Rewind::new(first, stream), peer, turn).await;
     } else {
-        greet::serve(shared, stream, first, Caller { peer, link: None }, Some(turn)).await;
+        greet::serve(
+            shared,
+            stream,
+            first,
+            Caller { peer, link: None },
+            Some(turn),
+        )
+        .await;
     }
 }
 
 /// The stream inside the connection, and what was read of it already.
 async fn open(shared: &Shared, mut conn: TcpStream) -> Result<(Stream, Bytes), DoorError> {
-    let (kind, first) =
-        timeout(BEFORE_LOGIN, sniff(&mut conn)).await.map_err(|_| DoorError::Silent)??;
+    let (kind, first) = timeout(BEFORE_LOGIN, sniff(&mut conn))
+        .await
+        .map_err(|_| DoorError::Silent)??;
     match kind {
         Kind::Tls | Kind::TlsAfterMark => {
             let io = Rewind::new(first, conn);
@@ -96,8 +104,9 @@ async fn open(shared: &Shared, mut conn: TcpStream) -> Result<(Stream, Bytes), D
 /// Hands out the streams of a multiplexed connection until it ends, or until nobody has logged in
 /// on it for too long.
 async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, peer: SocketAddr, turn: Turn) {
-    let config =
-        mux::Config { keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval) };
+    let config = mux::Config {
+        keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
+    };
     let (mux, mut incoming) = mux::spawn(io, mux::Role::Server, config);
     let link = Arc::new(Link {
         mux: mux.clone(),
@@ -159,10 +168,16 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, pee
         _ => MAX_STREAMS_IN_GREETING,
     };
     let Some(greeting) = Greeting::begin(link, limit) else {
-        debug!(Log::root(), "[{peer}] too many streams without a first message");
+        debug!(
+            Log::root(),
+            "[{peer}] too many streams without a first message"
+        );
         return stream.reset();
     };
-    let caller = Caller { peer, link: Some(link.clone()) };
+    let caller = Caller {
+        peer,
+        link: Some(link.clone()),
+    };
     let shared = shared.clone();
     shared.tasks.clone().spawn(async move {
         greet::serve(shared, Stream::Mux(stream), Bytes::new(), caller, greeting).await;

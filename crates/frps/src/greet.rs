@@ -10,7 +10,7 @@ use frp_net::stream::Stream;
 use frp_proto::crypto::aead;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
 use frp_proto::wire::hello::{self, ClientHello, HelloError};
-use frp_proto::wire::{Magic, MAGIC_V2, WireProtocol, detect, v2};
+use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -68,7 +68,10 @@ pub(crate) async fn serve(
         Message::NewVisitorConn(conn) => refuse_visitor(stream, conn).await,
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
-            warn!(log, "error message type for the new connection [{}]", caller.peer);
+            warn!(
+                log,
+                "error message type for the new connection [{}]", caller.peer
+            );
         }
     }
 }
@@ -88,7 +91,12 @@ async fn greet(
             Magic::NeedMore => {}
         }
         received.reserve(512);
-        if stream.read_buf(&mut received).await.map_err(RecvError::Io)? == 0 {
+        if stream
+            .read_buf(&mut received)
+            .await
+            .map_err(RecvError::Io)?
+            == 0
+        {
             return Err(RecvError::Closed.into());
         }
     };
@@ -112,8 +120,8 @@ async fn greet(
 }
 
 async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated, GreetError> {
-    let selected = ClientHello::parse(payload)
-        .and_then(|hello| hello::select(&hello, random_bytes()));
+    let selected =
+        ClientHello::parse(payload).and_then(|hello| hello::select(&hello, random_bytes()));
     let server_hello = match &selected {
         Ok(hello) => hello.to_payload(),
         Err(e) => hello::ServerHello::refusal(&e.to_string()).to_payload(),
@@ -124,7 +132,10 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     let algorithm = selected?.algorithm()?;
     let transcript = hello::transcript_hash(payload, &server_hello);
-    Ok(Negotiated { algorithm, transcript })
+    Ok(Negotiated {
+        algorithm,
+        transcript,
+    })
 }
 
 /// Fills an array from the system's generator.
@@ -144,7 +155,10 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
         }
         Some(session) => match shared.auth.new_work_conn(&conn) {
             Err(why) => {
-                warn!(session.log, "invalid NewWorkConn with run id [{}]", conn.run_id);
+                warn!(
+                    session.log,
+                    "invalid NewWorkConn with run id [{}]", conn.run_id
+                );
                 why.to_owned()
             }
             Ok(()) => match session.pool.put(stream) {
@@ -158,7 +172,10 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
         },
     };
     let error = shared.text_for_peer("invalid NewWorkConn", &refusal);
-    let answer = StartWorkConn { error, ..StartWorkConn::default() };
+    let answer = StartWorkConn {
+        error,
+        ..StartWorkConn::default()
+    };
     last_word(&mut stream, &answer.into()).await;
 }
 
@@ -166,7 +183,10 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
 async fn refuse_visitor(mut stream: Greeted, conn: NewVisitorConn) {
     let error = format!("custom listener for [{}] doesn't exist", conn.proxy_name);
     warn!(Log::root(), "register visitor conn error: {error}");
-    let answer = NewVisitorConnResp { proxy_name: conn.proxy_name, error };
+    let answer = NewVisitorConnResp {
+        proxy_name: conn.proxy_name,
+        error,
+    };
     last_word(&mut stream, &answer.into()).await;
 }
 
@@ -181,6 +201,10 @@ impl Shared {
     /// The error text that a peer may see: the whole of it, or only its kind where
     /// `detailedErrorsToClient` is off.
     pub(crate) fn text_for_peer(&self, kind: &str, detail: &str) -> String {
-        if self.cfg.detailed_errors_to_client { detail.to_owned() } else { kind.to_owned() }
+        if self.cfg.detailed_errors_to_client {
+            detail.to_owned()
+        } else {
+            kind.to_owned()
+        }
     }
 }

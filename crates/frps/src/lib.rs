@@ -92,9 +92,11 @@ impl Server {
             key: files.key_file.clone(),
             trusted_ca: files.trusted_ca_file.clone(),
         })?;
-        let listener = listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| {
-            BindError::Listen { addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port), source }
-        })?;
+        let listener =
+            listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| BindError::Listen {
+                addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
+                source,
+            })?;
         let shared = Shared {
             tls,
             auth: TokenAuth::new(&cfg.auth),
@@ -107,7 +109,10 @@ impl Server {
             stop: CancellationToken::new(),
             cfg,
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self {
+            listener,
+            shared: Arc::new(shared),
+        })
     }
 
     /// The address that clients connect to.

@@ -66,13 +66,21 @@ pub(crate) async fn serve(
         Err(e) => {
             warn!(log, "register control error: {e}");
             let error = shared.text_for_peer("register control error", &e.to_string());
-            let answer = LoginResp { version: VERSION.to_owned(), error, ..LoginResp::default() };
+            let answer = LoginResp {
+                version: VERSION.to_owned(),
+                error,
+                ..LoginResp::default()
+            };
             return last_word(&mut stream, &answer.into()).await;
         }
     };
     let presence = caller.link.as_ref().map(Presence::on);
-    let Some(control) = control_stream(&shared, stream, negotiated) else { return };
-    Session::new(shared, admission, control, caller, login.user).run().await;
+    let Some(control) = control_stream(&shared, stream, negotiated) else {
+        return;
+    };
+    Session::new(shared, admission, control, caller, login.user)
+        .run()
+        .await;
     drop(presence);
 }
 
@@ -125,7 +133,10 @@ fn pool_count(wanted: i64, cfg: &ServerConfig) -> usize {
 
 /// 16 hex digits.
 fn new_run_id() -> String {
-    random_bytes::<8>().iter().map(|b| format!("{b:02x}")).collect()
+    random_bytes::<8>()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 /// The control connection behind its cipher; both ends switch to it right after `LoginResp`.

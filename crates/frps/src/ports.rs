@@ -69,25 +69,49 @@ pub(crate) struct Held {
 impl Ports {
     /// `allowed` empty allows every port.
     pub(crate) fn new(host: &str, allowed: &[PortRange]) -> Self {
-        let all = [PortRange { start: 1, end: u16::MAX }];
+        let all = [PortRange {
+            start: 1,
+            end: u16::MAX,
+        }];
         let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
-        Self { host: host.to_owned(), allowed, state: Mutex::default() }
+        Self {
+            host: host.to_owned(),
+            allowed,
+            state: Mutex::default(),
+        }
     }
 
     /// Opens `port` for the proxy `name`; 0 means the port that the name had last, else any.
     pub(crate) fn acquire(self: &Arc<Self>, name: &str, port: u16) -> Result<Lease, PortError> {
         let mut state = self.lock();
-        state.last.retain(|_, last| last.released.is_none_or(|at| at.elapsed() < RESERVED_FOR));
+        state
+            .last
+            .retain(|_, last| last.released.is_none_or(|at| at.elapsed() < RESERVED_FOR));
         let listener = match port {
             0 => self.open_any(&state, name)?,
             _ if state.used.contains_key(&port) => return Err(PortError::AlreadyUsed),
             _ if !self.allows(port) => return Err(PortError::NotAllowed),
             _ => self.open(port).map_err(|_| PortError::Unavailable)?,
         };
-        let port = listener.local_addr().map_err(|_| PortError::Unavailable)?.port();
+        let port = listener
+            .local_addr()
+            .map_err(|_| PortError::Unavailable)?
+            .port();
         state.used.insert(port, name.to_owned());
-        state.last.insert(name.to_owned(), LastPort { port, released: None });
-        Ok(Lease { listener, held: Held { port, ports: self.clone() } })
+        state.last.insert(
+            name.to_owned(),
+            LastPort {
+                port,
+                released: None,
+            },
+        );
+        Ok(Lease {
+            listener,
+            held: Held {
+                port,
+                ports: self.clone(),
+            },
+        })
     }
 
     fn open_any(&self, state: &State, name: &str) -> Result<TcpListener, PortError> {
@@ -96,9 +120,17 @@ impl Ports {
         if let Some(listener) = last.and_then(|port| self.open(port).ok()) {
             return Ok(listener);
         }
-        let ports: usize = self.allowed.iter().map(|r| usize::from(r.end - r.start) + 1).sum();
+        let ports: usize = self
+            .allowed
+            .iter()
+            .map(|r| usize::from(r.end - r.start) + 1)
+            .sum();
         let start = u32::from_le_bytes(random_bytes()) as usize % ports.max(1);
-        let all = || self.allowed.iter().flat_map(|range| range.start..=range.end);
+        let all = || {
+            self.allowed
+                .iter()
+                .flat_map(|range| range.start..=range.end)
+        };
         all()
             .cycle()
             .skip(start)
@@ -114,7 +146,9 @@ impl Ports {
     }
 
     fn allows(&self, port: u16) -> bool {
-        self.allowed.iter().any(|range| (range.start..=range.end).contains(&port))
+        self.allowed
+            .iter()
+            .any(|range| (range.start..=range.end).contains(&port))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,8 +179,11 @@ impl Drop for Held {
 }
 
 fn disjoint(ranges: &[PortRange]) -> Vec<PortRange> {
-    let mut sorted: Vec<PortRange> =
-        ranges.iter().copied().filter(|range| range.start <= range.end).collect();
+    let mut sorted: Vec<PortRange> = ranges
+        .iter()
+        .copied()
+        .filter(|range| range.start <= range.end)
+        .collect();
     sorted.sort_by_key(|range| range.start);
     let mut merged: Vec<PortRange> = Vec::new();
     for range in sorted {
@@ -178,14 +215,28 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken_port = taken.local_addr().unwrap().port();
         let port = free_port();
-        let ports =
-            Arc::new(Ports::new("127.0.0.1", &[range(port, port), range(taken_port, taken_port)]));
+        let ports = Arc::new(Ports::new(
+            "127.0.0.1",
+            &[range(port, port), range(taken_port, taken_port)],
+        ));
         let lease = ports.acquire("a", port).unwrap();
-        assert_eq!(ports.acquire("b", port).unwrap_err().to_string(), "port already used");
-        assert_eq!(ports.acquire("b", taken_port).unwrap_err().to_string(), "port unavailable");
+        assert_eq!(
+            ports.acquire("b", port).unwrap_err().to_string(),
+            "port already used"
+        );
+        assert_eq!(
+            ports.acquire("b", taken_port).unwrap_err().to_string(),
+            "port unavailable"
+        );
         let other = if port == 1 { 2 } else { 1 };
-        assert_eq!(ports.acquire("b", other).unwrap_err().to_string(), "port not allowed");
-        assert_eq!(ports.acquire("b", 0).unwrap_err().to_string(), "no available port");
+        assert_eq!(
+            ports.acquire("b", other).unwrap_err().to_string(),
+            "port not allowed"
+        );
+        assert_eq!(
+            ports.acquire("b", 0).unwrap_err().to_string(),
+            "no available port"
+        );
         drop(lease);
         ports.acquire("b", port).unwrap();
     }

@@ -21,11 +21,13 @@ mod level;
 mod line;
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use frp_config::{LogConfig, LogLevel, LogTarget};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -255,3 +257,33 @@ static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 static TIME_ZONE: OnceLock<TimeZone> = OnceLock::new();
 static LEVEL: AtomicU8 = AtomicU8::new(level::OFF);
 static COLOR: AtomicBool = AtomicBool::new(false);
+
+impl From<&LogConfig> for Options {
+    fn from(cfg: &LogConfig) -> Self {
+        Self {
+            target: match &cfg.to {
+                LogTarget::Console => Target::Console,
+                LogTarget::File(path) => Target::File(path.clone()),
+            },
+            level: match cfg.level {
+                LogLevel::Trace => Level::Trace,
+                LogLevel::Debug => Level::Debug,
+                LogLevel::Info => Level::Info,
+                LogLevel::Warn => Level::Warn,
+                LogLevel::Error => Level::Error,
+            },
+            max_days: cfg.max_days,
+            color: !cfg.disable_print_color,
+        }
+    }
+}
+
+/// What both programs print before they start with an INI file.
+pub const INI_DEPRECATED: &str = "WARNING: ini format is deprecated and the support will be removed in the future, please use yaml/json/toml format instead!";
+
+/// Prints a line for the user, outside the log, on standard output as frp does, and passes `code`
+/// on. A reader that went away is no reason to fail.
+pub fn print_line(text: impl fmt::Display, code: ExitCode) -> ExitCode {
+    let _ = writeln!(io::stdout(), "{text}");
+    code
+}

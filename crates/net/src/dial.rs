@@ -53,7 +53,10 @@ pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStr
     let mut trying = None;
     match tokio::time::timeout(options.timeout, dial_each(host, port, options, &mut trying)).await {
         Ok(dialled) => dialled,
-        Err(_) => Err(DialError::TimedOut { host: host.to_owned(), addr: trying }),
+        Err(_) => Err(DialError::TimedOut {
+            host: host.to_owned(),
+            addr: trying,
+        }),
     }
 }
 
@@ -64,9 +67,15 @@ async fn dial_each(
     trying: &mut Option<SocketAddr>,
 ) -> Result<TcpStream, DialError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let resolve = |source| DialError::Resolve { host: host.to_owned(), source };
+    let resolve = |source| DialError::Resolve {
+        host: host.to_owned(),
+        source,
+    };
     let mut last = resolve(io::Error::new(io::ErrorKind::NotFound, "no such host"));
-    for addr in tokio::net::lookup_host((host, port)).await.map_err(resolve)? {
+    for addr in tokio::net::lookup_host((host, port))
+        .await
+        .map_err(resolve)?
+    {
         *trying = Some(addr);
         match dial_one(addr, options).await {
             Ok(conn) => return Ok(conn),
@@ -77,7 +86,11 @@ async fn dial_each(
 }
 
 async fn dial_one(addr: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if let Some(ip) = options.local_ip {
         socket.bind(SocketAddr::new(ip, 0))?;
     }
@@ -93,14 +106,21 @@ mod tests {
     use crate::listen::listen;
 
     fn options() -> DialOptions {
-        DialOptions { timeout: Duration::from_secs(5), keepalive: None, local_ip: None }
+        DialOptions {
+            timeout: Duration::from_secs(5),
+            keepalive: None,
+            local_ip: None,
+        }
     }
 
     #[tokio::test]
     async fn connects_from_the_given_address() {
         let listener = listen("127.0.0.1", 0).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let from = DialOptions { local_ip: Some("127.0.0.9".parse().unwrap()), ..options() };
+        let from = DialOptions {
+            local_ip: Some("127.0.0.9".parse().unwrap()),
+            ..options()
+        };
         let (dialled, accepted) = tokio::join!(dial("127.0.0.1", port, &from), listener.accept());
         assert!(dialled.unwrap().nodelay().unwrap());
         assert_eq!(accepted.unwrap().1.ip().to_string(), "127.0.0.9");
@@ -114,6 +134,9 @@ mod tests {
         let error = dial("127.0.0.1", port, &options()).await.unwrap_err();
         assert!(matches!(&error, DialError::Connect { source, .. }
             if source.kind() == io::ErrorKind::ConnectionRefused));
-        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("127.0.0.1:{port}")),
+            "{error}"
+        );
     }
 }

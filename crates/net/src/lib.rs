@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listen;
 pub mod msg_stream;
 pub mod mux;
+pub mod process;
 pub mod relay;
 pub mod sniff;
 pub mod stream;

@@ -38,7 +38,10 @@ pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
 
 fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
     match listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true) {
-        Err(e) if e.kind() != io::ErrorKind::AddrInUse && e.kind() != io::ErrorKind::PermissionDenied => {
+        Err(e)
+            if e.kind() != io::ErrorKind::AddrInUse
+                && e.kind() != io::ErrorKind::PermissionDenied =>
+        {
             listen_at(SocketAddr::from(([0, 0, 0, 0], port)), false)
         }
         bound => bound,
@@ -69,7 +72,9 @@ pub async fn accept_loop(
 ) {
     let mut pause = Duration::ZERO;
     loop {
-        let Some(accepted) = unless_stopped(&stop, listener.accept()).await else { return };
+        let Some(accepted) = unless_stopped(&stop, listener.accept()).await else {
+            return;
+        };
         match accepted {
             Ok((conn, peer)) => {
                 pause = Duration::ZERO;
@@ -79,7 +84,10 @@ pub async fn accept_loop(
             Err(e) => {
                 pause = (pause * 2).clamp(Duration::from_millis(5), ACCEPT_BACKOFF_MAX);
                 tracing::warn!("accept: {e}; trying again in {} ms", pause.as_millis());
-                if unless_stopped(&stop, tokio::time::sleep(pause)).await.is_none() {
+                if unless_stopped(&stop, tokio::time::sleep(pause))
+                    .await
+                    .is_none()
+                {
                     return;
                 }
             }
@@ -136,7 +144,11 @@ mod tests {
                 tokio::join!(TcpStream::connect(("127.0.0.1", port)), listener.accept());
             user.unwrap();
             let (_, peer) = accepted.unwrap();
-            assert_eq!(canonical(peer).ip().to_string(), "127.0.0.1", "host {host:?}");
+            assert_eq!(
+                canonical(peer).ip().to_string(),
+                "127.0.0.1",
+                "host {host:?}"
+            );
         }
     }
 
@@ -144,8 +156,14 @@ mod tests {
     async fn a_taken_port_is_refused() {
         let first = listen("127.0.0.1", 0).unwrap();
         let port = first.local_addr().unwrap().port();
-        assert_eq!(listen("127.0.0.1", port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(listen("0.0.0.0", port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            listen("127.0.0.1", port).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        assert_eq!(
+            listen("0.0.0.0", port).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 
     #[tokio::test]

@@ -55,7 +55,12 @@ pub enum SendError {
 impl<T> MsgStream<T> {
     /// `received` is what was read from `io` already.
     pub fn new(io: T, protocol: WireProtocol, received: BytesMut) -> Self {
-        Self { io, protocol, received, to_send: BytesMut::new() }
+        Self {
+            io,
+            protocol,
+            received,
+            to_send: BytesMut::new(),
+        }
     }
 
     /// The framing in use.
@@ -66,7 +71,11 @@ impl<T> MsgStream<T> {
     /// The pipe, and what was read from it beyond the last message.
     pub fn into_parts(self) -> (T, Bytes) {
         // An empty buffer is let go here: a pooled or relaying stream holds none.
-        let rest = if self.received.is_empty() { Bytes::new() } else { self.received.freeze() };
+        let rest = if self.received.is_empty() {
+            Bytes::new()
+        } else {
+            self.received.freeze()
+        };
         (self.io, rest)
     }
 }
@@ -84,7 +93,9 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
 
     /// The next message, if it is complete within `limit`.
     pub async fn recv_within(&mut self, limit: Duration) -> Result<Message, RecvError> {
-        tokio::time::timeout(limit, self.recv()).await.unwrap_or(Err(RecvError::TimedOut))
+        tokio::time::timeout(limit, self.recv())
+            .await
+            .unwrap_or(Err(RecvError::TimedOut))
     }
 
     /// The next wire v2 frame, whatever its kind: hellos are frames that are no messages.
@@ -106,7 +117,11 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
         if self.io.read_buf(&mut self.received).await? > 0 {
             return Ok(());
         }
-        Err(if self.received.is_empty() { RecvError::Closed } else { RecvError::Truncated })
+        Err(if self.received.is_empty() {
+            RecvError::Closed
+        } else {
+            RecvError::Truncated
+        })
     }
 }
 
@@ -142,7 +157,9 @@ impl<T: AsyncWrite + Unpin> MsgStream<T> {
 
     /// [`flush`](Self::flush), given up after `limit`.
     pub async fn flush_within(&mut self, limit: Duration) -> Result<(), SendError> {
-        tokio::time::timeout(limit, self.flush()).await.unwrap_or(Err(SendError::TimedOut))
+        tokio::time::timeout(limit, self.flush())
+            .await
+            .unwrap_or(Err(SendError::TimedOut))
     }
 
     /// Ends the sending side: the peer reads EOF after what was sent.

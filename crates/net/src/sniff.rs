@@ -74,12 +74,18 @@ mod tests {
 
     #[tokio::test]
     async fn every_kind_is_told_by_its_first_bytes() {
-        assert_eq!(sniffed(&[b"\x16\x03"]).await.unwrap(), (Kind::Tls, Bytes::from_static(b"\x16\x03")));
+        assert_eq!(
+            sniffed(&[b"\x16\x03"]).await.unwrap(),
+            (Kind::Tls, Bytes::from_static(b"\x16\x03"))
+        );
         assert_eq!(
             sniffed(&[b"\x17\x16"]).await.unwrap(),
             (Kind::TlsAfterMark, Bytes::from_static(b"\x16"))
         );
-        assert_eq!(sniffed(&[b"G", b"ET /~", b"!frp HT"]).await.unwrap().0, Kind::Websocket);
+        assert_eq!(
+            sniffed(&[b"G", b"ET /~", b"!frp HT"]).await.unwrap().0,
+            Kind::Websocket
+        );
         assert_eq!(sniffed(&[b"GET / HTTP/1.1"]).await.unwrap().0, Kind::Plain);
         assert_eq!(sniffed(&[b"\x00"]).await.unwrap().0, Kind::Plain);
         assert_eq!(sniffed(&[b"FRP\x00"]).await.unwrap().0, Kind::Plain);

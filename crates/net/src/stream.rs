@@ -99,12 +99,19 @@ const FIRST: usize = 16;
 impl<T> Rewind<T> {
     /// `prefix` is read before anything that `io` still has.
     pub fn new(prefix: Bytes, io: T) -> Self {
-        Self { prefix, io, first: [0; FIRST], first_len: 0 }
+        Self {
+            prefix,
+            io,
+            first: [0; FIRST],
+            first_len: 0,
+        }
     }
 
     /// The first bytes (at most 16) that were read through this pipe.
     pub fn first_bytes(&self) -> &[u8] {
-        self.first.get(..usize::from(self.first_len)).unwrap_or_default()
+        self.first
+            .get(..usize::from(self.first_len))
+            .unwrap_or_default()
     }
 
     /// The pipe below.

@@ -75,8 +75,8 @@ pub enum TlsSetupError {
 /// P-256 where frp has RSA-2048: peers that check nothing accept either, and each handshake is a
 /// fifteenth of the work.
 pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupError> {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?;
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match &files.trusted_ca {
         None => builder.with_no_client_auth(),
         Some(ca) => builder.with_client_cert_verifier(Arc::new(CaFileOfClients::load(ca)?)),
@@ -137,9 +137,10 @@ pub async fn accept(
     let handshake = TlsAcceptor::from(config).accept(io).into_fallible();
     match tokio::time::timeout(limit, handshake).await {
         Ok(Ok(tls)) => Ok(tls.into()),
-        Ok(Err((source, io))) => {
-            Err(HandshakeError { source, first_bytes: io.first_bytes().to_vec() })
-        }
+        Ok(Err((source, io))) => Err(HandshakeError {
+            source,
+            first_bytes: io.first_bytes().to_vec(),
+        }),
         Err(_) => Err(timed_out()),
     }
 }
@@ -159,16 +160,20 @@ pub async fn connect(
     let handshake = TlsConnector::from(config).connect(name, io).into_fallible();
     match tokio::time::timeout(limit, handshake).await {
         Ok(Ok(tls)) => Ok(tls.into()),
-        Ok(Err((source, io))) => {
-            Err(HandshakeError { source, first_bytes: io.first_bytes().to_vec() })
-        }
+        Ok(Err((source, io))) => Err(HandshakeError {
+            source,
+            first_bytes: io.first_bytes().to_vec(),
+        }),
         Err(_) => Err(timed_out()),
     }
 }
 
 fn timed_out() -> HandshakeError {
     let source = io::Error::new(io::ErrorKind::TimedOut, "TLS handshake: i/o timeout");
-    HandshakeError { source, first_bytes: Vec::new() }
+    HandshakeError {
+        source,
+        first_bytes: Vec::new(),
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -178,32 +183,43 @@ fn provider() -> Arc<CryptoProvider> {
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn own_identity(files: &TlsFiles) -> Result<Option<Identity>, TlsSetupError> {
-    let (Some(cert), Some(key)) = (&files.cert, &files.key) else { return Ok(None) };
-    let pem = |what| TlsSetupError::Pem { path: key.clone(), what };
+    let (Some(cert), Some(key)) = (&files.cert, &files.key) else {
+        return Ok(None);
+    };
+    let pem = |what| TlsSetupError::Pem {
+        path: key.clone(),
+        what,
+    };
     let key_text = read(key)?;
     let key = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| pem("private key"))?;
     Ok(Some((certificates(cert)?, key)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(&read(path)?).filter_map(Result::ok).collect();
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+        .filter_map(Result::ok)
+        .collect();
     if found.is_empty() {
-        return Err(TlsSetupError::Pem { path: path.to_owned(), what: "certificate" });
+        return Err(TlsSetupError::Pem {
+            path: path.to_owned(),
+            what: "certificate",
+        });
     }
     Ok(found)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
-    fs::read(path).map_err(|source| TlsSetupError::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| TlsSetupError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn self_signed() -> Result<Identity, TlsSetupError> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let cert = rcgen::CertificateParams::default().self_signed(&key)?;
-    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|e| {
-        TlsSetupError::Unusable(rustls::Error::General(e.to_owned()))
-    })?;
+    let key = PrivateKeyDer::try_from(key.serialize_der())
+        .map_err(|e| TlsSetupError::Unusable(rustls::Error::General(e.to_owned())))?;
     Ok((vec![cert.der().clone()], key))
 }
 
@@ -244,7 +260,9 @@ impl ServerCertVerifier for AnyServer {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -262,9 +280,15 @@ impl CaFile {
         let (added, _) = roots.add_parsable_certificates(listed.iter().cloned());
         if added == 0 {
             let why = "no certificate in it can be used as a CA".to_owned();
-            return Err(TlsSetupError::Ca { path: path.to_owned(), why });
+            return Err(TlsSetupError::Ca {
+                path: path.to_owned(),
+                why,
+            });
         }
-        Ok(Self { listed, roots: Arc::new(roots) })
+        Ok(Self {
+            listed,
+            roots: Arc::new(roots),
+        })
     }
 
     fn lists(&self, cert: &CertificateDer<'_>) -> bool {
@@ -282,14 +306,19 @@ impl CaFileOfServer {
         let file = CaFile::load(path)?;
         let webpki = WebPkiServerVerifier::builder_with_provider(file.roots.clone(), provider())
             .build()
-            .map_err(|e| TlsSetupError::Ca { path: path.to_owned(), why: e.to_string() })?;
+            .map_err(|e| TlsSetupError::Ca {
+                path: path.to_owned(),
+                why: e.to_string(),
+            })?;
         Ok(Self { file, webpki })
     }
 }
 
 impl fmt::Debug for CaFileOfServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CaFileOfServer").field("certificates", &self.file.listed.len()).finish()
+        f.debug_struct("CaFileOfServer")
+            .field("certificates", &self.file.listed.len())
+            .finish()
     }
 }
 
@@ -306,7 +335,8 @@ impl ServerCertVerifier for CaFileOfServer {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.webpki
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -342,14 +372,19 @@ impl CaFileOfClients {
         let file = CaFile::load(path)?;
         let webpki = WebPkiClientVerifier::builder_with_provider(file.roots.clone(), provider())
             .build()
-            .map_err(|e| TlsSetupError::Ca { path: path.to_owned(), why: e.to_string() })?;
+            .map_err(|e| TlsSetupError::Ca {
+                path: path.to_owned(),
+                why: e.to_string(),
+            })?;
         Ok(Self { file, webpki })
     }
 }
 
 impl fmt::Debug for CaFileOfClients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CaFileOfClients").field("certificates", &self.file.listed.len()).finish()
+        f.debug_struct("CaFileOfClients")
+            .field("certificates", &self.file.listed.len())
+            .finish()
     }
 }
 
@@ -367,7 +402,8 @@ impl ClientCertVerifier for CaFileOfClients {
         if self.file.lists(end_entity) {
             return Ok(ClientCertVerified::assertion());
         }
-        self.webpki.verify_client_cert(end_entity, intermediates, now)
+        self.webpki
+            .verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(

@@ -58,13 +58,20 @@ impl Names {
         if !taken.insert(name.to_owned()) {
             return Err(ProxyError::Exists(name.to_owned()));
         }
-        Ok(NameGuard { name: name.to_owned(), names: self.clone() })
+        Ok(NameGuard {
+            name: name.to_owned(),
+            names: self.clone(),
+        })
     }
 }
 
 impl Drop for NameGuard {
     fn drop(&mut self) {
-        let mut taken = self.names.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .names
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         taken.remove(&self.name);
     }
 }
@@ -122,8 +129,16 @@ impl RunningProxy {
         info!(proxy.log, "tcp proxy listen port [{}]", lease.port());
         debug!(proxy.log, "registered for user [{user}]");
         let stop = shared.stop.child_token();
-        let accepting = shared.tasks.spawn(tcp::accept(proxy.clone(), lease, stop.clone()));
-        Ok(Self { remote_addr, proxy, stop, accepting, _name: name })
+        let accepting = shared
+            .tasks
+            .spawn(tcp::accept(proxy.clone(), lease, stop.clone()));
+        Ok(Self {
+            remote_addr,
+            proxy,
+            stop,
+            accepting,
+            _name: name,
+        })
     }
 
     /// `:PORT`, as the client is told.

@@ -15,7 +15,10 @@ pub(super) async fn accept(proxy: Arc<Proxy>, lease: Lease, stop: CancellationTo
     accept_loop(listener, stop, |user, peer| {
         info!(proxy.log, "get a user connection [{peer}]");
         tune(&user, None);
-        proxy.shared.tasks.spawn(proxy.clone().serve_user(user, peer));
+        proxy
+            .shared
+            .tasks
+            .spawn(proxy.clone().serve_user(user, peer));
     })
     .await;
 }

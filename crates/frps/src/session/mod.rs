@@ -123,7 +123,11 @@ impl Session {
 
     /// A stream ends because its connection did; the connection knows why.
     fn end_of_reading(&self, e: RecvError) -> End {
-        let lost = self.caller.link.as_ref().and_then(|link| link.mux.close_reason());
+        let lost = self
+            .caller
+            .link
+            .as_ref()
+            .and_then(|link| link.mux.close_reason());
         match (e, lost) {
             (RecvError::Closed | RecvError::Io(_), Some(reason)) => End::Lost(reason),
             (RecvError::Closed, None) => End::Closed,
@@ -176,7 +180,10 @@ impl Session {
     }
 
     async fn on_new_proxy(&mut self, new: NewProxy) -> Result<(), SendError> {
-        let mut answer = NewProxyResp { proxy_name: new.proxy_name.clone(), ..Default::default() };
+        let mut answer = NewProxyResp {
+            proxy_name: new.proxy_name.clone(),
+            ..Default::default()
+        };
         let log = &self.handle.log;
         let (name, kind) = (&new.proxy_name, new.kind());
         match self.register(&new) {
@@ -207,11 +214,19 @@ impl Session {
         if let Some(proxy) = self.proxies.remove(&close.proxy_name) {
             proxy.close().await;
         }
-        info!(self.handle.log, "close proxy [{}] success", close.proxy_name);
+        info!(
+            self.handle.log,
+            "close proxy [{}] success", close.proxy_name
+        );
     }
 
     async fn refuse_nat_hole(&mut self, transaction_id: String) -> Result<(), SendError> {
         let error = "xtcp is not supported yet by this server".to_owned();
-        self.send(NatHoleResp { transaction_id, error, ..Default::default() }).await
+        self.send(NatHoleResp {
+            transaction_id,
+            error,
+            ..Default::default()
+        })
+        .await
     }
 }

@@ -75,7 +75,9 @@ impl Pool {
         };
         self.ask_for(1);
         let taken = tokio::time::timeout(limit, coming).await;
-        let conn = taken.map_err(|_| TakeError::TimedOut)?.map_err(|_| TakeError::Closed)?;
+        let conn = taken
+            .map_err(|_| TakeError::TimedOut)?
+            .map_err(|_| TakeError::Closed)?;
         self.ask_for(1);
         Ok(conn)
     }
@@ -84,7 +86,10 @@ impl Pool {
     pub(crate) fn put(&self, mut conn: Greeted) -> Result<(), Box<Refused>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Box::new(Refused { conn, why: "client control is closing" }));
+            return Err(Box::new(Refused {
+                conn,
+                why: "client control is closing",
+            }));
         }
         while let Some(user) = state.waiting.pop_front() {
             match user.send(conn) {
@@ -115,7 +120,10 @@ impl Pool {
         let (ready, waiting) = {
             let mut state = self.lock();
             state.closed = true;
-            (std::mem::take(&mut state.ready), std::mem::take(&mut state.waiting))
+            (
+                std::mem::take(&mut state.ready),
+                std::mem::take(&mut state.waiting),
+            )
         };
         drop((ready, waiting));
     }

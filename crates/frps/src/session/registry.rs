@@ -79,7 +79,10 @@ pub(crate) struct ClientIdTaken {
 impl fmt::Display for ClientIdTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { client_id, user } = self;
-        write!(f, "client_id [{client_id}] for user [{user}] is already online")
+        write!(
+            f,
+            "client_id [{client_id}] for user [{user}] is already online"
+        )
     }
 }
 
@@ -93,9 +96,18 @@ impl Registry {
         session: Arc<SessionHandle>,
     ) -> (Admission, Option<Arc<SessionHandle>>) {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Entry { generation, session: session.clone() };
-        let old = lock(&self.entries).by_run_id.insert(session.run_id.clone(), entry);
-        let admission = Admission { generation, session, entries: self.entries.clone() };
+        let entry = Entry {
+            generation,
+            session: session.clone(),
+        };
+        let old = lock(&self.entries)
+            .by_run_id
+            .insert(session.run_id.clone(), entry);
+        let admission = Admission {
+            generation,
+            session,
+            entries: self.entries.clone(),
+        };
         (admission, old.map(|entry| entry.session))
     }
 
@@ -130,16 +142,31 @@ impl Admission {
     /// Takes the client id, which only one client of a user may have at a time; a successor under
     /// the same run id may take it over.
     pub(crate) fn activate(&self) -> Result<(), ClientIdTaken> {
-        let SessionHandle { user, client_id, run_id, .. } = &*self.session;
+        let SessionHandle {
+            user,
+            client_id,
+            run_id,
+            ..
+        } = &*self.session;
         if client_id.is_empty() {
             return Ok(());
         }
         let mut entries = lock(&self.entries);
         let key = (user.clone(), client_id.clone());
-        if entries.by_client_id.get(&key).is_some_and(|owner| owner.run_id != *run_id) {
-            return Err(ClientIdTaken { client_id: client_id.clone(), user: user.clone() });
+        if entries
+            .by_client_id
+            .get(&key)
+            .is_some_and(|owner| owner.run_id != *run_id)
+        {
+            return Err(ClientIdTaken {
+                client_id: client_id.clone(),
+                user: user.clone(),
+            });
         }
-        let owner = ClientIdOwner { generation: self.generation, run_id: run_id.clone() };
+        let owner = ClientIdOwner {
+            generation: self.generation,
+            run_id: run_id.clone(),
+        };
         entries.by_client_id.insert(key, owner);
         Ok(())
     }
@@ -161,13 +188,22 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let SessionHandle { run_id, user, client_id, .. } = &*self.session;
+        let SessionHandle {
+            run_id,
+            user,
+            client_id,
+            ..
+        } = &*self.session;
         let mut entries = lock(&self.entries);
         if self.generation_of(entries.by_run_id.get(run_id)) {
             entries.by_run_id.remove(run_id);
         }
         let key = (user.clone(), client_id.clone());
-        if entries.by_client_id.get(&key).is_some_and(|o| o.generation == self.generation) {
+        if entries
+            .by_client_id
+            .get(&key)
+            .is_some_and(|o| o.generation == self.generation)
+        {
             entries.by_client_id.remove(&key);
         }
         drop(entries);

@@ -1,0 +1,379 @@
+//! Why a login failed, in words that help: what was seen, why as far as known, and what to do.
+//!
+//! A bare `EOF` is what most users of frp ever see of a firewall, a wrong port or two settings that
+//! differ. Every one of those leaves its own traces, and this file reads them.
+
+use std::fmt;
+use std::io;
+
+use frp_config::ClientConfig;
+use frp_net::dial::DialError;
+use frp_net::msg_stream::{RecvError, SendError};
+use frp_net::mux::{CloseReason, MuxError, ProtocolError};
+use frp_net::tls::HandshakeError;
+use frp_proto::wire::WireProtocol;
+use rustls::AlertDescription;
+
+use crate::connect::ConnectError;
+use crate::login::LoginError;
+
+/// A failed login, explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Explained {
+    /// What was seen, in frp's words where frp has some.
+    what: String,
+    /// Why, as far as known.
+    why: String,
+    /// What to do.
+    advice: String,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, why, advice } = self;
+        write!(f, "{what}: {why}")?;
+        if advice.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; {advice}")
+        }
+    }
+}
+
+fn explained(
+    what: impl fmt::Display,
+    why: impl Into<String>,
+    advice: impl Into<String>,
+) -> Explained {
+    Explained {
+        what: what.to_string(),
+        why: why.into(),
+        advice: advice.into(),
+    }
+}
+
+/// Whether nobody listens at the server's port: asking again is cheap then.
+pub(crate) fn is_refused(error: &LoginError) -> bool {
+    match error {
+        LoginError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) => {
+            source.kind() == io::ErrorKind::ConnectionRefused
+        }
+        _ => false,
+    }
+}
+
+/// Explains a failed login under the configuration that it was tried with.
+pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
+    match error {
+        LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
+        LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
+        LoginError::Connect(ConnectError::Mux(e)) => explain_mux(e, cfg),
+        LoginError::Send { error, lost } => match (error, lost) {
+            (_, Some(reason)) => explain_lost(reason, cfg),
+            (SendError::Io(e), None) => explain_io(e, cfg),
+            (SendError::TimedOut, None) => explain_silence(cfg),
+            (SendError::Encode(e), None) => explained(
+                e,
+                "the login does not fit into a message",
+                "shorten user, clientID or metadatas",
+            ),
+        },
+        LoginError::Answer {
+            error,
+            lost,
+            first_bytes,
+        } => match (error, lost) {
+            (_, Some(reason)) => explain_lost(reason, cfg),
+            (RecvError::Closed | RecvError::Truncated, None) => explain_closed("EOF", cfg),
+            (RecvError::Io(e), None) => explain_io(e, cfg),
+            (RecvError::TimedOut, None) => explain_silence(cfg),
+            (RecvError::Decode(_), None) => explain_stranger(error, first_bytes, cfg),
+        },
+        LoginError::Hello(e) => explained(
+            e,
+            "the two ends do not agree on wire protocol v2",
+            "set transport.wireProtocol = \"v1\" in frpc, or update the older end",
+        ),
+        LoginError::Unexpected(_) => explained(
+            error,
+            "the peer speaks frp, but not as a server",
+            format!("check that {} is the bindPort of frps", server(cfg)),
+        ),
+        LoginError::Rejected(text) => explain_rejection(text),
+    }
+}
+
+fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
+    let server = server(cfg);
+    match error {
+        DialError::Resolve { host, .. } => explained(
+            error,
+            format!("the name {host} could not be resolved"),
+            "check serverAddr and the DNS of this machine",
+        ),
+        DialError::TimedOut { .. } => explained(
+            error,
+            format!("nothing at {server} answers"),
+            "check serverAddr and serverPort, that the host is up, and that its firewall or \
+             security group lets this TCP port in",
+        ),
+        DialError::Connect { source, .. } => match source.kind() {
+            io::ErrorKind::ConnectionRefused => explained(
+                error,
+                format!(
+                    "the host answers, but nothing listens on port {}",
+                    cfg.server_port
+                ),
+                "start frps, or set serverPort to its bindPort",
+            ),
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => explained(
+                error,
+                "there is no route to the server",
+                "check the network of this machine and serverAddr",
+            ),
+            io::ErrorKind::AddrNotAvailable if cfg.transport.connect_server_local_ip.is_some() => {
+                explained(
+                    error,
+                    "the local address cannot be used",
+                    "set transport.connectServerLocalIP to an address of this machine",
+                )
+            }
+            io::ErrorKind::ConnectionReset => explained(
+                error,
+                "the connection was reset while it was being opened",
+                "a firewall on the path may block this port; try another bindPort",
+            ),
+            _ => explained(
+                error,
+                format!("no connection to {server}"),
+                "check the network",
+            ),
+        },
+    }
+}
+
+fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
+    if let Some(tls) = error.tls() {
+        return explain_tls(tls, &error.first_bytes, cfg);
+    }
+    let what = go_text(&error.source);
+    if error.source.kind() == io::ErrorKind::TimedOut {
+        return explained(
+            what,
+            format!(
+                "{} accepts connections but does not answer a TLS hello",
+                server(cfg)
+            ),
+            "check that the port is the bindPort of frps; a device on the path may swallow TLS",
+        );
+    }
+    if cfg.transport.tls.disable_custom_first_byte {
+        explained(
+            what,
+            format!(
+                "{} closed the connection right after our TLS hello",
+                server(cfg)
+            ),
+            "either a device on the path rejects TLS to this port, or the port is not that of \
+             frps, or frps is older than 0.38 (then set \
+             transport.tls.disableCustomTLSFirstByte = false)",
+        )
+    } else {
+        explained(
+            what,
+            format!(
+                "{} closed the connection right after our TLS hello",
+                server(cfg)
+            ),
+            "we sent frp's own first byte 0x17, which devices on the path may reject: set \
+             transport.tls.disableCustomTLSFirstByte = true; or the port is not that of frps",
+        )
+    }
+}
+
+fn explain_tls(error: &rustls::Error, first_bytes: &[u8], cfg: &ClientConfig) -> Explained {
+    match error {
+        rustls::Error::InvalidCertificate(_) => explained(
+            error,
+            "the certificate of the server is not trusted",
+            "check transport.tls.trustedCaFile, and that transport.tls.serverName (default: \
+             serverAddr) is a name in the certificate; if both are right, somebody is in between",
+        ),
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::AccessDenied,
+        ) => explained(
+            error,
+            "the server does not accept our certificate",
+            "frps has transport.tls.trustedCaFile set: give frpc transport.tls.certFile and \
+             keyFile signed by that CA",
+        ),
+        rustls::Error::AlertReceived(_) => explained(
+            error,
+            "the server refused the TLS handshake",
+            "check that the port is the bindPort of frps and that both ends have a common TLS \
+             version",
+        ),
+        _ => {
+            let (found, advice) = stranger(first_bytes, cfg);
+            explained(
+                format!("TLS: {error}"),
+                format!(
+                    "{} answered our TLS hello with {found}, not TLS",
+                    server(cfg)
+                ),
+                advice,
+            )
+        }
+    }
+}
+
+fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
+    match error {
+        MuxError::Closed(reason) => explain_lost(reason, cfg),
+        MuxError::GoAway | MuxError::Exhausted | MuxError::Reset | MuxError::Finished => {
+            explain_closed(&error.to_string(), cfg)
+        }
+    }
+}
+
+fn explain_lost(reason: &CloseReason, cfg: &ClientConfig) -> Explained {
+    match reason {
+        CloseReason::Io(e) => explain_io(e, cfg),
+        CloseReason::LocalClose | CloseReason::PeerClosed => explain_closed("EOF", cfg),
+        CloseReason::GoAway(_) => explain_closed("session shutdown", cfg),
+        CloseReason::PingTimeout | CloseReason::WriteTimeout | CloseReason::OpenTimeout => {
+            explain_silence(cfg)
+        }
+        CloseReason::Protocol(ProtocolError::Version(first)) => {
+            explain_stranger(reason, &[*first], cfg)
+        }
+        CloseReason::Protocol(_) => explain_stranger(reason, &[], cfg),
+    }
+}
+
+fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
+    if let Some(tls) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        return explain_tls(tls, &[], cfg);
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut => explain_silence(cfg),
+        _ => explain_closed(&go_text(error), cfg),
+    }
+}
+
+/// The connection stood, the login went out, and then it was closed or reset.
+fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
+    if !cfg.transport.tls.enable {
+        return explained(
+            what,
+            "the connection was closed right after our plaintext login",
+            "a device on the path may reject plain frp, or frps takes only TLS: set \
+             transport.tls.enable = true (tls_enable = true in an INI file). If it is on in frps \
+             and fails too: check that transport.tcpMux is the same on both ends and that the port \
+             is the bindPort of frps",
+        );
+    }
+    let v2 = match cfg.transport.wire_protocol {
+        WireProtocol::V1 => "",
+        WireProtocol::V2 => ", or frps is older than 0.69 (set transport.wireProtocol = \"v1\")",
+    };
+    explained(
+        what,
+        "TLS works, but the connection was closed right after our login",
+        format!(
+            "most likely transport.tcpMux differs: it is {} here and must be the same in frps; or \
+             the port belongs to another TLS service{v2}",
+            cfg.transport.tcp_mux
+        ),
+    )
+}
+
+fn explain_silence(cfg: &ClientConfig) -> Explained {
+    explained(
+        "i/o timeout",
+        format!("{} took our login and did not answer", server(cfg)),
+        "check that the port is the bindPort of frps and that transport.tcpMux is the same on \
+         both ends; a device on the path may swallow the login, which transport.tls.enable = true \
+         hides from it",
+    )
+}
+
+/// Something answered that is not frp.
+fn explain_stranger(what: impl fmt::Display, first_bytes: &[u8], cfg: &ClientConfig) -> Explained {
+    let (found, advice) = stranger(first_bytes, cfg);
+    explained(
+        what,
+        format!("{} answered our login with {found}", server(cfg)),
+        advice,
+    )
+}
+
+/// What the first bytes of an answer look like, and what to do about it.
+fn stranger(first_bytes: &[u8], cfg: &ClientConfig) -> (String, String) {
+    let port = cfg.server_port;
+    let not_frps = |what: &str| {
+        format!("port {port} belongs to {what}: set serverPort to the bindPort of frps")
+    };
+    match first_bytes {
+        [b'H', ..] => (
+            "an HTTP answer".to_owned(),
+            not_frps("a web server (or is vhostHTTPPort of frps)"),
+        ),
+        [b'S', b'S', b'H', ..] | [b'S'] => ("an SSH banner".to_owned(), not_frps("an SSH server")),
+        [0x15 | 0x16, ..] => (
+            "TLS".to_owned(),
+            not_frps("a TLS service, or is vhostHTTPSPort of frps, if it is not frps itself"),
+        ),
+        [0, ..] if !cfg.transport.tcp_mux => (
+            "mux frames".to_owned(),
+            "transport.tcpMux is false here and true in frps: set both the same".to_owned(),
+        ),
+        [] => (
+            "bytes that are not frp's".to_owned(),
+            "check that transport.tcpMux is the same on both ends and that the port is the \
+             bindPort of frps"
+                .to_owned(),
+        ),
+        bytes => (
+            format!("unknown bytes ({})", bytes.escape_ascii()),
+            format!(
+                "check that port {port} is the bindPort of frps and that transport.tcpMux is the \
+                 same on both ends"
+            ),
+        ),
+    }
+}
+
+fn explain_rejection(text: &str) -> Explained {
+    let advice = if text.contains("token") {
+        "set auth.token (token in an INI file) to the same value in frpc and frps"
+    } else if text.contains("is already online") {
+        "give this frpc another clientID, or stop the other one"
+    } else {
+        "the log of frps may say more"
+    };
+    explained(text, "the server refused the login", advice)
+}
+
+fn server(cfg: &ClientConfig) -> String {
+    format!("{}:{}", cfg.server_addr, cfg.server_port)
+}
+
+/// The error in the words that Go has for it: users search for those.
+fn go_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset by peer".to_owned(),
+        io::ErrorKind::BrokenPipe => "broken pipe".to_owned(),
+        io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+        _ => error.to_string(),
+    }
+}
