@@ -247,7 +247,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         match self.timer.as_mut().poll(cx) {
             Poll::Pending => Ok(Round::Asleep),
-            Poll::Ready(()) if now < next => Ok(Round::Moved),
             Poll::Ready(()) => Ok(Round::Moved),
         }
     }
@@ -370,8 +369,9 @@ impl Input {
         };
         fresh.extend_from_slice(&self.buf);
         let mut old = std::mem::replace(&mut self.buf, fresh);
+        let reusable = self.origin.capacity as usize >= READ_MAX;
         self.new_origin();
-        if self.target == READ_MAX && self.spare.len() < SPARE_BUFFERS {
+        if reusable && self.spare.len() < SPARE_BUFFERS {
             old.clear();
             self.spare.push(old);
         }
