@@ -1,0 +1,117 @@
+//! One end of a relay: what the paths need to tell apart.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::layers::{Carried, Duplex};
+use crate::mux::MuxStream;
+use crate::stream::Stream;
+
+pub(super) enum End {
+    Tcp(TcpStream),
+    Mux(MuxStream),
+    Other(Box<dyn Duplex>),
+}
+
+impl End {
+    /// The end and the bytes that were read from it already.
+    pub(super) fn of(carried: Carried) -> (Self, Bytes) {
+        match carried {
+            Carried::Plain {
+                stream: Stream::Tcp(tcp),
+                leftover,
+            } => (Self::Tcp(tcp), leftover),
+            Carried::Plain {
+                stream: Stream::Mux(mux),
+                leftover,
+            } => (Self::Mux(mux), leftover),
+            Carried::Plain { stream, leftover } => (Self::Other(Box::new(stream)), leftover),
+            Carried::Layered(io) => (Self::Other(io), Bytes::new()),
+        }
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Mux(mux) => Pin::new(mux).poll_read(cx, buf),
+            Self::Other(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Mux(mux) => Pin::new(mux).poll_write(cx, buf),
+            Self::Other(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            // A socket holds nothing back, and a mux session writes on its own.
+            Self::Tcp(_) | Self::Mux(_) => Poll::Ready(Ok(())),
+            Self::Other(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Mux(mux) => Pin::new(mux).poll_shutdown(cx),
+            Self::Other(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+
+    /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.
+    pub(super) fn abort(self) {
+        match self {
+            Self::Tcp(tcp) => reset_tcp(&tcp),
+            Self::Mux(mux) => mux.reset(),
+            Self::Other(io) => io.abort(),
+        }
+    }
+}
+
+/// Makes the close of `tcp` a reset. If that cannot be set, it will be a normal close.
+pub(crate) fn reset_tcp(tcp: &TcpStream) {
+    let _ = tcp.set_zero_linger();
+}
+
+/// Bytes written to `tcp` that its peer has not acknowledged; 0 where the system cannot tell.
+#[cfg(target_os = "linux")]
+pub(super) fn unacknowledged(tcp: &TcpStream) -> usize {
+    use std::os::fd::AsRawFd;
+
+    // A closed connection keeps its last count for ever.
+    if tcp.peer_addr().is_err() {
+        return 0;
+    }
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open as long as `tcp` is borrowed, and SIOCOUTQ (which is TIOCOUTQ)
+    // writes one int.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 {
+        usize::try_from(bytes).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn unacknowledged(_tcp: &TcpStream) -> usize {
+    0
+}
