@@ -1,1 +1,234 @@
-//! mux
+//! Many streams over one connection: yamux version 0 as frp 0.70.1 sets it.
+//!
+//! A session is one driver task ([`session`], [`spawn`]) that alone touches the connection, and
+//! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
+//! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
+//! read stays queued, and the window (6 MiB) limits how much that can be.
+//!
+//! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
+//! directions of bytes, `driver` the I/O.
+//!
+//! Source of the rules: fatedier/yamux `session.go` and `stream.go`, with the settings of frp's
+//! `client/connector.go` and `server/service.go`.
+
+mod batch;
+mod driver;
+mod frame;
+mod inbox;
+mod shared;
+mod state;
+#[cfg(test)]
+mod state_tests;
+mod stream;
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::stream::MuxStream;
+use self::{driver::Driver, shared::Shared};
+
+/// Which end of the connection this is: the two number their streams differently (odd for the
+/// client, even for the server).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The end that made the connection (frpc).
+    Client,
+    /// The end that took it (frps).
+    Server,
+}
+
+/// What may differ between sessions. Windows, backlog and time limits are frp's.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Time between keep-alive pings; `None` sends none (the peer's are answered). A ping that is
+    /// not answered within 10 s ends the session.
+    pub keepalive_interval: Option<Duration>,
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, Error)]
+pub enum CloseReason {
+    /// [`Mux::close`] was called, or every handle was dropped.
+    #[error("the session was closed by this side")]
+    LocalClose,
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    PeerClosed,
+    /// The peer ended the session with this code (1: it saw a protocol error, 2: its own error).
+    #[error("the peer ended the mux session with code {0}")]
+    GoAway(u32),
+    /// A keep-alive ping was not answered within 10 s.
+    #[error("the peer did not answer a keep-alive ping within 10 s")]
+    PingTimeout,
+    /// The connection took no byte for 10 s while there was something to send.
+    #[error("the connection took no data for 10 s")]
+    WriteTimeout,
+    /// The peer did not acknowledge a stream within 75 s.
+    #[error("the peer did not acknowledge a new stream within 75 s")]
+    OpenTimeout,
+    /// The peer does not speak the protocol, or breaks it.
+    #[error("mux protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The connection failed.
+    #[error("connection: {0}")]
+    Io(Arc<io::Error>),
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ProtocolError {
+    /// Frames start with 0. If this comes first, the peer most likely has `transport.tcpMux` set
+    /// differently.
+    #[error("frame of unknown version {0} (do both sides agree on transport.tcpMux?)")]
+    Version(u8),
+    /// A frame type beyond 3.
+    #[error("frame of unknown type {0} (do both sides agree on transport.tcpMux?)")]
+    Kind(u8),
+    /// A new stream with a number that the peer may not use.
+    #[error("stream id {0} is not the peer's to open")]
+    StreamId(u32),
+    /// A new stream with the number of a live one.
+    #[error("stream {0} was opened twice")]
+    DuplicateStream(u32),
+    /// More data than the window allowed.
+    #[error("stream {stream}: {length} bytes sent, {window} allowed")]
+    Window {
+        /// The stream.
+        stream: u32,
+        /// Payload of the frame, bytes.
+        length: u32,
+        /// What was left of the window, bytes.
+        window: u32,
+    },
+    /// A stream was ended twice.
+    #[error("stream {0} was finished twice")]
+    SecondFin(u32),
+    /// Streams are opened beyond the backlog faster than the refusals can be sent.
+    #[error("the peer floods the session with new streams")]
+    Flood,
+}
+
+/// Why an operation on a session or stream failed. Inside the `io::Error` of a stream:
+/// `ConnectionReset` for [`MuxError::Reset`], `BrokenPipe` for [`MuxError::Finished`],
+/// `ConnectionAborted` for the end of the session.
+#[derive(Clone, Debug, Error)]
+pub enum MuxError {
+    /// The session is over.
+    #[error("mux session ended: {0}")]
+    Closed(CloseReason),
+    /// The peer takes no new streams.
+    #[error("the peer takes no new streams")]
+    GoAway,
+    /// All stream numbers have been used; a new session is needed.
+    #[error("the mux session has used up its stream numbers")]
+    Exhausted,
+    /// The peer reset the stream.
+    #[error("the peer reset the stream")]
+    Reset,
+    /// A write after the shutdown.
+    #[error("the stream was shut down for writing")]
+    Finished,
+}
+
+/// Starts a session on `io` in a task of its own. Needs a tokio runtime with time enabled.
+pub fn spawn<T>(io: T, role: Role, config: Config) -> (Mux, Incoming)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mux, incoming, run) = session(io, role, config);
+    tokio::spawn(run);
+    (mux, incoming)
+}
+
+/// Like [`spawn`], with the driver left to the caller to run and track. Nothing moves before it is
+/// polled; dropping it ends the session and drops the connection.
+pub fn session<T>(
+    io: T,
+    role: Role,
+    config: Config,
+) -> (Mux, Incoming, impl Future<Output = CloseReason> + Send)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let shared = Arc::new(Shared::new(role, &config));
+    let driver = Driver::new(io, Arc::clone(&shared));
+    (
+        Mux {
+            shared: Arc::clone(&shared),
+        },
+        Incoming { shared },
+        driver.run(),
+    )
+}
+
+/// A cheap handle to a session.
+///
+/// When all of these and the [`Incoming`] are dropped, the session ends with its last stream.
+#[derive(Debug)]
+pub struct Mux {
+    shared: Arc<Shared>,
+}
+
+impl Mux {
+    /// Opens a stream. Waits while 256 streams are not yet acknowledged by the peer, else returns
+    /// at once: data may be written before the peer has accepted.
+    pub async fn open(&self) -> Result<MuxStream, MuxError> {
+        let id = self.shared.open().await?;
+        Ok(MuxStream::new(Arc::clone(&self.shared), id))
+    }
+
+    /// Ends the session: streams fail from now on, what they have queued is still sent (for at
+    /// most 10 s), then the connection is closed. [`Mux::closed`] tells when that is done.
+    pub fn close(&self) {
+        self.shared.end(CloseReason::LocalClose);
+    }
+
+    /// Waits for the end of the session.
+    pub async fn closed(&self) -> CloseReason {
+        self.shared.finished().await
+    }
+
+    /// Whether the session has ended or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_ended()
+    }
+}
+
+impl Clone for Mux {
+    fn clone(&self) -> Self {
+        self.shared.add_handle();
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Drop for Mux {
+    fn drop(&mut self) {
+        self.shared.drop_handle();
+    }
+}
+
+/// The streams that the peer opens. Dropping it refuses them all.
+#[derive(Debug)]
+pub struct Incoming {
+    shared: Arc<Shared>,
+}
+
+impl Incoming {
+    /// The next stream; `None` when the session has ended. The peer gets its acknowledgement now,
+    /// so accept promptly: it gives up the session after 75 s.
+    pub async fn accept(&mut self) -> Option<MuxStream> {
+        let id = std::future::poll_fn(|cx| self.shared.poll_accept(cx)).await?;
+        Some(MuxStream::new(Arc::clone(&self.shared), id))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.shared.refuse();
+        self.shared.drop_handle();
+    }
+}

@@ -1,0 +1,923 @@
+//! The protocol of one session as a state machine: no I/O and no clock.
+//!
+//! Received bytes go in by [`State::receive`], frames come out by [`State::fill`], time is a
+//! `Duration` since the session's start that the caller passes. Applications act on streams by
+//! id. Whoever calls drains [`State::wakes`] once its lock is released.
+//!
+//! Facts of the Go peer (frp 0.70.1's yamux) that shape it:
+//! - It acknowledges at accept, and ends the whole session when a stream of its own is not
+//!   acknowledged within 75 s: so we acknowledge at accept too, never "with the first data".
+//! - A reset makes its reader fail at once, with data still buffered, so a good stream ends by FIN
+//!   only. FIN goes out once (a second one ends its session) and never on a frame with payload
+//!   (its reader could see the end before the data).
+//! - A stream that was finished before its accept is never acknowledged: only streams that we
+//!   still write to count for the open timeout.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{
+    CloseReason, ProtocolError, Role,
+    batch::Batch,
+    frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
+    inbox::{Inbox, Origin},
+};
+
+/// What either side may send on a new stream before any update, bytes.
+pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
+/// What we let a peer send ahead of our reader, bytes (frp's MaxStreamWindowSize).
+pub(super) const MAX_WINDOW: u32 = 6 * 1024 * 1024;
+/// Streams that wait for an accept, ours at the peer and theirs here.
+pub(super) const BACKLOG: usize = 256;
+/// How long a ping may stay unanswered.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an opened stream may stay unacknowledged.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(75);
+/// After this time a stream that its application dropped is reset if the peer has used up its
+/// window, for then its writer hangs.
+const LINGER: Duration = Duration::from_secs(30);
+/// After this time it is reset in any case (frp's StreamCloseTimeout). Not earlier: the peer may
+/// still be reading what we sent, and a reset would cost it the rest.
+const LINGER_MAX: Duration = Duration::from_secs(300);
+/// How often dropped streams are looked through.
+const LINGER_SWEEP: Duration = Duration::from_secs(10);
+/// Dropped streams kept; beyond, the oldest are reset.
+const MAX_LINGERING: usize = 4096;
+/// Bytes that a stream may have queued for the socket.
+pub(super) const SEND_QUEUE: usize = 256 * 1024;
+/// The same in chunks, against an application that writes single bytes.
+const SEND_QUEUE_CHUNKS: usize = 1024;
+/// Payload of one data frame, bytes.
+const MAX_FRAME: usize = 64 * 1024;
+/// A stream that starts to send with at most this many bytes goes before the bulk.
+const SMALL: usize = 4 * 1024;
+/// This many small ones go before the bulk gets a turn.
+const SMALL_TURNS: u32 = 8;
+/// Unsent answers to pings; beyond, the oldest is dropped.
+const MAX_PONGS: usize = 64;
+/// Unsent resets of refused streams; beyond, the session ends.
+const MAX_REFUSALS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct State {
+    role: Role,
+    streams: HashMap<u32, Box<Stream>>,
+    next_id: u32,
+
+    /// The peer takes no new streams.
+    remote_go_away: bool,
+    /// Streams of ours without an answer, and when they were opened (may name answered ones).
+    unacked: usize,
+    opened: VecDeque<(Duration, u32)>,
+    /// Opens that may go on since the caller last looked.
+    freed_opens: usize,
+
+    /// Streams of the peer that wait for [`State::poll_accept`].
+    backlog: VecDeque<u32>,
+    /// No one will accept any more.
+    refusing: bool,
+    acceptor: Option<Waker>,
+
+    /// The data frame whose payload is being read.
+    body: Body,
+
+    go_away: Option<u32>,
+    pongs: VecDeque<u32>,
+    resets: VecDeque<u32>,
+    /// How many of `resets` answer a SYN.
+    refusals: usize,
+    /// Streams with a SYN, ACK, window update or FIN to send.
+    control: VecDeque<u32>,
+    /// Streams with data to send, those with little of it apart.
+    ready_small: VecDeque<u32>,
+    ready: VecDeque<u32>,
+    small_turns: u32,
+
+    keepalive: Option<Duration>,
+    ping: Ping,
+    ping_id: u32,
+
+    lingering: VecDeque<(Duration, u32)>,
+    linger_sweep: Option<Duration>,
+    /// A deadline came into being that the driver does not know of.
+    new_deadline: bool,
+    /// Nobody holds the session any more; it ends with its last stream.
+    abandoned: bool,
+
+    /// Tasks to wake once the caller's lock is released.
+    pub(super) wakes: Vec<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    stream: u32,
+    remaining: usize,
+    keep: bool,
+    fin: bool,
+}
+
+#[derive(Debug)]
+enum Ping {
+    Resting { until: Duration },
+    Queued,
+    Waiting { id: u32, until: Duration },
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    inbox: Inbox,
+    outbox: VecDeque<Bytes>,
+    queued: usize,
+    recv_window: u32,
+    send_window: u32,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+
+    /// SYN or ACK, due with the first window update.
+    hello: u16,
+    unacked: bool,
+    unaccepted: bool,
+    update_due: bool,
+    fin_due: bool,
+    fin_sent: bool,
+    remote_fin: bool,
+    /// Reset by the peer.
+    reset: bool,
+    /// No handle is left.
+    dropped: bool,
+    in_control: bool,
+    in_ready: bool,
+}
+
+/// What a reader gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    Chunk(Bytes),
+    /// The peer has finished.
+    End,
+    /// The peer has reset the stream; what came before has been delivered.
+    Reset,
+}
+
+/// Why a stream takes no data.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum SendError {
+    Reset,
+    Finished,
+}
+
+/// Why no stream can be opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OpenError {
+    /// [`BACKLOG`] streams are unanswered: wait for one.
+    Full,
+    GoAway,
+    Exhausted,
+}
+
+impl State {
+    pub(super) fn new(role: Role, keepalive: Option<Duration>) -> Self {
+        Self {
+            role,
+            streams: HashMap::new(),
+            next_id: match role {
+                Role::Client => 1,
+                Role::Server => 2,
+            },
+            remote_go_away: false,
+            unacked: 0,
+            opened: VecDeque::new(),
+            freed_opens: 0,
+            backlog: VecDeque::new(),
+            refusing: false,
+            acceptor: None,
+            body: Body::default(),
+            go_away: None,
+            pongs: VecDeque::new(),
+            resets: VecDeque::new(),
+            refusals: 0,
+            control: VecDeque::new(),
+            ready_small: VecDeque::new(),
+            ready: VecDeque::new(),
+            small_turns: 0,
+            keepalive,
+            ping: Ping::Resting {
+                until: keepalive.unwrap_or_default(),
+            },
+            ping_id: 0,
+            lingering: VecDeque::new(),
+            linger_sweep: None,
+            new_deadline: false,
+            abandoned: false,
+            wakes: Vec::new(),
+        }
+    }
+
+    // --- the peer's bytes ---
+
+    /// Takes all whole frames, and the received part of a data frame, off `buf`. An error ends the
+    /// session.
+    pub(super) fn receive(
+        &mut self,
+        buf: &mut BytesMut,
+        origin: Origin,
+        now: Duration,
+    ) -> Result<(), CloseReason> {
+        loop {
+            if self.body.remaining > 0 {
+                if buf.is_empty() {
+                    return Ok(());
+                }
+                self.receive_body(buf, origin);
+                continue;
+            }
+            let Some(&bytes) = buf.first_chunk::<HEADER_LEN>() else {
+                return Ok(());
+            };
+            buf.advance(HEADER_LEN);
+            let header = Header::decode(bytes).map_err(|e| match e {
+                HeaderError::Version(v) => ProtocolError::Version(v),
+                HeaderError::Kind(k) => ProtocolError::Kind(k),
+            })?;
+            match header.kind {
+                Kind::Data | Kind::WindowUpdate => self.receive_stream_frame(header)?,
+                Kind::Ping if header.has(SYN) => {
+                    if self.pongs.len() == MAX_PONGS {
+                        self.pongs.pop_front();
+                    }
+                    self.pongs.push_back(header.length);
+                }
+                Kind::Ping => self.receive_pong(header.length, now),
+                Kind::GoAway if header.length == 0 => {
+                    self.remote_go_away = true;
+                    self.freed_opens = usize::MAX;
+                }
+                Kind::GoAway => return Err(CloseReason::GoAway(header.length)),
+            }
+        }
+    }
+
+    fn receive_stream_frame(&mut self, header: Header) -> Result<(), ProtocolError> {
+        let id = header.stream;
+        if header.kind == Kind::Data {
+            self.body = Body {
+                stream: id,
+                remaining: header.length as usize,
+                keep: false,
+                fin: false,
+            };
+        }
+        if header.has(SYN) {
+            self.receive_syn(id)?;
+        }
+        // Frames for streams that are gone are legal: they crossed our last one.
+        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.is_over()) else {
+            return Ok(());
+        };
+        if stream.unacked {
+            // Any frame proves that the peer has the stream, with or without the ACK flag.
+            stream.unacked = false;
+            self.unacked -= 1;
+            self.freed_opens = self.freed_opens.saturating_add(1);
+        }
+        if header.has(FIN) && stream.remote_fin {
+            return Err(ProtocolError::SecondFin(id));
+        }
+        if header.has(RST) {
+            self.receive_reset(id);
+            return Ok(());
+        }
+        if header.kind == Kind::WindowUpdate {
+            stream.send_window = stream.send_window.saturating_add(header.length);
+            if stream.room() > 0 {
+                self.wakes.extend(stream.writer.take());
+            }
+        } else if header.length > 0 {
+            if header.length > stream.recv_window {
+                return Err(ProtocolError::Window {
+                    stream: id,
+                    length: header.length,
+                    window: stream.recv_window,
+                });
+            }
+            stream.recv_window -= header.length;
+            // Go can send data after its FIN when a write and a close race: nobody expects it.
+            self.body.keep = !stream.dropped && !stream.remote_fin;
+            self.body.fin = header.has(FIN);
+            return Ok(());
+        }
+        if header.has(FIN) {
+            self.receive_fin(id);
+        }
+        Ok(())
+    }
+
+    fn receive_syn(&mut self, id: u32) -> Result<(), ProtocolError> {
+        let remote_parity = match self.role {
+            Role::Client => 0,
+            Role::Server => 1,
+        };
+        if id == 0 || id % 2 != remote_parity {
+            return Err(ProtocolError::StreamId(id));
+        }
+        if self.streams.contains_key(&id) {
+            return Err(ProtocolError::DuplicateStream(id));
+        }
+        if self.refusing || self.backlog.len() >= BACKLOG {
+            if self.refusals >= MAX_REFUSALS {
+                return Err(ProtocolError::Flood);
+            }
+            self.refusals += 1;
+            self.resets.push_back(id);
+            return Ok(());
+        }
+        self.streams.insert(
+            id,
+            Box::new(Stream {
+                unaccepted: true,
+                ..Stream::new()
+            }),
+        );
+        self.backlog.push_back(id);
+        self.wakes.extend(self.acceptor.take());
+        Ok(())
+    }
+
+    fn receive_fin(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.remote_fin = true;
+        self.wakes.extend(stream.reader.take());
+        self.remove_if_done(id);
+    }
+
+    fn receive_reset(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.reset = true;
+        stream.outbox = VecDeque::new();
+        stream.queued = 0;
+        self.wakes.extend(stream.reader.take());
+        self.wakes.extend(stream.writer.take());
+        if stream.unaccepted {
+            stream.dropped = true;
+            self.backlog.retain(|&waiting| waiting != id);
+        }
+        self.remove_if_done(id);
+    }
+
+    fn receive_body(&mut self, buf: &mut BytesMut, origin: Origin) {
+        let n = self.body.remaining.min(buf.len());
+        self.body.remaining -= n;
+        let id = self.body.stream;
+        match self
+            .streams
+            .get_mut(&id)
+            .filter(|s| self.body.keep && !s.dropped)
+        {
+            Some(stream) => {
+                stream.inbox.push(buf, n, origin);
+                self.wakes.extend(stream.reader.take());
+            }
+            None => buf.advance(n),
+        }
+        if self.body.remaining == 0 && self.body.fin {
+            self.receive_fin(id);
+        }
+    }
+
+    fn receive_pong(&mut self, answered: u32, now: Duration) {
+        let Ping::Waiting { id, .. } = self.ping else {
+            return;
+        };
+        if id == answered {
+            self.ping = Ping::Resting {
+                until: now + self.keepalive.unwrap_or_default(),
+            };
+        }
+    }
+
+    // --- our frames ---
+
+    /// Whether the driver has something to do.
+    pub(super) fn has_work(&self) -> bool {
+        !self.control.is_empty()
+            || !self.ready.is_empty()
+            || !self.ready_small.is_empty()
+            || !self.pongs.is_empty()
+            || !self.resets.is_empty()
+            || self.go_away.is_some()
+            || matches!(self.ping, Ping::Queued)
+            || self.new_deadline
+            || self.is_abandoned()
+    }
+
+    /// Moves frames into an empty batch until it is full or nothing is left: control frames first
+    /// (each after the data of its stream that it must follow), then data in turns.
+    pub(super) fn fill(&mut self, batch: &mut Batch, now: Duration) {
+        if let Some(code) = self.go_away.take() {
+            batch.header(Header {
+                kind: Kind::GoAway,
+                flags: 0,
+                stream: 0,
+                length: code,
+            });
+        }
+        if matches!(self.ping, Ping::Queued) {
+            // The limit runs from here, as the peer cannot answer what waits behind a full socket;
+            // a socket that stays full has a limit of its own.
+            let id = self.ping_id;
+            self.ping_id = id.wrapping_add(1);
+            self.ping = Ping::Waiting {
+                id,
+                until: now + PING_TIMEOUT,
+            };
+            batch.header(Header {
+                kind: Kind::Ping,
+                flags: SYN,
+                stream: 0,
+                length: id,
+            });
+        }
+        for id in self.pongs.drain(..) {
+            batch.header(Header {
+                kind: Kind::Ping,
+                flags: ACK,
+                stream: 0,
+                length: id,
+            });
+        }
+        self.refusals = 0;
+        for stream in self.resets.drain(..) {
+            batch.header(Header {
+                kind: Kind::WindowUpdate,
+                flags: RST,
+                stream,
+                length: 0,
+            });
+        }
+        while !batch.is_full()
+            && let Some(id) = self.control.pop_front()
+        {
+            self.fill_control(id, batch);
+        }
+        while !batch.is_full()
+            && let Some(id) = self.next_ready()
+        {
+            self.fill_data(id, batch);
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<u32> {
+        if self.small_turns < SMALL_TURNS
+            && let Some(id) = self.ready_small.pop_front()
+        {
+            self.small_turns += 1;
+            return Some(id);
+        }
+        self.small_turns = 0;
+        self.ready
+            .pop_front()
+            .or_else(|| self.ready_small.pop_front())
+    }
+
+    fn fill_control(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.in_control = false;
+        if stream.is_over() {
+            return;
+        }
+        let flags = std::mem::take(&mut stream.hello);
+        let update =
+            std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
+        if flags != 0 || update {
+            let delta = stream.unannounced();
+            stream.recv_window += delta;
+            batch.header(Header {
+                kind: Kind::WindowUpdate,
+                flags,
+                stream: id,
+                length: delta,
+            });
+        }
+        if stream.fin_due && stream.outbox.is_empty() {
+            self.fill_fin(id, batch);
+        }
+    }
+
+    fn fill_data(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.in_ready = false;
+        if stream.outbox.is_empty() {
+            return;
+        }
+        let mut left = stream.queued.min(MAX_FRAME);
+        stream.queued -= left;
+        batch.header(Header {
+            kind: Kind::Data,
+            flags: 0,
+            stream: id,
+            length: left as u32,
+        });
+        while left > 0
+            && let Some(chunk) = stream.outbox.front_mut()
+        {
+            if chunk.len() > left {
+                batch.payload(chunk.split_to(left));
+                break;
+            }
+            left -= chunk.len();
+            let chunk = std::mem::take(chunk);
+            stream.outbox.pop_front();
+            batch.payload(chunk);
+        }
+        if stream.queued <= SEND_QUEUE / 2 && stream.room() > 0 {
+            self.wakes.extend(stream.writer.take());
+        }
+        if stream.queued > 0 {
+            stream.in_ready = true;
+            self.ready.push_back(id);
+        } else if stream.fin_due {
+            self.fill_fin(id, batch);
+        }
+    }
+
+    fn fill_fin(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.fin_due = false;
+        stream.fin_sent = true;
+        batch.header(Header {
+            kind: Kind::WindowUpdate,
+            flags: FIN,
+            stream: id,
+            length: 0,
+        });
+        self.remove_if_done(id);
+    }
+
+    // --- the applications ---
+
+    /// Opens a stream; its SYN goes out with the next batch.
+    pub(super) fn open(&mut self, now: Duration) -> Result<u32, OpenError> {
+        if self.remote_go_away {
+            return Err(OpenError::GoAway);
+        }
+        if self.unacked >= BACKLOG {
+            return Err(OpenError::Full);
+        }
+        let id = self.next_id;
+        self.next_id = id.checked_add(2).ok_or(OpenError::Exhausted)?;
+        let stream = Stream {
+            hello: SYN,
+            unacked: true,
+            ..Stream::new()
+        };
+        self.streams.insert(id, Box::new(stream));
+        self.unacked += 1;
+        self.new_deadline |= self.opened.is_empty();
+        if self.opened.len() >= 2 * BACKLOG {
+            let streams = &self.streams;
+            self.opened
+                .retain(|(_, id)| streams.get(id).is_some_and(|s| s.unacked));
+        }
+        self.opened.push_back((now, id));
+        self.queue_control(id);
+        Ok(id)
+    }
+
+    /// Opens that may be tried again since the last call; `usize::MAX` for all.
+    pub(super) fn take_freed_opens(&mut self) -> usize {
+        std::mem::take(&mut self.freed_opens)
+    }
+
+    /// The next stream of the peer; its ACK goes out with the next batch.
+    pub(super) fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<u32> {
+        let Some(id) = self.backlog.pop_front() else {
+            store(&mut self.acceptor, cx);
+            return Poll::Pending;
+        };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.unaccepted = false;
+            stream.hello = ACK;
+        }
+        self.queue_control(id);
+        Poll::Ready(id)
+    }
+
+    /// Resets what waits for an accept and everything that comes.
+    pub(super) fn refuse(&mut self) {
+        self.refusing = true;
+        for id in std::mem::take(&mut self.backlog) {
+            self.streams.remove(&id);
+            self.resets.push_back(id);
+        }
+    }
+
+    /// The next chunk in order. Taking it is what gives the peer the right to send more.
+    pub(super) fn poll_read(&mut self, id: u32, cx: &Context<'_>) -> Poll<Received> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Received::Reset);
+        };
+        if let Some(chunk) = stream.inbox.pop() {
+            if !stream.remote_fin && !stream.reset && stream.unannounced() >= MAX_WINDOW / 2 {
+                stream.update_due = true;
+                self.queue_control(id);
+            }
+            return Poll::Ready(Received::Chunk(chunk));
+        }
+        if stream.remote_fin {
+            return Poll::Ready(Received::End);
+        }
+        if stream.reset {
+            return Poll::Ready(Received::Reset);
+        }
+        store(&mut stream.reader, cx);
+        Poll::Pending
+    }
+
+    /// How many bytes [`State::send`] takes; at least 1 when ready.
+    pub(super) fn poll_room(
+        &mut self,
+        id: u32,
+        cx: &Context<'_>,
+    ) -> Poll<Result<usize, SendError>> {
+        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
+            return Poll::Ready(Err(SendError::Reset));
+        };
+        if stream.fin_due || stream.fin_sent {
+            return Poll::Ready(Err(SendError::Finished));
+        }
+        match stream.room() {
+            0 => {
+                store(&mut stream.writer, cx);
+                Poll::Pending
+            }
+            room => Poll::Ready(Ok(room)),
+        }
+    }
+
+    /// Queues data, at most as much as [`State::poll_room`] allowed.
+    pub(super) fn send(&mut self, id: u32, data: Bytes) {
+        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
+            return;
+        };
+        debug_assert!(data.len() <= stream.send_window as usize);
+        if data.is_empty() {
+            return;
+        }
+        stream.send_window -= data.len() as u32;
+        stream.queued += data.len();
+        stream.outbox.push_back(data);
+        if !stream.in_ready {
+            stream.in_ready = true;
+            match stream.queued {
+                0..=SMALL => self.ready_small.push_back(id),
+                _ => self.ready.push_back(id),
+            }
+        }
+    }
+
+    /// Ends our direction after the queued data. Further calls do nothing.
+    pub(super) fn finish(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.fin_due || stream.fin_sent || stream.reset {
+            return;
+        }
+        stream.fin_due = true;
+        if stream.outbox.is_empty() {
+            self.queue_control(id);
+        }
+    }
+
+    /// Kills the stream in both directions and forgets it.
+    pub(super) fn reset(&mut self, id: u32) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        if !stream.is_over() && stream.hello != SYN {
+            self.resets.push_back(id);
+        }
+        self.remove(id);
+    }
+
+    /// The application's handle is gone: ends our direction and discards what still comes.
+    pub(super) fn release(&mut self, id: u32, now: Duration) {
+        self.finish(id);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.dropped = true;
+        stream.inbox = Inbox::default();
+        stream.reader = None;
+        stream.writer = None;
+        if self.remove_if_done(id) {
+            return;
+        }
+        if self.lingering.len() >= MAX_LINGERING {
+            self.trim_lingering();
+        }
+        self.lingering.push_back((now, id));
+        if self.linger_sweep.is_none() {
+            self.linger_sweep = Some(now + LINGER);
+            self.new_deadline = true;
+        }
+    }
+
+    /// No handle of the session is left: it ends with its last stream.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned
+            && self.streams.is_empty()
+            && self.control.is_empty()
+            && self.resets.is_empty()
+    }
+
+    /// The last frame of a session that the peer has broken.
+    pub(super) fn tell_protocol_error(&mut self) {
+        self.go_away = Some(1);
+        self.control.clear();
+        self.ready.clear();
+        self.ready_small.clear();
+        self.pongs.clear();
+        self.resets.clear();
+    }
+
+    /// Wakes everyone: the session is over.
+    pub(super) fn wake_all(&mut self) {
+        for stream in self.streams.values_mut() {
+            self.wakes.extend(stream.reader.take());
+            self.wakes.extend(stream.writer.take());
+        }
+        self.wakes.extend(self.acceptor.take());
+        self.freed_opens = usize::MAX;
+    }
+
+    // --- time ---
+
+    /// When [`State::on_time`] has something to do. Clears the mark of a new deadline.
+    pub(super) fn next_deadline(&mut self) -> Option<Duration> {
+        self.new_deadline = false;
+        let ping = match self.ping {
+            Ping::Resting { until } => self.keepalive.map(|_| until),
+            Ping::Queued => None,
+            Ping::Waiting { until, .. } => Some(until),
+        };
+        while let Some((_, id)) = self.opened.front()
+            && !self.awaits_ack(*id)
+        {
+            self.opened.pop_front();
+        }
+        let open = self.opened.front().map(|(at, _)| *at + OPEN_TIMEOUT);
+        [ping, open, self.linger_sweep].into_iter().flatten().min()
+    }
+
+    /// Does what has become due. An error ends the session.
+    pub(super) fn on_time(&mut self, now: Duration) -> Result<(), CloseReason> {
+        match self.ping {
+            Ping::Resting { until } if self.keepalive.is_some() && now >= until => {
+                self.ping = Ping::Queued;
+            }
+            Ping::Waiting { until, .. } if now >= until => return Err(CloseReason::PingTimeout),
+            _ => {}
+        }
+        while let Some((at, id)) = self.opened.front() {
+            if !self.awaits_ack(*id) {
+                self.opened.pop_front();
+                continue;
+            }
+            if now >= *at + OPEN_TIMEOUT {
+                return Err(CloseReason::OpenTimeout);
+            }
+            break;
+        }
+        if self.linger_sweep.is_some_and(|at| now >= at) {
+            self.sweep_lingering(now);
+        }
+        Ok(())
+    }
+
+    fn awaits_ack(&self, id: u32) -> bool {
+        self.streams
+            .get(&id)
+            .is_some_and(|s| s.unacked && !s.fin_due && !s.fin_sent)
+    }
+
+    fn sweep_lingering(&mut self, now: Duration) {
+        let mut kept = VecDeque::new();
+        for (at, id) in std::mem::take(&mut self.lingering) {
+            let Some(stream) = self.streams.get(&id) else {
+                continue;
+            };
+            let age = now.saturating_sub(at);
+            let hangs = stream.recv_window == 0 && age >= LINGER;
+            if hangs || age >= LINGER_MAX {
+                self.reset(id);
+            } else {
+                kept.push_back((at, id));
+            }
+        }
+        self.linger_sweep = (!kept.is_empty()).then(|| now + LINGER_SWEEP);
+        self.lingering = kept;
+    }
+
+    fn trim_lingering(&mut self) {
+        let streams = &self.streams;
+        self.lingering.retain(|(_, id)| streams.contains_key(id));
+        // A quarter at a time, so that the look-through above is paid for.
+        while self.lingering.len() > MAX_LINGERING / 4 * 3
+            && let Some((_, oldest)) = self.lingering.pop_front()
+        {
+            self.reset(oldest);
+        }
+    }
+
+    // --- bookkeeping ---
+
+    fn queue_control(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.in_control
+        {
+            stream.in_control = true;
+            self.control.push_back(id);
+        }
+    }
+
+    /// Forgets a stream that neither the wire nor an application knows any more.
+    fn remove_if_done(&mut self, id: u32) -> bool {
+        let done = self
+            .streams
+            .get(&id)
+            .is_some_and(|s| s.dropped && s.is_over());
+        if done {
+            self.remove(id);
+        }
+        done
+    }
+
+    fn remove(&mut self, id: u32) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        if stream.unacked {
+            self.unacked -= 1;
+            self.freed_opens = self.freed_opens.saturating_add(1);
+        }
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            recv_window: INITIAL_WINDOW,
+            send_window: INITIAL_WINDOW,
+            ..Self::default()
+        }
+    }
+
+    /// The wire knows the stream no more.
+    fn is_over(&self) -> bool {
+        self.reset || self.fin_sent && self.remote_fin
+    }
+
+    fn room(&self) -> usize {
+        if self.outbox.len() >= SEND_QUEUE_CHUNKS {
+            return 0;
+        }
+        SEND_QUEUE
+            .saturating_sub(self.queued)
+            .min(self.send_window as usize)
+    }
+
+    /// What the peer may send beyond what it knows.
+    fn unannounced(&self) -> u32 {
+        let free = MAX_WINDOW.saturating_sub(self.inbox.len() as u32);
+        free.saturating_sub(self.recv_window)
+    }
+}
+
+fn store(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    if !slot
+        .as_ref()
+        .is_some_and(|waker| waker.will_wake(cx.waker()))
+    {
+        *slot = Some(cx.waker().clone());
+    }
+}
