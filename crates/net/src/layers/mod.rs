@@ -1,1 +1,260 @@
-//! layers
+//! What lies between a stream and its payload: bandwidth limit, cipher and compression for work
+//! and visitor connections, ciphers for control connections.
+//!
+//! A layer owns no buffer while nothing is under way. It may hold encoded bytes that the inner
+//! stream did not take yet, so whoever writes must flush when it has no more to write.
+
+pub mod aead;
+pub mod cipher;
+pub mod limit;
+mod outbox;
+pub(crate) mod scratch;
+pub mod snappy;
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use frp_proto::crypto::cfb;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use self::cipher::Encrypted;
+use self::limit::{Bucket, Limited};
+use self::snappy::Compressed;
+use crate::stream::Stream;
+
+/// Which layers a connection has.
+#[derive(Clone, Debug, Default)]
+pub struct LayerOptions {
+    /// `transport.useEncryption`: the key derived from the token, or from the proxy's `secretKey`
+    /// on a visitor's leg.
+    pub cipher: Option<cfb::Key>,
+    /// `transport.useCompression`.
+    pub compress: bool,
+    /// `transport.bandwidthLimit`: the proxy's bucket, if this program is the one that limits.
+    pub limit: Option<Arc<Bucket>>,
+}
+
+/// Which program stacks the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// frpc: the limit lies next to the wire and counts what goes over it.
+    Client,
+    /// frps: the limit lies next to the user and counts plain bytes.
+    Server,
+}
+
+/// Puts the layers of `opts` over `stream`, in the order that frp has on this `side`; `leftover` is
+/// what was read from the stream beyond the last message.
+///
+/// On the wire both orders are the same: data is compressed, then enciphered. Only what the limit
+/// counts differs (frp `client/proxy/proxy.go`, `server/proxy/proxy.go`).
+pub fn wrap(stream: Stream, leftover: Bytes, opts: &LayerOptions, side: Side) -> Carried {
+    if opts.cipher.is_none() && !opts.compress && opts.limit.is_none() {
+        return Carried::Plain { stream, leftover };
+    }
+    let (near_wire, near_user) = match side {
+        Side::Client => (opts.limit.clone(), None),
+        Side::Server => (None, opts.limit.clone()),
+    };
+    let mut io: Box<dyn Duplex> = Box::new(Carried::Plain { stream, leftover });
+    if let Some(bucket) = near_wire {
+        io = Box::new(Limited::new(io, bucket));
+    }
+    if let Some(key) = &opts.cipher {
+        io = Box::new(Encrypted::new(io, key.clone()));
+    }
+    if opts.compress {
+        io = Box::new(Compressed::new(io));
+    }
+    if let Some(bucket) = near_user {
+        io = Box::new(Limited::new(io, bucket));
+    }
+    Carried::Layered(io)
+}
+
+/// A byte stream that can be cut off.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ends the stream so that the peer sees a failure instead of an end, where its kind can.
+    fn abort(self: Box<Self>);
+}
+
+/// The stream that carries a connection's payload.
+pub enum Carried {
+    /// The stream itself.
+    Plain {
+        /// The pipe.
+        stream: Stream,
+        /// Payload that was read from it already.
+        leftover: Bytes,
+    },
+    /// A stream under layers, or any other kind of pipe.
+    Layered(Box<dyn Duplex>),
+}
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain { .. } => "Carried::Plain",
+            Self::Layered(_) => "Carried::Layered",
+        })
+    }
+}
+
+impl Carried {
+    /// Any other kind of pipe, such as a Unix socket; [`Duplex::abort`] just closes it.
+    pub fn other(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::Layered(Box::new(Foreign(io)))
+    }
+}
+
+impl From<TcpStream> for Carried {
+    fn from(tcp: TcpStream) -> Self {
+        Self::from(Stream::Tcp(tcp))
+    }
+}
+
+impl From<Stream> for Carried {
+    fn from(stream: Stream) -> Self {
+        Self::Plain {
+            stream,
+            leftover: Bytes::new(),
+        }
+    }
+}
+
+/// Reads its payload after what was read from it before.
+impl AsyncRead for Carried {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { stream, leftover } => poll_read_after(stream, leftover, cx, buf),
+            Self::Layered(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_write(cx, buf),
+            Self::Layered(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_flush(cx),
+            Self::Layered(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_shutdown(cx),
+            Self::Layered(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Duplex for Carried {
+    fn abort(self: Box<Self>) {
+        match *self {
+            Self::Plain { stream, .. } => Box::new(stream).abort(),
+            Self::Layered(io) => io.abort(),
+        }
+    }
+}
+
+impl Duplex for Stream {
+    fn abort(self: Box<Self>) {
+        match *self {
+            Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
+            Self::Mux(mux) => mux.reset(),
+            // Without its closing record the peer knows that the session was cut.
+            Self::Tls(_) => {}
+        }
+    }
+}
+
+impl Duplex for Limited<Box<dyn Duplex>> {
+    fn abort(self: Box<Self>) {
+        self.into_inner().abort();
+    }
+}
+
+impl Duplex for Encrypted<Box<dyn Duplex>> {
+    fn abort(self: Box<Self>) {
+        self.into_inner().abort();
+    }
+}
+
+impl Duplex for Compressed<Box<dyn Duplex>> {
+    fn abort(self: Box<Self>) {
+        self.into_inner().abort();
+    }
+}
+
+/// A pipe of a kind that cannot be cut off otherwise than by closing it.
+struct Foreign<T>(T);
+
+impl<T: AsyncRead + Unpin> AsyncRead for Foreign<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Foreign<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for Foreign<T> {
+    fn abort(self: Box<Self>) {}
+}
+
+fn poll_read_after(
+    stream: &mut Stream,
+    leftover: &mut Bytes,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if leftover.is_empty() {
+        return Pin::new(stream).poll_read(cx, buf);
+    }
+    let n = leftover.len().min(buf.remaining());
+    buf.put_slice(leftover.get(..n).unwrap_or_default());
+    leftover.advance(n);
+    if leftover.is_empty() {
+        *leftover = Bytes::new();
+    }
+    Poll::Ready(Ok(()))
+}

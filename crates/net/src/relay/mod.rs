@@ -1,1 +1,361 @@
-//! relay
+//! Carries bytes between a user's connection and the stream that stands for it, both ways.
+//!
+//! # How bytes move
+//!
+//! One future polls both directions; each direction picks its path from the two ends it has:
+//!
+//! | from → to | path |
+//! |---|---|
+//! | TCP → TCP | read into per-thread memory, write from it; once reads come in bulk, `splice(2)` through a pooled pipe (Linux) |
+//! | TCP → mux | read into a buffer that then becomes the frame's body: no copy |
+//! | mux → any | the received chunks themselves, several to one vectored write |
+//! | all else (TLS, layers) | read into per-thread memory, write from it |
+//!
+//! No path owns a buffer or a pipe while it has nothing to write.
+//!
+//! # How it ends
+//!
+//! * End of input on one side is passed on as end of output on the other, after all data; the
+//!   opposite direction goes on. Both ended: done.
+//! * A side that fails to *read* has failed as a whole, and the other side is told so: a mux stream
+//!   is reset; a TCP connection is reset, for the near side only after its peer has acknowledged
+//!   all that was written, because a reset discards what is still on its way; TLS is cut off
+//!   without its closing record.
+//! * A side that fails to *write* may still hold data that its peer sent before it closed, so the
+//!   opposite direction is carried to its end, provided that it makes progress every
+//!   [`DELIVERY_PATIENCE`]. frp written in Go closes both directions at its first end of input;
+//!   this is what makes that lose nothing. If the failed side then ends cleanly, so do we. Without
+//!   more to read from a near side that cannot be written to, the far side is dropped at once,
+//!   which ends an abandoned download.
+//! * A half-closed pair may be idle for [`HALF_CLOSED_PATIENCE`], then both sides are closed: the
+//!   peer that is gone for good and the peer that has only ended its output look the same, and a
+//!   user's connection pool may keep the dead half for days.
+//!
+//! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
+//! caller drops the future to cut a connection short.
+
+mod end;
+#[cfg(target_os = "linux")]
+mod pipe;
+mod pump;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use self::end::End;
+pub(crate) use self::end::reset_tcp;
+use self::pump::{Outcome, Phase, Pump};
+use crate::layers::Carried;
+
+/// How long a pair with one direction ended may be without a byte in the other; as long as frp's
+/// mux keeps a half-closed stream.
+pub const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long the delivery of what a broken side had sent may be without progress.
+pub const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait for a peer to acknowledge what was written before its connection is cut.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes carried, readable while relays run; one value may serve all connections of a proxy.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    near_to_far: AtomicU64,
+    far_to_near: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes written to the far side.
+    pub fn near_to_far(&self) -> u64 {
+        self.near_to_far.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to the near side.
+    pub fn far_to_near(&self) -> u64 {
+        self.far_to_near.load(Ordering::Relaxed)
+    }
+}
+
+/// What one relay has carried, and why it ended.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Bytes written to the far side.
+    pub near_to_far: u64,
+    /// Bytes written to the near side.
+    pub far_to_near: u64,
+    /// `Ok` if both sides ended and everything was delivered.
+    pub end: Result<(), RelayError>,
+}
+
+/// Why a relay ended before both sides had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// Reading from or writing to the near side failed.
+    #[error("user side of the connection failed: {0}")]
+    Near(#[source] io::Error),
+    /// Reading from or writing to the far side failed.
+    #[error("tunnel side of the connection failed: {0}")]
+    Far(#[source] io::Error),
+    /// One side had ended and the other was silent for [`HALF_CLOSED_PATIENCE`].
+    #[error("half-closed connection was idle for {} seconds", HALF_CLOSED_PATIENCE.as_secs())]
+    HalfClosedIdle,
+}
+
+/// Carries bytes between `near` (whoever connected, or the local service) and `far` (the tunnel)
+/// until both have ended or one has failed; see the module documentation for the rules.
+///
+/// Dropping the future closes both.
+pub fn relay<'a, N: Into<Carried>>(
+    near: N,
+    far: Carried,
+    traffic: &'a Traffic,
+) -> impl Future<Output = Relayed> + Send + use<'a, N> {
+    let (near, from_near) = End::of(near.into());
+    let (far, from_far) = End::of(far);
+    Relay {
+        near: Some(near),
+        far: Some(far),
+        up: Pump::new(from_near),
+        down: Pump::new(from_far),
+        traffic,
+        write_error: None,
+        patience: None,
+        farewell: None,
+    }
+}
+
+struct Relay<'a> {
+    /// Both are there until the relay is over.
+    near: Option<End>,
+    far: Option<End>,
+    /// Near to far.
+    up: Pump,
+    /// Far to near.
+    down: Pump,
+    traffic: &'a Traffic,
+    /// Why the first of the two directions that died did.
+    write_error: Option<RelayError>,
+    patience: Option<Box<Patience>>,
+    /// Waits for the moment to let go of the near side, then gives the result.
+    farewell: Option<Box<Farewell>>,
+}
+
+/// Waiting for the rest of a pair that is half over.
+struct Patience {
+    sleep: Pin<Box<Sleep>>,
+    length: Duration,
+    /// Bytes moved when the wait began.
+    moved: u64,
+}
+
+struct Farewell {
+    near: TcpStream,
+    reset: bool,
+    sleep: Pin<Box<Sleep>>,
+    give_up: Instant,
+    result: Option<Relayed>,
+}
+
+/// How one side is let go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Close,
+    Reset,
+    /// Not before the peer has all that was written to it: the system turns the close of a
+    /// connection with unread input into a reset, and a reset discards what is on its way.
+    CloseDelivered,
+    ResetDelivered,
+}
+
+impl Future for Relay<'_> {
+    type Output = Relayed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Relayed> {
+        let this = self.get_mut();
+        if this.farewell.is_none() {
+            let (end, near, far) = ready!(this.poll_carry(cx));
+            if let Some(result) = this.leave(end, near, far) {
+                return Poll::Ready(result);
+            }
+        }
+        let Some(farewell) = &mut this.farewell else {
+            return Poll::Pending;
+        };
+        farewell.poll(cx)
+    }
+}
+
+impl Relay<'_> {
+    /// Runs both directions until the relay is over, then tells why and how to leave each side.
+    fn poll_carry(&mut self, cx: &mut Context<'_>) -> Poll<(Result<(), RelayError>, Leave, Leave)> {
+        let (Some(near), Some(far)) = (&mut self.near, &mut self.far) else {
+            return Poll::Pending;
+        };
+        if self.up.is_running()
+            && let Poll::Ready(outcome) = self.up.poll(cx, near, far, &self.traffic.near_to_far)
+        {
+            match outcome {
+                Outcome::Ended => {}
+                Outcome::ReadFailed(e) => {
+                    return Poll::Ready((Err(RelayError::Near(e)), Leave::Close, Leave::Reset));
+                }
+                Outcome::WriteFailed(e) => {
+                    self.write_error.get_or_insert(RelayError::Far(e));
+                }
+            }
+        }
+        if self.down.is_running()
+            && let Poll::Ready(outcome) = self.down.poll(cx, far, near, &self.traffic.far_to_near)
+        {
+            match outcome {
+                Outcome::Ended => {}
+                Outcome::ReadFailed(e) => {
+                    let leave = Leave::ResetDelivered;
+                    return Poll::Ready((Err(RelayError::Far(e)), leave, Leave::Close));
+                }
+                Outcome::WriteFailed(e) => {
+                    self.write_error.get_or_insert(RelayError::Near(e));
+                }
+            }
+        }
+        let mut error = self.write_error.take();
+        let over = match (self.up.phase(), self.down.phase()) {
+            (Phase::Ended, Phase::Ended) => (Ok(()), Leave::Close, Leave::Close),
+            // The far side refused data, and then ended what it had to say.
+            (Phase::Dead, Phase::Ended) => (Ok(()), Leave::CloseDelivered, Leave::Close),
+            (Phase::Ended, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Close),
+            (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
+            (up, down) => {
+                let length = match (up, down) {
+                    (Phase::Dead, _) | (_, Phase::Dead) => DELIVERY_PATIENCE,
+                    (Phase::Ended, _) | (_, Phase::Ended) => HALF_CLOSED_PATIENCE,
+                    _ => {
+                        self.write_error = error;
+                        return Poll::Pending;
+                    }
+                };
+                let moved = self.up.moved() + self.down.moved();
+                let patience = self
+                    .patience
+                    .get_or_insert_with(|| Patience::new(length, moved));
+                if patience.poll(cx, length, moved).is_pending() {
+                    self.write_error = error;
+                    return Poll::Pending;
+                }
+                let leave = if error.is_some() {
+                    Leave::Reset
+                } else {
+                    Leave::Close
+                };
+                (
+                    Err(error.take().unwrap_or(RelayError::HalfClosedIdle)),
+                    leave,
+                    leave,
+                )
+            }
+        };
+        Poll::Ready(over)
+    }
+
+    /// Lets go of both sides. `None` if the near side's reset has to wait.
+    fn leave(
+        &mut self,
+        end: Result<(), RelayError>,
+        near_leave: Leave,
+        far_leave: Leave,
+    ) -> Option<Relayed> {
+        let result = Relayed {
+            near_to_far: self.up.moved(),
+            far_to_near: self.down.moved(),
+            end,
+        };
+        if let Some(far) = self.far.take()
+            && far_leave != Leave::Close
+        {
+            far.abort();
+        }
+        match (self.near.take(), near_leave) {
+            (Some(End::Tcp(near)), Leave::CloseDelivered | Leave::ResetDelivered) => {
+                let reset = near_leave == Leave::ResetDelivered;
+                self.farewell = Some(Box::new(Farewell::new(near, reset, result)));
+                None
+            }
+            (Some(near), Leave::Reset | Leave::ResetDelivered) => {
+                near.abort();
+                Some(result)
+            }
+            _ => Some(result),
+        }
+    }
+}
+
+impl Patience {
+    fn new(length: Duration, moved: u64) -> Box<Self> {
+        Box::new(Self {
+            sleep: Box::pin(sleep(length)),
+            length,
+            moved,
+        })
+    }
+
+    /// Ready when nothing moved for `length`.
+    fn poll(&mut self, cx: &mut Context<'_>, length: Duration, moved: u64) -> Poll<()> {
+        if self.length != length {
+            self.length = length;
+            self.restart(moved);
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            if self.moved == moved {
+                return Poll::Ready(());
+            }
+            self.restart(moved);
+        }
+    }
+
+    fn restart(&mut self, moved: u64) {
+        self.moved = moved;
+        self.sleep.as_mut().reset(Instant::now() + self.length);
+    }
+}
+
+impl Farewell {
+    const FIRST_WAIT: Duration = Duration::from_millis(5);
+
+    fn new(near: TcpStream, reset: bool, result: Relayed) -> Self {
+        let give_up = Instant::now() + DRAIN_PATIENCE;
+        let sleep = Box::pin(sleep(Self::FIRST_WAIT));
+        Self {
+            near,
+            reset,
+            sleep,
+            give_up,
+            result: Some(result),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Relayed> {
+        loop {
+            let now = Instant::now();
+            if end::unacknowledged(&self.near) == 0 || now >= self.give_up {
+                if self.reset {
+                    reset_tcp(&self.near);
+                }
+                return self.result.take().map_or(Poll::Pending, Poll::Ready);
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            // Waits grow with the time already spent.
+            let spent = DRAIN_PATIENCE.saturating_sub(self.give_up - now);
+            self.sleep.as_mut().reset(now + spent.max(Self::FIRST_WAIT));
+        }
+    }
+}
