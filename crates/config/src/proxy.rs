@@ -51,6 +51,17 @@ pub enum BandwidthLimitMode {
     Server,
 }
 
+impl BandwidthLimitMode {
+    /// The mode as files and messages spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// The kind of a proxy with the keys of that kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

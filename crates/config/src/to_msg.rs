@@ -22,7 +22,7 @@ impl ProxyConfig {
         }
         // frp sends only the mode that is not the default.
         if self.transport.bandwidth_limit_mode == BandwidthLimitMode::Server {
-            message.bandwidth_limit_mode = "server".to_owned();
+            message.bandwidth_limit_mode = BandwidthLimitMode::Server.as_str().to_owned();
         }
         match &self.kind {
             ProxyKind::Tcp { remote_port } => {

@@ -149,7 +149,7 @@ impl Session {
 
     async fn on_message(&mut self, message: Message) -> Result<(), SendError> {
         match message {
-            Message::NewProxy(new) => self.on_new_proxy(new).await,
+            Message::NewProxy(new) => self.on_new_proxy(*new).await,
             Message::CloseProxy(close) => {
                 self.on_close_proxy(&close).await;
                 Ok(())

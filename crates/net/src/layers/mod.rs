@@ -6,6 +6,7 @@
 
 pub mod aead;
 pub mod cipher;
+mod control;
 pub mod limit;
 mod outbox;
 pub(crate) mod scratch;
@@ -23,7 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use self::cipher::Encrypted;
-use self::limit::{Bucket, Limited};
+pub use self::control::{ControlCipher, ControlPipe, control};
+pub use self::limit::Bucket;
+use self::limit::Limited;
 use self::snappy::Compressed;
 use crate::stream::Stream;
 

@@ -190,6 +190,11 @@ impl Mux {
         self.shared.finished().await
     }
 
+    /// Why the session has ended or is about to; `None` while it goes on.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.end_reason()
+    }
+
     /// Whether the session has ended or is about to.
     pub fn is_closed(&self) -> bool {
         self.shared.is_ended()

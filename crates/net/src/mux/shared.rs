@@ -162,6 +162,10 @@ impl Shared {
         self.open_slot.notify_waiters();
     }
 
+    pub(super) fn end_reason(&self) -> Option<CloseReason> {
+        self.lock().end.clone()
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         self.lock().end.is_some()
     }

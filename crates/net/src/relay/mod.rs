@@ -40,6 +40,7 @@ mod pipe;
 mod pump;
 
 use std::future::Future;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -93,6 +94,16 @@ pub struct Relayed {
     pub far_to_near: u64,
     /// `Ok` if both sides ended and everything was delivered.
     pub end: Result<(), RelayError>,
+}
+
+impl fmt::Display for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes up, {} bytes down", self.near_to_far, self.far_to_near)?;
+        match &self.end {
+            Ok(()) => Ok(()),
+            Err(e) => write!(f, ", {e}"),
+        }
+    }
 }
 
 /// Why a relay ended before both sides had.
