@@ -78,7 +78,7 @@ impl Running {
 /// Where a proxy's registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    New,
+    New { since: Instant },
     WaitStart { since: Instant },
     StartError { since: Instant },
     Running,
@@ -96,7 +96,7 @@ impl Registration {
     pub(crate) fn new(proxy: Proxy) -> Self {
         Self {
             proxy: Arc::new(proxy),
-            phase: Phase::New,
+            phase: Phase::New { since: Instant::now() },
             refusals: 0,
         }
     }
@@ -108,7 +108,7 @@ impl Registration {
     /// When the registration is to be sent (again); `None`: it stands.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.phase {
-            Phase::New => Some(Instant::now()),
+            Phase::New { since } => Some(since),
             Phase::WaitStart { since } => Some(since + ANSWER_LIMIT),
             Phase::StartError { since } => {
                 let nth = self.refusals.saturating_sub(1).min(RETRY_AFTER.len() - 1);
