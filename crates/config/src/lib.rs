@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod common;
 mod detect;
+pub mod flags;
 mod ini;
 mod keys;
 mod legacy;

@@ -1,9 +1,10 @@
 //! The command line of frpc (frp `cmd/frpc`).
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use frp_config::flags::{self, CommonFlags};
 use frp_config::{ClientConfig, Loaded, load_client};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
@@ -17,32 +18,8 @@ use crate::Service;
     about = "frpc is the client of frp (https://github.com/fatedier/frp)"
 )]
 struct Args {
-    /// config file of frpc
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "./frpc.ini"
-    )]
-    config: PathBuf,
-
-    /// strict config parsing mode, unknown fields will cause an errors
-    #[arg(
-        long,
-        alias = "strict_config",
-        global = true,
-        default_value_t = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        action = clap::ArgAction::Set
-    )]
-    strict_config: bool,
-
-    /// version of frpc
-    #[arg(short, long)]
-    version: bool,
+    #[command(flatten)]
+    common: CommonFlags,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -59,14 +36,18 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(u8::from(e.use_stderr()));
+            return frp_log::print_refusal(flags::refusal(&e), e.use_stderr());
         }
     };
-    if args.version {
+    if args.common.version {
         return print_line(VERSION, ExitCode::SUCCESS);
     }
-    let loaded = match load_client(&args.config, args.strict_config) {
+    let path = args
+        .common
+        .config
+        .as_deref()
+        .unwrap_or(Path::new("./frpc.ini"));
+    let loaded = match load_client(path, args.common.strict_config) {
         Ok(loaded) => loaded,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
@@ -75,15 +56,17 @@ pub fn main() -> ExitCode {
     }
     match args.command {
         Some(Command::Verify) => {
-            let path = args.config.display();
-            let text = format!("frpc: the configuration file {path} syntax is ok");
+            let text = format!(
+                "frpc: the configuration file {} syntax is ok",
+                path.display()
+            );
             print_line(text, ExitCode::SUCCESS)
         }
-        None => run(&args, loaded),
+        None => run(path, loaded),
     }
 }
 
-fn run(args: &Args, loaded: Loaded<ClientConfig>) -> ExitCode {
+fn run(path: &Path, loaded: Loaded<ClientConfig>) -> ExitCode {
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
@@ -94,7 +77,7 @@ fn run(args: &Args, loaded: Loaded<ClientConfig>) -> ExitCode {
     info!(
         Log::root(),
         "{}",
-        contract::start_frpc_service(args.config.display())
+        contract::start_frpc_service(path.display())
     );
     frp_net::process::raise_file_limit();
     let runtime = match frp_net::process::runtime() {
@@ -113,7 +96,7 @@ fn run(args: &Args, loaded: Loaded<ClientConfig>) -> ExitCode {
     info!(
         Log::root(),
         "{}",
-        contract::frpc_service_stopped(args.config.display())
+        contract::frpc_service_stopped(path.display())
     );
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::io;
 
 use frp_config::ClientConfig;
 use frp_net::dial::DialError;
+use frp_net::go_text::go_text;
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
 use frp_net::tls::HandshakeError;
@@ -360,20 +361,23 @@ fn explain_rejection(text: &str) -> Explained {
     } else {
         "the log of frps may say more"
     };
+    // Whatever the server says, it must not steer the terminal that shows it.
+    let text: String = text.chars().take(MAX_PEER_TEXT).flat_map(visible).collect();
     explained(text, "the server refused the login", advice)
+}
+
+/// Characters of a server's text that are shown.
+const MAX_PEER_TEXT: usize = 512;
+
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) = if c.is_control() {
+        (None, Some(c.escape_default()))
+    } else {
+        (Some(c), None)
+    };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 fn server(cfg: &ClientConfig) -> String {
     format!("{}:{}", cfg.server_addr, cfg.server_port)
-}
-
-/// The error in the words that Go has for it: users search for those.
-fn go_text(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
-        io::ErrorKind::ConnectionReset => "connection reset by peer".to_owned(),
-        io::ErrorKind::BrokenPipe => "broken pipe".to_owned(),
-        io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
-        _ => error.to_string(),
-    }
 }

@@ -80,7 +80,11 @@ pub(crate) async fn login(
         lost: connector.close_reason(),
     })?;
 
-    let answered = tokio::time::timeout(LOGIN_ANSWER, read_answer(&mut stream, client_hello.as_ref(), cfg)).await;
+    let answered = tokio::time::timeout(
+        LOGIN_ANSWER,
+        read_answer(&mut stream, client_hello.as_ref(), cfg),
+    )
+    .await;
     let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
         Err(ReadError::Login(e)) => return Err(e),
@@ -97,12 +101,17 @@ pub(crate) async fn login(
 
     let (pipe, rest) = stream.into_parts();
     let cipher = agreed.unwrap_or_else(|| ControlCipher::V1(key.clone()));
-    let pipe = control(pipe.into_io(), rest, cipher, Side::Client).map_err(|e| LoginError::Send {
-        error: e.into(),
-        lost: None,
-    })?;
+    let pipe =
+        control(pipe.into_io(), rest, cipher, Side::Client).map_err(|e| LoginError::Send {
+            error: e.into(),
+            lost: None,
+        })?;
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
-    Ok(LoggedIn { run_id, control, connector })
+    Ok(LoggedIn {
+        run_id,
+        control,
+        connector,
+    })
 }
 
 type LoginStream = MsgStream<Rewind<Stream>>;
@@ -182,8 +191,7 @@ async fn read_answer(
         if !server_hello.error.is_empty() {
             return Err(LoginError::Rejected(server_hello.error).into());
         }
-        let algorithm =
-            hello::check(client_hello, &server_hello).map_err(LoginError::Hello)?;
+        let algorithm = hello::check(client_hello, &server_hello).map_err(LoginError::Hello)?;
         let transcript = hello::transcript_hash(&client_hello.to_payload(), &frame.payload);
         let token = cfg.auth.token.expose().as_bytes();
         let keys = aead::Keys::derive(algorithm, token, &transcript);

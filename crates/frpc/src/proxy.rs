@@ -96,7 +96,9 @@ impl Registration {
     pub(crate) fn new(proxy: Proxy) -> Self {
         Self {
             proxy: Arc::new(proxy),
-            phase: Phase::New { since: Instant::now() },
+            phase: Phase::New {
+                since: Instant::now(),
+            },
             refusals: 0,
         }
     }

@@ -1,9 +1,9 @@
 //! The command line of frps (frp `cmd/frps`).
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use frp_config::flags::{self, CommonFlags};
 use frp_config::{LoadError, Loaded, ServerConfig, load_server, parse_server};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
@@ -17,26 +17,8 @@ use crate::Server;
     about = "frps is the server of frp (https://github.com/fatedier/frp)"
 )]
 struct Args {
-    /// config file of frps
-    #[arg(short, long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// strict config parsing mode, unknown fields will cause errors
-    #[arg(
-        long,
-        alias = "strict_config",
-        global = true,
-        default_value_t = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        action = clap::ArgAction::Set
-    )]
-    strict_config: bool,
-
-    /// version of frps
-    #[arg(short, long)]
-    version: bool,
+    #[command(flatten)]
+    common: CommonFlags,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -53,11 +35,10 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(u8::from(e.use_stderr()));
+            return frp_log::print_refusal(flags::refusal(&e), e.use_stderr());
         }
     };
-    if args.version {
+    if args.common.version {
         return print_line(VERSION, ExitCode::SUCCESS);
     }
     match args.command {
@@ -67,13 +48,13 @@ pub fn main() -> ExitCode {
 }
 
 fn verify(args: &Args) -> ExitCode {
-    let Some(path) = &args.config else {
+    let Some(path) = &args.common.config else {
         return print_line(
             "frps: the configuration file is not specified",
             ExitCode::SUCCESS,
         );
     };
-    match load_server(path, args.strict_config) {
+    match load_server(path, args.common.strict_config) {
         Err(e) => print_line(e, ExitCode::FAILURE),
         Ok(loaded) => {
             warn_about(&loaded);
@@ -99,7 +80,7 @@ fn run(args: &Args) -> ExitCode {
     if let Err(e) = frp_log::init(&(&cfg.log).into()) {
         return print_line(e, ExitCode::FAILURE);
     }
-    match &args.config {
+    match &args.common.config {
         Some(path) => info!(
             Log::root(),
             "{}",
@@ -129,9 +110,9 @@ fn run(args: &Args) -> ExitCode {
 }
 
 fn load(args: &Args) -> Result<Loaded<ServerConfig>, LoadError> {
-    match &args.config {
-        Some(path) => load_server(path, args.strict_config),
-        None => parse_server("", "", args.strict_config),
+    match &args.common.config {
+        Some(path) => load_server(path, args.common.strict_config),
+        None => parse_server("", "", args.common.strict_config),
     }
 }
 

@@ -131,7 +131,10 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     let algorithm = hello::check(&client_hello, &server_hello)?;
     let transcript = hello::transcript_hash(payload, &server_payload);
-    Ok(Negotiated { algorithm, transcript })
+    Ok(Negotiated {
+        algorithm,
+        transcript,
+    })
 }
 
 /// Fills an array from the system's generator.

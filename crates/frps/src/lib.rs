@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use frp_config::ServerConfig;
 use frp_log::info;
+use frp_net::go_text::go_text;
 use frp_net::listen::listen;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
@@ -74,7 +75,10 @@ pub enum BindError {
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
     /// The port is taken, or not ours to open.
-    #[error("create server listener error, listen tcp {addr}: {source}")]
+    #[error(
+        "create server listener error, listen tcp {addr}: bind: {}",
+        go_text(source)
+    )]
     Listen {
         /// `bindAddr:bindPort`.
         addr: String,

@@ -152,7 +152,10 @@ fn control_stream(
     let (stream, rest) = stream.into_parts();
     let cipher = match negotiated {
         None => ControlCipher::V1(shared.key.clone()),
-        Some(Negotiated { algorithm, transcript }) => {
+        Some(Negotiated {
+            algorithm,
+            transcript,
+        }) => {
             let token = shared.cfg.auth.token.expose().as_bytes();
             ControlCipher::V2(algorithm, aead::Keys::derive(algorithm, token, &transcript))
         }

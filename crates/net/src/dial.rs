@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::go_text::go_text;
 use crate::listen::tune;
 
 /// How to reach a server.
@@ -23,7 +24,7 @@ pub struct DialOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The name has no address, or no resolver answered.
-    #[error("lookup {host}: {source}")]
+    #[error("lookup {host}: {}", go_text(source))]
     Resolve {
         /// The name as configured.
         host: String,
@@ -31,7 +32,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// Every address failed; the last error.
-    #[error("dial tcp {addr}: {source}")]
+    #[error("dial tcp {addr}: connect: {}", go_text(source))]
     Connect {
         /// The address tried last.
         addr: SocketAddr,

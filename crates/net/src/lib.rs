@@ -6,6 +6,7 @@
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
 
 pub mod dial;
+pub mod go_text;
 pub mod layers;
 pub mod limits;
 pub mod listen;

@@ -9,7 +9,7 @@ pub const BEFORE_LOGIN: Duration = Duration::from_secs(10);
 
 /// How long a multiplexed connection may stay without a session once it is up. frp keeps such
 /// connections for ever; nothing honest needs longer than one login.
-pub const MUX_WITHOUT_SESSION: Duration = Duration::from_secs(15);
+pub const MUX_WITHOUT_SESSION: Duration = BEFORE_LOGIN;
 
 /// Writing an answer to a login (frp `server/service.go`: connWriteTimeout).
 pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);

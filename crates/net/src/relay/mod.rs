@@ -39,8 +39,8 @@ mod end;
 mod pipe;
 mod pump;
 
-use std::future::Future;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,7 +98,11 @@ pub struct Relayed {
 
 impl fmt::Display for Relayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes up, {} bytes down", self.near_to_far, self.far_to_near)?;
+        write!(
+            f,
+            "{} bytes up, {} bytes down",
+            self.near_to_far, self.far_to_near
+        )?;
         match &self.end {
             Ok(()) => Ok(()),
             Err(e) => write!(f, ", {e}"),
