@@ -1,0 +1,5 @@
+//! The programs against real peers, one module per feature. Run it by `./test`, which builds
+//! `frps` and `frpc` first and installs OpenSSH where it lacks.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod tcp;
