@@ -2,4 +2,8 @@
 //! `frps` and `frpc` first and installs OpenSSH where it lacks.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod interop;
+mod reconnect;
+mod ssh;
+mod story;
 mod tcp;

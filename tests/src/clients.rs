@@ -10,7 +10,12 @@ use crate::wait::{SOON, eventually_within, within};
 
 /// Connects to `port` of 127.0.0.1.
 pub async fn connect(port: u16) -> TcpStream {
-    let stream = within(SOON, "connect", TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await;
+    let stream = within(
+        SOON,
+        "connect",
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)),
+    )
+    .await;
     let stream = stream.unwrap_or_else(|e| panic!("connect to port {port}: {e}"));
     stream.set_nodelay(true).unwrap();
     stream
@@ -42,7 +47,11 @@ pub async fn echoes(port: u16) -> bool {
         stream.read_exact(&mut back).await.ok()?;
         (&back == b"ping").then_some(())
     };
-    tokio::time::timeout(Duration::from_secs(5), attempt).await.ok().flatten().is_some()
+    tokio::time::timeout(Duration::from_secs(5), attempt)
+        .await
+        .ok()
+        .flatten()
+        .is_some()
 }
 
 /// Waits until `port` echoes.
@@ -53,7 +62,12 @@ pub async fn until_echoes(port: u16, limit: Duration) {
 /// Reads to the end of `stream`; an error counts as the end, as it does for most users.
 pub async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    let _ = within(Duration::from_secs(60), "end of stream", stream.read_to_end(&mut all)).await;
+    let _ = within(
+        Duration::from_secs(60),
+        "end of stream",
+        stream.read_to_end(&mut all),
+    )
+    .await;
     all
 }
 

@@ -58,7 +58,12 @@ impl Log {
     /// How many lines contain `text`.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
-        self.0.borrow().lines.iter().filter(|l| l.contains(text)).count()
+        self.0
+            .borrow()
+            .lines
+            .iter()
+            .filter(|l| l.contains(text))
+            .count()
     }
 
     /// Waits for a line from number `mark` on that `wanted` accepts. None after `limit`, or when

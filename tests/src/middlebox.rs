@@ -26,7 +26,9 @@ pub async fn start(target: u16, policy: Policy) -> Service {
     Service::new(move |stream| async move {
         let mut first = [0; 10];
         // Some bytes must be there before anything can be judged.
-        let Ok(n) = stream.peek(&mut first).await else { return };
+        let Ok(n) = stream.peek(&mut first).await else {
+            return;
+        };
         if n > 0 && resets(policy, &first[..n]) {
             reset(stream).await;
             return;

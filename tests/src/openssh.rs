@@ -42,19 +42,32 @@ impl Sshd {
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
              PermitRootLogin yes\nMaxStartups 200\nMaxSessions 100\nPrintMotd no\n\
-             PrintLastLog no\nUseDNS no\n",
+             PrintLastLog no\nUseDNS no\n\
+             Subsystem sftp internal-sftp\n",
             host_key.display(),
             authorized.display()
         );
         std::fs::write(&config, text).unwrap();
-        let args = ["-D".into(), "-e".into(), "-f".into(), config.into_os_string()];
+        let args = [
+            "-D".into(),
+            "-e".into(),
+            "-f".into(),
+            config.into_os_string(),
+        ];
         let program = Program::spawn(&sshd, args, directory);
         eventually("sshd listens", || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
         })
         .await;
         drop(connect(port).await);
-        Self { port, key, user, _program: program }
+        Self {
+            port,
+            key,
+            user,
+            _program: program,
+        }
     }
 
     /// `ssh` through `port` of 127.0.0.1 with no other configuration; add options and a command.
@@ -130,5 +143,9 @@ async fn current_user() -> String {
 }
 
 fn quiet(command: &mut Command) {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
 }

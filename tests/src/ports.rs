@@ -21,7 +21,9 @@ pub fn free_port() -> u16 {
     });
     for _ in 0..span {
         let offset = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % span;
-        let Ok(port) = u16::try_from(FIRST + offset) else { continue };
+        let Ok(port) = u16::try_from(FIRST + offset) else {
+            continue;
+        };
         if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
             return port;
         }

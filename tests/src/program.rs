@@ -34,7 +34,10 @@ impl Side {
         if version_of(&dir.join("frps")).as_deref() == Some(version) {
             return Some(Self::Go(dir));
         }
-        println!("SKIPPED: no frp {version} in FRP_REFERENCE_DIR={}", dir.display());
+        println!(
+            "SKIPPED: no frp {version} in FRP_REFERENCE_DIR={}",
+            dir.display()
+        );
         None
     }
 
@@ -68,7 +71,13 @@ impl Program {
     ) -> Self {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let (child, log) = start(binary, &args, directory);
-        Self { binary: binary.to_owned(), args, directory: directory.to_owned(), child, log }
+        Self {
+            binary: binary.to_owned(),
+            args,
+            directory: directory.to_owned(),
+            child,
+            log,
+        }
     }
 
     /// What it has printed since its last start.
@@ -116,7 +125,11 @@ impl Program {
     /// Sends a signal by name, e.g. `TERM`.
     pub async fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .await
+            .unwrap();
         assert!(status.success(), "kill -s {name} {pid}: {status}");
     }
 
@@ -138,13 +151,19 @@ impl Program {
         let path = format!("/proc/{}/smaps_rollup", self.pid());
         let text = std::fs::read_to_string(path).unwrap();
         let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
-        text.lines().filter(|l| l.starts_with("Private_")).filter_map(kilobytes).sum::<u64>() * 1024
+        text.lines()
+            .filter(|l| l.starts_with("Private_"))
+            .filter_map(kilobytes)
+            .sum::<u64>()
+            * 1024
     }
 
     /// The number of its open file descriptors.
     #[must_use]
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
     }
 
     fn name(&self) -> String {
@@ -185,7 +204,12 @@ fn ours(name: &str) -> PathBuf {
         return path.into();
     }
     let me = std::env::current_exe().unwrap();
-    let found = me.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|p| p.is_file());
+    let found = me
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name))
+        .find(|p| p.is_file());
     found.unwrap_or_else(|| {
         panic!(
             "no {name} near {}: run `cargo build -p frps -p frpc` first (the script ./test does), \

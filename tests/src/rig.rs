@@ -29,7 +29,10 @@ impl Rig {
     #[must_use]
     #[allow(clippy::new_without_default)] // it touches the disk
     pub fn new() -> Self {
-        Self { dir: TempDir::new(), next: AtomicU32::new(0) }
+        Self {
+            dir: TempDir::new(),
+            next: AtomicU32::new(0),
+        }
     }
 
     /// The rig's own directory, which is also the programs' working directory.
@@ -59,7 +62,9 @@ impl Rig {
             };
             let line = program
                 .log()
-                .wait(0, Duration::from_secs(20), |l| up(l) || l.contains("address already in use"))
+                .wait(0, Duration::from_secs(20), |l| {
+                    up(l) || l.contains("address already in use")
+                })
                 .await;
             match line {
                 Some(line) if up(&line) => return Frps { program, port },
@@ -89,7 +94,11 @@ impl Rig {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let extension = if is_ini(config) { "ini" } else { "toml" };
         let file = self.file(&format!("{name}-{n}.{extension}"), config);
-        Program::spawn(&side.program(name), ["-c".into(), file.into_os_string()], self.path())
+        Program::spawn(
+            &side.program(name),
+            ["-c".into(), file.into_os_string()],
+            self.path(),
+        )
     }
 
     /// A program with these arguments.
@@ -125,9 +134,14 @@ pub fn ini_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> 
 fn server_text(port: u16, extra: &str) -> String {
     match extra.strip_prefix("[common]") {
         Some(rest) => {
-            format!("[common]\nbind_addr = 127.0.0.1\nbind_port = {port}\nlog_level = debug\n{rest}")
+            format!(
+                "[common]\nbind_addr = 127.0.0.1\nbind_port = {port}\nlog_level = debug\n{rest}"
+            )
         }
-        None => format!("bindAddr = \"127.0.0.1\"\nbindPort = {port}\n{}{extra}", log_lines(extra)),
+        None => format!(
+            "bindAddr = \"127.0.0.1\"\nbindPort = {port}\n{}{extra}",
+            log_lines(extra)
+        ),
     }
 }
 
@@ -137,13 +151,20 @@ fn client_text(port: u16, extra: &str) -> String {
             "[common]\nserver_addr = 127.0.0.1\nserver_port = {port}\nlog_level = debug\n{rest}"
         ),
         None => {
-            format!("serverAddr = \"127.0.0.1\"\nserverPort = {port}\n{}{extra}", log_lines(extra))
+            format!(
+                "serverAddr = \"127.0.0.1\"\nserverPort = {port}\n{}{extra}",
+                log_lines(extra)
+            )
         }
     }
 }
 
 fn log_lines(extra: &str) -> &'static str {
-    if extra.contains("log.") { "" } else { "log.level = \"debug\"\nlog.disablePrintColor = true\n" }
+    if extra.contains("log.") {
+        ""
+    } else {
+        "log.level = \"debug\"\nlog.disablePrintColor = true\n"
+    }
 }
 
 fn is_ini(config: &str) -> bool {

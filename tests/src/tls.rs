@@ -46,7 +46,10 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         let file = directory.join(format!("{name}.crt"));
         std::fs::write(&file, certificate.pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), file }
+        Self {
+            issuer: Issuer::new(params, key),
+            file,
+        }
     }
 
     /// A certificate for `names` (DNS names or addresses), good for both ends of a connection.
@@ -56,8 +59,10 @@ impl Authority {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, file);
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let identity = Identity {
             cert: directory.join(format!("{file}.crt")),
@@ -111,7 +116,9 @@ pub async fn handshake(
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST));
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }
 
 #[derive(Debug)]

@@ -41,7 +41,11 @@ pub const CLOSE_PROXY: u8 = b'c';
 /// One message as wire v1 frames it.
 #[must_use]
 pub fn v1(kind: u8, body: &Value) -> Vec<u8> {
-    v1_raw(kind, i64::try_from(body.to_string().len()).unwrap(), body.to_string().as_bytes())
+    v1_raw(
+        kind,
+        i64::try_from(body.to_string().len()).unwrap(),
+        body.to_string().as_bytes(),
+    )
 }
 
 /// A v1 frame with any length field.
@@ -106,9 +110,15 @@ pub fn login(token: &str, more: &Value) -> Value {
 /// The md5 credential of `token` for now, and its timestamp.
 #[must_use]
 pub fn privilege_key(token: &str) -> (String, u64) {
-    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let timestamp = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let digest = Md5::digest(format!("{token}{timestamp}"));
-    (digest.iter().map(|b| format!("{b:02x}")).collect(), timestamp)
+    (
+        digest.iter().map(|b| format!("{b:02x}")).collect(),
+        timestamp,
+    )
 }
 
 /// Reads one v1 message; None at the end of the stream or on an error.
@@ -149,11 +159,22 @@ pub struct Control<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
     /// Logs in over `stream`; the answer is returned beside the control connection.
     pub async fn login(mut stream: S, token: &str, more: &Value) -> (Self, Value) {
-        stream.write_all(&v1(LOGIN, &login(token, more))).await.unwrap();
+        stream
+            .write_all(&v1(LOGIN, &login(token, more)))
+            .await
+            .unwrap();
         let Some((LOGIN_RESP, answer)) = read_v1(&mut stream).await else {
             panic!("no answer to a scripted login");
         };
-        (Self { stream, token: token.to_owned(), sealing: None, opening: None }, answer)
+        (
+            Self {
+                stream,
+                token: token.to_owned(),
+                sealing: None,
+                opening: None,
+            },
+            answer,
+        )
     }
 
     /// Sends one message.
@@ -173,7 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
         };
         let start = out.len();
         out.resize(start + frame.len() + 16, 0);
-        let written = sealing.update(&frame, &mut out[start..]).unwrap().written().len();
+        let written = sealing
+            .update(&frame, &mut out[start..])
+            .unwrap()
+            .written()
+            .len();
         out.truncate(start + written);
         self.stream.write_all(&out).await.unwrap();
     }
@@ -183,7 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
         within(Duration::from_secs(30), "a control message", async {
             let head = self.open(9).await?;
             let length: [u8; 8] = head.get(1..)?.try_into().ok()?;
-            let body = self.open(usize::try_from(i64::from_be_bytes(length)).ok()?).await?;
+            let body = self
+                .open(usize::try_from(i64::from_be_bytes(length)).ok()?)
+                .await?;
             Some((*head.first()?, serde_json::from_slice(&body).unwrap()))
         })
         .await
@@ -212,6 +239,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
 fn cipher_key(token: &str) -> [u8; 16] {
     let mut key = [0; 16];
     let rounds = std::num::NonZeroU32::new(64).unwrap();
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA1, rounds, b"frp", token.as_bytes(), &mut key);
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA1,
+        rounds,
+        b"frp",
+        token.as_bytes(),
+        &mut key,
+    );
     key
 }

@@ -67,7 +67,14 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Header, Vec<
         stream: u32::from_be_bytes([s3, s2, s1, s0]),
         length: u32::from_be_bytes([l3, l2, l1, l0]),
     };
-    let mut body = vec![0; if kind == DATA { usize::try_from(header.length).ok()? } else { 0 }];
+    let mut body = vec![
+        0;
+        if kind == DATA {
+            usize::try_from(header.length).ok()?
+        } else {
+            0
+        }
+    ];
     stream.read_exact(&mut body).await.ok()?;
     Some((header, body))
 }
