@@ -2,8 +2,15 @@
 //! `frps` and `frpc` first and installs OpenSSH where it lacks.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod auth;
+mod cli;
+mod diagnosis;
+mod heartbeat;
+mod hostile;
 mod interop;
+mod logs;
 mod reconnect;
 mod ssh;
 mod story;
 mod tcp;
+mod tls;
