@@ -173,3 +173,30 @@ async fn a_pool_is_asked_for_at_login_within_the_servers_bound() {
     }
     assert_eq!(requests, 3);
 }
+
+/// Whoever knows a run id may offer work connections (defect 5: old clients send no more than that
+/// in them); the pool's bound is what keeps them from piling up.
+#[tokio::test]
+async fn work_connections_beyond_the_pool_are_refused() {
+    let rig = Rig::new();
+    let frps = rig.frps(SINGLE).await;
+    let (_control, answer) = login(frps.port, "secret").await;
+    let hello = wire::v1(wire::NEW_WORK_CONN, &json!({"run_id": answer["run_id"]}));
+    let mut offered = Vec::new();
+    for _ in 0..40 {
+        let mut work = connect(frps.port).await;
+        work.write_all(&hello).await.unwrap();
+        offered.push(work);
+    }
+    // Kept ones stay silent, refused ones are told and closed.
+    let mut refused = 0;
+    for mut work in offered {
+        let answer = tokio::time::timeout(Duration::from_millis(500), wire::read_v1(&mut work));
+        if let Ok(Some((kind, body))) = answer.await {
+            assert_eq!(kind, wire::START_WORK_CONN);
+            assert_eq!(body["error"], "work connection pool is full, discarding");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 40 - 11, "only {refused} of 40 were refused");
+}

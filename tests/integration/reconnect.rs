@@ -167,3 +167,21 @@ async fn many_clients_come_back_after_an_outage() {
         until_echoes(*port, Duration::from_secs(10)).await;
     }
 }
+
+/// Defect 26 of frp: its logs never say why a session ended.
+#[tokio::test]
+async fn both_sides_say_why_a_session_ended() {
+    let rig = Rig::new();
+    let mut frps = rig.frps(TOKEN).await;
+    let mut first = rig.frpc(frps.port, TOKEN);
+    first.expect("login to server success").await;
+    first.kill().await;
+    let line = frps.program.expect("control connection ended: ").await;
+    assert!(!line.ends_with(": "), "no reason: {line}");
+
+    let second = rig.frpc(frps.port, TOKEN);
+    second.expect("login to server success").await;
+    frps.program.kill().await;
+    let line = second.expect("session ended: ").await;
+    assert!(!line.ends_with(": "), "no reason: {line}");
+}

@@ -152,7 +152,7 @@ async fn a_forcing_server_closes_plain_connections() {
     let mut stream = connect(frps.port).await;
     let login = wire::v1(wire::LOGIN, &wire::login("", &json!({})));
     stream.write_all(&login).await.unwrap();
-    until_closed(&mut stream, wait::SOON).await;
+    until_closed(&mut stream, wait::SOON, "plain at force").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::wait::{SOON, eventually_within, within};
@@ -71,10 +71,11 @@ pub async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// Waits until the peer ends or resets the connection; what it sends before is dropped.
-pub async fn until_closed<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, limit: Duration) {
+/// Waits until the peer ends or resets the connection; what it sends before is dropped. `what` is
+/// for the failure.
+pub async fn until_closed<S: AsyncRead + Unpin>(stream: &mut S, limit: Duration, what: &str) {
     let mut buffer = [0; 4096];
-    within(limit, "the peer closes the connection", async {
+    within(limit, &format!("the peer closes: {what}"), async {
         while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
     })
     .await;

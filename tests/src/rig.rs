@@ -60,11 +60,10 @@ impl Rig {
             let up = |line: &str| {
                 line.contains("frps started successfully") || line.contains("tart frps success")
             };
+            let taken = |line: &str| line.to_lowercase().contains("address already in use");
             let line = program
                 .log()
-                .wait(0, Duration::from_secs(20), |l| {
-                    up(l) || l.contains("address already in use")
-                })
+                .wait(0, Duration::from_secs(20), |l| up(l) || taken(l))
                 .await;
             match line {
                 Some(line) if up(&line) => return Frps { program, port },
