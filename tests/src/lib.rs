@@ -1,1 +1,35 @@
-//! harness
+//! The harness: real programs on free ports, scripted peers, services and a hostile middlebox.
+//!
+//! `frps` and `frpc` are black boxes here: they are started as processes, spoken to over sockets
+//! and judged by what they answer and log. The scripted peers speak frp's wire by code of their
+//! own ([`wire`], [`yamux`]), so that a mistake in the programs' protocol crate cannot hide
+//! behind the same mistake in their tests.
+//!
+//! Environment:
+//! - `FRP_REFERENCE_DIR`: Go releases to test against, as `DIR/VERSION/{frps,frpc}` or one pair
+//!   `DIR/{frps,frpc}`. Tests that need an absent one print `SKIPPED` and pass.
+//! - `FRP_RS_FRPS`, `FRP_RS_FRPC`: other binaries to take for ours (to debug a test against Go).
+// A harness stops at the first surprise and talks to the terminal; both are its job.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)] // the rules of clippy.toml are for the programs
+
+pub mod clients;
+pub mod log;
+pub mod middlebox;
+pub mod openssh;
+pub mod ports;
+pub mod program;
+pub mod rig;
+pub mod service;
+pub mod temp;
+pub mod tls;
+pub mod wait;
+pub mod wire;
+pub mod yamux;
+
+pub use clients::{connect, echo, pattern};
+pub use ports::free_port;
+pub use program::{Program, Side};
+pub use rig::{Frps, Rig};
+pub use service::Service;
+pub use wait::{eventually, within};

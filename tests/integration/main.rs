@@ -1,0 +1,18 @@
+//! The programs against real peers, one module per feature. Run it by `./test`, which builds
+//! `frps` and `frpc` first and installs OpenSSH where it lacks.
+// The rules of clippy.toml are for the programs.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod auth;
+mod cli;
+mod diagnosis;
+mod heartbeat;
+mod hostile;
+mod interop;
+mod logs;
+mod reconnect;
+mod ssh;
+mod story;
+mod tcp;
+mod tidy;
+mod tls;

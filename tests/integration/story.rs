@@ -1,0 +1,64 @@
+//! The story the project exists for: a device on the path resets plain frp logins.
+
+use frp_tests::middlebox::{self, Policy};
+use frp_tests::rig::{ini_proxy, tcp_proxy};
+use frp_tests::*;
+
+const TOKEN: &str = "auth.token = \"story\"\n";
+
+#[tokio::test]
+async fn a_plain_login_that_is_reset_ends_with_an_explanation() {
+    for mux in [true, false] {
+        let rig = Rig::new();
+        let frps = rig.frps(TOKEN).await;
+        let device = middlebox::start(frps.port, Policy::ResetPlain).await;
+        let plain = format!("{TOKEN}transport.tls.enable = false\ntransport.tcpMux = {mux}\n");
+        let mut frpc = rig.frpc(device.port, &plain);
+        let line = frpc.expect("login to the server failed").await;
+        assert_eq!(frpc.exit_code().await, Some(1));
+        // The advice belongs to the failure: on the same line or right after it.
+        let log = frpc.log().text();
+        let advice = log
+            .split_once(&line)
+            .map(|(_, rest)| format!("{line}{rest}"))
+            .unwrap();
+        assert!(
+            advice.contains("transport.tls.enable"),
+            "no advice in: {advice}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tls_gets_through() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let frps = rig.frps(TOKEN).await;
+    let device = middlebox::start(frps.port, Policy::ResetPlainAndCustomByte).await;
+    let port = free_port();
+    let frpc = rig.frpc(
+        device.port,
+        &format!("{TOKEN}{}", tcp_proxy("ssh", service.port, port, "")),
+    );
+    frpc.expect("[ssh] start proxy success").await;
+    echo(port, &pattern(500_000, 1)).await;
+}
+
+/// The file of 2019 as it was, but for the ports.
+#[tokio::test]
+async fn the_configuration_of_2019_gets_through_unchanged() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let frps = rig.frps_of(&Side::Ours, "[common]\ntoken = story\n").await;
+    let device = middlebox::start(frps.port, Policy::ResetPlain).await;
+    let port = free_port();
+    let common = format!(
+        "[common]\nserver_addr = 127.0.0.1\nserver_port = {}\ntoken = story\n\
+         tls_enable = true\nprotocol = tcp\n",
+        device.port
+    );
+    let text = format!("{common}{}", ini_proxy("ssh", service.port, port, ""));
+    let frpc = rig.start(&Side::Ours, "frpc", &text);
+    frpc.expect("[ssh] start proxy success").await;
+    echo(port, &pattern(500_000, 2)).await;
+}

@@ -1,0 +1,232 @@
+//! The invariants of ARCHITECTURE.md that a program can check.
+
+use std::path::{Path, PathBuf};
+
+use frp_tests::*;
+use tokio::process::Command;
+
+/// Where `unsafe` may stand: each has its reason and a test beside it.
+const UNSAFE_FILES: [&str; 1] = ["crates/net/src/relay/end.rs"];
+
+const MAX_FILE_LINES: usize = 800;
+const MAX_MAIN_LINES: usize = 80;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// All Rust files below `directory` of the repository: path from the root, and text.
+fn rust_files(directory: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut pending = vec![root().join(directory)];
+    while let Some(dir) = pending.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            let build_output = path.file_name().is_some_and(|name| name == "target");
+            if path.is_dir() && !build_output {
+                pending.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no Rust files below {directory}");
+    files
+}
+
+fn all_rust_files() -> Vec<(String, String)> {
+    ["crates", "tests", "bench", "fuzz"]
+        .into_iter()
+        .flat_map(rust_files)
+        .collect()
+}
+
+/// The lines that are code, with their numbers; test modules and comments are left out.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
+        .map(|(i, line)| (i + 1, line.split("//").next().unwrap_or(line)))
+}
+
+/// Whether `word` stands in `line` as a whole word.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+/// Asserts that no file below `directory` has one of `words` in its code.
+fn without(directory: &str, words: &[&str]) {
+    for (path, text) in rust_files(directory) {
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            for word in words {
+                assert!(
+                    !has_word(line, word),
+                    "{path}:{number} has `{word}`: {line}"
+                );
+            }
+        }
+    }
+}
+
+fn dependencies(krate: &str) -> String {
+    let manifest = root().join("crates").join(krate).join("Cargo.toml");
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let (_, after) = text.split_once("[dependencies]").unwrap();
+    after.split("\n[").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_protocol_crate_knows_no_sockets_no_clock_no_environment() {
+    let words = [
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "tokio",
+        "Instant",
+        "SystemTime",
+    ];
+    without("crates/proto/src", &words);
+    without("crates/proto/src", &["std::env", "std::fs", "std::thread"]);
+    assert!(!has_word(&dependencies("proto"), "tokio"));
+}
+
+#[test]
+fn the_configuration_crate_knows_no_runtime() {
+    without("crates/config/src", &["tokio", "frp_net"]);
+    assert!(!dependencies("config").contains("tokio"));
+    assert!(!dependencies("config").contains("frp-net"));
+}
+
+#[test]
+fn the_net_crate_knows_no_login_and_no_proxy() {
+    without(
+        "crates/net/src",
+        &[
+            "Login",
+            "LoginResp",
+            "NewProxy",
+            "NewWorkConn",
+            "frp_config",
+        ],
+    );
+    assert!(!dependencies("net").contains("frp-config"));
+}
+
+#[test]
+fn the_programs_do_not_know_each_other() {
+    without("crates/frps/src", &["frpc"]);
+    assert!(!has_word(&dependencies("frps"), "frpc"));
+    assert!(!has_word(&dependencies("frpc"), "frps"));
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    for (path, text) in all_rust_files() {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_FILE_LINES, "{path} has {lines} lines");
+        if path.ends_with("src/main.rs") && path.starts_with("crates/") {
+            assert!(lines <= MAX_MAIN_LINES, "{path} has {lines} lines");
+        }
+        assert!(
+            text.starts_with("//!") || text.starts_with("#!["),
+            "{path} begins without `//!`"
+        );
+    }
+}
+
+#[test]
+fn unsafe_code_is_where_it_is_listed() {
+    let me = "tests/integration/tidy.rs";
+    for (path, text) in all_rust_files() {
+        let used = code(&text).any(|(_, line)| has_word(line, "unsafe"));
+        if path != me && used {
+            assert!(
+                UNSAFE_FILES.contains(&path.as_str()),
+                "{path} has unsafe code"
+            );
+            assert!(text.contains("SAFETY:"), "{path} gives no reason");
+        }
+    }
+    for path in UNSAFE_FILES {
+        assert!(root().join(path).exists(), "{path} is listed and not there");
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() {
+    for krate in std::fs::read_dir(root().join("crates")).unwrap() {
+        let manifest = krate.unwrap().path().join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let path = manifest.display();
+        assert!(
+            text.contains("[lints]\nworkspace = true"),
+            "{path} goes without"
+        );
+    }
+}
+
+#[test]
+fn the_paths_that_the_documents_name_exist() {
+    let names: Vec<String> = all_rust_files().into_iter().map(|(path, _)| path).collect();
+    for document in ["ARCHITECTURE.md", "README.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        // Blocks show commands and drawings; names stand in single backticks.
+        let prose: String = text.split("```").step_by(2).collect();
+        for name in prose
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| is_path(name))
+        {
+            let there = root().join(name.trim_start_matches("./")).exists()
+                || names.iter().any(|path| path.ends_with(&format!("/{name}")));
+            assert!(there, "{document} names `{name}`, which is not there");
+        }
+    }
+}
+
+fn is_path(name: &str) -> bool {
+    let plain = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c));
+    let known = [".rs", ".md", ".example"].iter().any(|e| name.ends_with(e));
+    plain && (known || name.starts_with("crates/") || name.starts_with("./"))
+}
+
+#[tokio::test]
+async fn there_are_two_examples_and_both_are_valid() {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".example") {
+            found.push(name);
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["frpc.toml.example", "frps.toml.example"]);
+    for name in found {
+        let program = name.split('.').next().unwrap();
+        let mut verify = Command::new(Side::Ours.program(program));
+        let output = verify
+            .args(["verify", "-c", &name])
+            .current_dir(root())
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}: {said}");
+        assert!(!said.contains("WARNING"), "{name}: {said}");
+    }
+}

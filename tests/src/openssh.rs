@@ -1,0 +1,151 @@
+//! OpenSSH's own server and client, each with keys and configuration of a test's directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::clients::connect;
+use crate::ports::free_port;
+use crate::program::Program;
+use crate::wait::eventually;
+
+/// A running sshd that admits the current user by the one key of [`Sshd::ssh`].
+#[derive(Debug)]
+pub struct Sshd {
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
+    key: PathBuf,
+    user: String,
+    _program: Program,
+}
+
+impl Sshd {
+    /// Starts one with fresh keys in `directory`.
+    pub async fn start(directory: &Path) -> Self {
+        let sshd = find("sshd");
+        let host_key = directory.join("host_key");
+        let key = directory.join("user_key");
+        keygen(&host_key).await;
+        keygen(&key).await;
+        let authorized = directory.join("authorized_keys");
+        std::fs::copy(key.with_extension("pub"), &authorized).unwrap();
+        let user = current_user().await;
+        if user == "root" {
+            // Debian's sshd insists on its privilege separation directory.
+            std::fs::create_dir_all("/run/sshd").unwrap();
+        }
+
+        let port = free_port();
+        let config = directory.join("sshd_config");
+        let text = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
+             PermitRootLogin yes\nMaxStartups 200\nMaxSessions 100\nPrintMotd no\n\
+             PrintLastLog no\nUseDNS no\n\
+             Subsystem sftp internal-sftp\n",
+            host_key.display(),
+            authorized.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let args = [
+            "-D".into(),
+            "-e".into(),
+            "-f".into(),
+            config.into_os_string(),
+        ];
+        let program = Program::spawn(&sshd, args, directory);
+        eventually("sshd listens", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
+        })
+        .await;
+        drop(connect(port).await);
+        Self {
+            port,
+            key,
+            user,
+            _program: program,
+        }
+    }
+
+    /// `ssh` through `port` of 127.0.0.1 with no other configuration; add options and a command.
+    #[must_use]
+    pub fn ssh(&self, port: u16) -> Command {
+        let mut command = Command::new(find("ssh"));
+        command.args(self.options()).args(["-p", &port.to_string()]);
+        command.arg(format!("{}@127.0.0.1", self.user));
+        quiet(&mut command);
+        command
+    }
+
+    /// `scp` through `port`; add source and target, remote ones as [`Sshd::remote`] gives them.
+    #[must_use]
+    pub fn scp(&self, port: u16) -> Command {
+        let mut command = Command::new(find("scp"));
+        command.args(self.options()).args(["-P", &port.to_string()]);
+        quiet(&mut command);
+        command
+    }
+
+    /// A remote path in scp's notation.
+    #[must_use]
+    pub fn remote(&self, path: &Path) -> String {
+        format!("{}@127.0.0.1:{}", self.user, path.display())
+    }
+
+    fn options(&self) -> Vec<String> {
+        let key = self.key.display().to_string();
+        let mut options = vec!["-F".into(), "/dev/null".into(), "-i".into(), key];
+        for option in [
+            "IdentitiesOnly=yes",
+            "BatchMode=yes",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "ConnectTimeout=30",
+        ] {
+            options.extend(["-o".into(), option.into()]);
+        }
+        options
+    }
+}
+
+/// Finds a program on the PATH or in the system directories that a user's PATH may lack.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn find(name: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':')
+        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"])
+        .map(|dir| Path::new(dir).join(name))
+        .find(|p| p.is_file())
+        .unwrap_or_else(|| panic!("no {name} here: run the tests by ./test, which installs it"))
+}
+
+async fn keygen(file: &Path) {
+    let status = Command::new(find("ssh-keygen"))
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success(), "ssh-keygen: {status}");
+}
+
+async fn current_user() -> String {
+    let output = Command::new("id").arg("-un").output().await.unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn quiet(command: &mut Command) {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+}

@@ -1,0 +1,225 @@
+//! One running frps, frpc or other program, its log, and what the kernel says about it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::log::Log;
+use crate::wait::{SOON, within};
+
+/// Whose programs play a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Those of this repository.
+    Ours,
+    /// The Go programs in this directory.
+    Go(PathBuf),
+}
+
+impl Side {
+    /// The Go pair of `version`, or None after a line that says `SKIPPED`.
+    #[must_use]
+    pub fn reference(version: &str) -> Option<Self> {
+        let Some(dir) = std::env::var_os("FRP_REFERENCE_DIR").map(PathBuf::from) else {
+            println!("SKIPPED: FRP_REFERENCE_DIR is not set (frp {version} wanted)");
+            return None;
+        };
+        let versioned = dir.join(version);
+        if versioned.join("frps").is_file() && versioned.join("frpc").is_file() {
+            return Some(Self::Go(versioned));
+        }
+        if version_of(&dir.join("frps")).as_deref() == Some(version) {
+            return Some(Self::Go(dir));
+        }
+        println!(
+            "SKIPPED: no frp {version} in FRP_REFERENCE_DIR={}",
+            dir.display()
+        );
+        None
+    }
+
+    /// The program `name` (`frps` or `frpc`) of this side.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Go(dir) => dir.join(name),
+            Self::Ours => ours(name),
+        }
+    }
+}
+
+/// A child process whose output is captured, killed on drop. When a test fails its log is printed.
+#[derive(Debug)]
+pub struct Program {
+    binary: PathBuf,
+    args: Vec<OsString>,
+    directory: PathBuf,
+    child: Child,
+    log: Log,
+}
+
+impl Program {
+    /// Starts `binary` with `args` in `directory`.
+    #[must_use]
+    pub fn spawn(
+        binary: &Path,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        directory: &Path,
+    ) -> Self {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let (child, log) = start(binary, &args, directory);
+        Self {
+            binary: binary.to_owned(),
+            args,
+            directory: directory.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// What it has printed since its last start.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Waits for a line with `text` in it, seen since the start.
+    pub async fn expect(&self, text: &str) -> String {
+        self.expect_from(0, text, SOON).await
+    }
+
+    /// Waits for a line with `text` in it, from line number `mark` of the log on.
+    pub async fn expect_from(&self, mark: usize, text: &str, limit: Duration) -> String {
+        match self.log.wait(mark, limit, |line| line.contains(text)).await {
+            Some(line) => line,
+            None => panic!("{} did not print `{text}` within {limit:?}", self.name()),
+        }
+    }
+
+    /// Waits for its end and returns its exit code (None: by a signal).
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        self.exit_status_within(SOON).await.code()
+    }
+
+    /// Waits for its end and for the rest of its output.
+    pub async fn exit_status_within(&mut self, limit: Duration) -> ExitStatus {
+        let what = format!("{} exits", self.name());
+        let status = within(limit, &what, self.child.wait()).await.unwrap();
+        within(SOON, "its output ends", self.log.ended()).await;
+        status
+    }
+
+    /// Whether it runs still.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// SIGKILL, as a crash or the OOM killer would.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Sends a signal by name, e.g. `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(status.success(), "kill -s {name} {pid}: {status}");
+    }
+
+    /// Starts the same command again, after [`Program::kill`] or its own end. The log begins anew.
+    pub fn start_again(&mut self) {
+        assert!(!self.is_running(), "{} runs still", self.name());
+        (self.child, self.log) = start(&self.binary, &self.args, &self.directory);
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Memory that is its own (private pages), in bytes.
+    #[must_use]
+    pub fn private_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.pid());
+        let text = std::fs::read_to_string(path).unwrap();
+        let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+        text.lines()
+            .filter(|l| l.starts_with("Private_"))
+            .filter_map(kilobytes)
+            .sum::<u64>()
+            * 1024
+    }
+
+    /// The number of its open file descriptors.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+
+    fn name(&self) -> String {
+        self.binary.display().to_string()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("---- {} {:?}", self.name(), self.args);
+            println!("{}\n----", self.log.text());
+        }
+    }
+}
+
+fn start(binary: &Path, args: &[OsString], directory: &Path) -> (Child, Log) {
+    let mut child = Command::new(binary)
+        .args(args)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot start {}: {e}", binary.display()));
+    let log = Log::new();
+    log.follow(child.stdout.take().unwrap());
+    log.follow(child.stderr.take().unwrap());
+    (child, log)
+}
+
+/// Our own program: named by the environment, else beside the test's own executable
+/// (`target/PROFILE/deps/integration-*` or `target/PROFILE/demo`).
+fn ours(name: &str) -> PathBuf {
+    let variable = format!("FRP_RS_{}", name.to_uppercase());
+    if let Some(path) = std::env::var_os(&variable) {
+        return path.into();
+    }
+    let me = std::env::current_exe().unwrap();
+    let found = me
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name))
+        .find(|p| p.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "no {name} near {}: run `cargo build -p frps -p frpc` first (the script ./test does), \
+             or name one by {variable}",
+            me.display()
+        )
+    })
+}
+
+fn version_of(binary: &Path) -> Option<String> {
+    let output = std::process::Command::new(binary).arg("-v").output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
