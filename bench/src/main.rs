@@ -11,6 +11,7 @@
 
 mod backend;
 mod load;
+mod machine;
 mod mode;
 mod pair;
 mod report;
@@ -24,6 +25,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::backend::Backend;
 use crate::load::Way;
+use crate::machine::Ticks;
 use crate::mode::{MODES, Mode};
 use crate::pair::{Pair, Programs};
 use crate::report::{Report, Side};
@@ -140,29 +142,28 @@ fn run(args: &Args) -> Result<bool, Error> {
     raise_file_limit();
     let ours = Programs::locate(&args.ours)?;
     let theirs = args.theirs.as_deref().map(Programs::locate).transpose()?;
-    let mut report = Report::new(&ours, theirs.as_ref());
+    let mut sides = vec![(Side::Ours, &ours)];
+    sides.extend(theirs.as_ref().map(|theirs| (Side::Theirs, theirs)));
 
+    let mut report = Report::new(&ours, theirs.as_ref());
+    let begin = Ticks::now();
     for round in 0..args.rounds {
         for mode in &args.modes {
-            let mut sides = vec![(Side::Ours, &ours)];
-            sides.extend(theirs.as_ref().map(|theirs| (Side::Theirs, theirs)));
-            // The first of two finds a cooler or warmer machine: take turns.
-            if round % 2 == 1 {
-                sides.reverse();
+            eprintln!("round {}/{} {}", round + 1, args.rounds, mode.name);
+            Round {
+                args,
+                sides: &sides,
+                report: &mut report,
+                round,
+                mode,
             }
-            for (side, programs) in sides {
-                eprintln!("round {}/{} {} {side}", round + 1, args.rounds, mode.name);
-                let mut recorder = Recorder {
-                    report: &mut report,
-                    round,
-                    mode,
-                    side,
-                };
-                recorder.measure(args, programs);
-            }
+            .measure();
         }
     }
 
+    if let (Some(begin), Some(end)) = (begin, Ticks::now()) {
+        report.used_by_others = Some(begin.used_by_others_until(&end));
+    }
     println!("{report}");
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report.to_json(args.seconds));
@@ -171,120 +172,164 @@ fn run(args: &Args) -> Result<bool, Error> {
     Ok(report.is_complete())
 }
 
-/// Files the figures of one pair in one round.
-struct Recorder<'a> {
+/// One round of one mode.
+struct Round<'a> {
+    args: &'a Args,
+    sides: &'a [(Side, &'a Programs)],
     report: &'a mut Report,
     round: usize,
     mode: &'static Mode,
-    side: Side,
 }
 
-impl Recorder<'_> {
-    fn measure(&mut self, args: &Args, programs: &Programs) {
-        if args.metrics.contains(&Metric::Memory) {
-            // In processes of its own: a heap that has seen other load tells nothing about rest.
-            let result = self.with_pair(programs, |r, pair, backend| r.memory(args, pair, backend));
-            self.note("memory", result);
+/// One measurement under load.
+#[derive(Debug, Clone, Copy)]
+enum Figure {
+    Latency,
+    Churn,
+    Bulk(Way, usize),
+}
+
+/// Names and values.
+type Values = Vec<(String, f64)>;
+
+impl Round<'_> {
+    fn measure(&mut self) {
+        if self.args.metrics.contains(&Metric::Memory) {
+            // One side at a time, in processes of its own: pages that both sides share would count
+            // half, and a heap that has seen other load tells nothing about rest.
+            for &(side, programs) in self.sides {
+                let values = memory(programs, self.mode, self.args.idle);
+                self.record(side, "memory", values);
+            }
         }
-        if args.metrics.iter().any(|metric| *metric != Metric::Memory) {
-            let result = self.with_pair(programs, |r, pair, backend| {
-                r.load(args, pair, backend);
-                Ok(())
+        let figures = self.figures();
+        if figures.is_empty() {
+            return;
+        }
+
+        // Both sides stay up and take turns figure by figure, so that what else the machine does
+        // falls on both. A pair without connections uses no CPU to speak of.
+        let mut running = Vec::new();
+        for &(side, programs) in self.sides {
+            let started = Backend::start().and_then(|backend| {
+                Ok((Pair::start(programs, self.mode, backend.addr())?, backend))
             });
-            self.note("start", result);
-        }
-    }
-
-    fn with_pair(
-        &mut self,
-        programs: &Programs,
-        measure: impl FnOnce(&mut Self, &Pair, &Backend) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let backend = Backend::start()?;
-        let pair = Pair::start(programs, self.mode, backend.addr())?;
-        measure(self, &pair, &backend)
-    }
-
-    fn memory(&mut self, args: &Args, pair: &Pair, backend: &Backend) -> Result<(), Error> {
-        std::thread::sleep(SETTLE);
-        let rest = pair.pss_bytes()?;
-        self.record("PSS at rest, MB", rest / 1e6);
-        let open = load::open_idle(pair.user_addr(), args.idle)?;
-        std::thread::sleep(SETTLE);
-        let full = pair.pss_bytes()?;
-        self.record(
-            "PSS per idle connection, KB",
-            (full - rest) / 1e3 / args.idle as f64,
-        );
-        drop(open);
-        backend.wait_until_quiet();
-        Ok(())
-    }
-
-    fn load(&mut self, args: &Args, pair: &Pair, backend: &Backend) {
-        let window = Duration::from_secs_f64(args.seconds);
-        if args.metrics.contains(&Metric::Latency) {
-            match load::latency(pair, window) {
-                Ok(latency) => {
-                    self.record("latency p50, us", latency.p50_us);
-                    self.record("latency p99, us", latency.p99_us);
-                }
-                Err(e) => self.note("latency", Err(e)),
+            match started {
+                Ok((pair, backend)) => running.push((side, pair, backend, Vec::new())),
+                Err(e) => self.record(side, "start", Err(e)),
             }
-            backend.wait_until_quiet();
         }
-        if args.metrics.contains(&Metric::Churn) {
-            match load::churn(pair, window) {
-                Ok(churn) => {
-                    self.record("new connections per s", churn.per_second);
-                    self.record("CPU per new connection, ms", churn.cpu_ms);
-                }
-                Err(e) => self.note("churn", Err(e)),
-            }
-            backend.wait_until_quiet();
+        // Who goes first changes from round to round and from figure to figure.
+        if self.round % 2 == 1 {
+            running.reverse();
         }
-        if args.metrics.contains(&Metric::Throughput) {
-            let mut costs = Vec::new();
-            for way in [Way::Up, Way::Down] {
-                for &streams in &args.streams {
-                    match load::bulk(pair, backend, way, streams, window) {
-                        Ok(bulk) => {
-                            self.record(&format!("CPU {way} x{streams}, s/GB"), bulk.cpu_s_per_gb);
-                            self.record(&format!("{way} x{streams}, MB/s"), bulk.mb_per_s);
-                            costs.push(bulk.cpu_s_per_gb);
-                        }
-                        Err(e) => self.note(&format!("{way} x{streams}"), Err(e)),
-                    }
-                    backend.wait_until_quiet();
-                }
+        let window = Duration::from_secs_f64(self.args.seconds);
+        for figure in figures {
+            for (side, pair, backend, costs) in &mut running {
+                let values = figure.measure(pair, backend, window, costs);
+                backend.wait_until_quiet();
+                self.record(*side, &format!("{figure:?}"), values);
             }
+            running.reverse();
+        }
+        for (side, _, _, costs) in running {
             if !costs.is_empty() {
-                self.record(
-                    report::MEAN_CPU,
-                    costs.iter().sum::<f64>() / costs.len() as f64,
+                let mean = costs.iter().sum::<f64>() / costs.len() as f64;
+                self.record(side, "mean", Ok(vec![(report::MEAN_CPU.to_owned(), mean)]));
+            }
+        }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        if self.args.metrics.contains(&Metric::Latency) {
+            figures.push(Figure::Latency);
+        }
+        if self.args.metrics.contains(&Metric::Churn) {
+            figures.push(Figure::Churn);
+        }
+        if self.args.metrics.contains(&Metric::Throughput) {
+            for way in [Way::Up, Way::Down] {
+                figures.extend(
+                    self.args
+                        .streams
+                        .iter()
+                        .map(|&streams| Figure::Bulk(way, streams)),
                 );
             }
         }
+        figures
     }
 
-    fn record(&mut self, metric: &str, value: f64) {
-        self.report
-            .record(self.round, self.mode, metric, self.side, value);
-    }
-
-    /// A figure that failed is reported as missing; the run goes on.
-    fn note(&mut self, figure: &str, result: Result<(), Error>) {
-        if let Err(e) = result {
-            let text = format!(
-                "round {} {} {}: {figure}: {e}",
-                self.round + 1,
-                self.mode.name,
-                self.side
-            );
-            eprintln!("{text}");
-            self.report.failed(text);
+    /// Files what was measured. What failed is reported as missing, and the run goes on.
+    fn record(&mut self, side: Side, what: &str, values: Result<Values, Error>) {
+        match values {
+            Ok(values) => {
+                for (metric, value) in values {
+                    self.report
+                        .record(self.round, self.mode, &metric, side, value);
+                }
+            }
+            Err(e) => {
+                let (round, mode) = (self.round + 1, self.mode.name);
+                let text = format!("round {round} {mode} {side}: {what}: {e}");
+                eprintln!("{text}");
+                self.report.failed(text);
+            }
         }
     }
+}
+
+impl Figure {
+    fn measure(
+        self,
+        pair: &Pair,
+        backend: &Backend,
+        window: Duration,
+        costs: &mut Vec<f64>,
+    ) -> Result<Values, Error> {
+        match self {
+            Self::Latency => {
+                let latency = load::latency(pair, window)?;
+                Ok(vec![
+                    ("latency p50, us".to_owned(), latency.p50_us),
+                    ("latency p99, us".to_owned(), latency.p99_us),
+                ])
+            }
+            Self::Churn => {
+                let churn = load::churn(pair, window)?;
+                Ok(vec![
+                    ("new connections per s".to_owned(), churn.per_second),
+                    ("CPU per new connection, ms".to_owned(), churn.cpu_ms),
+                ])
+            }
+            Self::Bulk(way, streams) => {
+                let bulk = load::bulk(pair, backend, way, streams, window)?;
+                costs.push(bulk.cpu_s_per_gb);
+                Ok(vec![
+                    (format!("CPU {way} x{streams}, s/GB"), bulk.cpu_s_per_gb),
+                    (format!("{way} x{streams}, MB/s"), bulk.mb_per_s),
+                ])
+            }
+        }
+    }
+}
+
+fn memory(programs: &Programs, mode: &Mode, idle: usize) -> Result<Values, Error> {
+    let backend = Backend::start()?;
+    let pair = Pair::start(programs, mode, backend.addr())?;
+    std::thread::sleep(SETTLE);
+    let rest = pair.pss_bytes()?;
+    let _open = load::open_idle(pair.user_addr(), idle)?;
+    std::thread::sleep(SETTLE);
+    let full = pair.pss_bytes()?;
+    Ok(vec![
+        ("PSS at rest, MB".to_owned(), rest / 1e6),
+        (
+            "PSS per idle connection, KB".to_owned(),
+            (full - rest) / 1e3 / idle as f64,
+        ),
+    ])
 }
 
 fn parse_mode(name: &str) -> Result<&'static Mode, String> {

@@ -33,6 +33,8 @@ pub(crate) struct Report {
     theirs: Option<String>,
     rows: Vec<Row>,
     failures: Vec<String>,
+    /// The share of the machine, 0 to 1, that other programs took during the run.
+    pub(crate) used_by_others: Option<f64>,
 }
 
 struct Row {
@@ -53,6 +55,7 @@ impl Report {
             theirs: theirs.map(name),
             rows: Vec::new(),
             failures: Vec::new(),
+            used_by_others: None,
         }
     }
 
@@ -115,6 +118,7 @@ impl Report {
             "theirs": self.theirs,
             "seconds_per_figure": seconds,
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
+            "used_by_others": self.used_by_others,
             "rows": rows.collect::<Vec<_>>(),
             "failures": self.failures,
         })
@@ -139,13 +143,21 @@ impl fmt::Display for Report {
                 writeln!(f, "  {row}")?;
             }
         }
+        writeln!(f)?;
         let judged = self.rows.iter().filter_map(Row::passes).collect::<Vec<_>>();
         if !judged.is_empty() {
             let passed = judged.iter().filter(|pass| **pass).count();
-            writeln!(f, "\n{passed} of {} targets met", judged.len())?;
+            writeln!(f, "{passed} of {} targets met", judged.len())?;
+        }
+        if let Some(share) = self.used_by_others {
+            writeln!(
+                f,
+                "other programs took {:.0} % of the machine",
+                share * 100.0
+            )?;
         }
         for failure in &self.failures {
-            writeln!(f, "\nmissing: {failure}")?;
+            writeln!(f, "missing: {failure}")?;
         }
         Ok(())
     }
