@@ -1,2 +1,357 @@
-//! bench
-fn main() {}
+//! Measures a frps/frpc pair side by side with another one, usually the reference, in one run.
+//!
+//! Both sides get the same load on the same machine, in turns, and figures are quoted as ratios:
+//! absolute numbers move with the machine. See `bench/README.md`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the output of a program"
+)]
+
+mod backend;
+mod load;
+mod machine;
+mod mode;
+mod pair;
+mod report;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::backend::Backend;
+use crate::load::Way;
+use crate::machine::Ticks;
+use crate::mode::{MODES, Mode};
+use crate::pair::{Pair, Programs};
+use crate::report::{Report, Side};
+
+/// Measure a frps/frpc pair against another one.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Folder with frps and frpc.
+    #[arg(long, default_value = "target/release")]
+    ours: PathBuf,
+    /// Folder with frps and frpc to compare with, or with one such folder per version (the newest is
+    /// taken); without it, only our figures are shown.
+    #[arg(long, env = "FRP_REFERENCE_DIR")]
+    theirs: Option<PathBuf>,
+    /// Transports to measure.
+    #[arg(long, value_delimiter = ',', value_parser = parse_mode, default_values = ["tls-mux", "mux", "tls", "plain"])]
+    modes: Vec<&'static Mode>,
+    /// What to measure.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Metric::value_variants().to_vec())]
+    metrics: Vec<Metric>,
+    /// Rounds; each starts new processes. The median of the rounds counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds per figure.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Numbers of parallel streams for throughput.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    streams: Vec<usize>,
+    /// Open connections for the memory of an idle one.
+    #[arg(long, default_value_t = 1000)]
+    idle: usize,
+    /// One round of one second: a first impression in about a minute and a half.
+    #[arg(long)]
+    quick: bool,
+    /// Also write all figures, of every round, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Metric {
+    /// CPU per byte and bytes per second, each way.
+    Throughput,
+    /// New connections.
+    Churn,
+    /// Round trips on open connections.
+    Latency,
+    /// Memory at rest and per idle connection.
+    Memory,
+}
+
+/// Why the run, or one figure of it, failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("no frps and frpc in {0:?}, nor in a folder of it named by version")]
+    NoPrograms(PathBuf),
+    #[error("{program} ended with {status} before the proxy answered; its output:\n{output}")]
+    Ended {
+        program: &'static str,
+        status: std::process::ExitStatus,
+        output: String,
+    },
+    #[error("the proxy did not answer within {seconds} s: {last}; output:\n{output}")]
+    NoAnswer {
+        seconds: u64,
+        last: io::Error,
+        output: String,
+    },
+    #[error("no bytes arrived")]
+    NoBytes,
+    #[error("{failed} connections failed beside {done} good ones, the first with: {first}")]
+    Connections {
+        failed: usize,
+        done: usize,
+        first: io::Error,
+    },
+}
+
+trait Context<T> {
+    /// Names what was tried, for the message.
+    fn context(self, what: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::Io {
+            what: what.into(),
+            source,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let mut args = Args::parse();
+    if args.quick {
+        args.rounds = 1;
+        args.seconds = 1.0;
+    }
+    match run(&args) {
+        Ok(complete) if complete => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("frp-bench: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs everything and prints the report; false if a figure is missing.
+fn run(args: &Args) -> Result<bool, Error> {
+    raise_file_limit();
+    let ours = Programs::locate(&args.ours)?;
+    let theirs = args.theirs.as_deref().map(Programs::locate).transpose()?;
+    let mut sides = vec![(Side::Ours, &ours)];
+    sides.extend(theirs.as_ref().map(|theirs| (Side::Theirs, theirs)));
+
+    let mut report = Report::new(&ours, theirs.as_ref());
+    let begin = Ticks::now();
+    for round in 0..args.rounds {
+        for mode in &args.modes {
+            eprintln!("round {}/{} {}", round + 1, args.rounds, mode.name);
+            Round {
+                args,
+                sides: &sides,
+                report: &mut report,
+                round,
+                mode,
+            }
+            .measure();
+        }
+    }
+
+    if let (Some(begin), Some(end)) = (begin, Ticks::now()) {
+        report.used_by_others = Some(begin.used_by_others_until(&end));
+    }
+    println!("{report}");
+    if let Some(path) = &args.json {
+        let text = format!("{:#}\n", report.to_json(args.seconds));
+        std::fs::write(path, text).context(format!("write {}", path.display()))?;
+    }
+    Ok(report.is_complete())
+}
+
+/// One round of one mode.
+struct Round<'a> {
+    args: &'a Args,
+    sides: &'a [(Side, &'a Programs)],
+    report: &'a mut Report,
+    round: usize,
+    mode: &'static Mode,
+}
+
+/// One measurement under load.
+#[derive(Debug, Clone, Copy)]
+enum Figure {
+    Latency,
+    Churn,
+    Bulk(Way, usize),
+}
+
+/// Names and values.
+type Values = Vec<(String, f64)>;
+
+impl Round<'_> {
+    fn measure(&mut self) {
+        if self.args.metrics.contains(&Metric::Memory) {
+            // One side at a time, in processes of its own: pages that both sides share would count
+            // half, and a heap that has seen other load tells nothing about rest.
+            for &(side, programs) in self.sides {
+                let values = memory(programs, self.mode, self.args.idle);
+                self.record(side, "memory", values);
+            }
+        }
+        let figures = self.figures();
+        if figures.is_empty() {
+            return;
+        }
+
+        // Both sides stay up and take turns figure by figure, so that what else the machine does
+        // falls on both. A pair without connections uses no CPU to speak of.
+        let mut running = Vec::new();
+        for &(side, programs) in self.sides {
+            let started = Backend::start().and_then(|backend| {
+                Ok((Pair::start(programs, self.mode, backend.addr())?, backend))
+            });
+            match started {
+                Ok((pair, backend)) => running.push((side, pair, backend, Vec::new())),
+                Err(e) => self.record(side, "start", Err(e)),
+            }
+        }
+        // Who goes first changes from round to round and from figure to figure.
+        if self.round % 2 == 1 {
+            running.reverse();
+        }
+        let window = Duration::from_secs_f64(self.args.seconds);
+        for figure in figures {
+            for (side, pair, backend, costs) in &mut running {
+                let values = figure.measure(pair, backend, window, costs);
+                backend.wait_until_quiet();
+                self.record(*side, &format!("{figure:?}"), values);
+            }
+            running.reverse();
+        }
+        for (side, _, _, costs) in running {
+            if !costs.is_empty() {
+                let mean = costs.iter().sum::<f64>() / costs.len() as f64;
+                self.record(side, "mean", Ok(vec![(report::MEAN_CPU.to_owned(), mean)]));
+            }
+        }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        if self.args.metrics.contains(&Metric::Latency) {
+            figures.push(Figure::Latency);
+        }
+        if self.args.metrics.contains(&Metric::Churn) {
+            figures.push(Figure::Churn);
+        }
+        if self.args.metrics.contains(&Metric::Throughput) {
+            for way in [Way::Up, Way::Down] {
+                figures.extend(
+                    self.args
+                        .streams
+                        .iter()
+                        .map(|&streams| Figure::Bulk(way, streams)),
+                );
+            }
+        }
+        figures
+    }
+
+    /// Files what was measured. What failed is reported as missing, and the run goes on.
+    fn record(&mut self, side: Side, what: &str, values: Result<Values, Error>) {
+        match values {
+            Ok(values) => {
+                for (metric, value) in values {
+                    self.report
+                        .record(self.round, self.mode, &metric, side, value);
+                }
+            }
+            Err(e) => {
+                let (round, mode) = (self.round + 1, self.mode.name);
+                let text = format!("round {round} {mode} {side}: {what}: {e}");
+                eprintln!("{text}");
+                self.report.failed(text);
+            }
+        }
+    }
+}
+
+impl Figure {
+    fn measure(
+        self,
+        pair: &Pair,
+        backend: &Backend,
+        window: Duration,
+        costs: &mut Vec<f64>,
+    ) -> Result<Values, Error> {
+        match self {
+            Self::Latency => {
+                let latency = load::latency(pair, window)?;
+                Ok(vec![
+                    ("latency p50, us".to_owned(), latency.p50_us),
+                    ("latency p99, us".to_owned(), latency.p99_us),
+                ])
+            }
+            Self::Churn => {
+                let churn = load::churn(pair, window)?;
+                Ok(vec![
+                    ("new connections per s".to_owned(), churn.per_second),
+                    ("CPU per new connection, ms".to_owned(), churn.cpu_ms),
+                ])
+            }
+            Self::Bulk(way, streams) => {
+                let bulk = load::bulk(pair, backend, way, streams, window)?;
+                costs.push(bulk.cpu_s_per_gb);
+                Ok(vec![
+                    (format!("CPU {way} x{streams}, s/GB"), bulk.cpu_s_per_gb),
+                    (format!("{way} x{streams}, MB/s"), bulk.mb_per_s),
+                ])
+            }
+        }
+    }
+}
+
+fn memory(programs: &Programs, mode: &Mode, idle: usize) -> Result<Values, Error> {
+    let backend = Backend::start()?;
+    let pair = Pair::start(programs, mode, backend.addr())?;
+    std::thread::sleep(SETTLE);
+    let rest = pair.pss_bytes()?;
+    let _open = load::open_idle(pair.user_addr(), idle)?;
+    std::thread::sleep(SETTLE);
+    let full = pair.pss_bytes()?;
+    Ok(vec![
+        ("PSS at rest, MB".to_owned(), rest / 1e6),
+        (
+            "PSS per idle connection, KB".to_owned(),
+            (full - rest) / 1e3 / idle as f64,
+        ),
+    ])
+}
+
+fn parse_mode(name: &str) -> Result<&'static Mode, String> {
+    MODES.iter().find(|mode| mode.name == name).ok_or_else(|| {
+        let names = MODES.iter().map(|mode| mode.name).collect::<Vec<_>>();
+        format!("unknown mode, want some of {}", names.join(","))
+    })
+}
+
+/// A thousand tunnelled connections cost frps alone two thousand files without mux. The children
+/// inherit the limit; if it cannot be raised, the figures say so.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}
+
+/// How long processes are left alone before their memory is read.
+const SETTLE: Duration = Duration::from_secs(1);
