@@ -69,7 +69,7 @@ proptest! {
     fn cfb_does_not_see_how_writes_are_cut(
         token in vec(any::<u8>(), 0..8),
         iv in any::<[u8; 16]>(),
-        plain in vec(any::<u8>(), 0..1200),
+        plain in vec(any::<u8>(), 0..3000),
         write_cuts in cuts(),
         read_cuts in cuts(),
     ) {
@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn cfb_is_the_standard_one(
         iv in any::<[u8; 16]>(),
-        plain in vec(any::<u8>(), 0..600),
+        plain in vec(any::<u8>(), 0..3000),
     ) {
         use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
         let raw = [0xb7, 0xea, 0xc3, 0xf6, 0x63, 0x10, 0x82, 0x4c,

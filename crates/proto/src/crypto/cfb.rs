@@ -6,24 +6,31 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use aes::Aes128;
-use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::pbkdf2;
 
 /// Length of the IV that opens each direction, bytes.
 pub const IV_LEN: usize = 16;
 
-/// A derived key with its expanded schedule. Deriving takes 64 hash rounds: do it once, then clone.
+/// A derived key with its expanded schedule. Deriving takes 64 hash rounds: do it once, then clone,
+/// which shares the schedule.
 #[derive(Clone)]
-pub struct Key(Aes128);
+pub struct Key(Arc<Schedule>);
 
 impl Key {
     /// The key for `token`, which may be empty: PBKDF2-HMAC-SHA1, salt `frp`, 64 rounds.
     pub fn derive(token: &[u8]) -> Self {
         let mut key = [0; 16];
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA1, ROUNDS, b"frp", token, &mut key);
-        Self(Aes128::new(&Array(key)))
+        #[allow(
+            clippy::expect_used,
+            reason = "fails only for another length than 16 bytes"
+        )]
+        let schedule = Schedule::new(&key).expect("16 bytes are an AES-128 key");
+        Self(Arc::new(schedule))
     }
 }
 
@@ -44,25 +51,18 @@ impl Encryptor {
 
     /// Enciphers the next bytes of the stream in place.
     pub fn encrypt(&mut self, data: &mut [u8]) {
+        let apply = |register: &mut u8, byte: &mut u8| {
+            *register ^= *byte;
+            *byte = *register;
+        };
         let state = &mut self.0;
-        let data = state.finish_block(data, |register, byte| {
-            *register ^= *byte;
-            *byte = *register;
-        });
-        let (blocks, tail) = data.as_chunks_mut::<BLOCK>();
-        let mut register = Array(state.register);
-        for block in blocks {
-            state.key.encrypt_block(&mut register);
-            for (register, byte) in register.iter_mut().zip(block) {
-                *register ^= *byte;
-                *byte = *register;
-            }
+        let data = state.finish_block(data, apply);
+        let (blocks, tail) = data.split_at_mut(data.len() / BLOCK * BLOCK);
+        state.key.0.cfb(state.register, blocks);
+        if let Some(last) = blocks.last_chunk() {
+            state.register = *last;
         }
-        state.register = register.0;
-        state.start_block(tail, |register, byte| {
-            *register ^= *byte;
-            *byte = *register;
-        });
+        state.start_block(tail, apply);
     }
 }
 
@@ -77,50 +77,41 @@ impl Decryptor {
 
     /// Deciphers the next bytes of the stream in place.
     pub fn decrypt(&mut self, data: &mut [u8]) {
-        let take = |register: &mut u8, byte: &mut u8| {
+        let apply = |register: &mut u8, byte: &mut u8| {
             let cipher = *byte;
             *byte ^= *register;
             *register = cipher;
         };
         let state = &mut self.0;
-        let data = state.finish_block(data, take);
-        // Every key stream block comes from a ciphertext block that is already here, so that many
-        // can be made at once, unlike when enciphering.
-        let (batches, rest) = data.as_chunks_mut::<{ BLOCK * BATCH }>();
-        for batch in batches {
-            let mut stream = [Array([0; BLOCK]); BATCH];
-            let (blocks, _) = batch.as_chunks::<BLOCK>();
-            let mut previous = state.register;
-            for (stream, block) in stream.iter_mut().zip(blocks) {
-                stream.0 = previous;
-                previous = *block;
-            }
-            state.register = previous;
-            state.key.encrypt_blocks(&mut stream);
-            for (byte, stream) in batch
+        let data = state.finish_block(data, apply);
+        let (blocks, tail) = data.split_at_mut(data.len() / BLOCK * BLOCK);
+        // Each block of key stream comes from a ciphertext block that is already here, so many can
+        // be made at once, which lets the processor overlap them. Enciphering cannot do that.
+        for batch in blocks.chunks_mut(BATCH) {
+            let mut buffer = [0; BLOCK + BATCH];
+            let inputs = state.register.iter().chain(&*batch);
+            buffer
                 .iter_mut()
-                .zip(stream.iter().flat_map(|block| &block.0))
-            {
-                *byte ^= stream;
+                .zip(inputs)
+                .for_each(|(slot, byte)| *slot = *byte);
+            if let Some(last) = batch.last_chunk() {
+                state.register = *last;
             }
+            let stream = buffer.get_mut(..batch.len()).unwrap_or_default();
+            state.key.0.ecb(stream);
+            batch
+                .iter_mut()
+                .zip(stream)
+                .for_each(|(byte, stream)| *byte ^= *stream);
         }
-        let (blocks, tail) = rest.as_chunks_mut::<BLOCK>();
-        for block in blocks {
-            let mut stream = Array(state.register);
-            state.key.encrypt_block(&mut stream);
-            state.register = *block;
-            for (byte, stream) in block.iter_mut().zip(stream) {
-                *byte ^= stream;
-            }
-        }
-        state.start_block(tail, take);
+        state.start_block(tail, apply);
     }
 }
 
 /// The feedback register: at a block's boundary its last ciphertext (or the IV); inside a block
 /// its first `used` bytes are ciphertext, the others key stream not used yet.
 struct State {
-    key: Aes128,
+    key: Key,
     register: [u8; BLOCK],
     used: usize,
 }
@@ -128,7 +119,7 @@ struct State {
 impl State {
     fn new(key: &Key, iv: [u8; IV_LEN]) -> Self {
         Self {
-            key: key.0.clone(),
+            key: key.clone(),
             register: iv,
             used: 0,
         }
@@ -158,9 +149,7 @@ impl State {
         if tail.is_empty() {
             return;
         }
-        let mut stream = Array(self.register);
-        self.key.encrypt_block(&mut stream);
-        self.register = stream.0;
+        self.key.0.ecb(&mut self.register);
         self.used = tail.len();
         for (register, byte) in self.register.iter_mut().zip(tail) {
             apply(register, byte);
@@ -168,6 +157,43 @@ impl State {
     }
 }
 
+/// The expanded key, once for each way it is used.
+struct Schedule {
+    cfb: EncryptingKey,
+    ecb: EncryptingKey,
+}
+
+impl Schedule {
+    fn new(key: &[u8; 16]) -> Result<Self, Unspecified> {
+        Ok(Self {
+            cfb: EncryptingKey::cfb128(UnboundCipherKey::new(&AES_128, key)?)?,
+            ecb: EncryptingKey::ecb(UnboundCipherKey::new(&AES_128, key)?)?,
+        })
+    }
+
+    fn cfb(&self, register: [u8; BLOCK], blocks: &mut [u8]) {
+        let iv = EncryptionContext::Iv128(register.into());
+        #[allow(
+            clippy::expect_used,
+            reason = "better to end the task than to send plaintext"
+        )]
+        self.cfb
+            .less_safe_encrypt(blocks, iv)
+            .expect("CFB takes 16 bytes of IV and any length");
+    }
+
+    fn ecb(&self, blocks: &mut [u8]) {
+        #[allow(
+            clippy::expect_used,
+            reason = "better to end the task than to send plaintext"
+        )]
+        self.ecb
+            .less_safe_encrypt(blocks, EncryptionContext::None)
+            .expect("ECB takes no IV and whole blocks");
+    }
+}
+
 const BLOCK: usize = 16;
-const BATCH: usize = 8;
+/// Bytes of key stream made at once: long enough to amortise the call, small on the stack.
+const BATCH: usize = 64 * BLOCK;
 const ROUNDS: NonZeroU32 = NonZeroU32::new(64).unwrap();
