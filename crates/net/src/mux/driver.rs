@@ -114,7 +114,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             self.last_move = now;
             return Ok(Round::Moved);
         }
-        self.sleep(cx, now, sent)
+        self.sleep(cx, sent)
     }
 
     /// Writes one batch, as far as the connection takes it.
@@ -218,12 +218,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     /// Nothing moves: arms the timer and waits for the connection or the applications.
-    fn sleep(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Duration,
-        sent: Sent,
-    ) -> Result<Round, CloseReason> {
+    fn sleep(&mut self, cx: &mut Context<'_>, sent: Sent) -> Result<Round, CloseReason> {
         let blocked = sent == Sent::Blocked;
         let mut inner = self.shared.lock();
         if let Some(reason) = &inner.end {

@@ -872,6 +872,16 @@ impl State {
         done
     }
 
+    #[cfg(test)]
+    pub(super) fn set_next_id(&mut self, id: u32) {
+        self.next_id = id;
+    }
+
+    #[cfg(test)]
+    pub(super) fn stream_size() -> usize {
+        size_of::<Stream>()
+    }
+
     fn remove(&mut self, id: u32) {
         let Some(stream) = self.streams.remove(&id) else {
             return;

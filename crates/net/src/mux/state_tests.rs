@@ -1,1 +1,526 @@
+//! Two state machines joined by an arbitrary scheduler, and one that gets arbitrary frames.
+#![allow(clippy::unwrap_used)]
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use proptest::prelude::*;
+
+use super::{
+    CloseReason, ProtocolError, Role,
+    batch::Batch,
+    frame::{ACK, FIN, HEADER_LEN, Header, Kind, RST, SYN},
+    inbox::Origin,
+    state::{BACKLOG, INITIAL_WINDOW, MAX_WINDOW, OpenError, Received, SEND_QUEUE, State},
+};
+
+const ORIGIN: Origin = Origin {
+    buffer: 1,
+    capacity: 64 * 1024,
+};
+const NOW: Duration = Duration::ZERO;
+
+fn cx() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+/// The byte at `offset` of what `role` sends on `stream`.
+fn byte(role: Role, stream: u32, offset: usize) -> u8 {
+    let x = (offset as u32).wrapping_mul(0x9e37_79b1) ^ stream.wrapping_mul(0x85eb_ca6b);
+    (x >> 24) as u8 ^ u8::from(role == Role::Client)
+}
+
+/// One end with its application and the checks on what it puts on the wire.
+struct End {
+    role: Role,
+    state: State,
+    streams: BTreeMap<u32, App>,
+    /// Sent, not yet delivered.
+    wire: BytesMut,
+    /// Delivered, of which the peer has not had a whole frame.
+    input: BytesMut,
+    seen: HashMap<u32, Seen>,
+}
+
+#[derive(Default)]
+struct App {
+    sent: usize,
+    got: usize,
+    finished: bool,
+    ended: bool,
+}
+
+/// Frames of one direction of one stream.
+#[derive(Default)]
+struct Seen {
+    hello: u32,
+    fin: u32,
+    data: u64,
+    granted: u64,
+}
+
+impl End {
+    fn new(role: Role) -> Self {
+        Self {
+            role,
+            state: State::new(role, None),
+            streams: BTreeMap::new(),
+            wire: BytesMut::new(),
+            input: BytesMut::new(),
+            seen: HashMap::new(),
+        }
+    }
+
+    fn pick(&self, n: usize) -> Option<u32> {
+        self.streams
+            .keys()
+            .nth(n % self.streams.len().max(1))
+            .copied()
+    }
+
+    fn write(&mut self, stream: u32, len: usize) {
+        let app = self.streams.get_mut(&stream).unwrap();
+        let Poll::Ready(room) = self.state.poll_room(stream, &cx()) else {
+            return;
+        };
+        let Ok(room) = room else {
+            assert!(app.finished, "only a finished stream refuses data");
+            return;
+        };
+        let len = len.min(room);
+        let data: Bytes = (app.sent..app.sent + len)
+            .map(|i| byte(self.role, stream, i))
+            .collect();
+        app.sent += len;
+        self.state.send(stream, data);
+    }
+
+    fn read(&mut self, stream: u32) -> bool {
+        let app = self.streams.get_mut(&stream).unwrap();
+        match self.state.poll_read(stream, &cx()) {
+            Poll::Ready(Received::Chunk(chunk)) => {
+                assert!(!app.ended);
+                let peer = if self.role == Role::Client {
+                    Role::Server
+                } else {
+                    Role::Client
+                };
+                for b in chunk {
+                    assert_eq!(
+                        b,
+                        byte(peer, stream, app.got),
+                        "stream {stream} at {}",
+                        app.got
+                    );
+                    app.got += 1;
+                }
+                true
+            }
+            Poll::Ready(Received::End) => {
+                app.ended = true;
+                false
+            }
+            Poll::Ready(Received::Reset) => panic!("stream {stream} was reset"),
+            Poll::Pending => false,
+        }
+    }
+
+    fn accept(&mut self) {
+        if let Poll::Ready(id) = self.state.poll_accept(&cx()) {
+            self.streams.insert(id, App::default());
+        }
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut batch = Batch::new(true);
+        self.state.fill(&mut batch, NOW);
+        let bytes = batch.take_bytes();
+        self.check_frames(&bytes);
+        self.wire.extend_from_slice(&bytes);
+        !bytes.is_empty()
+    }
+
+    fn check_frames(&mut self, mut bytes: &[u8]) {
+        while let Some(&header) = bytes.first_chunk::<HEADER_LEN>() {
+            bytes.advance(HEADER_LEN);
+            let header = Header::decode(header).unwrap();
+            let own = header.stream % 2 == u32::from(self.role == Role::Client);
+            let seen = self.seen.entry(header.stream).or_default();
+            assert!(!header.has(RST), "a good stream was reset");
+            if header.has(SYN | ACK) {
+                assert_eq!(header.has(SYN), own);
+                assert!(header.length >= MAX_WINDOW - INITIAL_WINDOW);
+                assert_eq!(seen.hello, 0, "one SYN or ACK");
+                seen.hello = 1;
+            }
+            assert_eq!(seen.hello, 1, "SYN or ACK comes first");
+            assert_eq!(seen.fin, 0, "FIN comes last");
+            match header.kind {
+                Kind::Data => {
+                    assert_eq!(header.flags, 0);
+                    seen.data += u64::from(header.length);
+                    bytes.advance(header.length as usize);
+                }
+                Kind::WindowUpdate if header.has(FIN) => {
+                    assert_eq!((header.flags, header.length), (FIN, 0));
+                    seen.fin = 1;
+                }
+                Kind::WindowUpdate => seen.granted += u64::from(header.length),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+}
+
+fn deliver(from: &mut End, to: &mut End, n: usize) {
+    let n = n.min(from.wire.len());
+    to.input.extend_from_slice(&from.wire.split_to(n));
+    to.state.receive(&mut to.input, ORIGIN, NOW).unwrap();
+    for (id, seen) in &from.seen {
+        let granted = to.seen.get(id).map_or(0, |s| s.granted) + u64::from(INITIAL_WINDOW);
+        assert!(seen.data <= granted, "stream {id} exceeds its window");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open,
+    Accept,
+    Write(usize, usize),
+    Read(usize),
+    Finish(usize),
+    Fill,
+    Deliver(usize),
+}
+
+fn step() -> impl Strategy<Value = (bool, Step)> {
+    let len = prop_oneof![1usize..100, 1usize..20_000, 100_000usize..400_000];
+    let kind = prop_oneof![
+        1 => Just(Step::Open),
+        2 => Just(Step::Accept),
+        6 => (any::<usize>(), len.clone()).prop_map(|(s, n)| Step::Write(s, n)),
+        6 => any::<usize>().prop_map(Step::Read),
+        1 => any::<usize>().prop_map(Step::Finish),
+        6 => Just(Step::Fill),
+        6 => len.prop_map(Step::Deliver),
+    ];
+    (any::<bool>(), kind)
+}
+
+fn run(ends: &mut [End; 2], (second, step): (bool, Step)) {
+    let [a, b] = ends;
+    let (end, peer) = if second { (b, a) } else { (a, b) };
+    match step {
+        Step::Open => {
+            let id = end.state.open(NOW).unwrap();
+            end.streams.insert(id, App::default());
+        }
+        Step::Accept => end.accept(),
+        Step::Write(s, n) => {
+            if let Some(id) = end.pick(s) {
+                end.write(id, n);
+            }
+        }
+        Step::Read(s) => {
+            if let Some(id) = end.pick(s) {
+                end.read(id);
+            }
+        }
+        Step::Finish(s) => {
+            if let Some(id) = end.pick(s) {
+                end.state.finish(id);
+                end.streams.get_mut(&id).unwrap().finished = true;
+            }
+        }
+        Step::Fill => {
+            end.fill();
+        }
+        Step::Deliver(n) => deliver(end, peer, n),
+    }
+}
+
+/// Delivers and reads everything until nothing moves.
+fn settle([a, b]: &mut [End; 2]) {
+    loop {
+        let mut moved = false;
+        for end in [&mut *a, &mut *b] {
+            end.accept();
+            for id in end.streams.keys().copied().collect::<Vec<_>>() {
+                while end.read(id) {
+                    moved = true;
+                }
+            }
+            moved |= end.fill();
+        }
+        moved |= !a.wire.is_empty() || !b.wire.is_empty();
+        deliver(a, b, usize::MAX);
+        deliver(b, a, usize::MAX);
+        if !moved {
+            return;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_byte_arrives_in_order_under_any_schedule(steps in prop::collection::vec(step(), 1..300)) {
+        let mut ends = [End::new(Role::Client), End::new(Role::Server)];
+        for step in steps {
+            run(&mut ends, step);
+        }
+        settle(&mut ends);
+        for end in &mut ends {
+            for id in end.streams.keys().copied().collect::<Vec<_>>() {
+                end.state.finish(id);
+                end.state.finish(id);
+            }
+        }
+        settle(&mut ends);
+        let [a, b] = &mut ends;
+        prop_assert_eq!(a.streams.keys().collect::<Vec<_>>(), b.streams.keys().collect::<Vec<_>>());
+        for (id, one) in &a.streams {
+            let other = &b.streams[id];
+            prop_assert_eq!((one.sent, other.sent), (other.got, one.got));
+            prop_assert!(one.ended && other.ended);
+            prop_assert_eq!((a.seen[id].fin, b.seen[id].fin), (1, 1));
+        }
+        for end in [a, b] {
+            for id in end.streams.keys() {
+                end.state.release(*id, NOW);
+            }
+            end.state.abandon();
+            prop_assert!(end.state.is_abandoned(), "a stream was not forgotten");
+        }
+    }
+
+    #[test]
+    fn arbitrary_frames_neither_panic_nor_pile_up(
+        frames in prop::collection::vec((0u8..4, 0u16..16, 0u32..12, prop_oneof![0u32..40, 0u32..300_000]), 1..400),
+        cut in 1usize..5000,
+    ) {
+        let mut end = State::new(Role::Server, None);
+        end.open(NOW).unwrap();
+        let mut wire = Vec::new();
+        for (kind, flags, stream, length) in frames {
+            wire.extend([0, kind]);
+            wire.extend(flags.to_be_bytes());
+            wire.extend(stream.to_be_bytes());
+            wire.extend(length.to_be_bytes());
+            if kind == 0 {
+                wire.resize(wire.len() + length as usize, 0xaa);
+            }
+        }
+        let mut input = BytesMut::new();
+        for piece in wire.chunks(cut) {
+            input.extend_from_slice(piece);
+            if end.receive(&mut input, ORIGIN, NOW).is_err() {
+                break;
+            }
+            prop_assert!(input.len() < HEADER_LEN);
+            if let Poll::Ready(id) = end.poll_accept(&cx()) {
+                let _ = end.poll_read(id, &cx());
+            }
+        }
+        let mut batch = Batch::new(true);
+        end.fill(&mut batch, NOW);
+    }
+}
+
+/// A server with whatever frames a test feeds it.
+struct Fed {
+    state: State,
+    input: BytesMut,
+}
+
+impl Fed {
+    fn new() -> Self {
+        Self {
+            state: State::new(Role::Server, None),
+            input: BytesMut::new(),
+        }
+    }
+
+    fn feed(
+        &mut self,
+        kind: Kind,
+        flags: u16,
+        stream: u32,
+        length: u32,
+    ) -> Result<(), CloseReason> {
+        self.input.extend_from_slice(
+            &Header {
+                kind,
+                flags,
+                stream,
+                length,
+            }
+            .encode(),
+        );
+        self.state.receive(&mut self.input, ORIGIN, NOW)
+    }
+
+    fn output(&mut self) -> Vec<u8> {
+        let mut batch = Batch::new(true);
+        self.state.fill(&mut batch, NOW);
+        batch.take_bytes()
+    }
+}
+
+#[test]
+fn a_ping_flood_leaves_a_bounded_number_of_answers() {
+    let mut fed = Fed::new();
+    for id in 0..1_000_000 {
+        fed.feed(Kind::Ping, SYN, 0, id).unwrap();
+    }
+    let answers = fed.output();
+    assert_eq!(answers.len(), 64 * HEADER_LEN);
+    let last = answers.last_chunk::<HEADER_LEN>().unwrap();
+    let expected = Header {
+        kind: Kind::Ping,
+        flags: ACK,
+        stream: 0,
+        length: 999_999,
+    };
+    assert_eq!(*last, expected.encode());
+}
+
+#[test]
+fn a_stream_flood_is_refused_and_then_ends_the_session() {
+    let mut fed = Fed::new();
+    let mut ended = None;
+    for n in 0..10_000 {
+        if let Err(reason) = fed.feed(Kind::WindowUpdate, SYN, 2 * n + 1, 0) {
+            ended = Some((n, reason));
+            break;
+        }
+    }
+    let (n, reason) = ended.unwrap();
+    assert!(matches!(
+        reason,
+        CloseReason::Protocol(ProtocolError::Flood)
+    ));
+    assert_eq!(n as usize, BACKLOG + 1024);
+    assert_eq!(fed.output().len(), 1024 * HEADER_LEN);
+}
+
+#[test]
+fn open_and_reset_in_turns_leaves_nothing() {
+    let mut fed = Fed::new();
+    for n in 0..100_000 {
+        fed.feed(Kind::WindowUpdate, SYN, 2 * n + 1, 0).unwrap();
+        fed.feed(Kind::WindowUpdate, RST, 2 * n + 1, 0).unwrap();
+    }
+    assert!(fed.state.poll_accept(&cx()).is_pending());
+    assert!(fed.output().is_empty());
+    fed.state.abandon();
+    assert!(fed.state.is_abandoned());
+}
+
+#[test]
+fn dropped_streams_that_the_peer_never_ends_are_bounded() {
+    let mut fed = Fed::new();
+    let mut resets = 0;
+    for n in 0..20_000u32 {
+        fed.feed(Kind::WindowUpdate, SYN, 2 * n + 1, 0).unwrap();
+        let Poll::Ready(id) = fed.state.poll_accept(&cx()) else {
+            panic!("just opened")
+        };
+        fed.state.release(id, NOW);
+        for frame in fed.output().chunks(HEADER_LEN) {
+            resets += u32::from(Header::decode(frame.try_into().unwrap()).unwrap().has(RST));
+        }
+    }
+    assert!(
+        (20_000 - 4096..20_000 - 3000).contains(&resets),
+        "{resets} resets"
+    );
+}
+
+#[test]
+fn a_writer_gets_the_window_and_the_queue_limit_and_no_more() {
+    let mut end = End::new(Role::Client);
+    let id = end.state.open(NOW).unwrap();
+    assert_eq!(end.state.poll_room(id, &cx()), Poll::Ready(Ok(SEND_QUEUE)));
+    end.state.send(id, Bytes::from(vec![0; SEND_QUEUE]));
+    assert!(end.state.poll_room(id, &cx()).is_pending());
+    end.fill();
+    assert!(
+        end.state.poll_room(id, &cx()).is_pending(),
+        "the window is used up"
+    );
+    let update = Header {
+        kind: Kind::WindowUpdate,
+        flags: ACK,
+        stream: id,
+        length: 1000,
+    };
+    end.input.extend_from_slice(&update.encode());
+    end.state.receive(&mut end.input, ORIGIN, NOW).unwrap();
+    assert_eq!(end.state.poll_room(id, &cx()), Poll::Ready(Ok(1000)));
+    // An application that writes single bytes is held back by their number.
+    let mut bytes = 0;
+    while bytes < 1000
+        && let Poll::Ready(Ok(_)) = end.state.poll_room(id, &cx())
+    {
+        end.state.send(id, Bytes::from_static(b"x"));
+        bytes += 1;
+    }
+    assert_eq!(bytes, 1000);
+}
+
+#[test]
+fn a_small_message_overtakes_the_bulk_of_others() {
+    let mut end = End::new(Role::Client);
+    let bulk: Vec<u32> = (0..8).map(|_| end.state.open(NOW).unwrap()).collect();
+    let small = end.state.open(NOW).unwrap();
+    for id in bulk {
+        end.state.send(id, Bytes::from(vec![0; SEND_QUEUE]));
+    }
+    end.state.send(small, Bytes::from_static(b"key"));
+    let mut batch = Batch::new(true);
+    end.state.fill(&mut batch, NOW);
+    let sent = batch.take_bytes();
+    let expected = Header {
+        kind: Kind::Data,
+        flags: 0,
+        stream: small,
+        length: 3,
+    }
+    .encode();
+    let at = sent.windows(HEADER_LEN).position(|w| w == expected);
+    assert_eq!(at, Some(9 * HEADER_LEN), "right behind the SYNs");
+}
+
+#[test]
+fn stream_numbers_run_out_without_wrapping() {
+    let mut end = State::new(Role::Client, None);
+    let mut opened = 0;
+    end.set_next_id(u32::MAX - 4);
+    loop {
+        match end.open(NOW) {
+            Ok(_) => opened += 1,
+            Err(error) => {
+                assert_eq!(error, OpenError::Exhausted);
+                break;
+            }
+        }
+    }
+    assert_eq!(opened, 2);
+}
+
+#[test]
+fn an_idle_stream_is_small() {
+    // Beside this: the handle (Arc, id, Bytes) and one entry of the map.
+    assert!(
+        State::stream_size() <= 256,
+        "{} bytes",
+        State::stream_size()
+    );
+    assert!(size_of::<super::MuxStream>() <= 64);
+}
