@@ -406,8 +406,11 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
     for (path, field) in &section.fields {
         if field.support == Support::Later {
             // A table that is refused as a whole is refused once.
-            if !field.value.is_zero() && refused.insert(refused_unit(section, path)) {
-                not_supported(prefix, &field.written, field.at, report);
+            let unit = refused_unit(section, path);
+            let shown = if unit == *path { &field.written } else { &unit };
+            if !field.value.is_zero() && !refused.contains(&unit) {
+                not_supported(prefix, shown, field.at, report);
+                refused.insert(unit);
             }
         } else if !field.value.is_zero() {
             obey(path, field, prefix, legacy, report);
