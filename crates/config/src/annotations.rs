@@ -67,7 +67,8 @@ fn name_problems(key: &str) -> Vec<String> {
     if !framed(name, "-_.") {
         problems.push(
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start \
-             and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc')"
+             and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex \
+             used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
                 .to_owned(),
         );
     }

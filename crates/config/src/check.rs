@@ -267,7 +267,7 @@ pub(crate) fn type_advice(tagged: &Tagged, kind: &str) -> String {
     let near = names.iter().find(|name| name.eq_ignore_ascii_case(kind));
     match near {
         Some(near) => format!("write type = {near:?}, in lower case"),
-        None if kind.is_empty() => format!("add type = with one of {}", names.join(", ")),
+        None if kind.is_empty() => format!("add the key type, one of {}", names.join(", ")),
         None => format!("types are {}", names.join(", ")),
     }
 }
@@ -407,15 +407,18 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
         if field.support == Support::Later {
             // A table that is refused as a whole is refused once.
             let unit = refused_unit(section, path);
-            if !field.value.is_zero() && refused.insert(unit) {
-                not_supported(prefix, &field.written, field.at, report);
+            let shown = if unit == *path { &field.written } else { &unit };
+            if !field.value.is_zero() && !refused.contains(&unit) {
+                not_supported(prefix, shown, field.at, report);
+                refused.insert(unit);
             }
         } else if !field.value.is_zero() {
             obey(path, field, prefix, legacy, report);
         }
     }
-    for list in section.lists.values() {
-        if list.support == Support::Later && !list.items.is_empty() {
+    for (path, list) in &section.lists {
+        let refusable = list.support == Support::Later && !list.items.is_empty();
+        if refusable && refused.insert(refused_unit(section, path)) {
             not_supported(prefix, &list.written, list.at, report);
         }
     }
@@ -450,7 +453,6 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
     let written = &field.written;
     match (field.key.rule, &field.value) {
         (Rule::Port, Value::Int(port)) if !(0..=65535).contains(port) => {
-            let shown = if legacy { written } else { path };
             // frp names a proxy's localPort twice.
             let again = if path == "localPort" {
                 "localPort: "
@@ -459,7 +461,7 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
             };
             report.error(
                 at,
-                format!("{prefix}{again}{shown}: port number {port} must be in the range 0..65535"),
+                format!("{prefix}{again}{path}: port number {port} must be in the range 0..65535"),
                 "choose a port in that range",
             );
         }
@@ -537,7 +539,7 @@ fn one_of(
     }
     let advice = match values.iter().find(|value| value.eq_ignore_ascii_case(text)) {
         Some(value) => format!("write {value:?}"),
-        None => format!("{written} is one of {}", values.join(", ")),
+        None => format!("{written} is one of {}", ready.join(", ")),
     };
     report.error(at, format!("{prefix}{refusal}: this is {text:?}"), &advice);
 }

@@ -396,7 +396,7 @@ mod tests {
             ("k = a=b", "a=b"),
             ("k = 1\r", "1"),
             ("k = %(l)s-%(m)s\nl = x", "x-%(m)s"),
-            ("l = %(k)s\nk = %(l)s", "%(l)s"),
+            ("l = %(k)s\nk = %(l)s", "%(k)s"),
         ] {
             let text = format!("[s]\n{line}\n");
             assert_eq!(get(&text, "s", "k").as_deref(), Some(value), "{line}");

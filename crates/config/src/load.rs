@@ -134,9 +134,12 @@ fn read(path: &Path) -> Result<String, LoadError> {
     decode(bytes, path)
 }
 
-fn decode(bytes: Vec<u8>, path: &Path) -> Result<String, LoadError> {
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
+fn decode(mut bytes: Vec<u8>, path: &Path) -> Result<String, LoadError> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
         Err(error) => {
             let lossy = String::from_utf8_lossy(error.as_bytes()).into_owned();
             // Comments of old INI files are often in a local encoding, which frp does not mind.
@@ -148,13 +151,9 @@ fn decode(bytes: Vec<u8>, path: &Path) -> Result<String, LoadError> {
                 let origin = path.display().to_string();
                 return Err(not_utf8(&lossy, origin));
             }
-            lossy
+            Ok(lossy)
         }
-    };
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
+    }
 }
 
 fn not_utf8(lossy: &str, origin: String) -> LoadError {

@@ -79,8 +79,8 @@ pub(crate) fn unknown_key(
         if let Some(found) = in_other_place(path, &item, program, source) {
             return found;
         }
-    } else if program == Program::Frpc && find(&[PROXY.base], path).is_some()
-        || !PROXY.types_with(path).is_empty() && program == Program::Frpc
+    } else if program == Program::Frpc
+        && (find(&[PROXY.base], path).is_some() || !PROXY.types_with(path).is_empty())
     {
         return (
             format!("{path} is a key of a proxy, not of the whole file"),

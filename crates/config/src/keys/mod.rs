@@ -10,6 +10,9 @@ mod server;
 mod shared;
 mod visitor;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use client::CLIENT;
 pub(crate) use proxy::PROXY;
 pub(crate) use server::SERVER;
@@ -80,7 +83,13 @@ pub(crate) enum Fallback {
     Int(i64),
     Text(&'static str),
     /// Depends on other settings; the text tells how.
-    Depends(#[cfg_attr(not(test), expect(dead_code, reason = "for people"))] &'static str),
+    Depends(
+        #[cfg_attr(
+            not(test),
+            expect(dead_code, reason = "read by documentation and tests")
+        )]
+        &'static str,
+    ),
 }
 
 /// What a value must satisfy beyond its kind.

@@ -1,0 +1,680 @@
+//! What a user reads about a file that is wrong or doubtful.
+//!
+//! Numbers of issues are those of frp, where users met these mistakes.
+#![allow(clippy::unwrap_used)]
+
+use frp_config::{LoadError, Problem, parse_client, parse_server};
+
+/// The lines about `text` as the file `f`: the errors, or `WARNING: ` lines when it is valid.
+fn frpc(text: &str) -> Vec<String> {
+    lines(parse_client(text, "f", true).map(|loaded| loaded.warnings))
+}
+
+fn frps(text: &str) -> Vec<String> {
+    lines(parse_server(text, "f", true).map(|loaded| loaded.warnings))
+}
+
+fn lines(result: Result<Vec<Problem>, LoadError>) -> Vec<String> {
+    match result {
+        Ok(warnings) => warnings.iter().map(|w| format!("WARNING: {w}")).collect(),
+        Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+const TCP: &str = "[[proxies]]\nname = 'a'\ntype = 'tcp'\nlocalPort = 22\nremotePort = 6000\n";
+const LATER: &str = "is not supported yet: frp knows it, this version does not; \
+                     remove it, or keep using frp for this";
+
+#[test]
+fn keys_of_the_whole_file_below_proxies() {
+    // #5317, #4294
+    let text = format!("serverAddr = 'x'\n{TCP}webServer.port = 7400\n");
+    assert_eq!(
+        frpc(&text),
+        [
+            "f:7:1: proxy a: json: unknown field \"webServer\": webServer.port is a key of the whole \
+          file, but stands inside [[proxies]] \"a\" (line 2); move it above line 2"
+        ]
+    );
+    // #4931
+    let text = format!(
+        "{TCP}{}transport.tls.certFile = 'c'\n",
+        TCP.replace("'a'", "'b'")
+    );
+    assert_eq!(
+        frpc(&text)[0],
+        "f:11:11: proxy b: json: unknown field \"tls\": transport.tls.certFile is a key of the \
+         whole file, but stands inside [[proxies]] \"b\" (line 6); move it above line 1"
+    );
+}
+
+#[test]
+fn keys_of_another_type_of_proxy() {
+    // #4293, #4877, #4105
+    let text = "[[proxies]]\nname = 'u'\ntype = 'stcp'\nsecretKey = 'k'\nremotePort = 8000\n";
+    assert_eq!(
+        frpc(text),
+        [
+            format!("f:3:8: proxy u: type = \"stcp\" {LATER}"),
+            "f:5:1: proxy u: json: unknown field \"remotePort\": remotePort is for proxies of \
+             type tcp, udp; this one is stcp; remove it or change the type"
+                .to_owned(),
+        ]
+    );
+    // #4732, #4724, #4143
+    let text = "[[proxies]]\nname = 'n'\ntype = 'http'\nremotePort = 7100\n";
+    assert!(frpc(text)[1].contains("is for proxies of type tcp, udp; this one is http"));
+    // #5056
+    let text = format!("{TCP}customDomains = ['a.b.c']\n");
+    assert_eq!(
+        frpc(&text),
+        [
+            "f:6:1: proxy a: json: unknown field \"customDomains\": customDomains is for proxies of \
+          type http, https, tcpmux; this one is tcp; remove it or change the type"
+        ]
+    );
+    // #4096
+    let text = "[[proxies]]\nname = 'j'\ntype = 'https'\nlocations = ['/j']\n";
+    assert!(frpc(text)[1].contains("locations is for proxies of type http; this one is https"));
+}
+
+#[test]
+fn misspelled_and_misplaced_keys() {
+    let cases = [
+        (
+            "servrAddr = 'x'",
+            "frpc has no key servrAddr; did you mean serverAddr?",
+        ),
+        (
+            "auth.tokn = 'x'",
+            "frpc has no key auth.tokn; did you mean auth.token?",
+        ),
+        (
+            "token = 'x'",
+            "frpc has no key token; did you mean auth.token?",
+        ),
+        (
+            "[transport]\ntcpMx = true",
+            "no key transport.tcpMx; did you mean transport.tcpMux?",
+        ),
+        (
+            "bindPort = 7000",
+            "bindPort is a key of frps; frpc has no such key; is this the right file?",
+        ),
+        (
+            "localPort = 22",
+            "localPort is a key of a proxy, not of the whole file; write it below a line [[proxies]]",
+        ),
+        (
+            "remotePort = 22",
+            "remotePort is a key of a proxy, not of the whole file",
+        ),
+        (
+            "server_addr = 'x'",
+            "server_addr is the name in the legacy INI form; in this format write serverAddr",
+        ),
+        (
+            "tls_enable = true",
+            "in this format write transport.tls.enable",
+        ),
+        ("meta_a = 'x'", "in this format write metadatas.a"),
+        (
+            "zzz = 1",
+            "frpc has no key zzz; remove it or correct its name",
+        ),
+        ("'auth.token' = 'x'", "json: unknown field \"auth.token\""),
+    ];
+    for (text, expected) in cases {
+        let lines = frpc(text);
+        assert_eq!(lines.len(), 1, "{text}: {lines:?}");
+        assert!(
+            lines[0].contains("json: unknown field "),
+            "{text}: {lines:?}"
+        );
+        assert!(lines[0].contains(expected), "{text}: {lines:?}");
+    }
+    let in_proxy = [
+        ("local_port = 1", "in this format write localPort"),
+        ("localIpp = 'x'", "did you mean localIP?"),
+        (
+            "bandwidthLimit = '1MB'",
+            "did you mean transport.bandwidthLimit?",
+        ),
+        (
+            "serverName = 'x'",
+            "serverName is a key of a visitor, not of a proxy",
+        ),
+        ("serverAddr = 'x'", "move it above line 1"),
+    ];
+    for (line, expected) in in_proxy {
+        let lines = frpc(&format!("{TCP}{line}\n"));
+        assert!(
+            lines[0].starts_with("f:6:1: proxy a: json: unknown field "),
+            "{lines:?}"
+        );
+        assert!(lines[0].contains(expected), "{line}: {lines:?}");
+    }
+    assert!(frps("serverAddr = 'x'")[0].contains("serverAddr is a key of frpc"));
+}
+
+#[test]
+fn unknown_keys_are_warnings_when_not_strict() {
+    let loaded = parse_client("zzz = 1\nuser = 'u'\n", "f", false).unwrap();
+    assert_eq!(loaded.settings.user, "u");
+    let [warning] = &loaded.warnings[..] else {
+        panic!("{:?}", loaded.warnings)
+    };
+    assert!(
+        warning
+            .to_string()
+            .starts_with("f:1:1: json: unknown field \"zzz\"")
+    );
+}
+
+#[test]
+fn all_problems_at_once_in_the_order_of_the_file() {
+    let text = "bindPort = 99999\nauth.method = 'x'\nauth.additionalScopes = ['heartbeats']\n\
+                log.level = 'DEBUG'\nvhostHTTPPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
+                allowPorts = [{ start = 5, end = 3 }]\n";
+    assert_eq!(
+        frps(text),
+        [
+            "f:1:12: bindPort: port number 99999 must be in the range 0..65535; \
+             choose a port in that range",
+            "f:2:15: invalid auth method, optional values are [token oidc]: this is \"x\"; \
+             auth.method is one of token",
+            "f:3:26: invalid auth additional scopes, optional values are [HeartBeats \
+             NewWorkConns]: this is \"heartbeats\"; write \"HeartBeats\"",
+            "f:4:13: invalid log level, optional values are [trace debug info warn error]: \
+             this is \"DEBUG\"; write \"debug\"",
+            &format!("f:5:1: vhostHTTPPort {LATER}"),
+            "f:6:1: json: unknown field \"foo\": frps has no key foo; \
+             remove it or correct its name",
+            "f:7:21: field \"maxPortsPerClient\": cannot unmarshal string \"ten\" into int; \
+             maxPortsPerClient takes a whole number, without quotes",
+            "f:8:15: allowPorts: the range from 5 to 3 holds no port; \
+             give start and end with start <= end, or single",
+        ]
+    );
+}
+
+#[test]
+fn wrong_kinds_of_values() {
+    let cases = [
+        (
+            "serverPort = '7000'",
+            "1:14: field \"serverPort\": cannot unmarshal string \"7000\" into int; serverPort takes a whole number, without quotes",
+        ),
+        (
+            "serverPort = 7000.5",
+            "cannot unmarshal number 7000.5 into int",
+        ),
+        (
+            "serverPort = 2026-01-01",
+            "cannot unmarshal string (a date) into int",
+        ),
+        (
+            "serverPort = 99999999999999999999",
+            "cannot unmarshal string (a number beyond 64 bits) into int",
+        ),
+        (
+            "serverAddr = 5",
+            "cannot unmarshal number 5 into string; put the value in quotes",
+        ),
+        (
+            "loginFailExit = 'yes'",
+            "cannot unmarshal string \"yes\" into bool; loginFailExit takes true or false, without quotes",
+        ),
+        (
+            "auth = 5",
+            "cannot unmarshal number 5 into an object; auth takes a table",
+        ),
+        (
+            "start = 'a'",
+            "cannot unmarshal string \"a\" into []string; put it in brackets: start = [\"...\"]",
+        ),
+        (
+            "start = [1]",
+            "1:10: field \"start\": cannot unmarshal number 1 into string",
+        ),
+        (
+            "metadatas.a = 1",
+            "field \"metadatas.a\": cannot unmarshal number into string",
+        ),
+        (
+            "[proxies]\nname = 'a'",
+            "cannot unmarshal object into a list; write [[proxies]] with two brackets on each side",
+        ),
+        ("proxies = [1]", "cannot unmarshal number 1 into an object"),
+    ];
+    for (text, expected) in cases {
+        let lines = frpc(text);
+        assert_eq!(lines.len(), 1, "{text}: {lines:?}");
+        assert!(lines[0].contains(expected), "{text}: {lines:?}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let files = [
+        "auth.token = 271828\n",
+        "auth.token = ['271828']\n",
+        "auth.token = 271828 x\n",
+        "[[proxies]]\nname = 'a'\ntype = 'stcp'\nsecretKey = 271828\n",
+        "[common]\ntoken = 271828\nfoo\n",
+    ];
+    for text in files {
+        let lines = frpc(text).join("\n");
+        assert!(lines.starts_with("f:"), "{text}: {lines}");
+        assert!(!lines.contains("271828"), "{text}: {lines}");
+    }
+    let valid = parse_client("auth.token = '271828'", "f", true).unwrap();
+    assert!(!format!("{valid:?}").contains("271828"));
+}
+
+#[test]
+fn values_out_of_their_rules() {
+    let cases = [
+        (
+            "auth.method = 'oidc'",
+            "auth.method = \"oidc\" is not supported yet: frp knows it, this version does not; use token",
+        ),
+        (
+            "transport.protocol = 'kcp'",
+            "transport.protocol = \"kcp\" is not supported yet",
+        ),
+        (
+            "transport.protocol = 'udp'",
+            "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]: this is \"udp\"; transport.protocol is one of tcp",
+        ),
+        (
+            "transport.wireProtocol = 'V2'",
+            "invalid transport.wireProtocol, optional values are [v1 v2]: this is \"V2\"; write \"v2\"",
+        ),
+        (
+            "transport.heartbeatInterval = 30\ntransport.heartbeatTimeout = 20",
+            "f:2:30: invalid transport.heartbeatTimeout, heartbeat timeout should not less than heartbeat interval: these are 20 and 30 seconds",
+        ),
+        (
+            "transport.connectServerLocalIP = 'eth0'",
+            "transport.connectServerLocalIP: \"eth0\" is not an IP address",
+        ),
+        (
+            "transport.dialServerTimeout = -1",
+            "transport.dialServerTimeout is -1 seconds: it cannot be switched off",
+        ),
+        (
+            "serverPort = 70000",
+            "serverPort: port number 70000 must be in the range 0..65535",
+        ),
+    ];
+    for (text, expected) in cases {
+        let lines = frpc(text);
+        assert_eq!(lines.len(), 1, "{text}: {lines:?}");
+        assert!(lines[0].contains(expected), "{text}: {lines:?}");
+    }
+    let in_proxy = [
+        (
+            "transport.bandwidthLimit = '1GB'",
+            "f:4:28: proxy a: transport.bandwidthLimit \"1GB\": unit not support; write a number with KB or MB",
+        ),
+        (
+            "transport.bandwidthLimit = 'xMB'",
+            "strconv.ParseFloat: parsing \"x\": invalid syntax",
+        ),
+        (
+            "transport.bandwidthLimitMode = 'both'",
+            "bandwidth limit mode should be client or server",
+        ),
+        (
+            "transport.proxyProtocolVersion = 'v3'",
+            "not support proxy protocol version: v3",
+        ),
+        (
+            "localPort = -3",
+            "f:4:13: proxy a: localPort: localPort: port number -3 must be in the range 0..65535",
+        ),
+        (
+            "remotePort = 65536",
+            "proxy a: remotePort: port number 65536 must be in the range 0..65535",
+        ),
+        (
+            "annotations.'a b' = ''",
+            "proxy a: annotation key a b is invalid: name part must consist of",
+        ),
+    ];
+    for (line, expected) in in_proxy {
+        let lines = frpc(&format!("[[proxies]]\nname = 'a'\ntype = 'tcp'\n{line}\n"));
+        assert_eq!(lines.len(), 1, "{line}: {lines:?}");
+        assert!(lines[0].contains(expected), "{line}: {lines:?}");
+    }
+}
+
+#[test]
+fn names_and_types_of_proxies() {
+    assert_eq!(
+        frpc(&format!("{TCP}{TCP}"))[0],
+        "f:7:8: proxy name [a] is duplicated: line 2 has it, too; give each its own name"
+    );
+    assert_eq!(
+        frpc("[[proxies]]\ntype = 'tcp'\n"),
+        ["f:1:1: proxy : name should not be empty; add name = \"...\""]
+    );
+    assert_eq!(
+        frpc("[[proxies]]\nname = 'a'\n"),
+        ["f:1:1: decode proxy at index 0: unknown proxy type: ; \
+          add the key type, one of tcp, udp, http, https, tcpmux, stcp, sudp, xtcp"]
+    );
+    assert_eq!(
+        frpc("[[proxies]]\nname = 'a'\ntype = 'TCP'\n"),
+        ["f:3:8: decode proxy at index 0: unknown proxy type: TCP; \
+          write type = \"tcp\", in lower case"]
+    );
+}
+
+#[test]
+fn doubtful_files_work_with_warnings() {
+    let same_port = format!("{TCP}{}", TCP.replace("'a'", "'b'"));
+    assert_eq!(
+        frpc(&same_port),
+        [
+            "WARNING: f:10:14: proxy b: remote port 6000 is also that of proxy a (line 5); \
+          frps gives it to the first of them only; choose another port"
+        ]
+    );
+    assert_eq!(
+        frpc(&format!("start = ['ssh']\n{TCP}")),
+        [
+            "WARNING: f:1:9: start names \"ssh\", but there is no such proxy; \
+          correct the name; only the proxies named here run"
+        ]
+    );
+    assert_eq!(
+        frpc("transport.tls.enable = false\ntransport.tls.keyFile = 'k'\n"),
+        [
+            "WARNING: f:2:15: transport.tls.keyFile is invalid when transport.tls.enable is false; \
+          turn TLS on, or remove the key"
+        ]
+    );
+    assert_eq!(
+        frpc("serverPort = 1\nServerPort = 2\n"),
+        [
+            "WARNING: f:1:1: serverPort is the same key as ServerPort in line 2, and replaces it; \
+          remove one of the two"
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_name() {
+    let client = [
+        "webServer.port = 7400",
+        "includes = ['a']",
+        "store.path = 'x'",
+        "dnsServer = '8.8.8.8'",
+        "transport.proxyURL = 'http://x'",
+        "virtualNet.address = '10.0.0.1/24'",
+        "featureGates = { VirtualNet = true }",
+    ];
+    for text in client {
+        let key = text.split(" = ").next().unwrap();
+        assert_eq!(
+            frpc(text),
+            [format!("f:1:{}: {key} {LATER}", last_column(key))]
+        );
+    }
+    let table = "[auth.tokenSource]\ntype = 'exec'\nexec.env = [{ name = 'x' }]\n";
+    let [line] = &frpc(table)[..] else {
+        panic!("a table is refused once")
+    };
+    assert!(
+        line.contains(&format!(": auth.tokenSource {LATER}")),
+        "{line}"
+    );
+    let server = [
+        "kcpBindPort = 1",
+        "quicBindPort = 1",
+        "vhostHTTPSPort = 1",
+        "tcpmuxHTTPConnectPort = 1",
+        "webServer.port = 1",
+        "sshTunnelGateway.bindPort = 1",
+    ];
+    for text in server {
+        let key = text.split(" = ").next().unwrap();
+        assert_eq!(
+            frps(text),
+            [format!("f:1:{}: {key} {LATER}", last_column(key))]
+        );
+    }
+    assert_eq!(
+        frps("[[httpPlugins]]\nname = 'x'\n"),
+        [format!("f:1:3: httpPlugins {LATER}")]
+    );
+    let proxy = [
+        "loadBalancer.group = 'g'",
+        "healthCheck.type = 'tcp'",
+        "plugin = { type = 'socks5', username = 'u' }",
+    ];
+    for line in proxy {
+        let key = line.split(" = ").next().unwrap();
+        assert_eq!(
+            frpc(&format!("{TCP}{line}\n")),
+            [format!("f:6:{}: proxy a: {key} {LATER}", last_column(key))]
+        );
+    }
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = 1\n";
+    assert_eq!(
+        frpc(visitor),
+        [format!("f:1:1: visitor v: [[visitors]] {LATER}")]
+    );
+}
+
+/// The column of the last part of a dotted key.
+fn last_column(key: &str) -> usize {
+    key.rfind('.').map_or(1, |dot| dot + 2)
+}
+
+#[test]
+fn what_is_off_or_has_no_effect_is_accepted() {
+    let none: [String; 0] = [];
+    assert_eq!(
+        frpc(
+            "version = '1'\nincludes = []\nwebServer.addr = '0.0.0.0'\nwebServer.port = 0\n\
+             webServer.user = 'u'\nudpPacketSize = 1500\nnatHoleStunServer = 'x:1'\n\
+             auth.oidc.clientID = ''\ntransport.quic.keepalivePeriod = 10\nvisitors = []\n"
+        ),
+        none
+    );
+    assert_eq!(
+        frps("kcpBindPort = 0\nenablePrometheus = true\nsubDomainHost = 'x'\nhttpPlugins = []\n"),
+        none
+    );
+    assert_eq!(frpc(&format!("{TCP}healthCheck.maxFailed = 3\n")), none);
+}
+
+#[test]
+fn other_formats_are_named() {
+    assert_eq!(
+        frpc("{\"serverPort\": 7000}")[0].split(';').next(),
+        Some("f:1:1: this looks like JSON, which is not supported yet")
+    );
+    assert_eq!(
+        frpc("# c\nserverPort: 7000\n")[0].split(';').next(),
+        Some("f:1:1: this looks like YAML, which is not supported yet")
+    );
+    assert_eq!(
+        frpc("# {{ .Envs.A }}\nserverAddr = \"{{ .Envs.A }}\"\n"),
+        ["f:2:15: templates ({{ ... }}) are not supported yet; put the value itself into the file"]
+    );
+}
+
+#[test]
+fn syntax_errors_of_toml() {
+    let lines = frpc("serverAddr = 1.2.3.4\nuser = \"a\nserverPort = \n");
+    assert!(lines.len() >= 2, "all of them: {lines:?}");
+    assert!(lines[0].starts_with("f:1:"), "{lines:?}");
+    assert!(lines[0].contains(": toml: "), "{lines:?}");
+    assert!(
+        lines[0].ends_with("text stands in quotes: serverAddr = \"...\""),
+        "{lines:?}"
+    );
+    // The legacy form without its first line.
+    let lines = frpc("server_addr = a.b\n[ssh]\ntype = tcp\n");
+    assert!(
+        lines[0].ends_with(
+            "server_addr is a name of the legacy INI form; such a file begins with a line [common]"
+        ),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn toml_and_ini_mixed() {
+    // TOML names in an INI file: frp would dial 0.0.0.0:7000.
+    assert_eq!(
+        frpc("[common]\nserverAddr = \"x\"\n"),
+        [
+            "WARNING: f:2:1: serverAddr is the name in TOML, YAML and JSON; \
+          in this INI file (it has a section [common]) write server_addr"
+        ]
+    );
+    let lines = frpc("[common]\nserver_addr = x\n[[proxies]]\nname = \"a\"\n");
+    assert_eq!(
+        lines,
+        [
+            "f:3:1: [[proxies]] is TOML, but the section [common] (line 1) makes this a legacy INI \
+          file; for TOML, remove the line [common] and use the TOML names of the keys"
+        ]
+    );
+    assert_eq!(
+        frpc("[common]\nserver_addr = x\nfoo\n"),
+        [
+            "f:3:1: this is no legacy INI: the line is neither a section, a comment nor key = value; \
+          in that format every line is a [section], a # comment or key = value"
+        ]
+    );
+}
+
+#[test]
+fn legacy_files_that_frp_takes_are_taken_with_warnings() {
+    // #1986
+    assert_eq!(
+        frpc("[common]\n[a]\nlocal_post = 22\n"),
+        ["WARNING: f:3:1: there is no key local_post; did you mean local_port?"]
+    );
+    assert_eq!(
+        frpc("[common]\nserver_port = 7000 # main\n"),
+        [
+            "WARNING: f:2:15: server_port = \"7000 # main\" is not a whole number, so the default is \
+          used, as frp does; comments stand on lines of their own in this format"
+        ]
+    );
+    assert_eq!(
+        frpc("[common]\n[a]\nlocal_port = 1\n[a]\nremote_port = 2\n"),
+        [
+            "WARNING: f:4:1: the section [a] is already in line 2; the two are taken as one; \
+          give each proxy its own name"
+        ]
+    );
+    assert_eq!(
+        frpc("[common]\n[a]\nsk = x\nserver_port = 1\n"),
+        [
+            "WARNING: f:3:1: sk is for type stcp, sudp, xtcp; this one is tcp; \
+             it has no effect here; remove it or change the type",
+            "WARNING: f:4:1: server_port is a key of the section [common]; move it there",
+        ]
+    );
+    assert_eq!(
+        frps("[common]\n[ssh]\ntype = tcp\n"),
+        [
+            "WARNING: f:2:1: frps takes no notice of the section [ssh]; \
+          remove it; if it is a proxy, it belongs in the file of frpc"
+        ]
+    );
+    let none: [String; 0] = [];
+    assert_eq!(
+        frpc("[common]\nlog_way = file\noidc_client_id =\n[a]\nrole = server\n"),
+        none
+    );
+}
+
+#[test]
+fn legacy_files_that_are_wrong() {
+    let cases = [
+        (
+            "[common]\nprotocol = foo\n",
+            "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
+        ),
+        (
+            "[common]\nadmin_port = 7400\n",
+            "f:2:1: admin_port is not supported yet",
+        ),
+        (
+            "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",
+            "f:3:21: parse config error: invalid heartbeat_timeout, heartbeat_timeout is less than heartbeat_interval",
+        ),
+        (
+            "[common]\n[x]\ntype = foo\n",
+            "f:3:8: failed to parse proxy x, err: invalid type [foo]; types are tcp",
+        ),
+        (
+            "[common]\n[x]\ntype = udp\n",
+            "f:3:8: proxy x: type = \"udp\" is not supported yet",
+        ),
+        (
+            "[common]\n[x]\nrole = visitor\ntype = stcp\n",
+            "f:2:1: visitor x: role = visitor is not supported yet",
+        ),
+        (
+            "[common]\n[x]\nrole = boss\n",
+            "f:3:8: proxy x role should be 'server' or 'visitor': this is \"boss\"",
+        ),
+        (
+            "[common]\n[x]\nplugin = socks5\nplugin_user = u\n",
+            "f:3:1: proxy x: plugin socks5 is not supported yet",
+        ),
+        (
+            "[common]\n[x]\nbandwidth_limit = 1\n",
+            "f:3:19: proxy x: bandwidth_limit \"1\": unit not support",
+        ),
+        (
+            "[common]\n[x]\nlocal_port = 99999\n",
+            "f:3:14: proxy x: localPort: localPort: port number 99999 must be in the range 0..65535",
+        ),
+        (
+            "[common]\n[range:x]\nlocal_port = 1-2\nremote_port = 1-3\n",
+            "f:2:1: failed to render template for proxy range:x: local ports number should be same with remote ports number: these are 2 and 3",
+        ),
+        (
+            "[common]\n[range:x]\nlocal_port = 1-2\n",
+            "local_port or remote_port is empty",
+        ),
+        (
+            "[common]\n[range:x]\nlocal_port = 1-70000\nremote_port = 1\n",
+            "range number is invalid",
+        ),
+    ];
+    for (text, expected) in cases {
+        let lines = frpc(text);
+        assert_eq!(lines.len(), 1, "{text}: {lines:?}");
+        assert!(lines[0].contains(expected), "{text}: {lines:?}");
+    }
+    // frp would take this for "all ports".
+    assert_eq!(
+        frps("[common]\nallow_ports = 5-3\n"),
+        [
+            "f:2:15: allow_ports: range number is invalid: 3 is less than 5; \
+          write ports such as 2000-3000,4000"
+        ]
+    );
+    assert!(
+        frps("[common]\n[plugin.x]\naddr = y\n")[0]
+            .contains("[plugin.x] (httpPlugins) is not supported yet")
+    );
+    let none: [String; 0] = [];
+    assert_eq!(
+        frpc("[common]\nstart = a\n[a]\n[b]\ntype = nonsense\n"),
+        none,
+        "b does not start"
+    );
+}
