@@ -39,6 +39,7 @@ mod end;
 mod pipe;
 mod pump;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -93,6 +94,22 @@ pub struct Relayed {
     pub far_to_near: u64,
     /// `Ok` if both sides ended and everything was delivered.
     pub end: Result<(), RelayError>,
+}
+
+/// The bytes each way, and why it ended if not cleanly.
+impl fmt::Display for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            near_to_far,
+            far_to_near,
+            end,
+        } = self;
+        write!(f, "{near_to_far} bytes to the tunnel, {far_to_near} bytes from it")?;
+        match end {
+            Ok(()) => Ok(()),
+            Err(error) => write!(f, ", {error}"),
+        }
+    }
 }
 
 /// Why a relay ended before both sides had.
