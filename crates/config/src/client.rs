@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::standin::WireProtocol;
+use frp_proto::wire::WireProtocol;
 
 use crate::{Auth, LogConfig, ProxyConfig};
 

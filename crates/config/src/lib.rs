@@ -4,16 +4,29 @@
 //! tree is checked against one table of key definitions, which collects every problem of the
 //! file, and is then turned into the typed settings that the programs use.
 
+mod annotations;
 mod bandwidth;
+mod check;
 mod client;
 mod common;
+mod detect;
+mod ini;
+mod keys;
+mod legacy;
 mod load;
 mod problem;
 mod proxy;
+mod report;
+mod resolve;
 mod secret;
+mod section;
 mod server;
-mod standin;
+mod suggest;
+mod to_msg;
+mod toml;
+mod value;
 
+pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
 pub use client::{ClientConfig, ClientTls, ClientTransport};
 pub use common::{Auth, LogConfig, LogLevel, LogTarget, PortRange};

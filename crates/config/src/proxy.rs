@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::standin::Version;
+use frp_proto::proxy_protocol::Version;
 
 use crate::BandwidthLimit;
 

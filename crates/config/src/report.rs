@@ -7,23 +7,39 @@ use crate::{LoadError, Problem};
 pub(crate) struct Source<'a> {
     pub(crate) origin: &'a str,
     pub(crate) text: &'a str,
+    /// Byte offset of each line.
+    lines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(crate) fn new(origin: &'a str, text: &'a str) -> Self {
+        let behind = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            origin,
+            text,
+            lines: std::iter::once(0).chain(behind).collect(),
+        }
+    }
+
     /// Line and column of a byte offset, both from 1.
     pub(crate) fn position(&self, at: usize) -> (usize, usize) {
         let mut at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let before = self.text.split_at(at).0;
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |last| last.chars().count())
-            + 1;
-        (line, column)
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..at).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// The text of the line that holds a byte offset.
+    pub(crate) fn line_text(&self, at: usize) -> &'a str {
+        let line = self.line(at);
+        self.text
+            .lines()
+            .nth(line.saturating_sub(1))
+            .unwrap_or_default()
     }
 
     pub(crate) fn line(&self, at: usize) -> usize {
@@ -48,6 +64,11 @@ impl<'a> Report<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// So many problems that suggestions are no longer worth their time.
+    pub(crate) fn is_long(&self) -> bool {
+        self.errors.len() + self.warnings.len() > 100
     }
 
     pub(crate) fn error(&mut self, at: usize, message: impl Into<String>, advice: &str) {
@@ -96,10 +117,7 @@ mod tests {
 
     #[test]
     fn columns_count_characters() {
-        let source = Source {
-            origin: "x",
-            text: "a\näö=1\n",
-        };
+        let source = Source::new("x", "a\näö=1\n");
         assert_eq!(source.position(0), (1, 1));
         assert_eq!(source.position(2), (2, 1));
         assert_eq!(source.position(6), (2, 3));

@@ -96,7 +96,10 @@ pub(crate) fn unknown_key(
     if place.item.is_none() && find(&[program.other().keys()], path).is_some() {
         return (
             format!("{path} is a key of {}", program.other().name()),
-            format!("{} has no such key; is this the right file?", program.name()),
+            format!(
+                "{} has no such key; is this the right file?",
+                program.name()
+            ),
         );
     }
     let why = format!("{} has no key {path}", owner(place));
@@ -117,7 +120,9 @@ fn in_other_place(
         "visitor" => "visitors",
         _ => "proxies",
     };
-    let types = item.tagged.types_with(path.split('.').next().unwrap_or(path));
+    let types = item
+        .tagged
+        .types_with(path.split('.').next().unwrap_or(path));
     if !types.is_empty() {
         return Some((
             format!(
@@ -213,7 +218,11 @@ fn distance(a: &str, b: &str) -> usize {
         for (pair, y) in row.windows(2).zip(&b) {
             let [diagonal, above] = pair else { continue };
             let left = next.last().copied().unwrap_or(i + 1);
-            next.push((diagonal + usize::from(x != *y)).min(above + 1).min(left + 1));
+            next.push(
+                (diagonal + usize::from(x != *y))
+                    .min(above + 1)
+                    .min(left + 1),
+            );
         }
         row = next;
     }

@@ -62,7 +62,9 @@ mod tests {
         let text = "a.b = 7_000\n[[c]]\nd = 'x'\n";
         let mut tree = parse(text).unwrap();
         tree.sort_by_key(|entry| entry.at);
-        let [a, c] = &tree[..] else { panic!("{tree:?}") };
+        let [a, c] = &tree[..] else {
+            panic!("{tree:?}")
+        };
         assert_eq!((a.at, c.at), (0, 14));
         let Value::Table(b) = &a.node.value else {
             panic!("{a:?}")

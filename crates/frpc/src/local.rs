@@ -26,6 +26,8 @@ enum LocalError {
         port: u16,
         source: DialError,
     },
+    #[error("{0}")]
+    NoHeader(#[from] proxy_protocol::HeaderError),
     #[error("write proxy protocol header to local conn error: {0}")]
     Header(io::Error),
 }
@@ -58,7 +60,7 @@ async fn open(proxy: &Proxy, start: &StartWorkConn) -> Result<TcpStream, LocalEr
     if let Some(version) = cfg.transport.proxy_protocol {
         match user_addresses(start) {
             Some((src, dst)) => {
-                let header = proxy_protocol::header(version, src, dst);
+                let header = proxy_protocol::header(version, src, dst)?;
                 local.write_all(&header).await.map_err(LocalError::Header)?;
             }
             None => warn!(

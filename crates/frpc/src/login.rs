@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ClientConfig;
-use frp_net::layers::{AeadStream, CipherStream, ControlPipe, Side};
+use frp_net::layers::{ControlCipher, ControlPipe, Side, control};
 use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
@@ -12,7 +12,7 @@ use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
 use frp_proto::crypto::{aead, cfb};
 use frp_proto::msg::{Login, Message};
-use frp_proto::wire::hello::{self, Bootstrap, HelloError, ServerHello};
+use frp_proto::wire::hello::{self, Bootstrap, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
 
 use crate::auth::TokenAuth;
@@ -74,14 +74,14 @@ pub(crate) async fn login(
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
 
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
-    let sent = send_login(&mut stream, cfg, auth, client_hello.as_deref(), run_id).await;
+    let sent = send_login(&mut stream, cfg, auth, client_hello.as_ref(), run_id).await;
     sent.map_err(|error| LoginError::Send {
         error,
         lost: connector.close_reason(),
     })?;
 
-    let answered = tokio::time::timeout(LOGIN_ANSWER, read_answer(&mut stream, client_hello)).await;
-    let (run_id, agreed) = match answered.unwrap_or(Err(ReadError::Recv(RecvError::TimedOut))) {
+    let answered = tokio::time::timeout(LOGIN_ANSWER, read_answer(&mut stream, client_hello.as_ref(), cfg)).await;
+    let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
         Err(ReadError::Login(e)) => return Err(e),
         Err(ReadError::Recv(error)) => {
@@ -96,23 +96,13 @@ pub(crate) async fn login(
     };
 
     let (pipe, rest) = stream.into_parts();
-    let pipe = Rewind::new(rest, pipe);
-    let pipe: ControlPipe = match agreed {
-        None => Box::new(CipherStream::new(pipe, key.clone())),
-        Some((algorithm, transcript)) => Box::new(AeadStream::new(
-            pipe,
-            Side::Client,
-            algorithm,
-            cfg.auth.token.expose().as_bytes(),
-            &transcript,
-        )),
-    };
+    let cipher = agreed.unwrap_or_else(|| ControlCipher::V1(key.clone()));
+    let pipe = control(pipe.into_io(), rest, cipher, Side::Client).map_err(|e| LoginError::Send {
+        error: e.into(),
+        lost: None,
+    })?;
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
-    Ok(LoggedIn {
-        run_id,
-        control,
-        connector,
-    })
+    Ok(LoggedIn { run_id, control, connector })
 }
 
 type LoginStream = MsgStream<Rewind<Stream>>;
@@ -121,12 +111,13 @@ async fn send_login(
     stream: &mut LoginStream,
     cfg: &ClientConfig,
     auth: &TokenAuth,
-    client_hello: Option<&[u8]>,
+    client_hello: Option<&ClientHello>,
     run_id: &str,
 ) -> Result<(), SendError> {
-    if let Some(payload) = client_hello {
+    if let Some(hello) = client_hello {
         let mut frame = BytesMut::from(&MAGIC_V2[..]);
-        v2::encode_frame(v2::FrameKind::ClientHello, payload, &mut frame);
+        let payload = hello.to_payload();
+        v2::encode_frame(v2::FrameKind::ClientHello, &payload, &mut frame)?;
         stream.queue_raw(&frame);
     }
     let mut login = Login {
@@ -146,7 +137,7 @@ async fn send_login(
     stream.flush_within(LOGIN_ANSWER_WRITE).await
 }
 
-fn client_hello(cfg: &ClientConfig) -> Vec<u8> {
+fn client_hello(cfg: &ClientConfig) -> ClientHello {
     let bootstrap = Bootstrap {
         transport: "tcp".to_owned(),
         tls: cfg.transport.tls.enable,
@@ -155,12 +146,18 @@ fn client_hello(cfg: &ClientConfig) -> Vec<u8> {
     let mut random = [0; 32];
     // aws-lc's generator fails only where the machine has no entropy source at all.
     aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
-    hello::client_hello(bootstrap, random, has_aes()).to_payload()
+    hello::client_hello(bootstrap, random, has_aes())
 }
 
 enum ReadError {
     Recv(RecvError),
     Login(LoginError),
+}
+
+impl From<LoginError> for ReadError {
+    fn from(e: LoginError) -> Self {
+        Self::Login(e)
+    }
 }
 
 impl From<RecvError> for ReadError {
@@ -172,36 +169,31 @@ impl From<RecvError> for ReadError {
 /// The run id, and what keys the control cipher under wire v2.
 async fn read_answer(
     stream: &mut LoginStream,
-    client_hello: Option<Vec<u8>>,
-) -> Result<(String, Option<(aead::Algorithm, [u8; 32])>), ReadError> {
+    client_hello: Option<&ClientHello>,
+    cfg: &ClientConfig,
+) -> Result<(String, Option<ControlCipher>), ReadError> {
     let mut agreed = None;
-    if let Some(client_payload) = client_hello {
+    if let Some(client_hello) = client_hello {
         let frame = stream.recv_frame().await?;
         if frame.kind != v2::FrameKind::ServerHello {
-            return Err(ReadError::Login(LoginError::Unexpected(
-                "a frame that is no ServerHello",
-            )));
+            return Err(LoginError::Unexpected("a frame that is no ServerHello").into());
         }
-        let algorithm = accept_hello(&client_payload, &frame.payload).map_err(ReadError::Login)?;
-        agreed = Some((
-            algorithm,
-            hello::transcript_hash(&client_payload, &frame.payload),
-        ));
+        let server_hello = ServerHello::from_payload(&frame.payload).map_err(RecvError::from)?;
+        if !server_hello.error.is_empty() {
+            return Err(LoginError::Rejected(server_hello.error).into());
+        }
+        let algorithm =
+            hello::check(client_hello, &server_hello).map_err(LoginError::Hello)?;
+        let transcript = hello::transcript_hash(&client_hello.to_payload(), &frame.payload);
+        let token = cfg.auth.token.expose().as_bytes();
+        let keys = aead::Keys::derive(algorithm, token, &transcript);
+        agreed = Some(ControlCipher::V2(algorithm, keys));
     }
     match stream.recv().await? {
         Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),
-        Message::LoginResp(answer) => Err(ReadError::Login(LoginError::Rejected(answer.error))),
-        other => Err(ReadError::Login(LoginError::Unexpected(other.name()))),
+        Message::LoginResp(answer) => Err(LoginError::Rejected(answer.error).into()),
+        other => Err(LoginError::Unexpected(other.name()).into()),
     }
-}
-
-fn accept_hello(client_payload: &[u8], payload: &[u8]) -> Result<aead::Algorithm, LoginError> {
-    let server_hello = ServerHello::parse(payload)?;
-    if !server_hello.error.is_empty() {
-        return Err(LoginError::Rejected(server_hello.error));
-    }
-    let client_hello = hello::ClientHello::parse(client_payload)?;
-    Ok(server_hello.check(&client_hello)?)
 }
 
 fn hostname() -> String {

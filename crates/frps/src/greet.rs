@@ -9,7 +9,7 @@ use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
 use frp_proto::crypto::aead;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
-use frp_proto::wire::hello::{self, ClientHello, HelloError};
+use frp_proto::wire::hello::{self, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     };
     match message {
         Message::Login(login) => {
-            login::serve(shared, stream, login, negotiated, caller, place).await;
+            login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
         Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn).await,
         Message::NewVisitorConn(conn) => refuse_visitor(stream, conn).await,
@@ -113,29 +113,25 @@ async fn greet(
                 negotiated = Some(answer_hello(&mut stream, &frame.payload).await?);
                 frame = stream.recv_frame().await?;
             }
-            let message = frame.into_message()?;
+            let message = v2::decode_message(&frame.payload)?;
             Ok((stream, message, negotiated))
         }
     }
 }
 
 async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated, GreetError> {
-    let selected =
-        ClientHello::parse(payload).and_then(|hello| hello::select(&hello, random_bytes()));
-    let server_hello = match &selected {
-        Ok(hello) => hello.to_payload(),
-        Err(e) => hello::ServerHello::refusal(&e.to_string()).to_payload(),
-    };
+    let client_hello = ClientHello::from_payload(payload)?;
+    let server_hello = hello::select(&client_hello, random_bytes())
+        .unwrap_or_else(|refused| ServerHello::refusal(&refused));
+    let server_payload = server_hello.to_payload();
     let mut frame = BytesMut::new();
-    v2::encode_frame(v2::FrameKind::ServerHello, &server_hello, &mut frame);
+    v2::encode_frame(v2::FrameKind::ServerHello, &server_payload, &mut frame)
+        .map_err(SendError::from)?;
     stream.queue_raw(&frame);
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
-    let algorithm = selected?.algorithm()?;
-    let transcript = hello::transcript_hash(payload, &server_hello);
-    Ok(Negotiated {
-        algorithm,
-        transcript,
-    })
+    let algorithm = hello::check(&client_hello, &server_hello)?;
+    let transcript = hello::transcript_hash(payload, &server_payload);
+    Ok(Negotiated { algorithm, transcript })
 }
 
 /// Fills an array from the system's generator.

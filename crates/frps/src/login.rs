@@ -4,15 +4,17 @@
 //! and only when it has given everything back (ports, names) is the new one answered
 //! (frp 0.70.1 `server/control.go`).
 
+use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use frp_config::ServerConfig;
 use frp_log::{Log, info, warn};
-use frp_net::layers::{AeadStream, CipherStream, ControlPipe, Side};
+use frp_net::layers::{ControlCipher, Side, control};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
-use frp_net::stream::Rewind;
 use frp_proto::VERSION;
+use frp_proto::crypto::aead;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::wire::WireProtocol;
 
@@ -75,8 +77,9 @@ pub(crate) async fn serve(
         }
     };
     let presence = caller.link.as_ref().map(Presence::on);
-    let Some(control) = control_stream(&shared, stream, negotiated) else {
-        return;
+    let control = match control_stream(&shared, stream, negotiated) {
+        Ok(control) => control,
+        Err(e) => return warn!(log, "start the control cipher: {e}"),
     };
     Session::new(shared, admission, control, caller, login.user)
         .run()
@@ -139,25 +142,21 @@ fn new_run_id() -> String {
         .collect()
 }
 
-/// The control connection behind its cipher; both ends switch to it right after `LoginResp`.
+/// The control connection behind its cipher.
 fn control_stream(
     shared: &Shared,
     stream: Greeted,
     negotiated: Option<Negotiated>,
-) -> Option<Control> {
+) -> io::Result<Control> {
     let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
-    let stream = Rewind::new(rest, stream);
-    let pipe: ControlPipe = match (protocol, negotiated) {
-        (WireProtocol::V1, _) => Box::new(CipherStream::new(stream, shared.key.clone())),
-        (WireProtocol::V2, Some(agreed)) => Box::new(AeadStream::new(
-            stream,
-            Side::Server,
-            agreed.algorithm,
-            shared.cfg.auth.token.expose().as_bytes(),
-            &agreed.transcript,
-        )),
-        (WireProtocol::V2, None) => return None,
+    let cipher = match negotiated {
+        None => ControlCipher::V1(shared.key.clone()),
+        Some(Negotiated { algorithm, transcript }) => {
+            let token = shared.cfg.auth.token.expose().as_bytes();
+            ControlCipher::V2(algorithm, aead::Keys::derive(algorithm, token, &transcript))
+        }
     };
-    Some(MsgStream::new(pipe, protocol, bytes::BytesMut::new()))
+    let pipe = control(stream, rest, cipher, Side::Server)?;
+    Ok(MsgStream::new(pipe, protocol, BytesMut::new()))
 }

@@ -119,6 +119,12 @@ impl<T> Rewind<T> {
         &self.io
     }
 
+    /// The pipe below, whose prefix must have been read.
+    pub fn into_io(self) -> T {
+        debug_assert!(self.prefix.is_empty(), "bytes would be lost");
+        self.io
+    }
+
     fn remember(&mut self, read: &[u8]) {
         let at = usize::from(self.first_len);
         let n = read.len().min(FIRST - at);

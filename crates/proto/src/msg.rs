@@ -236,6 +236,17 @@ wire_struct! {
     }
 }
 
+impl NewProxy {
+    /// The proxy's kind; an absent one means `tcp`.
+    pub fn kind(&self) -> &str {
+        if self.proxy_type.is_empty() {
+            "tcp"
+        } else {
+            &self.proxy_type
+        }
+    }
+}
+
 wire_struct! {
     /// frps → frpc, answer to [`NewProxy`].
     pub struct NewProxyResp {

@@ -16,7 +16,11 @@ pub(crate) const CLIENT: &[Key] = &[
         "Prefix of the proxy names at frps, as in `user.name`.",
     )
     .ini("user"),
-    key("clientID", Kind::Text, "A stable name of this client at frps."),
+    key(
+        "clientID",
+        Kind::Text,
+        "A stable name of this client at frps.",
+    ),
     key("serverAddr", Kind::Text, "Host name or address of frps.")
         .text("0.0.0.0")
         .ini("server_addr"),
@@ -28,9 +32,13 @@ pub(crate) const CLIENT: &[Key] = &[
         .text("stun.easyvoip.com:3478")
         .ini("nat_hole_stun_server")
         .inert(),
-    key("dnsServer", Kind::Text, "DNS server to ask instead of the system's.")
-        .ini("dns_server")
-        .later(),
+    key(
+        "dnsServer",
+        Kind::Text,
+        "DNS server to ask instead of the system's.",
+    )
+    .ini("dns_server")
+    .later(),
     key(
         "loginFailExit",
         Kind::Bool,
@@ -38,58 +46,104 @@ pub(crate) const CLIENT: &[Key] = &[
     )
     .on()
     .ini("login_fail_exit"),
-    key("start", Kind::Texts, "Names of the proxies to run; empty for all.").ini("start"),
+    key(
+        "start",
+        Kind::Texts,
+        "Names of the proxies to run; empty for all.",
+    )
+    .ini("start"),
     LOG,
     key("webServer", Kind::Table(WEB_SERVER), "The admin interface."),
     key("transport", Kind::Table(TRANSPORT), "How frps is reached."),
     key(
         "virtualNet",
-        Kind::Table(&[key("address", Kind::Text, "Address of the virtual network, CIDR.").later()]),
+        Kind::Table(&[key(
+            "address",
+            Kind::Text,
+            "Address of the virtual network, CIDR.",
+        )
+        .later()]),
         "Virtual network.",
     ),
-    key("featureGates", Kind::BoolMap, "Switches for features on trial.").later(),
+    key(
+        "featureGates",
+        Kind::BoolMap,
+        "Switches for features on trial.",
+    )
+    .later(),
     UDP_PACKET_SIZE,
-    key("metadatas", Kind::TextMap, "Sent with the login, for plugins of frps.")
-        .ini_form(Ini::Prefix("meta_")),
-    key("includes", Kind::Texts, "More files with proxies and visitors.")
-        .ini("includes")
-        .later(),
+    key(
+        "metadatas",
+        Kind::TextMap,
+        "Sent with the login, for plugins of frps.",
+    )
+    .ini_form(Ini::Prefix("meta_")),
+    key(
+        "includes",
+        Kind::Texts,
+        "More files with proxies and visitors.",
+    )
+    .ini("includes")
+    .later(),
     key(
         "store",
         Kind::Table(&[key("path", Kind::Text, "File of the entries made at run time.").later()]),
         "Entries made at run time.",
     ),
     key("proxies", Kind::TaggedList(&PROXY), "What is published."),
-    key("visitors", Kind::TaggedList(&VISITOR), "What is visited.").later(),
+    key("visitors", Kind::TaggedList(&VISITOR), "What is visited."),
 ];
 
 const AUTH: &[Key] = &[
     METHOD,
     SCOPES,
     TOKEN,
-    key("tokenSource", Kind::Table(TOKEN_SOURCE), "Where the token is read from.").later(),
+    key(
+        "tokenSource",
+        Kind::Table(TOKEN_SOURCE),
+        "Where the token is read from.",
+    )
+    .later(),
     key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
 ];
 
 const OIDC: &[Key] = &[
-    key("clientID", Kind::Text, "Client id.").ini("oidc_client_id").inert(),
+    key("clientID", Kind::Text, "Client id.")
+        .ini("oidc_client_id")
+        .inert(),
     key("clientSecret", Kind::Secret, "Client secret.")
         .ini("oidc_client_secret")
         .inert(),
     key("audience", Kind::Text, "Audience of the token.")
         .ini("oidc_audience")
         .inert(),
-    key("scope", Kind::Text, "Scope of the token.").ini("oidc_scope").inert(),
+    key("scope", Kind::Text, "Scope of the token.")
+        .ini("oidc_scope")
+        .inert(),
     key("tokenEndpointURL", Kind::Text, "Where tokens are issued.")
         .ini("oidc_token_endpoint_url")
         .inert(),
-    key("additionalEndpointParams", Kind::TextMap, "More parameters of the request.")
-        .ini_form(Ini::Prefix("oidc_additional_"))
-        .inert(),
+    key(
+        "additionalEndpointParams",
+        Kind::TextMap,
+        "More parameters of the request.",
+    )
+    .ini_form(Ini::Prefix("oidc_additional_"))
+    .inert(),
     key("trustedCaFile", Kind::Text, "CA of the endpoint, PEM.").inert(),
-    key("insecureSkipVerify", Kind::Bool, "Do not verify the endpoint.").inert(),
+    key(
+        "insecureSkipVerify",
+        Kind::Bool,
+        "Do not verify the endpoint.",
+    )
+    .inert(),
     key("proxyURL", Kind::Text, "Proxy to the endpoint.").inert(),
-    key("tokenSource", Kind::Table(TOKEN_SOURCE), "Where the token is read from.").inert(),
+    key(
+        "tokenSource",
+        Kind::Table(TOKEN_SOURCE),
+        "Where the token is read from.",
+    )
+    .inert(),
 ];
 
 const WEB_SERVER: &[Key] = &[
@@ -101,8 +155,12 @@ const WEB_SERVER: &[Key] = &[
         .ini("admin_port")
         .rule(Rule::Port)
         .later(),
-    key("user", Kind::Text, "User name.").ini("admin_user").inert(),
-    key("password", Kind::Secret, "Password.").ini("admin_pwd").inert(),
+    key("user", Kind::Text, "User name.")
+        .ini("admin_user")
+        .inert(),
+    key("password", Kind::Secret, "Password.")
+        .ini("admin_pwd")
+        .inert(),
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")
         .inert(),
@@ -121,17 +179,25 @@ const TRANSPORT: &[Key] = &[
             ready: &["tcp"],
             refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
         }),
-    key("wireProtocol", Kind::Text, "frp's wire protocol; v2 needs frps 0.69.")
-        .text("v1")
-        .rule(Rule::OneOf {
-            values: &["v1", "v2"],
-            ready: &["v1", "v2"],
-            refusal: "invalid transport.wireProtocol, optional values are [v1 v2]",
-        }),
-    key("dialServerTimeout", Kind::Int, "Seconds until dialing frps fails.")
-        .int(10)
-        .ini("dial_server_timeout")
-        .rule(Rule::NotNegative),
+    key(
+        "wireProtocol",
+        Kind::Text,
+        "frp's wire protocol; v2 needs frps 0.69.",
+    )
+    .text("v1")
+    .rule(Rule::OneOf {
+        values: &["v1", "v2"],
+        ready: &["v1", "v2"],
+        refusal: "invalid transport.wireProtocol, optional values are [v1 v2]",
+    }),
+    key(
+        "dialServerTimeout",
+        Kind::Int,
+        "Seconds until dialing frps fails.",
+    )
+    .int(10)
+    .ini("dial_server_timeout")
+    .rule(Rule::NotNegative),
     key(
         "dialServerKeepalive",
         Kind::Int,
@@ -139,12 +205,20 @@ const TRANSPORT: &[Key] = &[
     )
     .int(7200)
     .ini("dial_server_keepalive"),
-    key("connectServerLocalIP", Kind::Text, "Local address to dial from.")
-        .ini("connect_server_local_ip")
-        .rule(Rule::Ip),
-    key("proxyURL", Kind::Secret, "Proxy to dial frps through: http, socks5 or ntlm.")
-        .ini("http_proxy")
-        .later(),
+    key(
+        "connectServerLocalIP",
+        Kind::Text,
+        "Local address to dial from.",
+    )
+    .ini("connect_server_local_ip")
+    .rule(Rule::Ip),
+    key(
+        "proxyURL",
+        Kind::Secret,
+        "Proxy to dial frps through: http, socks5 or ntlm.",
+    )
+    .ini("http_proxy")
+    .later(),
     key("poolCount", Kind::Int, "Work connections kept ready.")
         .int(1)
         .ini("pool_count"),
@@ -184,7 +258,11 @@ const TLS: &[Key] = &[
         "CA that frps is verified against, PEM; without it frps is not verified.",
     )
     .ini("tls_trusted_ca_file"),
-    key("serverName", Kind::Text, "Name that the certificate of frps must have.")
-        .depends("serverAddr")
-        .ini("tls_server_name"),
+    key(
+        "serverName",
+        Kind::Text,
+        "Name that the certificate of frps must have.",
+    )
+    .depends("serverAddr")
+    .ini("tls_server_name"),
 ];

@@ -26,7 +26,10 @@ pub(crate) struct Key {
     pub(crate) ini: Ini,
     pub(crate) support: Support,
     /// Meaning, with the unit, for people.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by documentation and tests"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by documentation and tests")
+    )]
     pub(crate) doc: &'static str,
 }
 

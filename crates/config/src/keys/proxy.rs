@@ -14,7 +14,11 @@ pub(crate) const PROXY: Tagged = Tagged {
         tag("tcpmux", TCPMUX, Support::Later),
         tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
         tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
-        tag("xtcp", &[SECRET_KEY, ALLOW_USERS, NAT_TRAVERSAL], Support::Later),
+        tag(
+            "xtcp",
+            &[SECRET_KEY, ALLOW_USERS, NAT_TRAVERSAL],
+            Support::Later,
+        ),
     ],
 };
 
@@ -33,21 +37,47 @@ const BASE: &[Key] = &[
     key("annotations", Kind::TextMap, "Shown by frps."),
     key("transport", Kind::Table(TRANSPORT), "How the bytes travel."),
     key("metadatas", Kind::TextMap, "For plugins of frps.").ini_form(Ini::Prefix("meta_")),
-    key("loadBalancer", Kind::Table(LOAD_BALANCER), "Sharing with other proxies."),
-    key("healthCheck", Kind::Table(HEALTH_CHECK), "Watching the local service."),
-    key("localIP", Kind::Text, "Host name or address of the local service.")
-        .text("127.0.0.1")
-        .ini("local_ip"),
+    key(
+        "loadBalancer",
+        Kind::Table(LOAD_BALANCER),
+        "Sharing with other proxies.",
+    ),
+    key(
+        "healthCheck",
+        Kind::Table(HEALTH_CHECK),
+        "Watching the local service.",
+    ),
+    key(
+        "localIP",
+        Kind::Text,
+        "Host name or address of the local service.",
+    )
+    .text("127.0.0.1")
+    .ini("local_ip"),
     key("localPort", Kind::Int, "Port of the local service.")
         .ini("local_port")
         .rule(Rule::Port),
-    key("plugin", Kind::Tagged(&PLUGIN), "A built-in service instead of a local one.").later(),
+    key(
+        "plugin",
+        Kind::Tagged(&PLUGIN),
+        "A built-in service instead of a local one.",
+    )
+    .later(),
 ];
 
 const TRANSPORT: &[Key] = &[
-    key("useEncryption", Kind::Bool, "Encrypt between frpc and frps.").ini("use_encryption"),
-    key("useCompression", Kind::Bool, "Compress between frpc and frps (Snappy).")
-        .ini("use_compression"),
+    key(
+        "useEncryption",
+        Kind::Bool,
+        "Encrypt between frpc and frps.",
+    )
+    .ini("use_encryption"),
+    key(
+        "useCompression",
+        Kind::Bool,
+        "Compress between frpc and frps (Snappy).",
+    )
+    .ini("use_compression"),
     key(
         "bandwidthLimit",
         Kind::Text,
@@ -55,14 +85,18 @@ const TRANSPORT: &[Key] = &[
     )
     .ini("bandwidth_limit")
     .rule(Rule::Bandwidth),
-    key("bandwidthLimitMode", Kind::Text, "Which program holds the bytes back.")
-        .text("client")
-        .ini("bandwidth_limit_mode")
-        .rule(Rule::OneOf {
-            values: &["client", "server"],
-            ready: &["client", "server"],
-            refusal: "bandwidth limit mode should be client or server",
-        }),
+    key(
+        "bandwidthLimitMode",
+        Kind::Text,
+        "Which program holds the bytes back.",
+    )
+    .text("client")
+    .ini("bandwidth_limit_mode")
+    .rule(Rule::OneOf {
+        values: &["client", "server"],
+        ready: &["client", "server"],
+        refusal: "bandwidth limit mode should be client or server",
+    }),
     key(
         "proxyProtocolVersion",
         Kind::Text,
@@ -77,27 +111,41 @@ const TRANSPORT: &[Key] = &[
 ];
 
 const LOAD_BALANCER: &[Key] = &[
-    key("group", Kind::Text, "Proxies of one group share a port.").ini("group").later(),
-    key("groupKey", Kind::Secret, "Must be the same in the whole group.")
-        .ini("group_key")
-        .inert(),
+    key("group", Kind::Text, "Proxies of one group share a port.")
+        .ini("group")
+        .later(),
+    key(
+        "groupKey",
+        Kind::Secret,
+        "Must be the same in the whole group.",
+    )
+    .ini("group_key")
+    .inert(),
 ];
 
 const HEALTH_CHECK: &[Key] = &[
-    key("type", Kind::Text, "tcp or http.").ini("health_check_type").later(),
+    key("type", Kind::Text, "tcp or http.")
+        .ini("health_check_type")
+        .later(),
     key("timeoutSeconds", Kind::Int, "Seconds until a check fails.")
         .int(3)
         .ini("health_check_timeout_s")
         .inert(),
-    key("maxFailed", Kind::Int, "Failures until the proxy is withdrawn.")
-        .int(1)
-        .ini("health_check_max_failed")
-        .inert(),
+    key(
+        "maxFailed",
+        Kind::Int,
+        "Failures until the proxy is withdrawn.",
+    )
+    .int(1)
+    .ini("health_check_max_failed")
+    .inert(),
     key("intervalSeconds", Kind::Int, "Seconds between checks.")
         .int(10)
         .ini("health_check_interval_s")
         .inert(),
-    key("path", Kind::Text, "Path of the http request.").ini("health_check_url").inert(),
+    key("path", Kind::Text, "Path of the http request.")
+        .ini("health_check_url")
+        .inert(),
     key(
         "httpHeaders",
         Kind::Tables(&[
@@ -109,22 +157,29 @@ const HEALTH_CHECK: &[Key] = &[
     .inert(),
 ];
 
-const REMOTE_PORT: Key = key("remotePort", Kind::Int, "Port of frps; 0 lets frps pick one.")
-    .ini("remote_port")
-    .rule(Rule::Port);
+const REMOTE_PORT: Key = key(
+    "remotePort",
+    Kind::Int,
+    "Port of frps; 0 lets frps pick one.",
+)
+.ini("remote_port")
+.rule(Rule::Port);
 
 const CUSTOM_DOMAINS: Key =
     key("customDomains", Kind::Texts, "Domains of the proxy.").ini("custom_domains");
 const SUBDOMAIN: Key =
     key("subdomain", Kind::Text, "Name below subDomainHost of frps.").ini("subdomain");
 const HTTP_USER: Key = key("httpUser", Kind::Text, "User name asked for.").ini("http_user");
-const HTTP_PASSWORD: Key =
-    key("httpPassword", Kind::Secret, "Password asked for.").ini("http_pwd");
+const HTTP_PASSWORD: Key = key("httpPassword", Kind::Secret, "Password asked for.").ini("http_pwd");
 const ROUTE_BY_USER: Key =
     key("routeByHTTPUser", Kind::Text, "Only requests of this user.").ini("route_by_http_user");
 const SECRET_KEY: Key = key("secretKey", Kind::Secret, "Shared with the visitor.").ini("sk");
-const ALLOW_USERS: Key =
-    key("allowUsers", Kind::Texts, "Users that may visit; * for all.").ini("allow_users");
+const ALLOW_USERS: Key = key(
+    "allowUsers",
+    Kind::Texts,
+    "Users that may visit; * for all.",
+)
+.ini("allow_users");
 pub(super) const NAT_TRAVERSAL: Key = key(
     "natTraversal",
     Kind::Table(&[key(
@@ -141,12 +196,17 @@ const HTTP: &[Key] = &[
     key("locations", Kind::Texts, "Path prefixes.").ini("locations"),
     HTTP_USER,
     HTTP_PASSWORD,
-    key("hostHeaderRewrite", Kind::Text, "Host header for the local service.")
-        .ini("host_header_rewrite"),
+    key(
+        "hostHeaderRewrite",
+        Kind::Text,
+        "Host header for the local service.",
+    )
+    .ini("host_header_rewrite"),
     key(
         "requestHeaders",
-        Kind::Table(&[key("set", Kind::TextMap, "Headers set on requests.")
-            .ini_form(Ini::Prefix("header_"))]),
+        Kind::Table(&[
+            key("set", Kind::TextMap, "Headers set on requests.").ini_form(Ini::Prefix("header_"))
+        ]),
         "Headers of requests.",
     ),
     key(
@@ -171,11 +231,23 @@ pub(crate) const PLUGIN: Tagged = Tagged {
     what: "plugin",
     base: &[key("type", Kind::Text, "Which plugin.").ini("plugin")],
     types: &[
-        tag("http2https", &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS], Support::Later),
-        tag("http_proxy", &[PLUGIN_USER, PLUGIN_PASSWORD], Support::Later),
+        tag(
+            "http2https",
+            &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS],
+            Support::Later,
+        ),
+        tag(
+            "http_proxy",
+            &[PLUGIN_USER, PLUGIN_PASSWORD],
+            Support::Later,
+        ),
         tag("https2http", HTTPS_TO, Support::Later),
         tag("https2https", HTTPS_TO, Support::Later),
-        tag("http2http", &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS], Support::Later),
+        tag(
+            "http2http",
+            &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS],
+            Support::Later,
+        ),
         tag(
             "socks5",
             &[
@@ -188,8 +260,12 @@ pub(crate) const PLUGIN: Tagged = Tagged {
             "static_file",
             &[
                 key("localPath", Kind::Text, "Directory or file.").ini("plugin_local_path"),
-                key("stripPrefix", Kind::Text, "Removed from the path of requests.")
-                    .ini("plugin_strip_prefix"),
+                key(
+                    "stripPrefix",
+                    Kind::Text,
+                    "Removed from the path of requests.",
+                )
+                .ini("plugin_strip_prefix"),
                 PLUGIN_USER,
                 PLUGIN_PASSWORD,
             ],
@@ -216,8 +292,8 @@ const HTTPS_TO: &[Key] = &[
 
 const LOCAL_ADDR: Key =
     key("localAddr", Kind::Text, "host:port of the local service.").ini("plugin_local_addr");
-const HOST_REWRITE: Key = key("hostHeaderRewrite", Kind::Text, "Host header for it.")
-    .ini("plugin_host_header_rewrite");
+const HOST_REWRITE: Key =
+    key("hostHeaderRewrite", Kind::Text, "Host header for it.").ini("plugin_host_header_rewrite");
 const SET_HEADERS: Key = key(
     "requestHeaders",
     Kind::Table(&[key("set", Kind::TextMap, "Headers set on requests.")

@@ -25,41 +25,85 @@ pub(crate) const SERVER: &[Key] = &[
         .ini("quic_bind_port")
         .rule(Rule::Port)
         .later(),
-    key("proxyBindAddr", Kind::Text, "Address that proxies listen on.")
-        .depends("bindAddr")
-        .ini("proxy_bind_addr"),
-    key("vhostHTTPPort", Kind::Int, "Port for http proxies; 0 for none.")
-        .ini("vhost_http_port")
-        .rule(Rule::Port)
-        .later(),
-    key("vhostHTTPTimeout", Kind::Int, "Seconds until a backend must answer.")
-        .int(60)
-        .ini("vhost_http_timeout")
-        .inert(),
-    key("vhostHTTPSPort", Kind::Int, "Port for https proxies; 0 for none.")
-        .ini("vhost_https_port")
-        .rule(Rule::Port)
-        .later(),
-    key("tcpmuxHTTPConnectPort", Kind::Int, "Port for tcpmux proxies; 0 for none.")
-        .ini("tcpmux_httpconnect_port")
-        .rule(Rule::Port)
-        .later(),
-    key("tcpmuxPassthrough", Kind::Bool, "Pass the CONNECT request on.")
-        .ini("tcpmux_passthrough")
-        .inert(),
-    key("subDomainHost", Kind::Text, "Domain that subdomains are below.")
-        .ini("subdomain_host")
-        .inert(),
-    key("custom404Page", Kind::Text, "File shown when no proxy matches.")
-        .ini("custom_404_page")
-        .inert(),
-    key("sshTunnelGateway", Kind::Table(SSH_GATEWAY), "Tunnels by a plain ssh client."),
+    key(
+        "proxyBindAddr",
+        Kind::Text,
+        "Address that proxies listen on.",
+    )
+    .depends("bindAddr")
+    .ini("proxy_bind_addr"),
+    key(
+        "vhostHTTPPort",
+        Kind::Int,
+        "Port for http proxies; 0 for none.",
+    )
+    .ini("vhost_http_port")
+    .rule(Rule::Port)
+    .later(),
+    key(
+        "vhostHTTPTimeout",
+        Kind::Int,
+        "Seconds until a backend must answer.",
+    )
+    .int(60)
+    .ini("vhost_http_timeout")
+    .inert(),
+    key(
+        "vhostHTTPSPort",
+        Kind::Int,
+        "Port for https proxies; 0 for none.",
+    )
+    .ini("vhost_https_port")
+    .rule(Rule::Port)
+    .later(),
+    key(
+        "tcpmuxHTTPConnectPort",
+        Kind::Int,
+        "Port for tcpmux proxies; 0 for none.",
+    )
+    .ini("tcpmux_httpconnect_port")
+    .rule(Rule::Port)
+    .later(),
+    key(
+        "tcpmuxPassthrough",
+        Kind::Bool,
+        "Pass the CONNECT request on.",
+    )
+    .ini("tcpmux_passthrough")
+    .inert(),
+    key(
+        "subDomainHost",
+        Kind::Text,
+        "Domain that subdomains are below.",
+    )
+    .ini("subdomain_host")
+    .inert(),
+    key(
+        "custom404Page",
+        Kind::Text,
+        "File shown when no proxy matches.",
+    )
+    .ini("custom_404_page")
+    .inert(),
+    key(
+        "sshTunnelGateway",
+        Kind::Table(SSH_GATEWAY),
+        "Tunnels by a plain ssh client.",
+    ),
     key("webServer", Kind::Table(WEB_SERVER), "The dashboard."),
-    key("enablePrometheus", Kind::Bool, "Metrics at /metrics of the dashboard.")
-        .ini("enable_prometheus")
-        .inert(),
+    key(
+        "enablePrometheus",
+        Kind::Bool,
+        "Metrics at /metrics of the dashboard.",
+    )
+    .ini("enable_prometheus")
+    .inert(),
     LOG,
-    key("transport", Kind::Table(TRANSPORT), "How frpc is talked to."),
+    key(
+        "transport",
+        Kind::Table(TRANSPORT),
+        "How frpc is talked to.",
+    ),
     key(
         "detailedErrorsToClient",
         Kind::Bool,
@@ -67,49 +111,90 @@ pub(crate) const SERVER: &[Key] = &[
     )
     .on()
     .ini("detailed_errors_to_client"),
-    key("maxPortsPerClient", Kind::Int, "Ports that one client may have; 0 for any number.")
-        .ini("max_ports_per_client"),
-    key("userConnTimeout", Kind::Int, "Seconds that a user waits for a work connection.")
-        .int(10)
-        .ini("user_conn_timeout")
-        .rule(Rule::NotNegative),
+    key(
+        "maxPortsPerClient",
+        Kind::Int,
+        "Ports that one client may have; 0 for any number.",
+    )
+    .ini("max_ports_per_client"),
+    key(
+        "userConnTimeout",
+        Kind::Int,
+        "Seconds that a user waits for a work connection.",
+    )
+    .int(10)
+    .ini("user_conn_timeout")
+    .rule(Rule::NotNegative),
     UDP_PACKET_SIZE,
-    key("natholeAnalysisDataReserveHours", Kind::Int, "Hours that xtcp remembers.")
-        .int(168)
-        .ini("nat_hole_analysis_data_reserve_hours")
-        .inert(),
-    key("allowPorts", Kind::Tables(ALLOW_PORTS), "Ports that clients may ask for; empty for all.")
-        .ini_form(Ini::Ports("allow_ports")),
-    key("httpPlugins", Kind::Tables(HTTP_PLUGINS), "Plugins asked over HTTP.").later(),
+    key(
+        "natholeAnalysisDataReserveHours",
+        Kind::Int,
+        "Hours that xtcp remembers.",
+    )
+    .int(168)
+    .ini("nat_hole_analysis_data_reserve_hours")
+    .inert(),
+    key(
+        "allowPorts",
+        Kind::Tables(ALLOW_PORTS),
+        "Ports that clients may ask for; empty for all.",
+    )
+    .ini_form(Ini::Ports("allow_ports")),
+    key(
+        "httpPlugins",
+        Kind::Tables(HTTP_PLUGINS),
+        "Plugins asked over HTTP.",
+    )
+    .later(),
 ];
 
 const AUTH: &[Key] = &[
     METHOD,
     SCOPES,
     TOKEN,
-    key("tokenSource", Kind::Table(TOKEN_SOURCE), "Where the token is read from.").later(),
+    key(
+        "tokenSource",
+        Kind::Table(TOKEN_SOURCE),
+        "Where the token is read from.",
+    )
+    .later(),
     key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
 ];
 
 const OIDC: &[Key] = &[
-    key("issuer", Kind::Text, "Issuer of the tokens.").ini("oidc_issuer").inert(),
+    key("issuer", Kind::Text, "Issuer of the tokens.")
+        .ini("oidc_issuer")
+        .inert(),
     key("audience", Kind::Text, "Audience that tokens must have.")
         .ini("oidc_audience")
         .inert(),
     key("skipExpiryCheck", Kind::Bool, "Accept expired tokens.")
         .ini("oidc_skip_expiry_check")
         .inert(),
-    key("skipIssuerCheck", Kind::Bool, "Accept tokens of any issuer.")
-        .ini("oidc_skip_issuer_check")
-        .inert(),
+    key(
+        "skipIssuerCheck",
+        Kind::Bool,
+        "Accept tokens of any issuer.",
+    )
+    .ini("oidc_skip_issuer_check")
+    .inert(),
 ];
 
 const SSH_GATEWAY: &[Key] = &[
-    key("bindPort", Kind::Int, "Port to accept ssh clients on; 0 for none.").later(),
+    key(
+        "bindPort",
+        Kind::Int,
+        "Port to accept ssh clients on; 0 for none.",
+    )
+    .later(),
     key("privateKeyFile", Kind::Text, "Host key.").inert(),
-    key("autoGenPrivateKeyPath", Kind::Text, "Where a host key is made.")
-        .text("./.autogen_ssh_key")
-        .inert(),
+    key(
+        "autoGenPrivateKeyPath",
+        Kind::Text,
+        "Where a host key is made.",
+    )
+    .text("./.autogen_ssh_key")
+    .inert(),
     key("authorizedKeysFile", Kind::Text, "Keys that may log in.").inert(),
 ];
 
@@ -122,8 +207,12 @@ const WEB_SERVER: &[Key] = &[
         .ini("dashboard_port")
         .rule(Rule::Port)
         .later(),
-    key("user", Kind::Text, "User name.").ini("dashboard_user").inert(),
-    key("password", Kind::Secret, "Password.").ini("dashboard_pwd").inert(),
+    key("user", Kind::Text, "User name.")
+        .ini("dashboard_user")
+        .inert(),
+    key("password", Kind::Secret, "Password.")
+        .ini("dashboard_pwd")
+        .inert(),
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")
         .inert(),
@@ -143,9 +232,13 @@ const TRANSPORT: &[Key] = &[
     )
     .int(7200)
     .ini("tcp_keepalive"),
-    key("maxPoolCount", Kind::Int, "Ceiling of a client's poolCount.")
-        .int(5)
-        .ini("max_pool_count"),
+    key(
+        "maxPoolCount",
+        Kind::Int,
+        "Ceiling of a client's poolCount.",
+    )
+    .int(5)
+    .ini("max_pool_count"),
     Key {
         default: super::shared::HEARTBEAT_90,
         ..HEARTBEAT_TIMEOUT
@@ -155,8 +248,12 @@ const TRANSPORT: &[Key] = &[
 ];
 
 const TLS: &[Key] = &[
-    key("force", Kind::Bool, "Refuse connections without TLS; always so with trustedCaFile.")
-        .ini("tls_only"),
+    key(
+        "force",
+        Kind::Bool,
+        "Refuse connections without TLS; always so with trustedCaFile.",
+    )
+    .ini("tls_only"),
     key(
         "certFile",
         Kind::Text,

@@ -34,10 +34,18 @@ pub(super) const TOKEN: Key = key(
 .ini("token");
 
 pub(super) const TOKEN_SOURCE: &[Key] = &[
-    key("type", Kind::Text, "Where the token comes from: file or exec."),
+    key(
+        "type",
+        Kind::Text,
+        "Where the token comes from: file or exec.",
+    ),
     key(
         "file",
-        Kind::Table(&[key("path", Kind::Text, "The file; white space at its ends is dropped.")]),
+        Kind::Table(&[key(
+            "path",
+            Kind::Text,
+            "The file; white space at its ends is dropped.",
+        )]),
         "A file that holds the token.",
     ),
     key(
@@ -64,19 +72,27 @@ pub(super) const LOG: Key = key(
         key("to", Kind::Text, "`console`, or the path of a file.")
             .text("console")
             .ini("log_file"),
-        key("level", Kind::Text, "Least important lines that are written.")
-            .text("info")
-            .ini("log_level")
-            .rule(Rule::OneOf {
-                values: &["trace", "debug", "info", "warn", "error"],
-                ready: &["trace", "debug", "info", "warn", "error"],
-                refusal: "invalid log level, optional values are [trace debug info warn error]",
-            }),
+        key(
+            "level",
+            Kind::Text,
+            "Least important lines that are written.",
+        )
+        .text("info")
+        .ini("log_level")
+        .rule(Rule::OneOf {
+            values: &["trace", "debug", "info", "warn", "error"],
+            ready: &["trace", "debug", "info", "warn", "error"],
+            refusal: "invalid log level, optional values are [trace debug info warn error]",
+        }),
         key("maxDays", Kind::Int, "Days that rotated files are kept.")
             .int(3)
             .ini("log_max_days"),
-        key("disablePrintColor", Kind::Bool, "No colours on the console.")
-            .ini("disable_log_color"),
+        key(
+            "disablePrintColor",
+            Kind::Bool,
+            "No colours on the console.",
+        )
+        .ini("disable_log_color"),
     ]),
     "Log lines.",
 );
@@ -88,14 +104,22 @@ pub(super) const QUIC: Key = key(
             .int(10)
             .ini("quic_keepalive_period")
             .inert(),
-        key("maxIdleTimeout", Kind::Int, "Seconds without traffic until the end.")
-            .int(30)
-            .ini("quic_max_idle_timeout")
-            .inert(),
-        key("maxIncomingStreams", Kind::Int, "Streams that a peer may open.")
-            .int(100_000)
-            .ini("quic_max_incoming_streams")
-            .inert(),
+        key(
+            "maxIdleTimeout",
+            Kind::Int,
+            "Seconds without traffic until the end.",
+        )
+        .int(30)
+        .ini("quic_max_idle_timeout")
+        .inert(),
+        key(
+            "maxIncomingStreams",
+            Kind::Int,
+            "Streams that a peer may open.",
+        )
+        .int(100_000)
+        .ini("quic_max_incoming_streams")
+        .inert(),
     ]),
     "Only for QUIC.",
 );

@@ -7,7 +7,11 @@ use super::{Key, Kind, Rule, Support, Tagged, key};
 pub(crate) const VISITOR: Tagged = Tagged {
     what: "visitor",
     base: &[
-        key("name", Kind::Text, "Name of the visitor; unique in the file."),
+        key(
+            "name",
+            Kind::Text,
+            "Name of the visitor; unique in the file.",
+        ),
         key("type", Kind::Text, "Type of the proxy that is visited.").ini("type"),
         key("enabled", Kind::Bool, "false skips the visitor.").on(),
         key(
@@ -19,14 +23,28 @@ pub(crate) const VISITOR: Tagged = Tagged {
             "How the bytes travel.",
         ),
         key("secretKey", Kind::Secret, "Shared with the proxy.").ini("sk"),
-        key("serverUser", Kind::Text, "User of the proxy; empty for one's own.")
-            .ini("server_user"),
+        key(
+            "serverUser",
+            Kind::Text,
+            "User of the proxy; empty for one's own.",
+        )
+        .ini("server_user"),
         key("serverName", Kind::Text, "Name of the proxy.").ini("server_name"),
         key("bindAddr", Kind::Text, "Address to listen on.")
             .text("127.0.0.1")
             .ini("bind_addr"),
-        key("bindPort", Kind::Int, "Port to listen on; negative for none.").ini("bind_port"),
-        key("plugin", Kind::Tagged(&VISITOR_PLUGIN), "Replaces the listener.").later(),
+        key(
+            "bindPort",
+            Kind::Int,
+            "Port to listen on; negative for none.",
+        )
+        .ini("bind_port"),
+        key(
+            "plugin",
+            Kind::Tagged(&VISITOR_PLUGIN),
+            "Replaces the listener.",
+        )
+        .later(),
     ],
     types: &[
         tag("stcp", &[], Support::Later),
@@ -45,16 +63,24 @@ const XTCP: &[Key] = &[
             refusal: "protocol should be kcp or quic",
         }),
     key("keepTunnelOpen", Kind::Bool, "Keep the direct connection.").ini("keep_tunnel_open"),
-    key("maxRetriesAnHour", Kind::Int, "Attempts per hour to keep it.")
-        .int(8)
-        .ini("max_retries_an_hour"),
+    key(
+        "maxRetriesAnHour",
+        Kind::Int,
+        "Attempts per hour to keep it.",
+    )
+    .int(8)
+    .ini("max_retries_an_hour"),
     key("minRetryInterval", Kind::Int, "Seconds between attempts.")
         .int(90)
         .ini("min_retry_interval"),
     key("fallbackTo", Kind::Text, "Visitor that takes over.").ini("fallback_to"),
-    key("fallbackTimeoutMs", Kind::Int, "Milliseconds until it does.")
-        .int(1000)
-        .ini("fallback_timeout_ms"),
+    key(
+        "fallbackTimeoutMs",
+        Kind::Int,
+        "Milliseconds until it does.",
+    )
+    .int(1000)
+    .ini("fallback_timeout_ms"),
     NAT_TRAVERSAL,
 ];
 

@@ -1,0 +1,543 @@
+//! Checks the tree of a file against the definitions: first names and kinds, then values.
+
+use std::collections::BTreeSet;
+
+use crate::annotations::annotation_problems;
+use crate::bandwidth::parse_bandwidth;
+use crate::keys::{Key, Kind, Rule, Support, Tagged, join};
+use crate::report::Report;
+use crate::section::{Field, List, Section, find};
+use crate::suggest::{Item, Place, unknown_key};
+use crate::value::{Entry, Node, Value};
+
+/// Sorts the entries of a table into a section; reports unknown keys and wrong kinds of values.
+pub(crate) fn collect(
+    section: &mut Section,
+    entries: Vec<Entry>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    let keys = section.keys.clone();
+    let walk = Walk {
+        keys: &keys,
+        prefix: "",
+        support: Support::Ready,
+    };
+    walk.table(section, entries, place, report);
+}
+
+/// One level of tables.
+#[derive(Clone, Copy)]
+struct Walk<'w> {
+    keys: &'w [&'static [Key]],
+    prefix: &'w str,
+    support: Support,
+}
+
+impl Walk<'_> {
+    fn table(
+        &self,
+        section: &mut Section,
+        mut entries: Vec<Entry>,
+        place: &Place<'_>,
+        report: &mut Report<'_>,
+    ) {
+        // frp keeps the last of several spellings in this order.
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        for entry in entries {
+            match find_here(self.keys, &entry.key) {
+                Some(key) => self.known(section, key, entry, place, report),
+                None => self.unknown(section, &entry, place, report),
+            }
+        }
+    }
+
+    fn unknown(
+        &self,
+        section: &Section,
+        entry: &Entry,
+        place: &Place<'_>,
+        report: &mut Report<'_>,
+    ) {
+        let path = join(self.prefix, &first_leaf(entry));
+        if report.is_long() {
+            let message = format!("{}json: unknown field {:?}", place.prefix(), entry.key);
+            return report.unknown(entry.at, message, "");
+        }
+        let (why, advice) = unknown_key(&path, place, &section.keys, report.source);
+        let message = format!(
+            "{}json: unknown field {:?}: {why}",
+            place.prefix(),
+            entry.key
+        );
+        report.unknown(entry.at, message, &advice);
+    }
+
+    fn known(
+        &self,
+        section: &mut Section,
+        key: &'static Key,
+        entry: Entry,
+        place: &Place<'_>,
+        report: &mut Report<'_>,
+    ) {
+        let path = join(self.prefix, key.name);
+        let written = join(self.prefix, &entry.key);
+        let support = match key.support {
+            Support::Ready => self.support,
+            own => own,
+        };
+        let Some(value) = fit(key, &written, entry.node, place, report) else {
+            return;
+        };
+        match (key.kind, value.1) {
+            (Kind::Table(below), Value::Table(entries)) => {
+                let walk = Walk {
+                    keys: &[below],
+                    prefix: &path,
+                    support,
+                };
+                walk.table(section, entries, place, report);
+            }
+            (Kind::Tables(below), Value::List(nodes)) => {
+                let item = |node| plain_item(below, node, &path, place, report);
+                let items = nodes.into_iter().filter_map(item).collect();
+                let list = List {
+                    at: entry.at,
+                    written,
+                    items,
+                    support,
+                };
+                section.lists.insert(path, list);
+            }
+            (Kind::Tagged(tagged), Value::Table(entries)) => {
+                let node = Node {
+                    at: value.0,
+                    value: Value::Table(entries),
+                };
+                let items = tagged_item(tagged, node, (0, entry.at), place, report);
+                let list = List {
+                    at: entry.at,
+                    written,
+                    items: items.into_iter().collect(),
+                    support,
+                };
+                section.lists.insert(path, list);
+            }
+            (Kind::TaggedList(tagged), Value::List(nodes)) => {
+                let list_at = nodes.first().map_or(entry.at, |node| node.at);
+                let items = nodes
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(|(index, node)| {
+                        tagged_item(tagged, node, (index, list_at), place, report)
+                    })
+                    .collect();
+                let list = List {
+                    at: entry.at,
+                    written,
+                    items,
+                    support,
+                };
+                section.lists.insert(path, list);
+            }
+            (_, fitting) => {
+                let field = Field {
+                    key,
+                    written,
+                    at: entry.at,
+                    value_at: value.0,
+                    value: fitting,
+                    support,
+                };
+                put(section, path, field, report);
+            }
+        }
+    }
+}
+
+/// Puts a value in; a second spelling of the same key wins, with a warning.
+fn put(section: &mut Section, path: String, field: Field, report: &mut Report<'_>) {
+    if let Some(first) = section.fields.get(&path) {
+        let line = report.source.line(first.at);
+        report.warn(
+            field.at,
+            format!(
+                "{} is the same key as {} in line {line}, and replaces it",
+                field.written, first.written
+            ),
+            "remove one of the two",
+        );
+    }
+    section.fields.insert(path, field);
+}
+
+fn find_here(keys: &[&'static [Key]], name: &str) -> Option<&'static Key> {
+    if name.contains('.') {
+        return None; // a quoted key with a dot is not a path
+    }
+    find(keys, name)
+}
+
+/// `a.b.c` from a table that begins with `a.b.c = 1`, to name what the user wrote.
+fn first_leaf(entry: &Entry) -> String {
+    let Value::Table(entries) = &entry.node.value else {
+        return entry.key.clone();
+    };
+    match entries.iter().min_by_key(|entry| entry.at) {
+        Some(first) if entries.len() == 1 => join(&entry.key, &first_leaf(first)),
+        _ => entry.key.clone(),
+    }
+}
+
+fn plain_item(
+    keys: &'static [Key],
+    node: Node,
+    path: &str,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<Section> {
+    let Value::Table(entries) = node.value else {
+        mismatch(
+            path,
+            &node.value,
+            "a table",
+            place,
+            (node.at, false),
+            report,
+        );
+        return None;
+    };
+    let mut section = Section::new(node.at, vec![keys]);
+    collect(&mut section, entries, place, report);
+    Some(section)
+}
+
+/// One entry of `proxies` or `visitors`, or a plugin; its `type` tells which keys it may have.
+fn tagged_item(
+    tagged: &'static Tagged,
+    node: Node,
+    (index, list_at): (usize, usize),
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<Section> {
+    let at = node.at;
+    let Value::Table(entries) = node.value else {
+        mismatch(
+            tagged.what,
+            &node.value,
+            "a table",
+            place,
+            (at, false),
+            report,
+        );
+        return None;
+    };
+    let name = text_of(&entries, "name").map_or_else(
+        || place.item.map_or("", |outer| outer.name).to_owned(),
+        |(_, text)| text.to_owned(),
+    );
+    let kind = text_of(&entries, "type");
+    let Some(tag) = kind.and_then(|(_, kind)| tagged.tag(kind)) else {
+        let (at, kind) = kind.map_or((at, ""), |(at, kind)| (at, kind));
+        let message = format!(
+            "decode {} at index {index}: unknown {} type: {kind}",
+            tagged.what, tagged.what
+        );
+        report.error(at, message, &type_advice(tagged, kind));
+        return None;
+    };
+    let inner = Place {
+        program: place.program,
+        item: Some(Item {
+            tagged,
+            name: &name,
+            kind: tag.name,
+            list_at,
+            at,
+        }),
+    };
+    let mut section = Section::new(at, vec![tagged.base, tag.keys]);
+    collect(&mut section, entries, &inner, report);
+    Some(section)
+}
+
+pub(crate) fn type_advice(tagged: &Tagged, kind: &str) -> String {
+    let names: Vec<&str> = tagged.types.iter().map(|tag| tag.name).collect();
+    let near = names.iter().find(|name| name.eq_ignore_ascii_case(kind));
+    match near {
+        Some(near) => format!("write type = {near:?}, in lower case"),
+        None if kind.is_empty() => format!("add type = with one of {}", names.join(", ")),
+        None => format!("types are {}", names.join(", ")),
+    }
+}
+
+fn text_of<'e>(entries: &'e [Entry], key: &str) -> Option<(usize, &'e str)> {
+    entries
+        .iter()
+        .filter(|entry| entry.key.eq_ignore_ascii_case(key))
+        .find_map(|entry| match &entry.node.value {
+            Value::Text(text) => Some((entry.node.at, text.as_str())),
+            _ => None,
+        })
+}
+
+/// The value in the form that the key takes, or a report that it does not fit.
+fn fit(
+    key: &Key,
+    path: &str,
+    node: Node,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<(usize, Value)> {
+    let at = node.at;
+    let secret = matches!(key.kind, Kind::Secret);
+    let wanted = match (key.kind, &node.value) {
+        (Kind::Bool, Value::Bool(_))
+        | (Kind::Int, Value::Int(_))
+        | (Kind::Text | Kind::Secret, Value::Text(_))
+        | (Kind::Table(_) | Kind::Tagged(_), Value::Table(_))
+        | (Kind::Tables(_) | Kind::TaggedList(_), Value::List(_)) => {
+            return Some((at, node.value));
+        }
+        (Kind::Int, Value::Float(float)) if whole(*float).is_some() => {
+            return whole(*float).map(|int| (at, Value::Int(int)));
+        }
+        (Kind::Texts, Value::List(items)) => {
+            let odd = items.iter().find(|i| !matches!(i.value, Value::Text(_)));
+            let Some(odd) = odd else {
+                return Some((at, node.value));
+            };
+            mismatch(path, &odd.value, "text", place, (odd.at, secret), report);
+            return None;
+        }
+        (Kind::TextMap | Kind::BoolMap, Value::Table(entries)) => {
+            let texts = matches!(key.kind, Kind::TextMap);
+            let odd = entries.iter().find(|entry| match entry.node.value {
+                Value::Text(_) => !texts,
+                Value::Bool(_) => texts,
+                _ => true,
+            });
+            let Some(odd) = odd else {
+                return Some((at, node.value));
+            };
+            let wanted = if texts { "text" } else { "true or false" };
+            let path = join(path, &odd.key);
+            mismatch(
+                &path,
+                &odd.node.value,
+                wanted,
+                place,
+                (odd.node.at, true),
+                report,
+            );
+            return None;
+        }
+        (Kind::Bool, _) => "true or false",
+        (Kind::Int, _) => "a whole number",
+        (Kind::Text | Kind::Secret, _) => "text",
+        (Kind::Texts, _) => "a list of texts",
+        (Kind::TextMap | Kind::BoolMap | Kind::Table(_) | Kind::Tagged(_), _) => "a table",
+        (Kind::Tables(_) | Kind::TaggedList(_), _) => "a list of tables",
+    };
+    mismatch(path, &node.value, wanted, place, (at, secret), report);
+    None
+}
+
+/// The integer that a float such as 7000.0 stands for.
+fn whole(float: f64) -> Option<i64> {
+    // 2^53: beyond it a float no longer tells neighbouring integers apart.
+    let exact = float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0;
+    #[allow(clippy::cast_possible_truncation)]
+    exact.then_some(float as i64)
+}
+
+fn mismatch(
+    path: &str,
+    value: &Value,
+    wanted: &str,
+    place: &Place<'_>,
+    (at, secret): (usize, bool),
+    report: &mut Report<'_>,
+) {
+    let go_wanted = match wanted {
+        "true or false" => "bool",
+        "a whole number" => "int",
+        "text" => "string",
+        "a list of texts" => "[]string",
+        "a list of tables" => "a list",
+        _ => "an object",
+    };
+    let shown = match value {
+        _ if secret => String::new(),
+        Value::Int(int) => format!(" {int}"),
+        Value::Float(float) => format!(" {float}"),
+        Value::Bool(bool) => format!(" {bool}"),
+        Value::Text(text) if text.chars().count() <= 40 => format!(" {text:?}"),
+        Value::Odd(what) => format!(" ({what})"),
+        _ => String::new(),
+    };
+    let advice = match (wanted, value) {
+        ("text", Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+            "put the value in quotes".to_owned()
+        }
+        ("a whole number", Value::Text(_)) | ("true or false", Value::Text(_)) => {
+            format!("{path} takes {wanted}, without quotes")
+        }
+        ("a list of tables", Value::Table(_)) => {
+            format!("write [[{path}]] with two brackets on each side")
+        }
+        ("a list of texts", Value::Text(_)) => {
+            format!("put it in brackets: {path} = [\"...\"]")
+        }
+        _ => format!("{path} takes {wanted}"),
+    };
+    let message = format!(
+        "{}field {path:?}: cannot unmarshal {}{shown} into {go_wanted}",
+        place.prefix(),
+        value.go_name()
+    );
+    report.error(at, message, &advice);
+}
+
+/// Reports values that are out of their rules or belong to what is not supported yet.
+pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
+    let mut refused = BTreeSet::new();
+    for (path, field) in &section.fields {
+        if field.support == Support::Later {
+            // A table that is refused as a whole is refused once.
+            let unit = refused_unit(section, path);
+            if !field.value.is_zero() && refused.insert(unit) {
+                not_supported(prefix, &field.written, field.at, report);
+            }
+        } else if !field.value.is_zero() {
+            obey(path, field, prefix, legacy, report);
+        }
+    }
+    for list in section.lists.values() {
+        if list.support == Support::Later && !list.items.is_empty() {
+            not_supported(prefix, &list.written, list.at, report);
+        }
+    }
+    if let Some(field) = section.fields.get("annotations") {
+        for text in annotation_problems(&section.map("annotations")) {
+            report.error(field.at, format!("{prefix}{text}"), "");
+        }
+    }
+}
+
+pub(crate) fn not_supported(prefix: &str, what: &str, at: usize, report: &mut Report<'_>) {
+    report.error(
+        at,
+        format!("{prefix}{what} is not supported yet: frp knows it, this version does not"),
+        "remove it, or keep using frp for this",
+    );
+}
+
+/// The path of the table that carries the refusal of `path`, or `path` itself.
+fn refused_unit(section: &Section, path: &str) -> String {
+    let ends = path.match_indices('.').map(|(at, _)| at);
+    let tables = ends.filter_map(|at| path.get(..at));
+    tables
+        .into_iter()
+        .find(|table| find(&section.keys, table).is_some_and(|k| k.support == Support::Later))
+        .unwrap_or(path)
+        .to_owned()
+}
+
+fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Report<'_>) {
+    let at = field.value_at;
+    let written = &field.written;
+    match (field.key.rule, &field.value) {
+        (Rule::Port, Value::Int(port)) if !(0..=65535).contains(port) => {
+            let shown = if legacy { written } else { path };
+            // frp names a proxy's localPort twice.
+            let again = if path == "localPort" {
+                "localPort: "
+            } else {
+                ""
+            };
+            report.error(
+                at,
+                format!("{prefix}{again}{shown}: port number {port} must be in the range 0..65535"),
+                "choose a port in that range",
+            );
+        }
+        (Rule::NotNegative, Value::Int(seconds)) if *seconds < 0 => {
+            report.error(
+                at,
+                format!("{prefix}{written} is {seconds} seconds: it cannot be switched off"),
+                "give a positive number, or remove the key for the default",
+            );
+        }
+        (Rule::Ip, Value::Text(text)) if text.parse::<std::net::IpAddr>().is_err() => {
+            report.error(
+                at,
+                format!("{prefix}{written}: {text:?} is not an IP address"),
+                "give an address of this machine, such as 192.0.2.1",
+            );
+        }
+        (Rule::Bandwidth, Value::Text(text)) => {
+            if let Err(error) = parse_bandwidth(text) {
+                report.error(
+                    at,
+                    format!("{prefix}{written} {text:?}: {error}"),
+                    "write a number with KB or MB, such as 1MB or 512KB",
+                );
+            }
+        }
+        (Rule::OneOf { .. }, Value::Text(text)) => {
+            one_of(field, text, at, prefix, legacy, report);
+        }
+        (Rule::OneOf { .. }, Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value {
+                    one_of(field, text, item.at, prefix, legacy, report);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn one_of(
+    field: &Field,
+    text: &str,
+    at: usize,
+    prefix: &str,
+    legacy: bool,
+    report: &mut Report<'_>,
+) {
+    let Rule::OneOf {
+        values,
+        ready,
+        refusal,
+    } = field.key.rule
+    else {
+        return;
+    };
+    if ready.contains(&text) {
+        return;
+    }
+    let written = &field.written;
+    if values.contains(&text) {
+        let usable = ready.join(", ");
+        return report.error(
+            at,
+            format!(
+                "{prefix}{written} = {text:?} is not supported yet: \
+                 frp knows it, this version does not"
+            ),
+            &format!("use {usable}"),
+        );
+    }
+    let mut refusal = refusal.replace("{}", text);
+    if legacy {
+        refusal = refusal.replace("transport.", "");
+    }
+    let advice = match values.iter().find(|value| value.eq_ignore_ascii_case(text)) {
+        Some(value) => format!("write {value:?}"),
+        None => format!("{written} is one of {}", values.join(", ")),
+    };
+    report.error(at, format!("{prefix}{refusal}: this is {text:?}"), &advice);
+}

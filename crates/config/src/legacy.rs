@@ -1,0 +1,562 @@
+//! Legacy INI files of both programs to checked sections.
+//!
+//! frp ignores here what it does not know and takes the default for what it cannot read. Such
+//! files keep working; the user is told by warnings.
+
+use std::collections::BTreeSet;
+
+use crate::ini::{self, Ini};
+use crate::keys::{Ini as Form, Key, Kind, PROXY, SERVER, Support, Tag, VISITOR, by_ini_name};
+use crate::report::Report;
+use crate::section::{Field, List, Section};
+use crate::suggest::{Program, nearest};
+use crate::value::{Entry, Node, Value};
+
+/// Numbers that one `[range:NAME]` or `allow_ports` may name: every port once.
+const RANGE_LIMIT: usize = 65536;
+
+/// The section `[common]` of either program.
+pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Section {
+    let mut section = Section::new(0, vec![program.keys()]);
+    if let Some(common) = ini.get("common") {
+        section.at = common.at;
+        told_twice(common, report);
+        fill(&mut section, ini, common, "", report);
+    }
+    section
+}
+
+/// Warns of the sections that frps does not have.
+pub(crate) fn server_sections(ini: &Ini, report: &mut Report<'_>) {
+    for section in &ini.sections {
+        if let Some(name) = section.name.strip_prefix("plugin.") {
+            crate::check::not_supported(
+                "",
+                &format!("[plugin.{name}] (httpPlugins)"),
+                section.at,
+                report,
+            );
+        } else if section.name != "common" && section.name != ini::DEFAULT {
+            report.warn(
+                section.at,
+                format!("frps takes no notice of the section [{}]", section.name),
+                "remove it; if it is a proxy, it belongs in the file of frpc",
+            );
+        }
+    }
+}
+
+/// The proxies: every section but `[common]`, as far as `start` names them.
+pub(crate) fn proxies(ini: &mut Ini, start: &[String], report: &mut Report<'_>) -> Vec<Section> {
+    refuse_toml_tables(ini, report);
+    expand_ranges(ini, report);
+    let ini = &*ini;
+    let is_proxy = |section: &&ini::Section| {
+        let name = section.name.as_str();
+        name != "common"
+            && name != ini::DEFAULT
+            && !name.starts_with("range:")
+            && !is_toml_table(name)
+    };
+    let started = |section: &&ini::Section| start.is_empty() || start.contains(&section.name);
+    ini.sections
+        .iter()
+        .filter(is_proxy)
+        .filter(started)
+        .filter_map(|section| proxy(ini, section, report))
+        .collect()
+}
+
+fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<Section> {
+    let name = &section.name;
+    told_twice(section, report);
+    let role = ini.key(section, "role");
+    match role.map_or("", |role| role.value.as_str()) {
+        "" | "server" => {}
+        "visitor" => {
+            let what = format!("visitor {name}: role = visitor");
+            crate::check::not_supported("", &what, section.at, report);
+            return None;
+        }
+        other => {
+            let at = role.map_or(section.at, |role| role.value_at);
+            report.error(
+                at,
+                format!("proxy {name} role should be 'server' or 'visitor': this is {other:?}"),
+                "remove the line for a proxy",
+            );
+            return None;
+        }
+    }
+    let kind = ini.key(section, "type").filter(|key| !key.value.is_empty());
+    let (kind_at, kind) = kind.map_or((section.at, "tcp"), |k| (k.value_at, k.value.as_str()));
+    let Some(tag) = PROXY.tag(kind) else {
+        report.error(
+            kind_at,
+            format!("failed to parse proxy {name}, err: invalid type [{kind}]"),
+            &crate::check::type_advice(&PROXY, kind).replace('"', ""),
+        );
+        return None;
+    };
+    let mut out = Section::new(section.at, vec![PROXY.base, tag.keys]);
+    if let Some(key) = PROXY.base.iter().find(|key| key.name == "name") {
+        text_field(&mut out, key, "name", name, section.at);
+    }
+    if let Some(key) = PROXY.base.iter().find(|key| key.name == "type") {
+        text_field(&mut out, key, "type", kind, kind_at);
+    }
+    plugin(&mut out, ini, section);
+    fill(&mut out, ini, section, tag.name, report);
+    Some(out)
+}
+
+/// A plugin stays one table, whatever its parameters: it is refused as a whole.
+fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section) {
+    let Some(plugin) = ini.key(section, "plugin").filter(|p| !p.value.is_empty()) else {
+        return;
+    };
+    let list = List {
+        at: plugin.at,
+        written: format!("plugin {}", plugin.value),
+        items: vec![Section::new(plugin.at, Vec::new())],
+        support: Support::Later,
+    };
+    out.lists.insert("plugin".to_owned(), list);
+}
+
+fn text_field(out: &mut Section, key: &'static Key, path: &str, text: &str, at: usize) {
+    let field = Field {
+        key,
+        written: path.to_owned(),
+        at,
+        value_at: at,
+        value: Value::Text(text.to_owned()),
+        support: Support::Ready,
+    };
+    out.fields.insert(path.to_owned(), field);
+}
+
+/// Puts the keys of an INI section, own and inherited, where their definitions say.
+fn fill(out: &mut Section, ini: &Ini, section: &ini::Section, kind: &str, report: &mut Report<'_>) {
+    let mut seen = BTreeSet::new();
+    let mut from = Some(section);
+    while let Some(source) = from {
+        let own = source.name == section.name;
+        for key in &source.keys {
+            if !seen.insert(key.name.clone()) {
+                continue;
+            }
+            let lists = out.keys.clone();
+            let found = lists.iter().find_map(|keys| by_ini_name(keys, &key.name));
+            match found {
+                // Maps are not inherited in frp.
+                Some((_, definition)) if matches!(definition.ini, Form::Prefix(_)) && !own => {}
+                Some((path, definition)) => {
+                    let support = support_of(&lists, &path, definition);
+                    place(
+                        out,
+                        (path, definition, support),
+                        ini,
+                        (section, key),
+                        report,
+                    );
+                }
+                None if own => unknown(key, kind, out, report),
+                None => {}
+            }
+        }
+        from = ini.parent(source);
+    }
+}
+
+/// Support of a key and of the tables around it.
+fn support_of(keys: &[&'static [Key]], path: &str, key: &Key) -> Support {
+    let tables = path.match_indices('.').filter_map(|(at, _)| path.get(..at));
+    let outer = tables
+        .filter_map(|table| crate::section::find(keys, table))
+        .map(|table| table.support)
+        .find(|support| *support != Support::Ready);
+    match key.support {
+        Support::Ready => outer.unwrap_or(Support::Ready),
+        own => own,
+    }
+}
+
+fn place(
+    out: &mut Section,
+    (path, definition, support): (String, &'static Key, Support),
+    ini: &Ini,
+    (section, key): (&ini::Section, &ini::Key),
+    report: &mut Report<'_>,
+) {
+    let text = ini.expand(section, key);
+    let node = |value| Node {
+        at: key.value_at,
+        value,
+    };
+    let value = match (definition.ini, definition.kind) {
+        (Form::Prefix(prefix), _) => {
+            // frp takes these unexpanded.
+            let name = key.name.strip_prefix(prefix).unwrap_or_default();
+            let entry = Entry {
+                key: name.to_owned(),
+                at: key.at,
+                node: node(Value::Text(key.value.clone())),
+            };
+            return add(out, path, definition, key, support, |value| match value {
+                Value::Table(entries) => entries.push(entry),
+                other => *other = Value::Table(vec![entry]),
+            });
+        }
+        (Form::Flags(flags), _) => {
+            let item = flags.iter().find(|(flag, _)| *flag == key.name);
+            let Some((_, item)) = item.filter(|_| read_bool(key, &text, report) == Some(true))
+            else {
+                return;
+            };
+            let item = node(Value::Text((*item).to_owned()));
+            return add(out, path, definition, key, support, |value| match value {
+                Value::List(items) => items.push(item),
+                other => *other = Value::List(vec![item]),
+            });
+        }
+        (Form::Ports(_), Kind::Tables(keys)) => {
+            return ports(out, path, keys, key, &text, report);
+        }
+        (_, Kind::Bool) => read_bool(key, &text, report).map(Value::Bool),
+        (_, Kind::Int) => read_int(key, &text, report).map(Value::Int),
+        (_, Kind::Texts) => {
+            let items = ini::list(&text).into_iter();
+            Some(Value::List(items.map(|i| node(Value::Text(i))).collect()))
+        }
+        _ => Some(Value::Text(text)),
+    };
+    if let Some(value) = value {
+        add(out, path, definition, key, support, |old| *old = value);
+    }
+}
+
+/// Puts a value in place, or changes the one that is there.
+fn add(
+    out: &mut Section,
+    path: String,
+    definition: &'static Key,
+    key: &ini::Key,
+    support: Support,
+    change: impl FnOnce(&mut Value),
+) {
+    let field = out.fields.entry(path).or_insert_with(|| Field {
+        key: definition,
+        written: key.name.clone(),
+        at: key.at,
+        value_at: key.value_at,
+        value: Value::Odd("nothing yet"),
+        support,
+    });
+    change(&mut field.value);
+}
+
+fn read_bool(key: &ini::Key, text: &str, report: &mut Report<'_>) -> Option<bool> {
+    let value = ini::boolean(text);
+    if value.is_none() && !text.is_empty() {
+        unreadable(key, text, "true or false", report);
+    }
+    value
+}
+
+fn read_int(key: &ini::Key, text: &str, report: &mut Report<'_>) -> Option<i64> {
+    let value = ini::integer(text);
+    if value.is_none() && !text.is_empty() {
+        unreadable(key, text, "a whole number", report);
+    }
+    value
+}
+
+fn unreadable(key: &ini::Key, text: &str, wanted: &str, report: &mut Report<'_>) {
+    let advice = if text.contains(['#', ';']) {
+        "comments stand on lines of their own in this format"
+    } else {
+        "correct it or remove the line"
+    };
+    report.warn(
+        key.value_at,
+        format!(
+            "{} = {text:?} is not {wanted}, so the default is used, as frp does",
+            key.name
+        ),
+        advice,
+    );
+}
+
+fn unknown(key: &ini::Key, kind: &str, out: &Section, report: &mut Report<'_>) {
+    const NO_EFFECT: [&str; 4] = ["log_way", "role", "plugin", "dashboard_tls_mode"];
+    let name = key.name.as_str();
+    if NO_EFFECT.contains(&name) || name.starts_with("plugin_") {
+        return;
+    }
+    let has = |tag: &&Tag| by_ini_name(tag.keys, name).is_some();
+    let types: Vec<_> = PROXY.types.iter().filter(has).map(|tag| tag.name).collect();
+    let (why, advice) = if !kind.is_empty() && !types.is_empty() {
+        (
+            format!(
+                "{name} is for type {}; this one is {kind}",
+                types.join(", ")
+            ),
+            "it has no effect here; remove it or change the type".to_owned(),
+        )
+    } else if !kind.is_empty() && by_ini_name(VISITOR.base, name).is_some() {
+        (
+            format!("{name} is for visitors"),
+            "it has no effect without role = visitor".to_owned(),
+        )
+    } else if !kind.is_empty() && by_ini_name(Program::Frpc.keys(), name).is_some() {
+        (
+            format!("{name} is a key of the section [common]"),
+            "move it there".to_owned(),
+        )
+    } else if let Some(found) = new_style(name, out) {
+        (
+            format!("{name} is the name in TOML, YAML and JSON"),
+            format!("in this INI file (it has a section [common]) write {found}"),
+        )
+    } else if kind.is_empty() && by_ini_name(SERVER, name).is_some() {
+        (
+            format!("{name} is a key of frps"),
+            "is this the right file?".to_owned(),
+        )
+    } else {
+        let near = near_ini_name(name, out);
+        (
+            format!("there is no key {name}"),
+            near.map_or_else(
+                || "it has no effect; remove it".to_owned(),
+                |near| format!("did you mean {near}?"),
+            ),
+        )
+    };
+    report.warn(key.at, why, &advice);
+}
+
+/// The INI name of a key that is written as in TOML.
+fn new_style(name: &str, out: &Section) -> Option<&'static str> {
+    let definition = crate::section::find(&out.keys, name)?;
+    match definition.ini {
+        Form::Name(ini) if ini != name => Some(ini),
+        _ => None,
+    }
+}
+
+fn near_ini_name(name: &str, out: &Section) -> Option<&'static str> {
+    // `local_post` is like localPort when the underscores are left out of account.
+    let path = nearest(&name.replace('_', ""), &out.keys)?;
+    match crate::section::find(&out.keys, &path)?.ini {
+        Form::Name(ini) => Some(ini),
+        _ => None,
+    }
+}
+
+fn told_twice(section: &ini::Section, report: &mut Report<'_>) {
+    for at in &section.again {
+        let first = report.source.line(section.at);
+        report.warn(
+            *at,
+            format!(
+                "the section [{}] is already in line {first}; the two are taken as one",
+                section.name
+            ),
+            "give each proxy its own name",
+        );
+    }
+}
+
+/// `[[proxies]]` in an INI file would become a proxy called `[proxies]`.
+fn refuse_toml_tables(ini: &Ini, report: &mut Report<'_>) {
+    let line = report.source.line(ini.get("common").map_or(0, |c| c.at));
+    for section in ini.sections.iter().filter(|s| is_toml_table(&s.name)) {
+        report.error(
+            section.at,
+            format!(
+                "[{}] is TOML, but the section [common] (line {line}) makes this a legacy INI file",
+                section.name
+            ),
+            "for TOML, remove the line [common] and use the TOML names of the keys",
+        );
+    }
+}
+
+fn is_toml_table(name: &str) -> bool {
+    name.starts_with('[') && name.ends_with(']')
+}
+
+/// `[range:NAME]` stands for `[NAME_0]`, `[NAME_1]` ...
+fn expand_ranges(ini: &mut Ini, report: &mut Report<'_>) {
+    let ranges: Vec<ini::Section> = ini
+        .sections
+        .iter()
+        .filter(|section| section.name.starts_with("range:"))
+        .cloned()
+        .collect();
+    for range in ranges {
+        let Some((local, remote)) = range_ports(ini, &range, report) else {
+            continue;
+        };
+        let prefix = range.name.strip_prefix("range:").unwrap_or_default().trim();
+        for (index, (local, remote)) in local.into_iter().zip(remote).enumerate() {
+            let name = format!("{prefix}_{index}");
+            if let Some(taken) = ini.get(&name) {
+                let line = report.source.line(taken.at);
+                report.warn(
+                    range.at,
+                    format!(
+                        "[{}] makes a proxy {name}, which line {line} has, too",
+                        range.name
+                    ),
+                    "the range wins; give each proxy its own name",
+                );
+            }
+            let at = ini.section(&name, range.at);
+            let Some(section) = ini.sections.get_mut(at) else {
+                continue;
+            };
+            section.again.clear();
+            for key in &range.keys {
+                let mut key = key.clone();
+                match key.name.as_str() {
+                    "local_port" => key.value = local.to_string(),
+                    "remote_port" => key.value = remote.to_string(),
+                    _ => {}
+                }
+                section.put(key);
+            }
+        }
+    }
+}
+
+fn range_ports(
+    ini: &Ini,
+    range: &ini::Section,
+    report: &mut Report<'_>,
+) -> Option<(Vec<u16>, Vec<u16>)> {
+    let prefix = format!("failed to render template for proxy {}: ", range.name);
+    let mut read = |name: &str| {
+        let key = range.get(name).filter(|key| !key.value.is_empty());
+        let Some(key) = key else {
+            report.error(
+                range.at,
+                format!("{prefix}local_port or remote_port is empty"),
+                "give both as lists of equal length, such as 6000-6005,6007",
+            );
+            return None;
+        };
+        let ranges = number_ranges(&ini.expand(range, key)).and_then(expand);
+        if let Err(message) = &ranges {
+            report.error(
+                key.value_at,
+                format!("{prefix}{name}: {message}"),
+                "write ports such as 6000-6005,6007",
+            );
+        }
+        ranges.ok()
+    };
+    let local = read("local_port")?;
+    let remote = read("remote_port")?;
+    if local.len() != remote.len() {
+        report.error(
+            range.at,
+            format!(
+                "{prefix}local ports number should be same with remote ports number: \
+                 these are {} and {}",
+                local.len(),
+                remote.len()
+            ),
+            "make the two lists equally long",
+        );
+        return None;
+    }
+    Some((local, remote))
+}
+
+fn expand(ranges: Vec<(u16, u16)>) -> Result<Vec<u16>, String> {
+    let ports: Vec<u16> = ranges
+        .into_iter()
+        .flat_map(|(start, end)| start..=end)
+        .take(RANGE_LIMIT + 1)
+        .collect();
+    if ports.len() > RANGE_LIMIT {
+        return Err(format!("more than {RANGE_LIMIT} ports"));
+    }
+    Ok(ports)
+}
+
+/// `1000-2000,3000` as pairs.
+fn number_ranges(text: &str) -> Result<Vec<(u16, u16)>, String> {
+    let number = |part: &str| {
+        let part = part.trim();
+        part.parse::<u16>()
+            .map_err(|_| format!("range number is invalid: {part:?} is not a port"))
+    };
+    let pair = |item: &str| match item.split('-').collect::<Vec<_>>()[..] {
+        [single] => number(single).map(|port| (port, port)),
+        [start, end] => {
+            let (start, end) = (number(start)?, number(end)?);
+            if start <= end {
+                Ok((start, end))
+            } else {
+                Err(format!(
+                    "range number is invalid: {end} is less than {start}"
+                ))
+            }
+        }
+        _ => Err(format!("range number is invalid: {item:?}")),
+    };
+    text.split(',').map(pair).collect()
+}
+
+/// `allow_ports` to entries of `allowPorts`. Unlike frp, which then allows every port, a list that
+/// cannot be read is an error.
+fn ports(
+    out: &mut Section,
+    path: String,
+    keys: &'static [Key],
+    key: &ini::Key,
+    text: &str,
+    report: &mut Report<'_>,
+) {
+    if text.is_empty() {
+        return;
+    }
+    let ranges = match number_ranges(text) {
+        Ok(ranges) => ranges,
+        Err(message) => {
+            return report.error(
+                key.value_at,
+                format!("{}: {message}", key.name),
+                "write ports such as 2000-3000,4000",
+            );
+        }
+    };
+    let item = |(start, end): (u16, u16)| {
+        let mut section = Section::new(key.value_at, vec![keys]);
+        for (name, port) in [("start", start), ("end", end)] {
+            if let Some(definition) = keys.iter().find(|key| key.name == name) {
+                let value = Value::Int(i64::from(port));
+                add(
+                    &mut section,
+                    name.to_owned(),
+                    definition,
+                    key,
+                    Support::Ready,
+                    |old| *old = value,
+                );
+            }
+        }
+        section
+    };
+    let list = List {
+        at: key.at,
+        written: key.name.clone(),
+        items: ranges.into_iter().map(item).collect(),
+        support: Support::Ready,
+    };
+    out.lists.insert(path, list);
+}
