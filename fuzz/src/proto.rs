@@ -1,0 +1,170 @@
+//! Parsers of `frp-proto`.
+
+use bytes::BytesMut;
+use frp_proto::crypto::aead::{Algorithm, Key, Opener};
+use frp_proto::msg::Message;
+use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
+use frp_proto::wire::v2::{FrameKind, decode_frame, encode_frame};
+use frp_proto::wire::{WireProtocol, decode, encode};
+
+/// A stream of messages. The first byte says where the network cuts the rest in two; that must not
+/// change what is read, and what was read must survive being written and read again.
+pub fn messages(protocol: WireProtocol, data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else {
+        return;
+    };
+    let whole = read_all(protocol, &[stream]);
+    let (first, second) = stream.split_at(usize::from(cut).min(stream.len()));
+    assert_eq!(
+        read_all(protocol, &[first, second]),
+        whole,
+        "cut at {}",
+        first.len()
+    );
+
+    for message in whole.0 {
+        let mut out = BytesMut::new();
+        // What frp can receive it cannot always send: Go's escapes make text longer.
+        if encode(protocol, &message, &mut out).is_err() {
+            continue;
+        }
+        let again = decode(protocol, &mut out).ok().flatten();
+        assert_eq!(again.as_ref(), Some(&message));
+    }
+}
+
+/// A frame of the v2 handshake, then its payload as either hello.
+pub fn hello(data: &[u8]) {
+    let mut buf = BytesMut::from(data);
+    while let Ok(Some(frame)) = decode_frame(&mut buf) {
+        let mut out = BytesMut::new();
+        assert!(encode_frame(frame.kind, &frame.payload, &mut out).is_ok());
+        assert_eq!(decode_frame(&mut out).ok().flatten(), Some(frame));
+    }
+
+    if let Ok(client) = ClientHello::from_payload(data) {
+        assert_eq!(
+            ClientHello::from_payload(&client.to_payload())
+                .ok()
+                .as_ref(),
+            Some(&client)
+        );
+        match select(&client, [7; 32]) {
+            Ok(server) => assert!(check(&client, &server).is_ok(), "our own choice is refused"),
+            Err(reason) => assert!(check(&client, &ServerHello::refusal(&reason)).is_err()),
+        }
+    }
+    if let Ok(server) = ServerHello::from_payload(data) {
+        assert_eq!(
+            ServerHello::from_payload(&server.to_payload())
+                .ok()
+                .as_ref(),
+            Some(&server)
+        );
+        let _ = check(&ClientHello::default(), &server);
+    }
+    let mut frame = BytesMut::new();
+    let _ = encode_frame(FrameKind::ServerHello, data, &mut frame);
+}
+
+/// An enciphered stream. The first byte picks the algorithm and where the rest is cut in two.
+pub fn aead_open(data: &[u8]) {
+    let Some((&choice, stream)) = data.split_first() else {
+        return;
+    };
+    let algorithm = if choice & 1 == 0 {
+        Algorithm::Aes256Gcm
+    } else {
+        Algorithm::XChaCha20Poly1305
+    };
+    let (first, second) = stream.split_at(usize::from(choice >> 1).min(stream.len()));
+    assert_eq!(
+        open_all(algorithm, &[first, second]),
+        open_all(algorithm, &[stream])
+    );
+}
+
+fn read_all(protocol: WireProtocol, pieces: &[&[u8]]) -> (Vec<Message>, Option<String>) {
+    let mut buf = BytesMut::new();
+    let mut messages = Vec::new();
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        loop {
+            match decode(protocol, &mut buf) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error.to_string())),
+            }
+        }
+    }
+    (messages, None)
+}
+
+fn open_all(algorithm: Algorithm, pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
+    let Ok(mut opener) = Opener::new(algorithm, &Key::from_bytes([7; 32])) else {
+        unreachable!("every 32 bytes are a key");
+    };
+    let (mut input, mut plain) = (BytesMut::new(), BytesMut::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        if let Err(error) = opener.open(&mut input, &mut plain) {
+            return (plain.to_vec(), Some(error.to_string()));
+        }
+    }
+    (plain.to_vec(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frp_proto::crypto::aead::Sealer;
+    use frp_proto::msg::{Login, Ping};
+    use frp_proto::wire::hello::{Bootstrap, client_hello};
+
+    /// Every cut, every truncation and every single changed byte of a good input.
+    fn around(good: &[u8], run: impl Fn(&[u8])) {
+        for choice in 0..=u8::MAX {
+            run(&[&[choice], good].concat());
+        }
+        for at in 0..good.len() {
+            run(&[&[at as u8], &good[..at]].concat());
+            for flip in [1, 0x20, 0x80, 0xff] {
+                let mut bad = good.to_vec();
+                bad[at] ^= flip;
+                run(&[&[at as u8], bad.as_slice()].concat());
+                run(&bad);
+            }
+        }
+    }
+
+    #[test]
+    fn targets_hold_around_good_inputs() {
+        let login = Login {
+            user: "é<".to_owned(),
+            pool_count: -1,
+            ..Login::default()
+        };
+        for protocol in [WireProtocol::V1, WireProtocol::V2] {
+            let mut stream = BytesMut::new();
+            for message in [login.clone().into(), Ping::default().into()] {
+                encode(protocol, &message, &mut stream).expect("short enough");
+            }
+            around(&stream, |data| messages(protocol, data));
+        }
+
+        around(
+            &client_hello(Bootstrap::default(), [1; 32], true).to_payload(),
+            hello,
+        );
+
+        for algorithm in [Algorithm::Aes256Gcm, Algorithm::XChaCha20Poly1305] {
+            let nonce = vec![3; algorithm.nonce_len()];
+            let mut sealer =
+                Sealer::new(algorithm, &Key::from_bytes([7; 32]), &nonce).expect("right length");
+            let mut stream = BytesMut::new();
+            sealer.seal(b"hello", &mut stream).expect("not exhausted");
+            sealer.seal(b"world", &mut stream).expect("not exhausted");
+            around(&stream, aead_open);
+        }
+    }
+}
