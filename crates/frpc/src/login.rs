@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ClientConfig;
-use frp_net::layers::{ControlCipher, ControlPipe, Side, control};
+use frp_net::layers::{ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
-use frp_proto::crypto::{aead, cfb};
+use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, Message};
 use frp_proto::wire::hello::{self, Bootstrap, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
@@ -82,7 +82,7 @@ pub(crate) async fn login(
 
     let answered = tokio::time::timeout(
         LOGIN_ANSWER,
-        read_answer(&mut stream, client_hello.as_ref(), cfg),
+        read_answer(&mut stream, client_hello.as_ref()),
     )
     .await;
     let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
@@ -100,12 +100,15 @@ pub(crate) async fn login(
     };
 
     let (pipe, rest) = stream.into_parts();
-    let cipher = agreed.unwrap_or_else(|| ControlCipher::V1(key.clone()));
-    let pipe =
-        control(pipe.into_io(), rest, cipher, Side::Client).map_err(|e| LoginError::Send {
-            error: e.into(),
-            lost: None,
-        })?;
+    let token = cfg.auth.token.expose().as_bytes();
+    let pipe = control(
+        pipe.into_io(),
+        rest,
+        agreed.as_ref(),
+        key,
+        token,
+        Side::Client,
+    );
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
     Ok(LoggedIn {
         run_id,
@@ -179,8 +182,7 @@ impl From<RecvError> for ReadError {
 async fn read_answer(
     stream: &mut LoginStream,
     client_hello: Option<&ClientHello>,
-    cfg: &ClientConfig,
-) -> Result<(String, Option<ControlCipher>), ReadError> {
+) -> Result<(String, Option<Negotiated>), ReadError> {
     let mut agreed = None;
     if let Some(client_hello) = client_hello {
         let frame = stream.recv_frame().await?;
@@ -193,9 +195,10 @@ async fn read_answer(
         }
         let algorithm = hello::check(client_hello, &server_hello).map_err(LoginError::Hello)?;
         let transcript = hello::transcript_hash(&client_hello.to_payload(), &frame.payload);
-        let token = cfg.auth.token.expose().as_bytes();
-        let keys = aead::Keys::derive(algorithm, token, &transcript);
-        agreed = Some(ControlCipher::V2(algorithm, keys));
+        agreed = Some(Negotiated {
+            algorithm,
+            transcript,
+        });
     }
     match stream.recv().await? {
         Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),

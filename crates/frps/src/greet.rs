@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use frp_log::{Log, debug, trace, warn};
+use frp_net::layers::Negotiated;
 use frp_net::limits::{BEFORE_LOGIN, LOGIN_ANSWER_WRITE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
-use frp_proto::crypto::aead;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
 use frp_proto::wire::hello::{self, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
@@ -19,13 +19,6 @@ use crate::{Shared, login};
 
 /// A stream past its greeting.
 pub(crate) type Greeted = MsgStream<Stream>;
-
-/// What wire v2 agreed on in its hellos; the control cipher is keyed by it.
-#[derive(Debug)]
-pub(crate) struct Negotiated {
-    pub(crate) algorithm: aead::Algorithm,
-    pub(crate) transcript: [u8; 32],
-}
 
 /// Why a stream said nothing useful.
 #[derive(Debug, thiserror::Error)]

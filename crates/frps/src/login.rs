@@ -4,22 +4,20 @@
 //! and only when it has given everything back (ports, names) is the new one answered
 //! (frp 0.70.1 `server/control.go`).
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ServerConfig;
 use frp_log::{Log, info, warn};
-use frp_net::layers::{ControlCipher, Side, control};
+use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_proto::VERSION;
-use frp_proto::crypto::aead;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::wire::WireProtocol;
 
 use crate::door::{Caller, Presence};
-use crate::greet::{Greeted, Negotiated, last_word, random_bytes};
+use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::{Shared, session::pool::Pool};
@@ -77,10 +75,7 @@ pub(crate) async fn serve(
         }
     };
     let presence = caller.link.as_ref().map(Presence::on);
-    let control = match control_stream(&shared, stream, negotiated) {
-        Ok(control) => control,
-        Err(e) => return warn!(log, "start the control cipher: {e}"),
-    };
+    let control = control_stream(&shared, stream, negotiated.as_ref());
     Session::new(shared, admission, control, caller, login.user)
         .run()
         .await;
@@ -143,23 +138,10 @@ fn new_run_id() -> String {
 }
 
 /// The control connection behind its cipher.
-fn control_stream(
-    shared: &Shared,
-    stream: Greeted,
-    negotiated: Option<Negotiated>,
-) -> io::Result<Control> {
+fn control_stream(shared: &Shared, stream: Greeted, negotiated: Option<&Negotiated>) -> Control {
     let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
-    let cipher = match negotiated {
-        None => ControlCipher::V1(shared.key.clone()),
-        Some(Negotiated {
-            algorithm,
-            transcript,
-        }) => {
-            let token = shared.cfg.auth.token.expose().as_bytes();
-            ControlCipher::V2(algorithm, aead::Keys::derive(algorithm, token, &transcript))
-        }
-    };
-    let pipe = control(stream, rest, cipher, Side::Server)?;
-    Ok(MsgStream::new(pipe, protocol, BytesMut::new()))
+    let token = shared.cfg.auth.token.expose().as_bytes();
+    let pipe = control(stream, rest, negotiated, &shared.key, token, Side::Server);
+    MsgStream::new(pipe, protocol, BytesMut::new())
 }

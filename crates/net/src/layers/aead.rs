@@ -9,47 +9,86 @@ use bytes::{Buf, BytesMut};
 use frp_proto::crypto::aead::{AeadError, Algorithm, Keys, MAX_PLAINTEXT, Opener, Role, Sealer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Side;
 use super::outbox::Outbox;
 use super::scratch::with_scratch;
 
 /// A stream of sealed records on `inner`, plain outside. Made for the control connection: small
 /// messages, so it holds one record each way rather than sparing copies.
-pub struct Sealed<S> {
+pub struct AeadStream<S> {
     inner: S,
+    algorithm: Algorithm,
+    keys: Keys,
+    role: Role,
     out: Outbox,
-    sealer: Sealer,
-    opener: Opener,
+    /// Each direction starts with its first byte.
+    sealer: Option<Sealer>,
+    opener: Option<Opener>,
     /// Bytes of `inner` that make no whole record yet.
     input: BytesMut,
     /// Opened, not yet read.
     plain: BytesMut,
 }
 
-impl<S> Sealed<S> {
-    /// Wraps `inner` from the first byte after the login in both directions.
-    ///
-    /// # Errors
-    /// Random bytes cannot be had, or the cipher refuses the keys.
-    pub fn new(inner: S, algorithm: Algorithm, keys: &Keys, role: Role) -> io::Result<Self> {
-        let mut nonce = vec![0; algorithm.nonce_len()];
-        aws_lc_rs::rand::fill(&mut nonce)
-            .map_err(|_| io::Error::other("no random bytes from the system"))?;
-        let sealer = Sealer::new(algorithm, keys.sealing(role), &nonce).map_err(invalid)?;
-        let opener = Opener::new(algorithm, keys.opening(role)).map_err(invalid)?;
-        Ok(Self {
+impl<S> AeadStream<S> {
+    /// Wraps `inner` from the first byte after the login in both directions; `side` is this end.
+    /// `token` and `transcript` (of both hellos) give the keys.
+    pub fn new(
+        inner: S,
+        side: Side,
+        algorithm: Algorithm,
+        token: &[u8],
+        transcript: &[u8; 32],
+    ) -> Self {
+        Self {
             inner,
+            algorithm,
+            keys: Keys::derive(algorithm, token, transcript),
+            role: match side {
+                Side::Client => Role::Client,
+                Side::Server => Role::Server,
+            },
             out: Outbox::default(),
-            sealer,
-            opener,
+            sealer: None,
+            opener: None,
             input: BytesMut::new(),
             plain: BytesMut::new(),
-        })
+        }
+    }
+
+    fn seal(&mut self, plain: &[u8]) -> io::Result<BytesMut> {
+        let sealer = match &mut self.sealer {
+            Some(sealer) => sealer,
+            none => {
+                let mut nonce = vec![0; self.algorithm.nonce_len()];
+                aws_lc_rs::rand::fill(&mut nonce)
+                    .map_err(|_| io::Error::other("no random bytes from the system"))?;
+                let key = self.keys.sealing(self.role);
+                none.insert(Sealer::new(self.algorithm, key, &nonce).map_err(invalid)?)
+            }
+        };
+        let mut record = BytesMut::new();
+        sealer.seal(plain, &mut record).map_err(invalid)?;
+        Ok(record)
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        let opener = match &mut self.opener {
+            Some(opener) => opener,
+            none => {
+                let key = self.keys.opening(self.role);
+                none.insert(Opener::new(self.algorithm, key).map_err(invalid)?)
+            }
+        };
+        opener
+            .open(&mut self.input, &mut self.plain)
+            .map_err(invalid)
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Sealed<S> {
+impl<S: fmt::Debug> fmt::Debug for AeadStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealed")
+        f.debug_struct("AeadStream")
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
@@ -59,7 +98,7 @@ fn invalid(error: AeadError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Sealed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for AeadStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -71,10 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sealed<S> {
         }
         while this.plain.is_empty() {
             // What came before a bad record is still handed out; the error comes with the next call.
-            let opened = this
-                .opener
-                .open(&mut this.input, &mut this.plain)
-                .map_err(invalid);
+            let opened = this.open();
             if !this.plain.is_empty() {
                 break;
             }
@@ -109,7 +145,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sealed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AeadStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -118,8 +154,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
         let this = self.get_mut();
         ready!(this.out.poll_drain(cx, &mut this.inner))?;
         let plain = buf.get(..buf.len().min(MAX_PLAINTEXT)).unwrap_or_default();
-        let mut record = BytesMut::new();
-        this.sealer.seal(plain, &mut record).map_err(invalid)?;
+        let record = this.seal(plain)?;
         this.out.send(cx, &mut this.inner, &record)?;
         Poll::Ready(Ok(plain.len()))
     }

@@ -19,7 +19,7 @@ use super::scratch::{SCRATCH_LEN, with_scratch};
 const MAX_PIECE: usize = SCRATCH_LEN - IV_LEN;
 
 /// A stream that is enciphered on `inner` and plain outside.
-pub struct Encrypted<S> {
+pub struct CipherStream<S> {
     inner: S,
     key: Key,
     out: Outbox,
@@ -32,7 +32,7 @@ enum Receiving {
     Data(Box<Decryptor>),
 }
 
-impl<S> Encrypted<S> {
+impl<S> CipherStream<S> {
     /// Wraps `inner`, on which neither direction has begun.
     pub fn new(inner: S, key: Key) -> Self {
         Self {
@@ -52,9 +52,9 @@ impl<S> Encrypted<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Encrypted<S> {
+impl<S: fmt::Debug> fmt::Debug for CipherStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encrypted")
+        f.debug_struct("CipherStream")
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
@@ -84,7 +84,7 @@ impl Receiving {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Encrypted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CipherStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -121,7 +121,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Encrypted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CipherStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

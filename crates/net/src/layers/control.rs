@@ -1,55 +1,48 @@
 //! The cipher of control connections: both ends switch to it right after `LoginResp`, whatever
 //! carries the connection (frp `pkg/util/net/conn.go`).
 
-use std::fmt;
-use std::io;
-
 use bytes::Bytes;
-use frp_proto::crypto::aead::{Algorithm, Keys, Role};
+use frp_proto::crypto::aead::Algorithm;
 use frp_proto::crypto::cfb;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::aead::Sealed;
-use super::cipher::Encrypted;
-use super::{Carried, Side};
+use super::{AeadStream, Carried, CipherStream, Side};
 use crate::stream::Stream;
 
 /// A control connection behind its cipher.
 pub type ControlPipe = Box<dyn Pipe>;
 
-/// Bytes both ways.
-pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+/// Any byte stream that a task can own.
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Pipe for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 
-/// What keys the cipher.
+/// What a login of wire v2 agreed on.
 #[derive(Debug, Clone)]
-pub enum ControlCipher {
-    /// Wire v1: AES-128-CFB.
-    V1(cfb::Key),
-    /// Wire v2: sealed records.
-    V2(Algorithm, Keys),
+pub struct Negotiated {
+    /// How records are sealed.
+    pub algorithm: Algorithm,
+    /// [`frp_proto::wire::hello::transcript_hash`] of the two hellos.
+    pub transcript: [u8; 32],
 }
 
 /// Puts the cipher over `stream`; `leftover` is what was read from it beyond the login messages.
-///
-/// # Errors
-/// The crypto library refuses the keys.
+/// Without hellos that is the cipher of wire v1, under `key`; with them that of v2, keyed by
+/// `token`, from which `key` comes too.
 pub fn control(
     stream: Stream,
     leftover: Bytes,
-    cipher: ControlCipher,
+    negotiated: Option<&Negotiated>,
+    key: &cfb::Key,
+    token: &[u8],
     side: Side,
-) -> io::Result<ControlPipe> {
+) -> ControlPipe {
     let inner = Carried::Plain { stream, leftover };
-    Ok(match cipher {
-        ControlCipher::V1(key) => Box::new(Encrypted::new(inner, key)),
-        ControlCipher::V2(algorithm, keys) => {
-            let role = match side {
-                Side::Client => Role::Client,
-                Side::Server => Role::Server,
-            };
-            Box::new(Sealed::new(inner, algorithm, &keys, role)?)
-        }
-    })
+    match negotiated {
+        None => Box::new(CipherStream::new(inner, key.clone())),
+        Some(Negotiated {
+            algorithm,
+            transcript,
+        }) => Box::new(AeadStream::new(inner, side, *algorithm, token, transcript)),
+    }
 }

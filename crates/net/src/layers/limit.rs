@@ -75,7 +75,7 @@ impl Bucket {
 
 /// A stream whose reads and writes are paid from a [`Bucket`].
 #[derive(Debug)]
-pub struct Limited<S> {
+pub struct LimitStream<S> {
     inner: S,
     bucket: Arc<Bucket>,
     /// Read from `inner`, not yet paid for or not yet taken.
@@ -86,7 +86,7 @@ pub struct Limited<S> {
     write_paid: usize,
 }
 
-impl<S> Limited<S> {
+impl<S> LimitStream<S> {
     /// Wraps `inner`; all streams of a proxy share its `bucket`.
     pub fn new(inner: S, bucket: Arc<Bucket>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Wait {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -166,7 +166,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -4,13 +4,13 @@
 //! A layer owns no buffer while nothing is under way. It may hold encoded bytes that the inner
 //! stream did not take yet, so whoever writes must flush when it has no more to write.
 
-pub mod aead;
-pub mod cipher;
+mod aead;
+mod cipher;
 mod control;
-pub mod limit;
+mod limit;
 mod outbox;
 pub(crate) mod scratch;
-pub mod snappy;
+mod snappy;
 
 use std::fmt;
 use std::io;
@@ -23,11 +23,11 @@ use frp_proto::crypto::cfb;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use self::cipher::Encrypted;
-pub use self::control::{ControlCipher, ControlPipe, control};
-pub use self::limit::Bucket;
-use self::limit::Limited;
-use self::snappy::Compressed;
+pub use self::aead::AeadStream;
+pub use self::cipher::CipherStream;
+pub use self::control::{ControlPipe, Negotiated, Pipe, control};
+pub use self::limit::{Bucket, LimitStream};
+pub use self::snappy::{SnappyError, SnappyStream};
 use crate::stream::Stream;
 
 /// Which layers a connection has.
@@ -66,22 +66,22 @@ pub fn wrap(stream: Stream, leftover: Bytes, opts: &LayerOptions, side: Side) ->
     };
     let mut io: Box<dyn Duplex> = Box::new(Carried::Plain { stream, leftover });
     if let Some(bucket) = near_wire {
-        io = Box::new(Limited::new(io, bucket));
+        io = Box::new(LimitStream::new(io, bucket));
     }
     if let Some(key) = &opts.cipher {
-        io = Box::new(Encrypted::new(io, key.clone()));
+        io = Box::new(CipherStream::new(io, key.clone()));
     }
     if opts.compress {
-        io = Box::new(Compressed::new(io));
+        io = Box::new(SnappyStream::new(io));
     }
     if let Some(bucket) = near_user {
-        io = Box::new(Limited::new(io, bucket));
+        io = Box::new(LimitStream::new(io, bucket));
     }
     Carried::Layered(io)
 }
 
 /// A byte stream that can be cut off.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+pub trait Duplex: Pipe {
     /// Ends the stream so that the peer sees a failure instead of an end, where its kind can.
     fn abort(self: Box<Self>);
 }
@@ -110,7 +110,7 @@ impl fmt::Debug for Carried {
 
 impl Carried {
     /// Any other kind of pipe, such as a Unix socket; [`Duplex::abort`] just closes it.
-    pub fn other(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+    pub fn other(io: impl Pipe + 'static) -> Self {
         Self::Layered(Box::new(Foreign(io)))
     }
 }
@@ -191,19 +191,19 @@ impl Duplex for Stream {
     }
 }
 
-impl Duplex for Limited<Box<dyn Duplex>> {
+impl Duplex for LimitStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
     }
 }
 
-impl Duplex for Encrypted<Box<dyn Duplex>> {
+impl Duplex for CipherStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
     }
 }
 
-impl Duplex for Compressed<Box<dyn Duplex>> {
+impl Duplex for SnappyStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
     }
@@ -240,7 +240,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Foreign<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for Foreign<T> {
+impl<T: Pipe> Duplex for Foreign<T> {
     fn abort(self: Box<Self>) {}
 }
 

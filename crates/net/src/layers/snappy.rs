@@ -70,7 +70,7 @@ impl From<SnappyError> for io::Error {
 
 /// A stream that is compressed on `inner` and plain outside.
 #[derive(Debug)]
-pub struct Compressed<S> {
+pub struct SnappyStream<S> {
     inner: S,
     header_sent: bool,
     out: Outbox,
@@ -79,7 +79,7 @@ pub struct Compressed<S> {
     input: BytesMut,
 }
 
-impl<S> Compressed<S> {
+impl<S> SnappyStream<S> {
     /// Wraps `inner`, on which neither side has sent anything yet.
     pub fn new(inner: S) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl<S> Compressed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Compressed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SnappyStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,7 +141,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Compressed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Compressed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SnappyStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

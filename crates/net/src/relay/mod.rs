@@ -96,16 +96,21 @@ pub struct Relayed {
     pub end: Result<(), RelayError>,
 }
 
+/// The bytes each way, and why it ended if not cleanly.
 impl fmt::Display for Relayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            near_to_far,
+            far_to_near,
+            end,
+        } = self;
         write!(
             f,
-            "{} bytes up, {} bytes down",
-            self.near_to_far, self.far_to_near
+            "{near_to_far} bytes to the tunnel, {far_to_near} bytes from it"
         )?;
-        match &self.end {
+        match end {
             Ok(()) => Ok(()),
-            Err(e) => write!(f, ", {e}"),
+            Err(error) => write!(f, ", {error}"),
         }
     }
 }
