@@ -91,7 +91,8 @@ fn explain(
             ),
             _ => toml_advice(source.line_text(at)),
         };
-        report.error(at, format!("toml: {message}"), &advice);
+        let (line, column) = source.position(at);
+        report.error(at, format!("toml: line {line}, column {column}: {message}"), &advice);
     }
 }
 

@@ -8,6 +8,7 @@ use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
 use crate::backoff::{LoginBackoff, LossBackoff};
@@ -22,6 +23,15 @@ pub struct Service {
     tls: Option<Arc<rustls::ClientConfig>>,
     auth: Arc<TokenAuth>,
     key: cfb::Key,
+    tasks: Tasks,
+}
+
+/// The tasks of a client, which may outlive the session that they began in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tasks {
+    pub(crate) tracker: TaskTracker,
+    /// Ends them all.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Why a client could not be set up.
@@ -59,15 +69,21 @@ impl Service {
             auth: Arc::new(TokenAuth(cfg.auth.clone())),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             cfg: Arc::new(cfg),
+            tasks: Tasks::default(),
         })
     }
 
-    /// Serves until `stop` is cancelled, or until the first login fails where that is to end it.
+    /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
+    /// then ends whatever still carries a user.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        tokio::select! {
+        let ended = tokio::select! {
             ended = self.keep_session() => ended,
             () = stop.cancelled() => Ok(()),
-        }
+        };
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        self.tasks.tracker.wait().await;
+        ended
     }
 
     async fn keep_session(&self) -> Result<(), RunError> {
@@ -120,6 +136,10 @@ impl Service {
 
     pub(crate) fn auth(&self) -> &Arc<TokenAuth> {
         &self.auth
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     pub(crate) fn key(&self) -> &cfb::Key {

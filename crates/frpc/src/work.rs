@@ -19,7 +19,7 @@ use crate::auth::TokenAuth;
 use crate::connect::{ConnectError, Connector};
 use crate::local;
 use crate::proxy::Running;
-use crate::service::Service;
+use crate::service::{Service, Tasks};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
 const MAX_WAITING: usize = 4096;
@@ -42,6 +42,8 @@ struct Context {
     running: Arc<Running>,
     waiting: Arc<Semaphore>,
     stop: CancellationToken,
+    /// The service's: a work connection that carries a user outlives its session.
+    tasks: Tasks,
     log: Log,
 }
 
@@ -67,7 +69,7 @@ impl WorkConns {
         running: Arc<Running>,
         log: Log,
     ) -> Self {
-        let stop = CancellationToken::new();
+        let stop = service.tasks().stop.child_token();
         let context = Context {
             connector,
             run_id,
@@ -77,6 +79,7 @@ impl WorkConns {
             running,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             stop: stop.clone(),
+            tasks: service.tasks().clone(),
             log,
         };
         Self {
@@ -99,14 +102,17 @@ impl WorkConns {
                 "the server asks for too many work connections, ignored"
             );
         };
-        tokio::spawn(async move {
+        context.tasks.tracker.clone().spawn(async move {
             let opened = tokio::select! {
                 opened = context.open() => opened,
                 () = context.stop.cancelled() => return,
             };
             drop(place);
             match opened {
-                Ok((stream, start)) => context.serve(stream, start).await,
+                Ok((stream, start)) => tokio::select! {
+                    () = context.serve(stream, start) => {}
+                    () = context.tasks.stop.cancelled() => {}
+                },
                 Err(e @ WorkError::Recv(_)) => trace!(context.log, "{e}"),
                 Err(e @ WorkError::Refused(_)) => error!(context.log, "{e}"),
                 Err(e) => warn!(context.log, "{e}"),
