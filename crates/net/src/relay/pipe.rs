@@ -127,3 +127,79 @@ impl Ends {
         Some(Self { read, write })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::relay::end::unacknowledged;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (dialled.unwrap(), accepted.unwrap().0)
+    }
+
+    /// One test, because the pool is the process's.
+    #[tokio::test]
+    async fn pipes_return_to_the_pool_empty_or_not_at_all() {
+        let (mut from, near) = pair().await;
+        let (far, mut to) = pair().await;
+        let mut pipe = Pipe::take().unwrap();
+        from.write_all(b"hello").await.unwrap();
+        near.readable().await.unwrap();
+        assert_eq!(pipe.fill(&near).unwrap(), 5);
+        far.writable().await.unwrap();
+        assert_eq!(pipe.drain(&far).unwrap(), 5);
+        assert_eq!(pipe.len(), 0);
+        let mut got = [0; 5];
+        to.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"hello");
+        drop(pipe);
+        assert_eq!(
+            (IDLE.lock().unwrap().len(), OPEN.load(Ordering::Relaxed)),
+            (1, 1)
+        );
+
+        let mut pipe = Pipe::take().unwrap();
+        assert_eq!(
+            OPEN.load(Ordering::Relaxed),
+            1,
+            "the idle one is used again"
+        );
+        from.write_all(b"lost").await.unwrap();
+        near.readable().await.unwrap();
+        pipe.fill(&near).unwrap();
+        drop(pipe);
+        assert_eq!(
+            (IDLE.lock().unwrap().len(), OPEN.load(Ordering::Relaxed)),
+            (0, 0)
+        );
+
+        let all: Vec<_> = std::iter::from_fn(Pipe::take).collect();
+        assert_eq!(all.len(), MAX_PIPES);
+        drop(all);
+        assert_eq!(IDLE.lock().unwrap().len(), MAX_IDLE);
+        assert_eq!(OPEN.load(Ordering::Relaxed), MAX_IDLE);
+    }
+
+    #[tokio::test]
+    async fn tells_how_much_the_peer_has_not_taken() {
+        let (tcp, mut peer) = pair().await;
+        assert_eq!(unacknowledged(&tcp), 0);
+        let mut sent = 0;
+        tcp.writable().await.unwrap();
+        while let Ok(n) = tcp.try_write(&[0; 65_536]) {
+            sent += n;
+        }
+        assert!(unacknowledged(&tcp) > 0);
+        peer.read_exact(&mut vec![0; sent]).await.unwrap();
+        while unacknowledged(&tcp) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
