@@ -187,7 +187,16 @@ async fn stale_pooled_connections_do_not_cost_a_user() {
     for _ in 0..3 {
         let mut work = connect(frps.port).await;
         work.write_all(&hello).await.unwrap();
+        let from = work.local_addr().unwrap().port();
         middlebox::reset(work).await;
+        // On a busy machine the reset may take its time even here.
+        let pair = format!(" 0100007F:{:04X} 0100007F:{from:04X} ", frps.port);
+        eventually("the reset has arrived", || async {
+            !std::fs::read_to_string("/proc/net/tcp")
+                .unwrap()
+                .contains(&pair)
+        })
+        .await;
     }
     let mut alive = connect(frps.port).await;
     alive.write_all(&hello).await.unwrap();
