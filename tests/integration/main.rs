@@ -11,6 +11,7 @@ mod hostile;
 mod interop;
 mod logs;
 mod reconnect;
+mod registration;
 mod ssh;
 mod story;
 mod tcp;

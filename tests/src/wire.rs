@@ -203,6 +203,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
         self.stream.write_all(&out).await.unwrap();
     }
 
+    /// Sends bytes that no cipher has seen.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// Reads one message; None at the end of the stream.
     pub async fn recv(&mut self) -> Option<(u8, Value)> {
         within(Duration::from_secs(30), "a control message", async {
