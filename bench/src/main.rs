@@ -2,7 +2,11 @@
 //!
 //! Both sides get the same load on the same machine, in turns, and figures are quoted as ratios:
 //! absolute numbers move with the machine. See `bench/README.md`.
-
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "plain threads make a load that costs little and stays the same; there is no runtime"
+)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

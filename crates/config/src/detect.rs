@@ -92,7 +92,11 @@ fn explain(
             _ => toml_advice(source.line_text(at)),
         };
         let (line, column) = source.position(at);
-        report.error(at, format!("toml: line {line}, column {column}: {message}"), &advice);
+        report.error(
+            at,
+            format!("toml: line {line}, column {column}: {message}"),
+            &advice,
+        );
     }
 }
 

@@ -46,7 +46,7 @@ pub fn main() -> ExitCode {
         .common
         .config
         .as_deref()
-        .unwrap_or(Path::new("./frpc.ini"));
+        .unwrap_or_else(|| Path::new("./frpc.ini"));
     let loaded = match load_client(path, args.common.strict_config) {
         Ok(loaded) => loaded,
         Err(e) => return print_line(e, ExitCode::FAILURE),

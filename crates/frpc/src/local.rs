@@ -78,7 +78,10 @@ fn user_addresses(start: &StartWorkConn) -> Option<(SocketAddr, SocketAddr)> {
         return None;
     }
     let src: IpAddr = start.src_addr.parse().ok()?;
-    let dst: IpAddr = start.dst_addr.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let dst: IpAddr = start
+        .dst_addr
+        .parse()
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Some((
         SocketAddr::new(src, start.src_port),
         SocketAddr::new(dst, start.dst_port),
