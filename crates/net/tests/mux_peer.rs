@@ -212,7 +212,8 @@ async fn data_beyond_the_window_ends_the_session() {
 
 #[tokio::test]
 async fn broken_rules_end_the_session_with_a_go_away() {
-    let cases: [(&[(u8, u16, u32)], ProtocolError); 4] = [
+    type Frames<'a> = &'a [(u8, u16, u32)];
+    let cases: [(Frames<'_>, ProtocolError); 4] = [
         (
             &[(WINDOW, SYN, 1), (WINDOW, FIN, 1), (WINDOW, FIN, 1)],
             ProtocolError::SecondFin(1),

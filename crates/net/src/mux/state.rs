@@ -13,6 +13,10 @@
 //! - A stream that was finished before its accept is never acknowledged: only streams that we
 //!   still write to count for the open timeout.
 
+mod entry;
+mod output;
+mod time;
+
 use std::{
     collections::{HashMap, VecDeque},
     task::{Context, Poll, Waker},
@@ -21,9 +25,9 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use self::entry::Stream;
 use super::{
     CloseReason, ProtocolError, Role,
-    batch::Batch,
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::{Inbox, Origin},
 };
@@ -50,6 +54,10 @@ const LINGER_SWEEP: Duration = Duration::from_secs(10);
 const MAX_LINGERING: usize = 4096;
 /// Bytes that a stream may have queued for the socket.
 pub(super) const SEND_QUEUE: usize = 256 * 1024;
+/// The same once all streams together have [`CROWDED`] bytes queued: more would only travel
+/// through memory instead of the processor's cache.
+const SEND_QUEUE_CROWDED: usize = 64 * 1024;
+const CROWDED: usize = 512 * 1024;
 /// The same in chunks, against an application that writes single bytes.
 const SEND_QUEUE_CHUNKS: usize = 1024;
 /// Payload of one data frame, bytes.
@@ -97,6 +105,8 @@ pub(super) struct State {
     ready_small: VecDeque<u32>,
     ready: VecDeque<u32>,
     small_turns: u32,
+    /// Bytes queued by all streams.
+    queued: usize,
 
     keepalive: Option<Duration>,
     ping: Ping,
@@ -126,32 +136,6 @@ enum Ping {
     Resting { until: Duration },
     Queued,
     Waiting { id: u32, until: Duration },
-}
-
-#[derive(Debug, Default)]
-struct Stream {
-    inbox: Inbox,
-    outbox: VecDeque<Bytes>,
-    queued: usize,
-    recv_window: u32,
-    send_window: u32,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-
-    /// SYN or ACK, due with the first window update.
-    hello: u16,
-    unacked: bool,
-    unaccepted: bool,
-    update_due: bool,
-    fin_due: bool,
-    fin_sent: bool,
-    remote_fin: bool,
-    /// Reset by the peer.
-    reset: bool,
-    /// No handle is left.
-    dropped: bool,
-    in_control: bool,
-    in_ready: bool,
 }
 
 /// What a reader gets.
@@ -205,6 +189,7 @@ impl State {
             ready_small: VecDeque::new(),
             ready: VecDeque::new(),
             small_turns: 0,
+            queued: 0,
             keepalive,
             ping: Ping::Resting {
                 until: keepalive.unwrap_or_default(),
@@ -294,7 +279,7 @@ impl State {
         }
         if header.kind == Kind::WindowUpdate {
             stream.send_window = stream.send_window.saturating_add(header.length);
-            if stream.room() > 0 {
+            if stream.room(self.queued) > 0 {
                 self.wakes.extend(stream.writer.take());
             }
         } else if header.length > 0 {
@@ -362,8 +347,8 @@ impl State {
             return;
         };
         stream.reset = true;
+        self.queued -= std::mem::take(&mut stream.queued);
         stream.outbox = VecDeque::new();
-        stream.queued = 0;
         self.wakes.extend(stream.reader.take());
         self.wakes.extend(stream.writer.take());
         if stream.unaccepted {
@@ -402,170 +387,6 @@ impl State {
                 until: now + self.keepalive.unwrap_or_default(),
             };
         }
-    }
-
-    // --- our frames ---
-
-    /// Whether the driver has something to do.
-    pub(super) fn has_work(&self) -> bool {
-        !self.control.is_empty()
-            || !self.ready.is_empty()
-            || !self.ready_small.is_empty()
-            || !self.pongs.is_empty()
-            || !self.resets.is_empty()
-            || self.go_away.is_some()
-            || matches!(self.ping, Ping::Queued)
-            || self.new_deadline
-            || self.is_abandoned()
-    }
-
-    /// Moves frames into an empty batch until it is full or nothing is left: control frames first
-    /// (each after the data of its stream that it must follow), then data in turns.
-    pub(super) fn fill(&mut self, batch: &mut Batch, now: Duration) {
-        if let Some(code) = self.go_away.take() {
-            batch.header(Header {
-                kind: Kind::GoAway,
-                flags: 0,
-                stream: 0,
-                length: code,
-            });
-        }
-        if matches!(self.ping, Ping::Queued) {
-            // The limit runs from here, as the peer cannot answer what waits behind a full socket;
-            // a socket that stays full has a limit of its own.
-            let id = self.ping_id;
-            self.ping_id = id.wrapping_add(1);
-            self.ping = Ping::Waiting {
-                id,
-                until: now + PING_TIMEOUT,
-            };
-            batch.header(Header {
-                kind: Kind::Ping,
-                flags: SYN,
-                stream: 0,
-                length: id,
-            });
-        }
-        for id in self.pongs.drain(..) {
-            batch.header(Header {
-                kind: Kind::Ping,
-                flags: ACK,
-                stream: 0,
-                length: id,
-            });
-        }
-        self.refusals = 0;
-        for stream in self.resets.drain(..) {
-            batch.header(Header {
-                kind: Kind::WindowUpdate,
-                flags: RST,
-                stream,
-                length: 0,
-            });
-        }
-        while !batch.is_full()
-            && let Some(id) = self.control.pop_front()
-        {
-            self.fill_control(id, batch);
-        }
-        while !batch.is_full()
-            && let Some(id) = self.next_ready()
-        {
-            self.fill_data(id, batch);
-        }
-    }
-
-    fn next_ready(&mut self) -> Option<u32> {
-        if self.small_turns < SMALL_TURNS
-            && let Some(id) = self.ready_small.pop_front()
-        {
-            self.small_turns += 1;
-            return Some(id);
-        }
-        self.small_turns = 0;
-        self.ready
-            .pop_front()
-            .or_else(|| self.ready_small.pop_front())
-    }
-
-    fn fill_control(&mut self, id: u32, batch: &mut Batch) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.in_control = false;
-        if stream.is_over() {
-            return;
-        }
-        let flags = std::mem::take(&mut stream.hello);
-        let update =
-            std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
-        if flags != 0 || update {
-            let delta = stream.unannounced();
-            stream.recv_window += delta;
-            batch.header(Header {
-                kind: Kind::WindowUpdate,
-                flags,
-                stream: id,
-                length: delta,
-            });
-        }
-        if stream.fin_due && stream.outbox.is_empty() {
-            self.fill_fin(id, batch);
-        }
-    }
-
-    fn fill_data(&mut self, id: u32, batch: &mut Batch) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.in_ready = false;
-        if stream.outbox.is_empty() {
-            return;
-        }
-        let mut left = stream.queued.min(MAX_FRAME);
-        stream.queued -= left;
-        batch.header(Header {
-            kind: Kind::Data,
-            flags: 0,
-            stream: id,
-            length: left as u32,
-        });
-        while left > 0
-            && let Some(chunk) = stream.outbox.front_mut()
-        {
-            if chunk.len() > left {
-                batch.payload(chunk.split_to(left));
-                break;
-            }
-            left -= chunk.len();
-            let chunk = std::mem::take(chunk);
-            stream.outbox.pop_front();
-            batch.payload(chunk);
-        }
-        if stream.queued <= SEND_QUEUE / 2 && stream.room() > 0 {
-            self.wakes.extend(stream.writer.take());
-        }
-        if stream.queued > 0 {
-            stream.in_ready = true;
-            self.ready.push_back(id);
-        } else if stream.fin_due {
-            self.fill_fin(id, batch);
-        }
-    }
-
-    fn fill_fin(&mut self, id: u32, batch: &mut Batch) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.fin_due = false;
-        stream.fin_sent = true;
-        batch.header(Header {
-            kind: Kind::WindowUpdate,
-            flags: FIN,
-            stream: id,
-            length: 0,
-        });
-        self.remove_if_done(id);
     }
 
     // --- the applications ---
@@ -660,7 +481,7 @@ impl State {
         if stream.fin_due || stream.fin_sent {
             return Poll::Ready(Err(SendError::Finished));
         }
-        match stream.room() {
+        match stream.room(self.queued) {
             0 => {
                 store(&mut stream.writer, cx);
                 Poll::Pending
@@ -669,7 +490,8 @@ impl State {
         }
     }
 
-    /// Queues data, at most as much as [`State::poll_room`] allowed.
+    /// Queues data, at most as much as [`State::poll_room`] allowed (other streams may have filled
+    /// the session since: that is a matter of economy, the window is this stream's own).
     pub(super) fn send(&mut self, id: u32, data: Bytes) {
         let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
             return;
@@ -680,6 +502,7 @@ impl State {
         }
         stream.send_window -= data.len() as u32;
         stream.queued += data.len();
+        self.queued += data.len();
         stream.outbox.push_back(data);
         if !stream.in_ready {
             stream.in_ready = true;
@@ -770,85 +593,6 @@ impl State {
         self.freed_opens = usize::MAX;
     }
 
-    // --- time ---
-
-    /// When [`State::on_time`] has something to do. Clears the mark of a new deadline.
-    pub(super) fn next_deadline(&mut self) -> Option<Duration> {
-        self.new_deadline = false;
-        let ping = match self.ping {
-            Ping::Resting { until } => self.keepalive.map(|_| until),
-            Ping::Queued => None,
-            Ping::Waiting { until, .. } => Some(until),
-        };
-        while let Some((_, id)) = self.opened.front()
-            && !self.awaits_ack(*id)
-        {
-            self.opened.pop_front();
-        }
-        let open = self.opened.front().map(|(at, _)| *at + OPEN_TIMEOUT);
-        [ping, open, self.linger_sweep].into_iter().flatten().min()
-    }
-
-    /// Does what has become due. An error ends the session.
-    pub(super) fn on_time(&mut self, now: Duration) -> Result<(), CloseReason> {
-        match self.ping {
-            Ping::Resting { until } if self.keepalive.is_some() && now >= until => {
-                self.ping = Ping::Queued;
-            }
-            Ping::Waiting { until, .. } if now >= until => return Err(CloseReason::PingTimeout),
-            _ => {}
-        }
-        while let Some((at, id)) = self.opened.front() {
-            if !self.awaits_ack(*id) {
-                self.opened.pop_front();
-                continue;
-            }
-            if now >= *at + OPEN_TIMEOUT {
-                return Err(CloseReason::OpenTimeout);
-            }
-            break;
-        }
-        if self.linger_sweep.is_some_and(|at| now >= at) {
-            self.sweep_lingering(now);
-        }
-        Ok(())
-    }
-
-    fn awaits_ack(&self, id: u32) -> bool {
-        self.streams
-            .get(&id)
-            .is_some_and(|s| s.unacked && !s.fin_due && !s.fin_sent)
-    }
-
-    fn sweep_lingering(&mut self, now: Duration) {
-        let mut kept = VecDeque::new();
-        for (at, id) in std::mem::take(&mut self.lingering) {
-            let Some(stream) = self.streams.get(&id) else {
-                continue;
-            };
-            let age = now.saturating_sub(at);
-            let hangs = stream.recv_window == 0 && age >= LINGER;
-            if hangs || age >= LINGER_MAX {
-                self.reset(id);
-            } else {
-                kept.push_back((at, id));
-            }
-        }
-        self.linger_sweep = (!kept.is_empty()).then(|| now + LINGER_SWEEP);
-        self.lingering = kept;
-    }
-
-    fn trim_lingering(&mut self) {
-        let streams = &self.streams;
-        self.lingering.retain(|(_, id)| streams.contains_key(id));
-        // A quarter at a time, so that the look-through above is paid for.
-        while self.lingering.len() > MAX_LINGERING / 4 * 3
-            && let Some((_, oldest)) = self.lingering.pop_front()
-        {
-            self.reset(oldest);
-        }
-    }
-
     // --- bookkeeping ---
 
     fn queue_control(&mut self, id: u32) {
@@ -890,36 +634,6 @@ impl State {
             self.unacked -= 1;
             self.freed_opens = self.freed_opens.saturating_add(1);
         }
-    }
-}
-
-impl Stream {
-    fn new() -> Self {
-        Self {
-            recv_window: INITIAL_WINDOW,
-            send_window: INITIAL_WINDOW,
-            ..Self::default()
-        }
-    }
-
-    /// The wire knows the stream no more.
-    fn is_over(&self) -> bool {
-        self.reset || self.fin_sent && self.remote_fin
-    }
-
-    fn room(&self) -> usize {
-        if self.outbox.len() >= SEND_QUEUE_CHUNKS {
-            return 0;
-        }
-        SEND_QUEUE
-            .saturating_sub(self.queued)
-            .min(self.send_window as usize)
-    }
-
-    /// What the peer may send beyond what it knows.
-    fn unannounced(&self) -> u32 {
-        let free = MAX_WINDOW.saturating_sub(self.inbox.len() as u32);
-        free.saturating_sub(self.recv_window)
     }
 }
 

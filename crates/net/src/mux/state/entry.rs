@@ -1,0 +1,72 @@
+//! What a session knows of one stream.
+
+use std::{collections::VecDeque, task::Waker};
+
+use bytes::Bytes;
+
+use super::{
+    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, MAX_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS,
+    SEND_QUEUE_CROWDED,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) inbox: Inbox,
+    pub(super) outbox: VecDeque<Bytes>,
+    pub(super) queued: usize,
+    pub(super) recv_window: u32,
+    pub(super) send_window: u32,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+
+    /// SYN or ACK, due with the first window update.
+    pub(super) hello: u16,
+    pub(super) unacked: bool,
+    pub(super) unaccepted: bool,
+    pub(super) update_due: bool,
+    pub(super) fin_due: bool,
+    pub(super) fin_sent: bool,
+    pub(super) remote_fin: bool,
+    /// Reset by the peer.
+    pub(super) reset: bool,
+    /// No handle is left.
+    pub(super) dropped: bool,
+    pub(super) in_control: bool,
+    pub(super) in_ready: bool,
+}
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self {
+            recv_window: INITIAL_WINDOW,
+            send_window: INITIAL_WINDOW,
+            ..Self::default()
+        }
+    }
+
+    /// The wire knows the stream no more.
+    pub(super) fn is_over(&self) -> bool {
+        self.reset || self.fin_sent && self.remote_fin
+    }
+
+    /// Bytes that may be queued, when `all` are queued by all streams.
+    pub(super) fn room(&self, all: usize) -> usize {
+        if self.outbox.len() >= SEND_QUEUE_CHUNKS {
+            return 0;
+        }
+        let limit = if all < CROWDED {
+            SEND_QUEUE
+        } else {
+            SEND_QUEUE_CROWDED
+        };
+        limit
+            .saturating_sub(self.queued)
+            .min(self.send_window as usize)
+    }
+
+    /// What the peer may send beyond what it knows.
+    pub(super) fn unannounced(&self) -> u32 {
+        let free = MAX_WINDOW.saturating_sub(self.inbox.len() as u32);
+        free.saturating_sub(self.recv_window)
+    }
+}

@@ -1,0 +1,176 @@
+//! What a session has to send, in which order.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        batch::Batch,
+        frame::{ACK, FIN, Header, Kind, RST, SYN},
+    },
+    MAX_FRAME, PING_TIMEOUT, Ping, SEND_QUEUE, SMALL_TURNS, State,
+};
+
+impl State {
+    /// Whether the driver has something to do.
+    pub(in crate::mux) fn has_work(&self) -> bool {
+        !self.control.is_empty()
+            || !self.ready.is_empty()
+            || !self.ready_small.is_empty()
+            || !self.pongs.is_empty()
+            || !self.resets.is_empty()
+            || self.go_away.is_some()
+            || matches!(self.ping, Ping::Queued)
+            || self.new_deadline
+            || self.is_abandoned()
+    }
+
+    /// Moves frames into an empty batch until it is full or nothing is left: control frames first
+    /// (each after the data of its stream that it must follow), then data in turns.
+    pub(in crate::mux) fn fill(&mut self, batch: &mut Batch, now: Duration) {
+        if let Some(code) = self.go_away.take() {
+            batch.header(Header {
+                kind: Kind::GoAway,
+                flags: 0,
+                stream: 0,
+                length: code,
+            });
+        }
+        if matches!(self.ping, Ping::Queued) {
+            // The limit runs from here, as the peer cannot answer what waits behind a full socket;
+            // a socket that stays full has a limit of its own.
+            let id = self.ping_id;
+            self.ping_id = id.wrapping_add(1);
+            self.ping = Ping::Waiting {
+                id,
+                until: now + PING_TIMEOUT,
+            };
+            batch.header(Header {
+                kind: Kind::Ping,
+                flags: SYN,
+                stream: 0,
+                length: id,
+            });
+        }
+        for id in self.pongs.drain(..) {
+            batch.header(Header {
+                kind: Kind::Ping,
+                flags: ACK,
+                stream: 0,
+                length: id,
+            });
+        }
+        self.refusals = 0;
+        for stream in self.resets.drain(..) {
+            batch.header(Header {
+                kind: Kind::WindowUpdate,
+                flags: RST,
+                stream,
+                length: 0,
+            });
+        }
+        while !batch.is_full()
+            && let Some(id) = self.control.pop_front()
+        {
+            self.fill_control(id, batch);
+        }
+        while !batch.is_full()
+            && let Some(id) = self.next_ready()
+        {
+            self.fill_data(id, batch);
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<u32> {
+        if self.small_turns < SMALL_TURNS
+            && let Some(id) = self.ready_small.pop_front()
+        {
+            self.small_turns += 1;
+            return Some(id);
+        }
+        self.small_turns = 0;
+        self.ready
+            .pop_front()
+            .or_else(|| self.ready_small.pop_front())
+    }
+
+    fn fill_control(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.in_control = false;
+        if stream.is_over() {
+            return;
+        }
+        let flags = std::mem::take(&mut stream.hello);
+        let update =
+            std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
+        if flags != 0 || update {
+            let delta = stream.unannounced();
+            stream.recv_window += delta;
+            batch.header(Header {
+                kind: Kind::WindowUpdate,
+                flags,
+                stream: id,
+                length: delta,
+            });
+        }
+        if stream.fin_due && stream.outbox.is_empty() {
+            self.fill_fin(id, batch);
+        }
+    }
+
+    fn fill_data(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.in_ready = false;
+        if stream.outbox.is_empty() {
+            return;
+        }
+        let mut left = stream.queued.min(MAX_FRAME);
+        stream.queued -= left;
+        self.queued -= left;
+        batch.header(Header {
+            kind: Kind::Data,
+            flags: 0,
+            stream: id,
+            length: left as u32,
+        });
+        while left > 0
+            && let Some(chunk) = stream.outbox.front_mut()
+        {
+            if chunk.len() > left {
+                batch.payload(chunk.split_to(left));
+                break;
+            }
+            left -= chunk.len();
+            let chunk = std::mem::take(chunk);
+            stream.outbox.pop_front();
+            batch.payload(chunk);
+        }
+        if stream.queued <= SEND_QUEUE / 2 && stream.room(self.queued) > 0 {
+            self.wakes.extend(stream.writer.take());
+        }
+        if stream.queued > 0 {
+            stream.in_ready = true;
+            self.ready.push_back(id);
+        } else if stream.fin_due {
+            self.fill_fin(id, batch);
+        }
+    }
+
+    fn fill_fin(&mut self, id: u32, batch: &mut Batch) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.fin_due = false;
+        stream.fin_sent = true;
+        batch.header(Header {
+            kind: Kind::WindowUpdate,
+            flags: FIN,
+            stream: id,
+            length: 0,
+        });
+        self.remove_if_done(id);
+    }
+}
