@@ -2,6 +2,7 @@
 //! own (frp `client/connector.go`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use frp_config::ClientConfig;
 use frp_net::dial::{DialError, DialOptions, dial};
@@ -9,8 +10,10 @@ use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux::{self, CloseReason, Mux, MuxError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError};
+use frp_net::tls::{self, HandshakeError, TlsFiles};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 
 /// Opens streams to the server of one configuration.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ impl Connector {
     pub(crate) async fn open(
         cfg: Arc<ClientConfig>,
         tls: Option<Arc<rustls::ClientConfig>>,
+        tasks: &TaskTracker,
     ) -> Result<Self, ConnectError> {
         let mut connector = Self {
             cfg,
@@ -49,7 +53,8 @@ impl Connector {
                 keepalive_interval: Some(interval),
             };
             // The server opens no streams; what it opens all the same is refused by dropping this.
-            let (mux, _incoming) = mux::spawn(io, mux::Role::Client, config);
+            let (mux, _incoming, driver) = mux::session(io, mux::Role::Client, config);
+            tasks.spawn(driver);
             connector.mux = Some(mux);
         }
         Ok(connector)
@@ -70,12 +75,7 @@ impl Connector {
 
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let transport = &self.cfg.transport;
-        let options = DialOptions {
-            timeout: transport.dial_server_timeout,
-            keepalive: transport.dial_server_keepalive,
-            local_ip: transport.connect_server_local_ip,
-        };
-        let mut conn = dial(&self.cfg.server_addr, self.cfg.server_port, &options).await?;
+        let mut conn = dial_server(&self.cfg).await?;
         let Some(tls) = &self.tls else {
             return Ok(Stream::Tcp(conn));
         };
@@ -94,6 +94,29 @@ impl Connector {
         let pipe = tls::connect(tls.clone(), name, conn, BEFORE_LOGIN).await?;
         Ok(Stream::Tls(Box::new(pipe)))
     }
+}
+
+/// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
+pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
+    let probe = async {
+        let tls = tls::client_config(&TlsFiles::default()).ok()?;
+        let conn = dial_server(cfg).await.ok()?;
+        tls::connect(tls, &cfg.server_addr, conn, PROBE).await.ok()
+    };
+    matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(_)))
+}
+
+/// The limit of a probe: it delays an error message.
+const PROBE: Duration = Duration::from_secs(3);
+
+async fn dial_server(cfg: &ClientConfig) -> Result<TcpStream, DialError> {
+    let transport = &cfg.transport;
+    let options = DialOptions {
+        timeout: transport.dial_server_timeout,
+        keepalive: transport.dial_server_keepalive,
+        local_ip: transport.connect_server_local_ip,
+    };
+    dial(&cfg.server_addr, cfg.server_port, &options).await
 }
 
 impl Drop for Connector {

@@ -41,6 +41,18 @@ impl fmt::Display for Explained {
     }
 }
 
+impl Explained {
+    /// Adds what a TLS handshake with the same port came to.
+    pub(crate) fn with_tls_probe(mut self, answered: bool) -> Self {
+        self.why.push_str(if answered {
+            ", while TLS to the same port is answered"
+        } else {
+            ", and TLS to the same port is not answered either"
+        });
+        self
+    }
+}
+
 fn explained(
     what: impl fmt::Display,
     why: impl Into<String>,
@@ -61,6 +73,18 @@ pub(crate) fn is_refused(error: &LoginError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether it would help to know if the port answers TLS: the connection stood and broke on a
+/// plaintext login.
+pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
+    let broke = match error {
+        LoginError::Send { .. } => true,
+        LoginError::Answer { error, .. } => !matches!(error, RecvError::Decode(_)),
+        LoginError::Connect(ConnectError::Mux(_)) => true,
+        _ => false,
+    };
+    broke && !cfg.transport.tls.enable
 }
 
 /// Explains a failed login under the configuration that it was tried with.

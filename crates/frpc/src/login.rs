@@ -15,6 +15,8 @@ use frp_proto::msg::{Login, Message};
 use frp_proto::wire::hello::{self, Bootstrap, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
 
+use tokio_util::task::TaskTracker;
+
 use crate::auth::TokenAuth;
 use crate::connect::{ConnectError, Connector};
 
@@ -67,8 +69,9 @@ pub(crate) async fn login(
     auth: &TokenAuth,
     key: &cfb::Key,
     run_id: &str,
+    tasks: &TaskTracker,
 ) -> Result<LoggedIn, LoginError> {
-    let connector = Connector::open(cfg.clone(), tls).await?;
+    let connector = Connector::open(cfg.clone(), tls, tasks).await?;
     let protocol = cfg.transport.wire_protocol;
     let pipe = Rewind::new(bytes::Bytes::new(), connector.stream().await?);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
 use crate::backoff::{LoginBackoff, LossBackoff};
+use crate::connect::answers_tls;
 use crate::diagnose;
 use crate::login::{LoggedIn, login};
 use crate::session::Session;
@@ -114,14 +115,27 @@ impl Service {
         } else {
             LoginBackoff::again()
         };
+        let mut probed = false;
         loop {
             info!(log, "{}", contract::try_to_connect());
-            let tried = login(&self.cfg, self.tls.clone(), &self.auth, &self.key, run_id).await;
+            let tried = login(
+                &self.cfg,
+                self.tls.clone(),
+                &self.auth,
+                &self.key,
+                run_id,
+                &self.tasks.tracker,
+            )
+            .await;
             let error = match tried {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(error) => error,
             };
-            let explained = diagnose::explain(&error, &self.cfg);
+            let mut explained = diagnose::explain(&error, &self.cfg);
+            if !probed && diagnose::wants_tls_probe(&error, &self.cfg) {
+                explained = explained.with_tls_probe(answers_tls(&self.cfg).await);
+                probed = true;
+            }
             warn!(log, "{}", contract::connect_error(&explained));
             if first && self.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));

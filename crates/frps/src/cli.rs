@@ -97,9 +97,6 @@ fn run(args: &Args) -> ExitCode {
         match Server::bind(cfg) {
             Err(e) => print_line(e, ExitCode::FAILURE),
             Ok(server) => {
-                if let Ok(addr) = server.addr() {
-                    info!(Log::root(), "{}", contract::tcp_listen(addr));
-                }
                 // A signal ends the process where it stands, as it ends frp: the kernel gives
                 // back every socket.
                 server.run(CancellationToken::new()).await;

@@ -73,14 +73,8 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
     if shared.cfg.transport.tcp_mux {
         serve_mux(shared, Rewind::new(first, stream), peer, turn).await;
     } else {
-        greet::serve(
-            shared,
-            stream,
-            first,
-            Caller { peer, link: None },
-            Some(turn),
-        )
-        .await;
+        let caller = Caller { peer, link: None };
+        greet::serve(shared, stream, first, caller, Place::Stranger(turn)).await;
     }
 }
 
@@ -107,7 +101,8 @@ async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, peer: SocketAddr, tu
     let config = mux::Config {
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
     };
-    let (mux, mut incoming) = mux::spawn(io, mux::Role::Server, config);
+    let (mux, mut incoming, driver) = mux::session(io, mux::Role::Server, config);
+    shared.tasks.spawn(driver);
     let link = Arc::new(Link {
         mux: mux.clone(),
         sessions: AtomicUsize::new(0),
@@ -180,8 +175,28 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, pee
     };
     let shared = shared.clone();
     shared.tasks.clone().spawn(async move {
-        greet::serve(shared, Stream::Mux(stream), Bytes::new(), caller, greeting).await;
+        let place = Place::Stream(greeting);
+        greet::serve(shared, Stream::Mux(stream), Bytes::new(), caller, place).await;
     });
+}
+
+/// What a stream holds until its first message is understood and, if it is a login, decided.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// One of the server's strangers: the stream is the whole connection.
+    Stranger(Turn),
+    /// One of the streams in greeting of its connection.
+    Stream(#[expect(dead_code, reason = "held for its drop")] Greeting),
+}
+
+impl Place {
+    /// Completes when the place has gone to somebody else.
+    pub(crate) async fn evicted(&self) {
+        match self {
+            Self::Stranger(turn) => turn.evicted().await,
+            Self::Stream(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// A stream that has not said its first message, counted on its link until dropped.

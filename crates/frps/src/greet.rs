@@ -14,7 +14,7 @@ use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::door::Caller;
+use crate::door::{Caller, Place};
 use crate::{Shared, login};
 
 /// A stream past its greeting.
@@ -41,11 +41,14 @@ pub(crate) async fn serve(
     stream: Stream,
     first: Bytes,
     caller: Caller,
-    place: impl Send,
+    place: Place,
 ) {
     let log = Log::root();
     let greeted = tokio::select! {
         greeted = timeout(BEFORE_LOGIN, greet(stream, first)) => greeted,
+        () = place.evicted() => {
+            return debug!(log, "[{}] made room for newer connections", caller.peer);
+        }
         () = shared.stop.cancelled() => return,
     };
     let (stream, message, negotiated) = match greeted.unwrap_or(Err(GreetError::Silent)) {
@@ -57,7 +60,7 @@ pub(crate) async fn serve(
         Message::Login(login) => {
             login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
-        Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn).await,
+        Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn, &caller).await,
         Message::NewVisitorConn(conn) => refuse_visitor(stream, conn).await,
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
@@ -138,8 +141,11 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn) {
-    let refusal = match shared.registry.running(&conn.run_id) {
+/// A work connection belongs to the session whose run id it names. With the mux it must also come
+/// on that session's own connection, so that knowing a run id is not enough to get a user's bytes.
+async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn, caller: &Caller) {
+    let session = shared.registry.running(&conn.run_id);
+    let refusal = match session.filter(|session| session.shares_connection(caller)) {
         None => {
             let why = format!("no client control found for run id [{}]", conn.run_id);
             warn!(Log::root(), "{why}");

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_config::ServerConfig;
-use frp_log::info;
+use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
 use frp_net::listen::listen;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
@@ -127,7 +127,10 @@ impl Server {
     /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
     pub async fn run(self, stop: CancellationToken) {
         let Self { listener, shared } = self;
-        info!(frp_log::Log::root(), "frps started successfully");
+        let cfg = &shared.cfg;
+        let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
+        info!(Log::root(), "{}", contract::tcp_listen(addr));
+        info!(Log::root(), "{}", contract::frps_started());
         let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));
         stop.cancelled().await;
         shared.stop.cancel();

@@ -16,7 +16,7 @@ use frp_proto::VERSION;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::wire::WireProtocol;
 
-use crate::door::{Caller, Presence};
+use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
 use crate::session::{Control, Session};
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
     mut login: Login,
     negotiated: Option<Negotiated>,
     caller: Caller,
-    place: impl Send,
+    place: Place,
 ) {
     if login.run_id.is_empty() {
         login.run_id = new_run_id();
@@ -59,7 +59,15 @@ pub(crate) async fn serve(
         login.os,
         login.arch
     );
-    let admitted = admit(&shared, &login, &mut stream, negotiated.as_ref(), &log).await;
+    let admitted = admit(
+        &shared,
+        &login,
+        &mut stream,
+        negotiated.as_ref(),
+        &caller,
+        &log,
+    )
+    .await;
     drop(place);
     let admission = match admitted {
         Ok(admission) => admission,
@@ -76,9 +84,7 @@ pub(crate) async fn serve(
     };
     let presence = caller.link.as_ref().map(Presence::on);
     let control = control_stream(&shared, stream, negotiated.as_ref());
-    Session::new(shared, admission, control, caller, login.user)
-        .run()
-        .await;
+    Session::new(shared, admission, control, caller).run().await;
     drop(presence);
 }
 
@@ -87,6 +93,7 @@ async fn admit(
     login: &Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
+    caller: &Caller,
     log: &Log,
 ) -> Result<Admission, LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
@@ -94,7 +101,7 @@ async fn admit(
     }
     shared.auth.login(login).map_err(LoginError::Auth)?;
     let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
-    let session = Arc::new(SessionHandle::new(login, pool, log.clone()));
+    let session = Arc::new(SessionHandle::new(login, pool, caller.clone(), log.clone()));
     let (admission, predecessor) = shared.registry.admit(session);
     if let Some(old) = predecessor {
         info!(

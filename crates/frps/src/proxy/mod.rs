@@ -15,7 +15,8 @@ use frp_net::stream::Stream;
 use frp_proto::msg::{NewProxy, StartWorkConn};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
 
 use crate::Shared;
 use crate::ports::PortError;
@@ -31,8 +32,6 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("remote port {0} is not in the range 0..65535")]
-    PortRange(i64),
     #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
     Kind(String),
     #[error("loadBalancer.group is not supported yet by this server")]
@@ -76,15 +75,14 @@ impl Drop for NameGuard {
     }
 }
 
-/// A proxy that listens. It is closed with [`close`](Self::close), which waits until its socket is
-/// free again.
+/// A proxy that listens, until this is dropped. [`close`](Self::close) also waits until its port
+/// and name are free again.
 #[derive(Debug)]
 pub(crate) struct RunningProxy {
     remote_addr: String,
     proxy: Arc<Proxy>,
-    stop: CancellationToken,
+    stop: DropGuard,
     accepting: JoinHandle<()>,
-    _name: NameGuard,
 }
 
 /// What the connections of one proxy share.
@@ -103,7 +101,7 @@ impl RunningProxy {
     pub(crate) fn start(
         shared: &Arc<Shared>,
         session: &Arc<SessionHandle>,
-        user: &str,
+        listeners: &TaskTracker,
         new: &NewProxy,
     ) -> Result<Self, ProxyError> {
         if new.kind() != "tcp" {
@@ -112,8 +110,7 @@ impl RunningProxy {
         if !new.group.is_empty() {
             return Err(ProxyError::Group);
         }
-        let wanted =
-            u16::try_from(new.remote_port).map_err(|_| ProxyError::PortRange(new.remote_port))?;
+        let wanted = u16::try_from(new.remote_port).map_err(|_| PortError::NotAllowed)?;
         let name = shared.names.take(&new.proxy_name)?;
         let lease = shared.ports.acquire(&new.proxy_name, wanted)?;
         let remote_addr = format!(":{}", lease.port());
@@ -127,17 +124,13 @@ impl RunningProxy {
             log: session.log.with(&new.proxy_name),
         });
         info!(proxy.log, "tcp proxy listen port [{}]", lease.port());
-        debug!(proxy.log, "registered for user [{user}]");
         let stop = shared.stop.child_token();
-        let accepting = shared
-            .tasks
-            .spawn(tcp::accept(proxy.clone(), lease, stop.clone()));
+        let accepting = listeners.spawn(tcp::accept(proxy.clone(), lease, name, stop.clone()));
         Ok(Self {
             remote_addr,
             proxy,
-            stop,
+            stop: stop.drop_guard(),
             accepting,
-            _name: name,
         })
     }
 
@@ -146,17 +139,10 @@ impl RunningProxy {
         &self.remote_addr
     }
 
-    /// How many ports count against the client's limit.
-    #[allow(clippy::unused_self)]
-    pub(crate) fn ports(&self) -> u64 {
-        1
-    }
-
     /// Stops listening; connections that are under way go on.
     pub(crate) async fn close(self) {
         info!(self.proxy.log, "proxy closing");
-        self.stop.cancel();
-        // The task holds the port; it has returned it when it is over.
+        drop(self.stop);
         let _ = self.accepting.await;
     }
 }

@@ -6,11 +6,16 @@ use frp_log::info;
 use frp_net::listen::{accept_loop, tune};
 use tokio_util::sync::CancellationToken;
 
-use super::Proxy;
+use super::{NameGuard, Proxy};
 use crate::ports::Lease;
 
-/// Accepts users until `stop`; the port is free again when this returns.
-pub(super) async fn accept(proxy: Arc<Proxy>, lease: Lease, stop: CancellationToken) {
+/// Accepts users until `stop`; the port and the name are free again when this returns.
+pub(super) async fn accept(
+    proxy: Arc<Proxy>,
+    lease: Lease,
+    name: NameGuard,
+    stop: CancellationToken,
+) {
     let (listener, _port) = lease.into_listener();
     accept_loop(listener, stop, |user, peer| {
         info!(proxy.log, "get a user connection [{peer}]");
@@ -21,4 +26,5 @@ pub(super) async fn accept(proxy: Arc<Proxy>, lease: Lease, stop: CancellationTo
             .spawn(proxy.clone().serve_user(user, peer));
     })
     .await;
+    drop(name);
 }

@@ -17,6 +17,7 @@ use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
 
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
@@ -33,8 +34,8 @@ pub(crate) struct Session {
     control: Control,
     caller: Caller,
     proxies: HashMap<String, RunningProxy>,
+    listeners: TaskTracker,
     last_ping: Instant,
-    user: String,
     /// Last, so that what a successor waits for is dropped after all else.
     admission: Admission,
 }
@@ -64,7 +65,6 @@ impl Session {
         admission: Admission,
         control: Control,
         caller: Caller,
-        user: String,
     ) -> Self {
         Self {
             shared,
@@ -72,30 +72,36 @@ impl Session {
             control,
             caller,
             proxies: HashMap::new(),
+            listeners: TaskTracker::new(),
             last_ping: Instant::now(),
-            user,
             admission,
         }
     }
 
     /// Serves the client until something ends it, then gives everything back.
     pub(crate) async fn run(mut self) {
-        let end = self.serve().await;
+        let stop = self.shared.stop.clone();
+        let handle = self.handle.clone();
+        let end = tokio::select! {
+            end = self.serve() => end,
+            () = handle.replaced.cancelled() => End::Replaced,
+            () = stop.cancelled() => End::Stopped,
+        };
         let log = &self.handle.log;
         match end {
             End::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
             end => info!(log, "control connection ended: {end}"),
         }
         self.handle.pool.close();
-        for (_, proxy) in self.proxies.drain() {
-            proxy.close().await;
-        }
+        self.proxies.clear();
+        self.listeners.close();
+        // Each holds its port and name until it is over.
+        self.listeners.wait().await;
         info!(self.handle.log, "client exit success");
         drop(self.admission);
     }
 
     async fn serve(&mut self) -> End {
-        let stop = self.shared.stop.clone();
         let handle = self.handle.clone();
         loop {
             let silent_until = self.silent_until();
@@ -105,8 +111,6 @@ impl Session {
                     Err(e) => return self.end_of_reading(e),
                 },
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
-                () = handle.replaced.cancelled() => return End::Replaced,
-                () = stop.cancelled() => return End::Stopped,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return End::HeartbeatTimeout,
             };
@@ -203,11 +207,11 @@ impl Session {
 
     fn register(&self, new: &NewProxy) -> Result<RunningProxy, ProxyError> {
         let limit = self.shared.cfg.max_ports_per_client;
-        let ports: u64 = self.proxies.values().map(RunningProxy::ports).sum();
-        if limit > 0 && ports + 1 > limit {
+        // Each proxy of type tcp takes one port.
+        if limit > 0 && self.proxies.len() as u64 >= limit {
             return Err(ProxyError::TooManyPorts);
         }
-        RunningProxy::start(&self.shared, &self.handle, &self.user, new)
+        RunningProxy::start(&self.shared, &self.handle, &self.listeners, new)
     }
 
     async fn on_close_proxy(&mut self, close: &CloseProxy) {

@@ -13,6 +13,7 @@ use frp_proto::msg::Login;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::Pool;
+use crate::door::Caller;
 
 /// What others may know of a session and do to it.
 #[derive(Debug)]
@@ -27,10 +28,11 @@ pub(crate) struct SessionHandle {
     running: AtomicBool,
     user: String,
     client_id: String,
+    caller: Caller,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(login: &Login, pool: Pool, log: Log) -> Self {
+    pub(crate) fn new(login: &Login, pool: Pool, caller: Caller, log: Log) -> Self {
         Self {
             run_id: login.run_id.clone(),
             pool,
@@ -40,6 +42,16 @@ impl SessionHandle {
             running: AtomicBool::new(false),
             user: login.user.clone(),
             client_id: login.client_id.clone(),
+            caller,
+        }
+    }
+
+    /// Whether `other` is a stream of this session's connection, or neither is multiplexed.
+    pub(crate) fn shares_connection(&self, other: &Caller) -> bool {
+        match (&self.caller.link, &other.link) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (None, None) => true,
+            _ => false,
         }
     }
 }
@@ -235,7 +247,14 @@ mod tests {
             client_id: client_id.to_owned(),
             ..Login::default()
         };
-        Arc::new(SessionHandle::new(&login, Pool::new(1), Log::root()))
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let caller = Caller { peer, link: None };
+        Arc::new(SessionHandle::new(
+            &login,
+            Pool::new(1),
+            caller,
+            Log::root(),
+        ))
     }
 
     #[test]
