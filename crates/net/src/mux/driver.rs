@@ -30,8 +30,9 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 16;
 /// Read buffer of a session at rest, bytes.
 const READ_MIN: usize = 4 * 1024;
-/// Read buffer under load, bytes.
-const READ_MAX: usize = 256 * 1024;
+/// Read buffer under load, bytes. Larger ones were not faster, and a slice that waits in a stream
+/// keeps its whole buffer alive.
+const READ_MAX: usize = 64 * 1024;
 /// Buffers kept for their turn once the applications are done with them.
 const SPARE_BUFFERS: usize = 3;
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Pieces below this many bytes are copied out of the read buffer: a 5-byte frame must not keep
-/// a buffer of 256 KiB alive.
+/// a buffer of 64 KiB alive.
 const COPY_BELOW: usize = 2 * 1024;
 
 /// Copied pieces are gathered until a chunk has this many bytes.
@@ -13,7 +13,7 @@ const TAIL_MAX: usize = 32 * 1024;
 
 /// A stream whose unread slices keep more than this many bytes of read buffers alive (and four
 /// times what it really holds) gets copies instead.
-const PINNED_FREE: usize = 2 * 1024 * 1024;
+const PINNED_FREE: usize = 1024 * 1024;
 
 /// The read buffer that a piece is cut from.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ mod tests {
     fn origin(buffer: u32) -> Origin {
         Origin {
             buffer,
-            capacity: 256 * 1024,
+            capacity: 64 * 1024,
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
             inbox.push(&mut BytesMut::from(&[0; 2048][..]), 2048, origin(1 + i));
         }
         assert!(
-            inbox.pinned() <= 4 * inbox.len() + 256 * 1024,
+            inbox.pinned() <= (4 * inbox.len()).max(PINNED_FREE),
             "{} pinned",
             inbox.pinned()
         );
