@@ -27,6 +27,8 @@ pub(crate) struct Pool {
 struct State {
     ready: VecDeque<Greeted>,
     waiting: VecDeque<oneshot::Sender<Greeted>>,
+    /// Asked for and not arrived.
+    outstanding: usize,
     closed: bool,
 }
 
@@ -48,9 +50,13 @@ pub(crate) enum TakeError {
 
 impl Pool {
     pub(crate) fn new(count: usize) -> Self {
+        let state = State {
+            outstanding: count,
+            ..State::default()
+        };
         Self {
             count,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             to_request: AtomicUsize::new(count),
             request: Notify::new(),
         }
@@ -65,32 +71,37 @@ impl Pool {
                 return Err(TakeError::Closed);
             }
             if let Some(conn) = state.ready.pop_front() {
-                drop(state);
-                self.ask_for(1);
+                self.ask_for_another(&mut state);
                 return Ok(conn);
             }
             let (tx, rx) = oneshot::channel();
             state.waiting.push_back(tx);
+            self.ask(&mut state);
             rx
         };
-        self.ask_for(1);
-        let taken = tokio::time::timeout(limit, coming).await;
-        let conn = taken
-            .map_err(|_| TakeError::TimedOut)?
-            .map_err(|_| TakeError::Closed)?;
-        self.ask_for(1);
-        Ok(conn)
+        match tokio::time::timeout(limit, coming).await {
+            Ok(Ok(conn)) => {
+                self.ask_for_another(&mut self.lock());
+                Ok(conn)
+            }
+            Ok(Err(_)) => Err(TakeError::Closed),
+            Err(_) => {
+                // What was asked for this user is not coming.
+                let mut state = self.lock();
+                state.outstanding = state.outstanding.saturating_sub(1);
+                Err(TakeError::TimedOut)
+            }
+        }
     }
 
     /// Hands a new work connection to whoever waits longest, or keeps it ready.
     pub(crate) fn put(&self, mut conn: Greeted) -> Result<(), Box<Refused>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(Box::new(Refused {
-                conn,
-                why: "client control is closing",
-            }));
+            let why = "client control is closing";
+            return Err(Box::new(Refused { conn, why }));
         }
+        state.outstanding = state.outstanding.saturating_sub(1);
         while let Some(user) = state.waiting.pop_front() {
             match user.send(conn) {
                 Ok(()) => return Ok(()),
@@ -128,12 +139,95 @@ impl Pool {
         drop((ready, waiting));
     }
 
-    fn ask_for(&self, n: usize) {
-        self.to_request.fetch_add(n, Ordering::AcqRel);
+    /// Asks for one more, as frp does after each user; but not for one that would find no place.
+    fn ask_for_another(&self, state: &mut State) {
+        let coming = state.outstanding.saturating_sub(state.waiting.len());
+        if state.ready.len() + coming < self.count + EXTRA_PLACES {
+            self.ask(state);
+        }
+    }
+
+    fn ask(&self, state: &mut State) {
+        state.outstanding += 1;
+        self.to_request.fetch_add(1, Ordering::AcqRel);
         self.request.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use frp_net::listen::listen;
+    use frp_net::msg_stream::MsgStream;
+    use frp_net::stream::Stream;
+    use frp_proto::wire::WireProtocol;
+    use tokio::net::TcpStream;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    async fn conn() -> Greeted {
+        let listener = listen("127.0.0.1", 0).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        MsgStream::new(Stream::Tcp(stream), WireProtocol::V1, BytesMut::new())
+    }
+
+    #[tokio::test]
+    async fn the_client_is_asked_for_its_pool_and_then_for_what_is_used() {
+        let pool = Pool::new(2);
+        assert_eq!(pool.wanted().await, 2);
+        pool.put(conn().await).unwrap();
+        pool.put(conn().await).unwrap();
+        pool.take(LIMIT).await.unwrap();
+        assert_eq!(pool.wanted().await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_user_who_waits_gets_the_next_one() {
+        let pool = Pool::new(0);
+        let (taken, ()) = tokio::join!(pool.take(LIMIT), async {
+            assert_eq!(pool.wanted().await, 1);
+            pool.put(conn().await).unwrap();
+        });
+        taken.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_for_that_would_find_no_place() {
+        let pool = Pool::new(1);
+        let mut asked = pool.wanted().await;
+        for _ in 0..100 {
+            for _ in 0..asked {
+                pool.put(conn().await).unwrap();
+            }
+            pool.take(LIMIT).await.unwrap();
+            asked = pool.wanted().await;
+        }
+        assert!(pool.lock().ready.len() <= 1 + EXTRA_PLACES);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_pool_is_the_end_of_waiting() {
+        let pool = Pool::new(0);
+        let (taken, ()) = tokio::join!(pool.take(LIMIT), async {
+            pool.wanted().await;
+            pool.close();
+        });
+        assert!(matches!(taken, Err(TakeError::Closed)));
+        assert!(matches!(pool.take(LIMIT).await, Err(TakeError::Closed)));
+        assert!(pool.put(conn().await).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_waits_only_so_long() {
+        let pool = Pool::new(0);
+        assert!(matches!(pool.take(LIMIT).await, Err(TakeError::TimedOut)));
     }
 }
