@@ -60,6 +60,13 @@ async fn answer_to(control: &mut Control<TcpStream>, wanted: u8) -> Value {
     }
 }
 
+/// The answer to a login is not yet the session: an honest client waits until it is asked for a
+/// work connection.
+async fn running(control: &mut Control<TcpStream>) {
+    control.send(wire::PING, &json!({})).await;
+    answer_to(control, wire::PONG).await;
+}
+
 #[tokio::test]
 async fn heartbeats_carry_the_token_where_the_scope_asks() {
     let rig = Rig::new();
@@ -95,7 +102,8 @@ async fn work_connections_carry_the_token_where_the_scope_asks() {
             "auth.additionalScopes = [\"NewWorkConns\"]\n{SINGLE}"
         ))
         .await;
-    let (_control, answer) = login(frps.port, "secret").await;
+    let (mut control, answer) = login(frps.port, "secret").await;
+    running(&mut control).await;
     let mut work = connect(frps.port).await;
     let hello = wire::v1(wire::NEW_WORK_CONN, &json!({"run_id": answer["run_id"]}));
     work.write_all(&hello).await.unwrap();
@@ -180,7 +188,8 @@ async fn a_pool_is_asked_for_at_login_within_the_servers_bound() {
 async fn work_connections_beyond_the_pool_are_refused() {
     let rig = Rig::new();
     let frps = rig.frps(SINGLE).await;
-    let (_control, answer) = login(frps.port, "secret").await;
+    let (mut control, answer) = login(frps.port, "secret").await;
+    running(&mut control).await;
     let hello = wire::v1(wire::NEW_WORK_CONN, &json!({"run_id": answer["run_id"]}));
     let mut offered = Vec::new();
     for _ in 0..40 {
