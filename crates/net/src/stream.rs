@@ -9,12 +9,9 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
 use crate::mux::MuxStream;
-
-/// TLS over a TCP connection whose first bytes may have been read already.
-pub type TlsPipe = TlsStream<Rewind<TcpStream>>;
+use crate::tls::TlsPipe;
 
 /// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
 /// has, because each kind has its own fastest way to move bytes.
@@ -123,6 +120,11 @@ impl<T> Rewind<T> {
     pub fn into_io(self) -> T {
         debug_assert!(self.prefix.is_empty(), "bytes would be lost");
         self.io
+    }
+
+    /// What is still to be read first, and the pipe below.
+    pub fn into_parts(self) -> (Bytes, T) {
+        (self.prefix, self.io)
     }
 
     fn remember(&mut self, read: &[u8]) {

@@ -1,6 +1,13 @@
 //! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
 //! files makes one in memory; a client without a CA file does not check who the server is.
 
+mod outgoing;
+mod pipe;
+mod session;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod session_tests;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -8,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -20,9 +28,9 @@ use rustls::{
     SignatureScheme,
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::stream::{Rewind, TlsPipe};
+pub use self::pipe::TlsPipe;
+use crate::stream::Rewind;
 
 /// Certificate files of either end; every one is PEM.
 #[derive(Debug, Clone, Default)]
@@ -129,25 +137,26 @@ impl HandshakeError {
 }
 
 /// The server's handshake on a connection whose first bytes have been read already.
+///
+/// # Errors
+/// The connection failed or closed, `limit` ran out, or either side refuses the other; the peer
+/// has got its alert then.
 pub async fn accept(
     config: Arc<ServerConfig>,
     io: Rewind<TcpStream>,
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
-    let handshake = TlsAcceptor::from(config).accept(io).into_fallible();
-    match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(tls)) => Ok(tls.into()),
-        Ok(Err((source, io))) => Err(HandshakeError {
-            source,
-            first_bytes: io.first_bytes().to_vec(),
-        }),
-        Err(_) => Err(timed_out()),
-    }
+    let (prefix, io) = io.into_parts();
+    let pipe = TlsPipe::server(io, config);
+    handshake(pipe, prefix, limit).await
 }
 
 /// The client's handshake. `server_name` goes into the hello and is what the certificate is
 /// checked against; a name that is no DNS name or address is replaced by one that is, as Go sends
 /// none then.
+///
+/// # Errors
+/// As [`accept`].
 pub async fn connect(
     config: Arc<ClientConfig>,
     server_name: &str,
@@ -156,13 +165,25 @@ pub async fn connect(
 ) -> Result<TlsPipe, HandshakeError> {
     let name = ServerName::try_from(server_name.to_owned())
         .unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
-    let io = Rewind::new(bytes::Bytes::new(), io);
-    let handshake = TlsConnector::from(config).connect(name, io).into_fallible();
-    match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(tls)) => Ok(tls.into()),
-        Ok(Err((source, io))) => Err(HandshakeError {
+    let pipe = TlsPipe::client(io, config, name);
+    handshake(pipe, Bytes::new(), limit).await
+}
+
+async fn handshake(
+    pipe: Result<TlsPipe, rustls::Error>,
+    prefix: Bytes,
+    limit: Duration,
+) -> Result<TlsPipe, HandshakeError> {
+    let mut first_bytes = Vec::new();
+    let mut pipe = pipe.map_err(|e| HandshakeError {
+        source: io::Error::new(io::ErrorKind::InvalidData, e),
+        first_bytes: Vec::new(),
+    })?;
+    match tokio::time::timeout(limit, pipe.handshake(prefix, &mut first_bytes)).await {
+        Ok(Ok(())) => Ok(pipe),
+        Ok(Err(source)) => Err(HandshakeError {
             source,
-            first_bytes: io.first_bytes().to_vec(),
+            first_bytes,
         }),
         Err(_) => Err(timed_out()),
     }

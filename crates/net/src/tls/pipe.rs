@@ -1,0 +1,283 @@
+//! TLS over a TCP connection.
+//!
+//! rustls does the protocol and the record layer; the bytes are kept here. A read takes as much as
+//! its caller has room for from the socket in one call, into per-thread memory, decrypts all whole
+//! records there and hands them over; a write encrypts up to sixteen records for one call. A
+//! connection at rest owns no buffer.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::outgoing::Outgoing;
+use super::session::{Ended, Order, Plain, Session};
+use crate::layers::scratch::with_scratch;
+
+/// The least that a read takes from the socket: a whole record.
+const READ_MIN: usize = 18 * 1024;
+/// Unprocessed input: a handshake message in parts, and a record. More is an attack.
+const INPUT_MAX: usize = 64 * 1024;
+/// One read during the handshake.
+const HANDSHAKE_READ: usize = 4 * 1024;
+/// First bytes that are remembered.
+const FIRST: usize = 16;
+
+/// TLS over TCP. What is written must be flushed once no more follows at once.
+///
+/// The end of the peer's direction is its closing record; a connection that ends without one is an
+/// `UnexpectedEof` error, for it may have been cut by someone else. Shutdown ends our direction
+/// only.
+pub struct TlsPipe {
+    io: TcpStream,
+    session: Session,
+    /// A part of a record, or of a handshake message.
+    held: Vec<u8>,
+    /// Decrypted and not yet read.
+    rest: BytesMut,
+    out: Outgoing,
+    peer_closed: bool,
+    closed: bool,
+}
+
+impl TlsPipe {
+    pub(super) fn client(
+        io: TcpStream,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::new(io, Session::client(config, name)?))
+    }
+
+    pub(super) fn server(io: TcpStream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self::new(io, Session::server(config)?))
+    }
+
+    fn new(io: TcpStream, session: Session) -> Self {
+        Self {
+            io,
+            session,
+            held: Vec::new(),
+            rest: BytesMut::new(),
+            out: Outgoing::default(),
+            peer_closed: false,
+            closed: false,
+        }
+    }
+
+    /// Completes the handshake. `prefix` was read from the connection already; `first` gets the
+    /// first bytes that came, also where it fails.
+    pub(super) async fn handshake(&mut self, prefix: Bytes, first: &mut Vec<u8>) -> io::Result<()> {
+        remember(first, &prefix);
+        self.held.extend_from_slice(&prefix);
+        drop(prefix);
+        loop {
+            let result = self.process_held(&Order::Nothing);
+            let flushed = std::future::poll_fn(|cx| self.out.poll_drain(cx, &mut self.io)).await;
+            // The alert was sent if that was possible; the reason for it says more.
+            result?;
+            flushed?;
+            if !self.session.common().is_handshaking() {
+                return Ok(());
+            }
+            let before = self.held.len();
+            self.held.reserve(HANDSHAKE_READ);
+            if self.io.read_buf(&mut self.held).await? == 0 {
+                let text = "tls handshake eof";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+            remember(first, self.held.get(before..).unwrap_or_default());
+        }
+    }
+
+    /// The connection below.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.io
+    }
+
+    /// Reads from the socket once and decrypts what is whole.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.io.poll_read_ready(cx))?;
+        with_scratch(|scratch| {
+            let held = self.held.len();
+            // No more than the reader takes, by about a record.
+            let wanted = to.remaining().max(READ_MIN);
+            let end = scratch.len().min(held + wanted);
+            let input = scratch.get_mut(..end).unwrap_or_default();
+            let mut filled = ReadBuf::new(input);
+            filled.put_slice(&self.held);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut filled))?;
+            let n = filled.filled().len();
+            if n == held {
+                return Poll::Ready(Err(cut_off()));
+            }
+            let input = input.get_mut(..n).unwrap_or_default();
+            let used = self.process(input, Some(to), &Order::Nothing).0;
+            let rest = input.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                self.held = Vec::new();
+            } else {
+                self.held.clear();
+                self.held.extend_from_slice(rest);
+            }
+            Poll::Ready(self.check_held())
+        })
+    }
+
+    fn check_held(&mut self) -> io::Result<()> {
+        if self.held.len() > INPUT_MAX {
+            let error = rustls::Error::General("message buffer full".into());
+            self.session.fail(error.clone());
+            return Err(tls_error(error));
+        }
+        Ok(())
+    }
+
+    fn process_held(&mut self, order: &Order<'_>) -> io::Result<Ended> {
+        let mut held = mem::take(&mut self.held);
+        let (used, result) = self.process(&mut held, None, order);
+        held.drain(..used);
+        if !held.is_empty() {
+            self.held = held;
+        }
+        let ended = result?;
+        self.check_held()?;
+        Ok(ended)
+    }
+
+    /// Returns how much of the input is used up; after an error nothing more.
+    fn process(
+        &mut self,
+        input: &mut [u8],
+        reader: Option<&mut ReadBuf<'_>>,
+        order: &Order<'_>,
+    ) -> (usize, io::Result<Ended>) {
+        let mut plain = Plain {
+            reader,
+            rest: &mut self.rest,
+        };
+        let run = self.session.run(input, &mut plain, &mut self.out, order);
+        self.peer_closed |= run.peer_closed;
+        (run.used, run.result.map_err(tls_error))
+    }
+}
+
+impl AsyncRead for TlsPipe {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        loop {
+            if !this.rest.is_empty() {
+                let n = this.rest.len().min(buf.remaining());
+                buf.put_slice(this.rest.get(..n).unwrap_or_default());
+                this.rest.advance(n);
+                if this.rest.is_empty() {
+                    this.rest = BytesMut::new();
+                }
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(error) = this.session.failure() {
+                // With the alert, if the socket takes it.
+                let _ = this.out.write(cx, &mut this.io);
+                return Poll::Ready(Err(tls_error(error.clone())));
+            }
+            if this.peer_closed {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(this.poll_fill(cx, buf))?;
+        }
+    }
+}
+
+impl AsyncWrite for TlsPipe {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(this.out.poll_drain(cx, &mut this.io))?;
+        match this.process_held(&Order::Write(bufs))? {
+            Ended::Done(n) => {
+                this.out.write(cx, &mut this.io)?;
+                Poll::Ready(Ok(n))
+            }
+            Ended::Waiting => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.out.poll_drain(cx, &mut this.io)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.closed {
+            ready!(this.out.poll_drain(cx, &mut this.io))?;
+            this.closed = true;
+            if this.session.failure().is_none() {
+                this.process_held(&Order::Close)?;
+            }
+        }
+        ready!(this.out.poll_drain(cx, &mut this.io))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for TlsPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsPipe")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}
+
+fn remember(first: &mut Vec<u8>, came: &[u8]) {
+    let n = came.len().min(FIRST - first.len());
+    first.extend_from_slice(came.get(..n).unwrap_or_default());
+}
+
+fn tls_error(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn cut_off() -> io::Error {
+    let text = "peer closed connection without sending TLS close_notify";
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
