@@ -22,7 +22,7 @@ use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::{Shared, session::pool::Pool};
 
-/// Why a login came to nothing. What the client may read of it is [`LoginError::for_peer`].
+/// Why a login came to nothing. What the client may read of it is decided by [`Shared::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("{0}")]
@@ -124,8 +124,9 @@ async fn admit(
         ..LoginResp::default()
     };
     stream.queue(&answer.into()).map_err(SendError::Encode)?;
-    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
+    // Before the client can read the answer, so that nothing it does next comes too early.
     admission.set_running();
+    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(admission)
 }
 
