@@ -5,6 +5,7 @@
 //! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
 
+mod buffers;
 pub mod dial;
 pub mod go_text;
 pub mod layers;

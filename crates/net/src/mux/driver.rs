@@ -15,6 +15,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use crate::buffers;
+
 use super::{CloseReason, ProtocolError, batch::Batch, inbox::Origin, shared::Shared};
 
 /// How long the connection may take no byte while there is something to send.
@@ -34,7 +36,7 @@ const READ_MIN: usize = 4 * 1024;
 /// keeps its whole buffer alive.
 const READ_MAX: usize = 64 * 1024;
 /// Buffers kept for their turn once the applications are done with them.
-const SPARE_BUFFERS: usize = 3;
+const SPARE_BUFFERS: usize = 8;
 
 pub(super) struct Driver<T> {
     io: T,
@@ -212,6 +214,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         if now >= self.last_move + REST_AFTER {
             self.input.shrink();
+            buffers::rest();
             self.output.shrink();
             self.wakes.shrink_to(4);
         }

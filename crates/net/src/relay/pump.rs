@@ -7,13 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::end::End;
 #[cfg(target_os = "linux")]
 use super::pipe::Pipe;
+use crate::buffers;
 use crate::layers::scratch::with_scratch;
 use crate::mux::MuxStream;
 
@@ -31,9 +32,6 @@ const BULK_FROM: usize = 32 * 1024;
 
 /// A bulk read of fewer bytes than this shows that the backlog is gone.
 const BULK_UNTIL: usize = 8 * 1024;
-
-/// Bytes of a buffer that is handed to the mux whole.
-const MUX_READ_LEN: usize = 64 * 1024;
 
 /// Chunks from the mux that are gathered for one write, and the bytes that end the gathering.
 const GATHER: usize = 32;
@@ -318,25 +316,28 @@ impl Pump {
         })
     }
 
-    /// Reads for the mux when much is expected: the buffer itself becomes the chunk.
+    /// Reads for the mux when much is expected: a part of the buffer becomes the chunk.
     fn poll_read_owned(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut TcpStream,
     ) -> Poll<io::Result<Filled>> {
         ready!(from.poll_read_ready(cx))?;
-        let mut buf = BytesMut::with_capacity(MUX_READ_LEN);
-        let n = ready!(pin!(from.read_buf(&mut buf)).poll(cx))?;
+        let mut buf = buffers::take();
+        let polled = pin!(from.read_buf(&mut buf)).poll(cx);
+        if let Poll::Ready(Ok(n)) = polled {
+            self.bulk = n >= BULK_UNTIL;
+            self.held = Held::Bytes(if self.bulk {
+                buf.split().freeze()
+            } else {
+                Bytes::copy_from_slice(&buf)
+            });
+        }
+        buffers::remember(buf);
+        let n = ready!(polled)?;
         if n == 0 {
             return Poll::Ready(Ok(Filled::End));
         }
-        self.bulk = n >= BULK_UNTIL;
-        let chunk = if self.bulk {
-            buf.freeze()
-        } else {
-            Bytes::copy_from_slice(&buf)
-        };
-        self.held = Held::Bytes(chunk);
         Poll::Ready(Ok(Filled::Some(n)))
     }
 

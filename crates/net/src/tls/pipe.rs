@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -98,9 +98,14 @@ impl TlsPipe {
         }
     }
 
-    /// The connection below.
-    pub fn tcp(&self) -> &TcpStream {
-        &self.io
+    /// Full or resumed; `None` before the end of the handshake.
+    pub fn handshake_kind(&self) -> Option<HandshakeKind> {
+        self.session.common().handshake_kind()
+    }
+
+    /// The version both agreed on; `None` before that.
+    pub fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.session.common().protocol_version()
     }
 
     /// Reads from the socket once and decrypts what is whole.
@@ -280,4 +285,52 @@ fn tls_error(error: rustls::Error) -> io::Error {
 fn cut_off() -> io::Error {
     let text = "peer closed connection without sending TLS close_notify";
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::stream::Rewind;
+    use crate::tls::{TlsFiles, accept, client_config, connect, server_config};
+
+    fn memory(pipe: &TlsPipe) -> usize {
+        pipe.held.capacity() + pipe.rest.capacity() + pipe.out.memory()
+    }
+
+    #[tokio::test]
+    async fn a_pipe_at_rest_owns_no_buffer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let server = Rewind::new(Bytes::new(), listener.accept().await.unwrap().0);
+        let limit = Duration::from_secs(20);
+        let files = TlsFiles::default();
+        let (server, client) = tokio::join!(
+            accept(server_config(&files).unwrap(), server, limit),
+            connect(client_config(&files).unwrap(), "frps", client, limit),
+        );
+        let (mut server, mut client) = (server.unwrap(), client.unwrap());
+        for len in [1, 300_000] {
+            let data = vec![7; len];
+            let mut got = vec![0; len];
+            let (sent, received) = tokio::join!(
+                async {
+                    server.write_all(&data).await?;
+                    server.flush().await
+                },
+                client.read_exact(&mut got),
+            );
+            sent.unwrap();
+            received.unwrap();
+            assert!(got == data);
+            assert_eq!((memory(&server), memory(&client)), (0, 0));
+        }
+    }
 }
