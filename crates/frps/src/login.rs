@@ -4,6 +4,7 @@
 //! and only when it has given everything back (ports, names) is the new one answered
 //! (frp 0.70.1 `server/control.go`).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -20,6 +21,7 @@ use crate::door::{Caller, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
 use crate::session::{Control, Session};
+use crate::web::clients::Listed;
 use crate::{Shared, session::pool::Pool};
 
 /// Why a login came to nothing. What the client may read of it is [`LoginError::for_peer`].
@@ -59,10 +61,19 @@ pub(crate) async fn serve(
         login.os,
         login.arch
     );
-    let admitted = admit(&shared, &login, &mut stream, negotiated.as_ref(), &log).await;
+    let from = caller.peer.ip();
+    let admitted = admit(
+        &shared,
+        &login,
+        from,
+        &mut stream,
+        negotiated.as_ref(),
+        &log,
+    )
+    .await;
     drop(place);
-    let admission = match admitted {
-        Ok(admission) => admission,
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
         Err(e) => {
             warn!(log, "register control error: {e}");
             let error = shared.text_for_peer("register control error", &e.to_string());
@@ -76,7 +87,7 @@ pub(crate) async fn serve(
     };
     let presence = caller.link.as_ref().map(Presence::on);
     let control = control_stream(&shared, stream, negotiated.as_ref());
-    Session::new(shared, admission, control, caller, login.user)
+    Session::new(shared, admitted, control, caller, login.user)
         .run()
         .await;
     drop(presence);
@@ -85,10 +96,11 @@ pub(crate) async fn serve(
 async fn admit(
     shared: &Arc<Shared>,
     login: &Login,
+    from: IpAddr,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     log: &Log,
-) -> Result<Admission, LoginError> {
+) -> Result<(Admission, Option<Listed>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
         return Err(LoginError::NoHello);
     }
@@ -111,6 +123,14 @@ async fn admit(
     if !admission.is_current() {
         return Err(LoginError::Replaced);
     }
+    // Before the answer: whoever is told by the client that it is online shall find it.
+    let stats = shared.stats.as_ref();
+    let listed = stats.map(|stats| {
+        let protocol = stream.protocol();
+        stats
+            .clients
+            .list(login, admission.generation(), from, protocol)
+    });
     let answer = LoginResp {
         version: VERSION.to_owned(),
         run_id: login.run_id.clone(),
@@ -119,7 +139,7 @@ async fn admit(
     stream.queue(&answer.into()).map_err(SendError::Encode)?;
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     admission.set_running();
-    Ok(admission)
+    Ok((admission, listed))
 }
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative

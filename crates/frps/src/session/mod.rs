@@ -22,6 +22,7 @@ use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::door::Caller;
 use crate::proxy::{ProxyError, RunningProxy};
+use crate::web::clients::Listed;
 
 /// A control connection behind its cipher.
 pub(crate) type Control = MsgStream<ControlPipe>;
@@ -35,6 +36,7 @@ pub(crate) struct Session {
     proxies: HashMap<String, RunningProxy>,
     last_ping: Instant,
     user: String,
+    listed: Option<Listed>,
     /// Last, so that what a successor waits for is dropped after all else.
     admission: Admission,
 }
@@ -61,7 +63,7 @@ enum End {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        admission: Admission,
+        (admission, listed): (Admission, Option<Listed>),
         control: Control,
         caller: Caller,
         user: String,
@@ -74,6 +76,7 @@ impl Session {
             proxies: HashMap::new(),
             last_ping: Instant::now(),
             user,
+            listed,
             admission,
         }
     }
@@ -90,6 +93,7 @@ impl Session {
         for (_, proxy) in self.proxies.drain() {
             proxy.close().await;
         }
+        drop(self.listed);
         info!(self.handle.log, "client exit success");
         drop(self.admission);
     }

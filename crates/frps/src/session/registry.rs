@@ -13,6 +13,7 @@ use frp_proto::msg::Login;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::Pool;
+use crate::web::clients::id_of;
 
 /// What others may know of a session and do to it.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl SessionHandle {
             user: login.user.clone(),
             client_id: login.client_id.clone(),
         }
+    }
+
+    /// What the client is known by: its `clientID`, or else the run id.
+    pub(crate) fn id(&self) -> &str {
+        id_of(&self.client_id, &self.run_id)
     }
 }
 
@@ -109,6 +115,11 @@ impl Registry {
             entries: self.entries.clone(),
         };
         (admission, old.map(|entry| entry.session))
+    }
+
+    /// How many there are.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.entries).by_run_id.len()
     }
 
     /// The session that may be given work connections under `run_id`.
