@@ -22,8 +22,23 @@ pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Se
         section.at = common.at;
         told_twice(common, report);
         fill(&mut section, ini, common, "", report);
+        if program == Program::Frps {
+            dashboard_without_tls(&mut section, ini, common);
+        }
     }
     section
+}
+
+/// Without `dashboard_tls_mode` frp takes no notice of the keys that it has in its place now, nor
+/// of `pprof_enable`.
+fn dashboard_without_tls(section: &mut Section, ini: &Ini, common: &ini::Section) {
+    let mode = ini.key(common, "dashboard_tls_mode");
+    if mode.is_some_and(|key| ini::boolean(&ini.expand(common, key)) == Some(true)) {
+        return;
+    }
+    for path in ["tls.certFile", "tls.keyFile", "pprofEnable"] {
+        section.fields.remove(&format!("webServer.{path}"));
+    }
 }
 
 /// Warns of the sections that frps does not have.

@@ -35,4 +35,4 @@ pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use problem::{LoadError, Problem};
 pub use proxy::{BandwidthLimitMode, ProxyConfig, ProxyKind, ProxyTransport};
 pub use secret::Secret;
-pub use server::{ServerConfig, ServerTls, ServerTransport};
+pub use server::{ServerConfig, ServerTls, ServerTransport, WebServer, WebTls};

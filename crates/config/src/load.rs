@@ -102,7 +102,7 @@ pub fn parse_server(
         None => (empty(Program::Frps), false),
     };
     judge(&root, "", legacy_ini, &mut report);
-    let settings = resolve::server(&root, &mut report);
+    let settings = resolve::server(&root, legacy_ini, &mut report);
     let (settings, warnings) = report.finish(settings)?;
     Ok(Loaded {
         settings,

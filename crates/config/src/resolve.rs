@@ -1,6 +1,7 @@
 //! Checked sections to typed settings: defaults, and rules that concern several keys.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::section::Section;
 use crate::{
     Auth, BandwidthLimitMode, ClientConfig, ClientTls, ClientTransport, LogConfig, LogLevel,
     LogTarget, PortRange, ProxyConfig, ProxyKind, ProxyTransport, Secret, ServerConfig, ServerTls,
-    ServerTransport,
+    ServerTransport, WebServer, WebTls,
 };
 
 /// Longest time that a setting may mean: about 31 years, far below where time overflows.
@@ -45,7 +46,7 @@ pub(crate) fn client(
     settings
 }
 
-pub(crate) fn server(root: &Section, report: &mut Report<'_>) -> ServerConfig {
+pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> ServerConfig {
     let bind_addr = root.text("bindAddr");
     ServerConfig {
         auth: auth(root),
@@ -61,6 +62,89 @@ pub(crate) fn server(root: &Section, report: &mut Report<'_>) -> ServerConfig {
         max_ports_per_client: u64::try_from(root.int("maxPortsPerClient")).unwrap_or(0),
         user_conn_timeout: seconds(root.int("userConnTimeout")),
         allow_ports: allow_ports(root, report),
+        web_server: web_server(root, legacy, report),
+        enable_prometheus: root.bool("enablePrometheus"),
+    }
+}
+
+fn web_server(root: &Section, legacy: bool, report: &mut Report<'_>) -> Option<WebServer> {
+    let tls = web_tls(root, report);
+    let port = port(root, "webServer.port");
+    if port == 0 {
+        return None;
+    }
+    if let Some(pages) = root.fields.get("webServer.assetsDir")
+        && !pages.value.is_zero()
+    {
+        not_supported("", &pages.written, pages.value_at, report);
+    }
+    let web = WebServer {
+        addr: match root.some_text("webServer.addr") {
+            // frp kept the old default for the old format.
+            None if legacy => "0.0.0.0".to_owned(),
+            _ => root.text("webServer.addr"),
+        },
+        port,
+        user: root.text("webServer.user"),
+        password: Secret::from(root.text("webServer.password")),
+        pprof_enable: root.bool("webServer.pprofEnable"),
+        tls,
+    };
+    let at = root.fields.get("webServer.port").map_or(0, |f| f.at);
+    warn_if_open(&web, legacy, at, report);
+    Some(web)
+}
+
+/// frp says nothing; whoever reaches the port then sees every client and proxy.
+fn warn_if_open(web: &WebServer, legacy: bool, at: usize, report: &mut Report<'_>) {
+    let local = match web.addr.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback(),
+        Err(_) => web.addr == "localhost",
+    };
+    if local || !web.user.is_empty() || !web.password.expose().is_empty() {
+        return;
+    }
+    let (user, password) = match legacy {
+        true => ("dashboard_user", "dashboard_pwd"),
+        false => ("webServer.user", "webServer.password"),
+    };
+    report.warn(
+        at,
+        format!(
+            "the dashboard at {} is open to everybody who reaches that address: neither {user} \
+             nor {password} is set",
+            web.addr
+        ),
+        &format!("set {user} and {password}, or listen on 127.0.0.1"),
+    );
+}
+
+/// Both files or none; the texts are frp's.
+fn web_tls(root: &Section, report: &mut Report<'_>) -> Option<WebTls> {
+    let files = [
+        ("webServer.tls.certFile", "tls.certFile"),
+        ("webServer.tls.keyFile", "tls.keyFile"),
+    ];
+    match files.map(|(key, _)| path(root, key)) {
+        [None, None] => None,
+        [Some(cert_file), Some(key_file)] => Some(WebTls {
+            cert_file,
+            key_file,
+        }),
+        given => {
+            let at = files.iter().find_map(|(key, _)| root.fields.get(*key));
+            let missing = if given[0].is_none() {
+                files[0]
+            } else {
+                files[1]
+            };
+            report.error(
+                at.map_or(0, |field| field.at),
+                format!("{} must be specified when tls is enabled", missing.1),
+                &format!("set {}, too, or neither", missing.0),
+            );
+            None
+        }
     }
 }
 

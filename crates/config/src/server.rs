@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Auth, LogConfig, PortRange};
+use crate::{Auth, LogConfig, PortRange, Secret};
 
 /// Everything that frps needs to know, checked and with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,36 @@ pub struct ServerConfig {
     pub user_conn_timeout: Duration,
     /// `allowPorts`: ports that clients may ask for; empty for all.
     pub allow_ports: Vec<PortRange>,
+    /// `webServer`: the HTTP API, `None` where its port is 0.
+    pub web_server: Option<WebServer>,
+    /// `enablePrometheus`: metrics at `/metrics` of the web server.
+    pub enable_prometheus: bool,
+}
+
+/// The HTTP API of frps (`webServer.*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebServer {
+    /// `webServer.addr`
+    pub addr: String,
+    /// `webServer.port`: not 0.
+    pub port: u16,
+    /// `webServer.user`; with an empty user and password nobody is asked for either.
+    pub user: String,
+    /// `webServer.password`
+    pub password: Secret,
+    /// `webServer.pprofEnable`: tell at `/debug/pprof/goroutine` what is alive.
+    pub pprof_enable: bool,
+    /// `webServer.tls`: `None` for plain HTTP.
+    pub tls: Option<WebTls>,
+}
+
+/// TLS of the HTTP API (`webServer.tls.*`). The files are read at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTls {
+    /// `webServer.tls.certFile`: PEM.
+    pub cert_file: PathBuf,
+    /// `webServer.tls.keyFile`: PEM.
+    pub key_file: PathBuf,
 }
 
 /// How frps talks to frpc (`transport.*`).

@@ -436,7 +436,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         "quicBindPort = 1",
         "vhostHTTPSPort = 1",
         "tcpmuxHTTPConnectPort = 1",
-        "webServer.port = 1",
         "sshTunnelGateway.bindPort = 1",
     ];
     for text in server {
@@ -466,6 +465,36 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     assert_eq!(
         frpc(visitor),
         [format!("f:1:1: visitor v: [[visitors]] {LATER}")]
+    );
+}
+
+#[test]
+fn the_web_server_of_frps() {
+    let none: [String; 0] = [];
+    assert_eq!(frps("webServer.port = 1\n"), none);
+    assert_eq!(
+        frps("webServer.port = 1\nwebServer.addr = '0.0.0.0'\n"),
+        [
+            "WARNING: f:1:11: the dashboard at 0.0.0.0 is open to everybody who reaches that \
+          address: neither webServer.user nor webServer.password is set; set webServer.user and \
+          webServer.password, or listen on 127.0.0.1"
+        ]
+    );
+    assert_eq!(
+        frps("webServer.port = 1\nwebServer.addr = '0.0.0.0'\nwebServer.password = 'x'\n"),
+        none
+    );
+    assert_eq!(
+        frps("webServer.port = 1\nwebServer.tls.certFile = 'c'\n"),
+        [
+            "f:2:15: tls.keyFile must be specified when tls is enabled; set \
+          webServer.tls.keyFile, too, or neither"
+        ]
+    );
+    assert_eq!(frps("webServer.assetsDir = 'd'\n"), none);
+    assert_eq!(
+        frps("webServer.port = 1\nwebServer.assetsDir = 'd'\n"),
+        [format!("f:2:23: webServer.assetsDir {LATER}")]
     );
 }
 

@@ -104,6 +104,31 @@ fn an_empty_file_gives_frps_defaults_of_the_server() {
 }
 
 #[test]
+fn the_web_server_of_frps() {
+    let keys = "webServer.port = 7500\nwebServer.user = 'a'\nwebServer.password = 'b'\n\
+                webServer.tls.certFile = 'c'\nwebServer.tls.keyFile = 'k'\n";
+    let web = server(keys).web_server.unwrap();
+    assert_eq!((web.addr.as_str(), web.port), ("127.0.0.1", 7500));
+    assert_eq!((web.user.as_str(), web.password.expose()), ("a", "b"));
+    let tls = web.tls.unwrap();
+    assert_eq!(tls.cert_file.to_str(), Some("c"));
+    assert_eq!(tls.key_file.to_str(), Some("k"));
+    assert_eq!(server("webServer.user = 'a'\n").web_server, None);
+}
+
+#[test]
+fn the_dashboard_in_the_old_format() {
+    let keys = "[common]\ndashboard_port = 7500\ndashboard_user = a\npprof_enable = true\n\
+                dashboard_tls_cert_file = c\ndashboard_tls_key_file = k\n";
+    let web = server(keys).web_server.unwrap();
+    assert_eq!(web.addr, "0.0.0.0");
+    assert_eq!((web.tls, web.pprof_enable), (None, false));
+    let web = server(&format!("{keys}dashboard_tls_mode = true\n"));
+    let web = web.web_server.unwrap();
+    assert!(web.tls.is_some() && web.pprof_enable);
+}
+
+#[test]
 fn zero_and_empty_mean_the_default() {
     let c = client("serverAddr = ''\nserverPort = 0\ntransport.poolCount = 0\nlog.to = ''\n");
     assert_eq!(c, client(""));

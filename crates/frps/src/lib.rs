@@ -11,7 +11,8 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`before_login`] (how many strangers wait).
+//! Beside the way: [`ports`] (who has which port), [`before_login`] (how many strangers wait),
+//! [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
@@ -23,6 +24,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod web;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,11 +45,14 @@ use crate::before_login::BeforeLogin;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
+pub use crate::web::WebError;
+use crate::web::{Stats, Web};
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    web: Option<Web>,
     shared: Arc<Shared>,
 }
 
@@ -63,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) before_login: BeforeLogin,
+    /// Where there is a web server to tell it.
+    pub(crate) stats: Option<Arc<Stats>>,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -85,6 +92,9 @@ pub enum BindError {
         /// The system's error.
         source: io::Error,
     },
+    /// The web server cannot run.
+    #[error("{0}")]
+    Web(#[from] WebError),
 }
 
 impl Server {
@@ -101,6 +111,7 @@ impl Server {
                 addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
+        let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
         let shared = Shared {
             tls,
             auth: TokenAuth::new(&cfg.auth),
@@ -109,12 +120,14 @@ impl Server {
             names: Arc::default(),
             ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
+            stats: web.is_some().then(|| Arc::new(Stats::new())),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             cfg,
         };
         Ok(Self {
             listener,
+            web,
             shared: Arc::new(shared),
         })
     }
@@ -126,10 +139,17 @@ impl Server {
 
     /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, shared } = self;
+        let Self {
+            listener,
+            web,
+            shared,
+        } = self;
         let cfg = &shared.cfg;
         let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
+        if let (Some(web), Some(stats)) = (web, shared.stats.clone()) {
+            shared.tasks.spawn(web.run(shared.clone(), stats));
+        }
         info!(Log::root(), "{}", contract::frps_started());
         let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));
         stop.cancelled().await;

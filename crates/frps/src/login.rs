@@ -20,6 +20,7 @@ use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
 use crate::session::{Control, Session};
+use crate::web::clients::Listed;
 use crate::{Shared, session::pool::Pool};
 
 /// Why a login came to nothing. What the client may read of it is decided by [`Shared::text_for_peer`].
@@ -69,8 +70,8 @@ pub(crate) async fn serve(
     )
     .await;
     drop(place);
-    let admission = match admitted {
-        Ok(admission) => admission,
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
         Err(e) => {
             warn!(log, "register control error: {e}");
             let error = shared.text_for_peer("register control error", &e.to_string());
@@ -84,7 +85,7 @@ pub(crate) async fn serve(
     };
     let presence = caller.link.as_ref().map(Presence::on);
     let control = control_stream(&shared, stream, negotiated.as_ref());
-    Session::new(shared, admission, control, caller).run().await;
+    Session::new(shared, admitted, control, caller).run().await;
     drop(presence);
 }
 
@@ -95,7 +96,7 @@ async fn admit(
     negotiated: Option<&Negotiated>,
     caller: &Caller,
     log: &Log,
-) -> Result<Admission, LoginError> {
+) -> Result<(Admission, Option<Listed>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
         return Err(LoginError::NoHello);
     }
@@ -118,6 +119,14 @@ async fn admit(
     if !admission.is_current() {
         return Err(LoginError::Replaced);
     }
+    // Before the answer: whoever is told by the client that it is online shall find it.
+    let stats = shared.stats.as_ref();
+    let listed = stats.map(|stats| {
+        let protocol = stream.protocol();
+        stats
+            .clients
+            .list(login, admission.generation(), caller.peer.ip(), protocol)
+    });
     let answer = LoginResp {
         version: VERSION.to_owned(),
         run_id: login.run_id.clone(),
@@ -127,7 +136,7 @@ async fn admit(
     // Before the client can read the answer, so that nothing it does next comes too early.
     admission.set_running();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
-    Ok(admission)
+    Ok((admission, listed))
 }
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative

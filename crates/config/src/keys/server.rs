@@ -2,7 +2,7 @@
 
 use super::shared::{
     HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION, WEB_TLS,
+    UDP_PACKET_SIZE, VERSION,
 };
 use super::{Ini, Key, Kind, Rule, key};
 
@@ -96,8 +96,7 @@ pub(crate) const SERVER: &[Key] = &[
         Kind::Bool,
         "Metrics at /metrics of the dashboard.",
     )
-    .ini("enable_prometheus")
-    .inert(),
+    .ini("enable_prometheus"),
     LOG,
     key(
         "transport",
@@ -201,25 +200,30 @@ const SSH_GATEWAY: &[Key] = &[
 const WEB_SERVER: &[Key] = &[
     key("addr", Kind::Text, "Address to listen on.")
         .text("127.0.0.1")
-        .ini("dashboard_addr")
-        .inert(),
+        .ini("dashboard_addr"),
     key("port", Kind::Int, "Port to listen on; 0 for none.")
         .ini("dashboard_port")
-        .rule(Rule::Port)
-        .later(),
-    key("user", Kind::Text, "User name.")
-        .ini("dashboard_user")
-        .inert(),
-    key("password", Kind::Secret, "Password.")
-        .ini("dashboard_pwd")
-        .inert(),
+        .rule(Rule::Port),
+    key("user", Kind::Text, "User name.").ini("dashboard_user"),
+    key("password", Kind::Secret, "Password.").ini("dashboard_pwd"),
+    // Refused in `resolve`, and only where there is a dashboard.
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")
         .inert(),
-    key("pprofEnable", Kind::Bool, "Profiling routes.")
-        .ini("pprof_enable")
-        .inert(),
-    WEB_TLS,
+    key(
+        "pprofEnable",
+        Kind::Bool,
+        "Counts of what is alive at /debug/pprof/goroutine.",
+    )
+    .ini("pprof_enable"),
+    key("tls", Kind::Table(WEB_TLS), "TLS for the dashboard."),
+];
+
+const WEB_TLS: &[Key] = &[
+    key("certFile", Kind::Text, "Certificate, PEM.").ini("dashboard_tls_cert_file"),
+    key("keyFile", Kind::Text, "Its key, PEM.").ini("dashboard_tls_key_file"),
+    key("trustedCaFile", Kind::Text, "No effect.").inert(),
+    key("serverName", Kind::Text, "No effect.").inert(),
 ];
 
 const TRANSPORT: &[Key] = &[

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, debug, info, warn};
 use frp_net::layers::{Bucket, LayerOptions, Side, wrap};
-use frp_net::relay::{Traffic, relay};
+use frp_net::relay::relay;
 use frp_net::stream::Stream;
 use frp_proto::msg::{NewProxy, StartWorkConn};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use crate::Shared;
 use crate::ports::PortError;
 use crate::session::pool::TakeError;
 use crate::session::registry::SessionHandle;
+use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ pub(crate) struct RunningProxy {
     proxy: Arc<Proxy>,
     stop: DropGuard,
     accepting: JoinHandle<()>,
+    _counted: Option<Running>,
 }
 
 /// What the connections of one proxy share.
@@ -92,7 +94,7 @@ struct Proxy {
     shared: Arc<Shared>,
     session: Arc<SessionHandle>,
     layers: LayerOptions,
-    traffic: Traffic,
+    counters: Arc<Counters>,
     log: Log,
 }
 
@@ -115,12 +117,22 @@ impl RunningProxy {
         let lease = shared.ports.acquire(&new.proxy_name, wanted)?;
         let remote_addr = format!(":{}", lease.port());
 
+        let (counted, counters) = match &shared.stats {
+            None => (None, Arc::default()),
+            Some(stats) => {
+                let mut counted = new.clone();
+                counted.remote_port = lease.port().into();
+                let (running, counters) =
+                    stats.metrics.start(counted, session.user(), session.id());
+                (Some(running), counters)
+            }
+        };
         let proxy = Arc::new(Proxy {
             name: new.proxy_name.clone(),
             shared: shared.clone(),
             session: session.clone(),
             layers: layers_of(shared, new),
-            traffic: Traffic::default(),
+            counters,
             log: session.log.with(&new.proxy_name),
         });
         info!(proxy.log, "tcp proxy listen port [{}]", lease.port());
@@ -131,6 +143,7 @@ impl RunningProxy {
             proxy,
             stop: stop.drop_guard(),
             accepting,
+            _counted: counted,
         })
     }
 
@@ -189,8 +202,9 @@ impl Proxy {
     ) -> Result<frp_net::relay::Relayed, UserError> {
         let local = user.local_addr().map(frp_net::listen::canonical);
         let (stream, rest) = self.start_work_conn(peer, local).await?;
+        let _counted = self.counters.serving();
         let carried = wrap(stream, rest, &self.layers, Side::Server);
-        Ok(relay(user, carried, &self.traffic).await)
+        Ok(relay(user, carried, &self.counters.traffic).await)
     }
 
     /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as

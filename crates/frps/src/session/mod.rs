@@ -23,6 +23,7 @@ use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::door::Caller;
 use crate::proxy::{ProxyError, RunningProxy};
+use crate::web::clients::Listed;
 
 /// A control connection behind its cipher.
 pub(crate) type Control = MsgStream<ControlPipe>;
@@ -36,6 +37,7 @@ pub(crate) struct Session {
     proxies: HashMap<String, RunningProxy>,
     listeners: TaskTracker,
     last_ping: Instant,
+    listed: Option<Listed>,
     /// Last, so that what a successor waits for is dropped after all else.
     admission: Admission,
 }
@@ -62,7 +64,7 @@ enum End {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        admission: Admission,
+        (admission, listed): (Admission, Option<Listed>),
         control: Control,
         caller: Caller,
     ) -> Self {
@@ -74,6 +76,7 @@ impl Session {
             proxies: HashMap::new(),
             listeners: TaskTracker::new(),
             last_ping: Instant::now(),
+            listed,
             admission,
         }
     }
@@ -97,6 +100,7 @@ impl Session {
         self.listeners.close();
         // Each holds its port and name until it is over.
         self.listeners.wait().await;
+        drop(self.listed);
         info!(self.handle.log, "client exit success");
         drop(self.admission);
     }

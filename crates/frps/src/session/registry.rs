@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pool::Pool;
 use crate::door::Caller;
+use crate::web::clients::id_of;
 
 /// What others may know of a session and do to it.
 #[derive(Debug)]
@@ -53,6 +54,16 @@ impl SessionHandle {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// The user that the client logged in as; may be empty.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// What the client is known by: its `clientID`, or else the run id.
+    pub(crate) fn id(&self) -> &str {
+        id_of(&self.client_id, &self.run_id)
     }
 }
 
@@ -121,6 +132,11 @@ impl Registry {
             entries: self.entries.clone(),
         };
         (admission, old.map(|entry| entry.session))
+    }
+
+    /// How many there are.
+    pub(crate) fn sessions(&self) -> usize {
+        lock(&self.entries).by_run_id.len()
     }
 
     /// The session that may be given work connections under `run_id`.

@@ -1,0 +1,389 @@
+//! The first version of the API (frp `server/http/controller.go`), and the shapes that the second
+//! one shares.
+
+use std::collections::BTreeMap;
+
+use frp_config::{PortRange, ServerConfig, parse_bandwidth};
+use frp_proto::VERSION;
+use frp_proto::msg::NewProxy;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::clients::Client;
+use super::http::Refusal;
+use super::metrics::{ProxyStats, Totals};
+use super::route::Query;
+use super::{Site, Stats};
+
+pub(super) const NO_PROXY: &str = "no proxy info found";
+
+/// `/api/serverinfo`
+#[derive(Debug, Serialize)]
+pub(super) struct ServerInfo {
+    version: &'static str,
+    #[serde(flatten)]
+    config: ServerSettings,
+    #[serde(rename = "allowPortsStr", skip_serializing_if = "String::is_empty")]
+    allow_ports: String,
+    #[serde(rename = "tlsForce", skip_serializing_if = "is_false")]
+    tls_force: bool,
+    #[serde(flatten)]
+    counts: ServerCounts,
+}
+
+/// Settings that a dashboard shows. Ports of what this server does not serve yet are 0.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerSettings {
+    bind_port: u16,
+    #[serde(rename = "vhostHTTPPort")]
+    vhost_http_port: u16,
+    #[serde(rename = "vhostHTTPSPort")]
+    vhost_https_port: u16,
+    #[serde(rename = "tcpmuxHTTPConnectPort")]
+    tcpmux_http_connect_port: u16,
+    kcp_bind_port: u16,
+    quic_bind_port: u16,
+    subdomain_host: &'static str,
+    max_pool_count: i64,
+    max_ports_per_client: u64,
+    /// Seconds; -1 for none.
+    heartbeat_timeout: i64,
+}
+
+/// Bytes are those of today.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerCounts {
+    total_traffic_in: u64,
+    total_traffic_out: u64,
+    cur_conns: u64,
+    client_counts: usize,
+    proxy_type_count: BTreeMap<String, u64>,
+}
+
+/// Times are Unix seconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClientInfo {
+    pub(super) key: String,
+    pub(super) user: String,
+    #[serde(rename = "clientID")]
+    pub(super) client_id: String,
+    #[serde(rename = "runID")]
+    pub(super) run_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) version: String,
+    pub(super) wire_protocol: &'static str,
+    pub(super) hostname: String,
+    #[serde(rename = "clientIP")]
+    pub(super) client_ip: String,
+    first_connected_at: i64,
+    last_connected_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnected_at: Option<i64>,
+    pub(super) online: bool,
+}
+
+/// `/api/proxy/{type}`
+#[derive(Debug, Serialize)]
+pub(super) struct Proxies {
+    proxies: Vec<ProxyInfo>,
+}
+
+/// Bytes are those of today; times are local, `MM-DD HH:MM:SS`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProxyInfo {
+    name: String,
+    conf: Option<ProxyConf>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user: String,
+    #[serde(rename = "clientID", skip_serializing_if = "String::is_empty")]
+    client_id: String,
+    today_traffic_in: u64,
+    today_traffic_out: u64,
+    cur_conns: u64,
+    last_start_time: String,
+    last_close_time: String,
+    status: &'static str,
+}
+
+/// The proxy's configuration as far as frps knows it; what only frpc knows has the value that frp
+/// puts there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyConf {
+    name: String,
+    r#type: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    transport: ProxyTransport,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadatas: BTreeMap<String, String>,
+    load_balancer: LoadBalancer,
+    health_check: HealthCheck,
+    #[serde(rename = "localIP")]
+    local_ip: &'static str,
+    plugin: Option<()>,
+    remote_port: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyTransport {
+    #[serde(skip_serializing_if = "is_false")]
+    use_encryption: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    use_compression: bool,
+    bandwidth_limit: String,
+    bandwidth_limit_mode: String,
+}
+
+/// Without the group's key, which frp shows.
+#[derive(Debug, Serialize)]
+pub(super) struct LoadBalancer {
+    pub(super) group: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthCheck {
+    r#type: &'static str,
+    interval_seconds: u64,
+}
+
+/// `/api/traffic/{name}`: bytes, today first.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Traffic {
+    name: String,
+    traffic_in: Vec<u64>,
+    traffic_out: Vec<u64>,
+}
+
+/// The answer to a request that only does something.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Done {
+    code: u16,
+    msg: &'static str,
+}
+
+pub(super) fn server_info(site: &Site) -> ServerInfo {
+    let cfg = &site.shared.cfg;
+    ServerInfo {
+        version: VERSION,
+        config: ServerSettings::of(cfg),
+        allow_ports: allow_ports(cfg),
+        tls_force: cfg.transport.tls.force,
+        counts: ServerCounts::of(&site.stats),
+    }
+}
+
+/// `/api/clients`; a status that is none shows all, as in frp.
+pub(super) fn clients(stats: &Stats, query: &Query) -> Vec<ClientInfo> {
+    let status = query.value("status").to_lowercase();
+    let wanted = |name: &str, value: &str| {
+        let given = query.value(name);
+        given.is_empty() || given == value
+    };
+    let mut clients = stats.clients.all();
+    clients.retain(|client| {
+        wanted("user", &client.user)
+            && wanted("clientId", client.id())
+            && wanted("runId", &client.run_id)
+            && has_status(&status, client.is_online())
+    });
+    clients.into_iter().map(ClientInfo::from).collect()
+}
+
+/// `/api/clients/{key}`
+pub(super) fn client(stats: &Stats, key: &str) -> Result<ClientInfo, Refusal> {
+    let client = stats.clients.by_key(key);
+    let client = client.ok_or_else(|| Refusal::not_found(format!("client {key} not found")))?;
+    Ok(client.into())
+}
+
+/// `/api/proxy/{type}`
+pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
+    let mut proxies = stats.metrics.all();
+    proxies.retain(|proxy| proxy.kind == kind);
+    Proxies {
+        proxies: proxies.into_iter().map(ProxyInfo::from).collect(),
+    }
+}
+
+/// `/api/proxy/{type}/{name}` and `/api/proxies/{name}`
+pub(super) fn proxy(stats: &Stats, kind: Option<&str>, name: &str) -> Result<ProxyInfo, Refusal> {
+    let proxy = stats.metrics.by_name(name);
+    let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| proxy.kind == kind));
+    Ok(proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?.into())
+}
+
+/// `/api/traffic/{name}`
+pub(super) fn traffic(stats: &Stats, name: &str) -> Result<Traffic, Refusal> {
+    let proxy = stats.metrics.by_name(name);
+    let proxy = proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?;
+    Ok(Traffic {
+        name: proxy.name,
+        traffic_in: proxy.days.iter().map(|day| day.inward).collect(),
+        traffic_out: proxy.days.iter().map(|day| day.outward).collect(),
+    })
+}
+
+/// `DELETE /api/proxies?status=offline`
+pub(super) fn clear(stats: &Stats, query: &Query) -> Result<Done, Refusal> {
+    if query.value("status") != "offline" {
+        return Err(Refusal::bad("status only support offline"));
+    }
+    stats.metrics.prune();
+    Ok(Done {
+        code: 200,
+        msg: "success",
+    })
+}
+
+/// Whether something online or not is asked for by `status`, which is in lower case.
+pub(super) fn has_status(status: &str, online: bool) -> bool {
+    match status {
+        "online" => online,
+        "offline" => !online,
+        _ => true,
+    }
+}
+
+impl ServerSettings {
+    pub(super) fn of(cfg: &ServerConfig) -> Self {
+        let heartbeat = cfg.transport.heartbeat_timeout;
+        let heartbeat = heartbeat.and_then(|limit| i64::try_from(limit.as_secs()).ok());
+        Self {
+            bind_port: cfg.bind_port,
+            vhost_http_port: 0,
+            vhost_https_port: 0,
+            tcpmux_http_connect_port: 0,
+            kcp_bind_port: 0,
+            quic_bind_port: 0,
+            subdomain_host: "",
+            max_pool_count: cfg.transport.max_pool_count,
+            max_ports_per_client: cfg.max_ports_per_client,
+            heartbeat_timeout: heartbeat.unwrap_or(-1),
+        }
+    }
+}
+
+impl ServerCounts {
+    pub(super) fn of(stats: &Stats) -> Self {
+        let Totals {
+            today,
+            connections,
+            types,
+        } = stats.metrics.totals();
+        Self {
+            total_traffic_in: today.inward,
+            total_traffic_out: today.outward,
+            cur_conns: connections,
+            client_counts: stats.clients.online(),
+            proxy_type_count: types,
+        }
+    }
+}
+
+/// `1000-2000,3000`
+pub(super) fn allow_ports(cfg: &ServerConfig) -> String {
+    let range = |PortRange { start, end }: &PortRange| match start == end {
+        true => start.to_string(),
+        false => format!("{start}-{end}"),
+    };
+    let ranges: Vec<String> = cfg.allow_ports.iter().map(range).collect();
+    ranges.join(",")
+}
+
+impl From<Client> for ClientInfo {
+    fn from(client: Client) -> Self {
+        Self {
+            client_id: client.id().to_owned(),
+            online: client.is_online(),
+            key: client.key,
+            user: client.user,
+            run_id: client.run_id,
+            version: client.version,
+            wire_protocol: client.wire_protocol.as_str(),
+            hostname: client.hostname,
+            client_ip: client.ip.to_string(),
+            first_connected_at: client.first_connected.as_second(),
+            last_connected_at: client.last_connected.as_second(),
+            disconnected_at: client.disconnected.map(Timestamp::as_second),
+        }
+    }
+}
+
+impl From<ProxyStats> for ProxyInfo {
+    fn from(proxy: ProxyStats) -> Self {
+        Self {
+            conf: proxy.running.as_deref().map(ProxyConf::of),
+            status: phase(proxy.running.is_some()),
+            name: proxy.name,
+            user: proxy.user,
+            client_id: proxy.client_id,
+            today_traffic_in: proxy.days[0].inward,
+            today_traffic_out: proxy.days[0].outward,
+            cur_conns: proxy.connections,
+            last_start_time: local_time(proxy.started),
+            last_close_time: proxy.closed.map(local_time).unwrap_or_default(),
+        }
+    }
+}
+
+impl ProxyConf {
+    fn of(new: &NewProxy) -> Self {
+        Self {
+            name: new.proxy_name.clone(),
+            r#type: new.kind().to_owned(),
+            annotations: new.annotations.clone(),
+            transport: ProxyTransport {
+                use_encryption: new.use_encryption,
+                use_compression: new.use_compression,
+                bandwidth_limit: bandwidth_limit(new),
+                bandwidth_limit_mode: bandwidth_limit_mode(new),
+            },
+            metadatas: new.metas.clone(),
+            load_balancer: LoadBalancer {
+                group: new.group.clone(),
+            },
+            health_check: HealthCheck::default(),
+            local_ip: "127.0.0.1",
+            plugin: None,
+            remote_port: new.remote_port,
+        }
+    }
+}
+
+/// As written; a limit that cannot be read is none.
+pub(super) fn bandwidth_limit(new: &NewProxy) -> String {
+    let text = &new.bandwidth_limit;
+    parse_bandwidth(text).map_or_else(|_| String::new(), |_| text.trim().to_owned())
+}
+
+pub(super) fn bandwidth_limit_mode(new: &NewProxy) -> String {
+    match new.bandwidth_limit_mode.as_str() {
+        "" => "client".to_owned(),
+        mode => mode.to_owned(),
+    }
+}
+
+pub(super) fn phase(online: bool) -> &'static str {
+    if online { "online" } else { "offline" }
+}
+
+fn local_time(at: Timestamp) -> String {
+    let local = TimeZone::system().to_datetime(at);
+    local.strftime("%m-%d %H:%M:%S").to_string()
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -1,0 +1,438 @@
+//! The second version of the API (frp `server/http/controller_v2.go`): pages, and filters that
+//! refuse what they do not know.
+
+use std::collections::BTreeMap;
+
+use frp_proto::VERSION;
+use frp_proto::msg::NewProxy;
+use jiff::{Span, Timestamp, ZonedDateTime};
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::api::{
+    ClientInfo, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, allow_ports, bandwidth_limit,
+    bandwidth_limit_mode, has_status, phase,
+};
+use super::http::Refusal;
+use super::metrics::{DAYS, ProxyStats, Pruned};
+use super::route::{Query, V2};
+use super::{Site, Stats};
+
+const PAGE_SIZE: usize = 50;
+const MAX_PAGE_SIZE: usize = 200;
+
+const TYPES: [&str; 8] = [
+    "tcp", "udp", "http", "https", "tcpmux", "stcp", "xtcp", "sudp",
+];
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<T> {
+    total: usize,
+    page: usize,
+    page_size: usize,
+    items: Vec<T>,
+}
+
+#[derive(Debug, Serialize)]
+struct SystemInfo {
+    version: &'static str,
+    config: SystemConfig,
+    status: ServerCounts,
+}
+
+/// Nothing is left out here, unlike in the first version.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SystemConfig {
+    #[serde(flatten)]
+    settings: ServerSettings,
+    #[serde(rename = "allowPortsStr")]
+    allow_ports: String,
+    tls_force: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Cleared {
+    r#type: &'static str,
+    #[serde(flatten)]
+    pruned: Pruned,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    user: String,
+    client_count: usize,
+    proxy_count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ClientDetail {
+    #[serde(flatten)]
+    info: ClientInfo,
+    status: ClientStatus,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientStatus {
+    phase: &'static str,
+    cur_conns: u64,
+    proxy_count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Proxy {
+    name: String,
+    user: String,
+    #[serde(rename = "clientID")]
+    client_id: String,
+    spec: Spec,
+    status: ProxyStatus,
+}
+
+/// `{"type":"tcp","tcp":{...}}`: the block is called as the type.
+#[derive(Debug)]
+struct Spec {
+    kind: String,
+    block: Block,
+}
+
+/// Empty while the proxy is closed.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadatas: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<Transport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_balancer: Option<LoadBalancer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_port: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Transport {
+    use_encryption: bool,
+    use_compression: bool,
+    bandwidth_limit: String,
+    bandwidth_limit_mode: String,
+}
+
+/// Bytes are those of today, times are Unix seconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyStatus {
+    phase: &'static str,
+    today_traffic_in: u64,
+    today_traffic_out: u64,
+    cur_conns: u64,
+    last_start_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_close_at: Option<i64>,
+}
+
+/// Oldest day first.
+#[derive(Debug, Serialize)]
+struct Traffic {
+    name: String,
+    unit: &'static str,
+    granularity: &'static str,
+    history: Vec<TrafficOfDay>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrafficOfDay {
+    date: String,
+    traffic_in: u64,
+    traffic_out: u64,
+}
+
+/// The data that a request is answered with.
+pub(super) fn answer(site: &Site, route: V2, query: &Query) -> Result<Box<RawValue>, Refusal> {
+    let stats = &*site.stats;
+    match route {
+        V2::Users => users(stats, query).map(data),
+        V2::SystemInfo => Ok(data(system_info(site))),
+        V2::Prune => prune(stats, query).map(data),
+        V2::Clients => clients(stats, query).map(data),
+        V2::Client(key) => client(stats, &key).map(data),
+        V2::Proxies => proxies(stats, query).map(data),
+        V2::Proxy(name) => Ok(data(Proxy::from(proxy(stats, &name)?))),
+        V2::Traffic(name) => Ok(data(traffic(proxy(stats, &name)?))),
+    }
+}
+
+fn data(value: impl Serialize) -> Box<RawValue> {
+    // Numbers, texts and maps with text keys only: nothing in them can fail.
+    to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn system_info(site: &Site) -> SystemInfo {
+    let cfg = &site.shared.cfg;
+    SystemInfo {
+        version: VERSION,
+        config: SystemConfig {
+            settings: ServerSettings::of(cfg),
+            allow_ports: allow_ports(cfg),
+            tls_force: cfg.transport.tls.force,
+        },
+        status: ServerCounts::of(&site.stats),
+    }
+}
+
+fn prune(stats: &Stats, query: &Query) -> Result<Cleared, Refusal> {
+    match query.value("type").to_lowercase().as_str() {
+        "" => Err(Refusal::bad("type is required")),
+        "offline_proxies" => Ok(Cleared {
+            r#type: "offline_proxies",
+            pruned: stats.metrics.prune(),
+        }),
+        _ => Err(Refusal::bad("type must be one of offline_proxies")),
+    }
+}
+
+fn users(stats: &Stats, query: &Query) -> Result<Page<User>, Refusal> {
+    let paging = Paging::of(query)?;
+    let mut users: BTreeMap<String, User> = BTreeMap::new();
+    let mut count = |user: String, clients: usize, proxies: usize| {
+        let entry = users.entry(user.clone()).or_default();
+        entry.user = user;
+        entry.client_count += clients;
+        entry.proxy_count += proxies;
+    };
+    for client in stats.clients.all() {
+        count(client.user, 1, 0);
+    }
+    for proxy in stats.metrics.all() {
+        count(proxy.user, 0, 1);
+    }
+    let search = Search::of(query);
+    let found = users.into_values();
+    Ok(paging.page(found.filter(|user| search.finds(&[&user.user])).collect()))
+}
+
+fn clients(stats: &Stats, query: &Query) -> Result<Page<ClientInfo>, Refusal> {
+    let paging = Paging::of(query)?;
+    let status = status(query)?;
+    let (id, run_id) = (query.value("clientID"), query.value("runID"));
+    let search = Search::of(query);
+    let clients = stats.clients.all().into_iter();
+    let found = clients.map(ClientInfo::from).filter(|client| {
+        query.given("user").is_none_or(|user| user == client.user)
+            && (id.is_empty() || id == client.client_id)
+            && (run_id.is_empty() || run_id == client.run_id)
+            && has_status(&status, client.online)
+            && search.finds(&[
+                &client.key,
+                &client.user,
+                &client.client_id,
+                &client.run_id,
+                &client.version,
+                client.wire_protocol,
+                &client.hostname,
+                &client.client_ip,
+            ])
+    });
+    Ok(paging.page(found.collect()))
+}
+
+fn client(stats: &Stats, key: &str) -> Result<ClientDetail, Refusal> {
+    let client = stats.clients.by_key(key);
+    let client = client.ok_or_else(|| Refusal::not_found(format!("client {key} not found")))?;
+    let mut proxies = stats.metrics.all();
+    proxies.retain(|p| p.user == client.user && p.client_id == client.id());
+    let status = ClientStatus {
+        phase: phase(client.is_online()),
+        cur_conns: proxies.iter().map(|proxy| proxy.connections).sum(),
+        proxy_count: proxies.len(),
+    };
+    Ok(ClientDetail {
+        info: client.into(),
+        status,
+    })
+}
+
+fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
+    let paging = Paging::of(query)?;
+    let status = status(query)?;
+    let kind = query.value("type").to_lowercase();
+    if !kind.is_empty() && !TYPES.contains(&kind.as_str()) {
+        let types = TYPES.join(", ");
+        return Err(Refusal::bad(format!("type must be one of {types}")));
+    }
+    let id = query.value("clientID");
+    let search = Search::of(query);
+    let mut found = stats.metrics.all();
+    found.retain(|proxy| {
+        let online = proxy.running.is_some();
+        let port = proxy
+            .running
+            .as_ref()
+            .map(|new| new.remote_port.to_string());
+        query.given("user").is_none_or(|user| user == proxy.user)
+            && (kind.is_empty() || kind == proxy.kind)
+            && (id.is_empty() || id == proxy.client_id)
+            && has_status(&status, online)
+            && search.finds(&[
+                &proxy.name,
+                &proxy.kind,
+                &proxy.user,
+                &proxy.client_id,
+                phase(online),
+                &port.unwrap_or_default(),
+            ])
+    });
+    found.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
+    Ok(paging.page(found.into_iter().map(Proxy::from).collect()))
+}
+
+fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
+    let proxy = stats.metrics.by_name(name);
+    proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))
+}
+
+fn traffic(proxy: ProxyStats) -> Traffic {
+    let today = ZonedDateTime::now().date();
+    let day = |(age, amount): (i64, &super::metrics::Amount)| TrafficOfDay {
+        date: today.saturating_sub(Span::new().days(age)).to_string(),
+        traffic_in: amount.inward,
+        traffic_out: amount.outward,
+    };
+    let mut history: Vec<TrafficOfDay> = (0..).zip(&proxy.days).map(day).collect();
+    history.reverse();
+    debug_assert_eq!(history.len(), DAYS);
+    Traffic {
+        name: proxy.name,
+        unit: "bytes",
+        granularity: "day",
+        history,
+    }
+}
+
+fn status(query: &Query) -> Result<String, Refusal> {
+    let status = query.value("status").to_lowercase();
+    match status.as_str() {
+        "" | "all" | "online" | "offline" => Ok(status),
+        _ => Err(Refusal::bad("status must be one of all, online, offline")),
+    }
+}
+
+/// Which page is wanted, from 1, and how many items make one.
+#[derive(Debug, Clone, Copy)]
+struct Paging {
+    page: usize,
+    size: usize,
+}
+
+impl Paging {
+    fn of(query: &Query) -> Result<Self, Refusal> {
+        let page = positive(query, "page", 1)?;
+        let size = positive(query, "pageSize", PAGE_SIZE)?;
+        if size > MAX_PAGE_SIZE {
+            let text = format!("pageSize must be between 1 and {MAX_PAGE_SIZE}");
+            return Err(Refusal::bad(text));
+        }
+        // Go's integers are signed.
+        if page > i64::MAX as usize / size {
+            return Err(Refusal::bad("page is too large"));
+        }
+        Ok(Self { page, size })
+    }
+
+    fn page<T>(self, items: Vec<T>) -> Page<T> {
+        let total = items.len();
+        let before = (self.page - 1).saturating_mul(self.size);
+        Page {
+            total,
+            page: self.page,
+            page_size: self.size,
+            items: items.into_iter().skip(before).take(self.size).collect(),
+        }
+    }
+}
+
+fn positive(query: &Query, name: &str, default: usize) -> Result<usize, Refusal> {
+    match query.value(name) {
+        "" => Ok(default),
+        text => match text.parse::<i64>().map(usize::try_from) {
+            Ok(Ok(value)) if value > 0 => Ok(value),
+            _ => Err(Refusal::bad(format!("{name} must be a positive integer"))),
+        },
+    }
+}
+
+/// `q`: what is looked for in any case; everything matches where it is empty.
+#[derive(Debug)]
+struct Search(String);
+
+impl Search {
+    fn of(query: &Query) -> Self {
+        Self(query.value("q").to_lowercase())
+    }
+
+    fn finds(&self, texts: &[&str]) -> bool {
+        self.0.is_empty()
+            || texts
+                .iter()
+                .any(|text| text.to_lowercase().contains(&self.0))
+    }
+}
+
+impl From<ProxyStats> for Proxy {
+    fn from(proxy: ProxyStats) -> Self {
+        Self {
+            spec: Spec {
+                kind: proxy.kind,
+                block: proxy.running.as_deref().map(Block::of).unwrap_or_default(),
+            },
+            status: ProxyStatus {
+                phase: phase(proxy.running.is_some()),
+                today_traffic_in: proxy.days[0].inward,
+                today_traffic_out: proxy.days[0].outward,
+                cur_conns: proxy.connections,
+                last_start_at: proxy.started.as_second(),
+                last_close_at: proxy.closed.map(Timestamp::as_second),
+            },
+            name: proxy.name,
+            user: proxy.user,
+            client_id: proxy.client_id,
+        }
+    }
+}
+
+impl Block {
+    fn of(new: &NewProxy) -> Self {
+        Self {
+            annotations: new.annotations.clone(),
+            metadatas: new.metas.clone(),
+            transport: Some(Transport {
+                use_encryption: new.use_encryption,
+                use_compression: new.use_compression,
+                bandwidth_limit: bandwidth_limit(new),
+                bandwidth_limit_mode: bandwidth_limit_mode(new),
+            }),
+            load_balancer: Some(LoadBalancer {
+                group: new.group.clone(),
+            }),
+            remote_port: Some(new.remote_port),
+        }
+    }
+}
+
+impl Serialize for Spec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", &self.kind)?;
+        map.serialize_entry(&self.kind, &self.block)?;
+        map.end()
+    }
+}
