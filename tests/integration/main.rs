@@ -17,3 +17,4 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod web;

@@ -14,6 +14,7 @@
 #![allow(clippy::disallowed_methods)] // the rules of clippy.toml are for the programs
 
 pub mod clients;
+pub mod http;
 pub mod log;
 pub mod middlebox;
 pub mod openssh;
