@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use frp_log::{debug, error, warn};
 use frp_net::dial::{DialError, DialOptions, dial};
 use frp_net::layers::{Side, wrap};
-use frp_net::limits::LOCAL_DIAL;
+use frp_net::limits::{END_KEEPALIVE, LOCAL_DIAL};
 use frp_net::msg_stream::MsgStream;
 use frp_net::relay::relay;
 use frp_net::stream::Stream;
@@ -48,7 +48,7 @@ async fn open(proxy: &Proxy, start: &StartWorkConn) -> Result<TcpStream, LocalEr
     let cfg = &proxy.cfg;
     let options = DialOptions {
         timeout: LOCAL_DIAL,
-        keepalive: None,
+        keepalive: Some(END_KEEPALIVE),
         local_ip: None,
     };
     let dialled = dial(&cfg.local_ip, cfg.local_port, &options).await;

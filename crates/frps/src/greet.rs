@@ -29,6 +29,8 @@ enum GreetError {
     Recv(#[from] RecvError),
     #[error("{0}")]
     Decode(#[from] frp_proto::wire::DecodeError),
+    #[error("first frame of kind {0:?}")]
+    FrameKind(v2::FrameKind),
     #[error("ClientHello: {0}")]
     Hello(#[from] HelloError),
     #[error("write ServerHello: {0}")]
@@ -61,7 +63,7 @@ pub(crate) async fn serve(
             login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
         Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn, &caller).await,
-        Message::NewVisitorConn(conn) => refuse_visitor(stream, conn).await,
+        Message::NewVisitorConn(conn) => refuse_visitor(&shared, stream, conn).await,
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
             warn!(
@@ -103,14 +105,17 @@ async fn greet(
             Ok((stream, message, None))
         }
         WireProtocol::V2 => {
-            let mut negotiated = None;
-            let mut frame = stream.recv_frame().await?;
+            let frame = stream.recv_frame().await?;
             if frame.kind == v2::FrameKind::ClientHello {
-                negotiated = Some(answer_hello(&mut stream, &frame.payload).await?);
-                frame = stream.recv_frame().await?;
+                let negotiated = answer_hello(&mut stream, &frame.payload).await?;
+                let message = stream.recv().await?;
+                return Ok((stream, message, Some(negotiated)));
+            }
+            if frame.kind != v2::FrameKind::Message {
+                return Err(GreetError::FrameKind(frame.kind));
             }
             let message = v2::decode_message(&frame.payload)?;
-            Ok((stream, message, negotiated))
+            Ok((stream, message, None))
         }
     }
 }
@@ -178,9 +183,10 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
 }
 
 /// No kind of proxy that visitors reach is served yet, so no name can have a listener.
-async fn refuse_visitor(mut stream: Greeted, conn: NewVisitorConn) {
-    let error = format!("custom listener for [{}] doesn't exist", conn.proxy_name);
-    warn!(Log::root(), "register visitor conn error: {error}");
+async fn refuse_visitor(shared: &Shared, mut stream: Greeted, conn: NewVisitorConn) {
+    let why = format!("custom listener for [{}] doesn't exist", conn.proxy_name);
+    warn!(Log::root(), "register visitor conn error: {why}");
+    let error = shared.text_for_peer("register visitor conn error", &why);
     let answer = NewVisitorConnResp {
         proxy_name: conn.proxy_name,
         error,

@@ -37,3 +37,11 @@ pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 
 /// Pause of an accept loop when the process is out of file descriptors or memory.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Silence before a user's and a local service's connection is probed, and the time between probes:
+/// a peer that vanished would hold its connection, the stream and the service's end for ever. As
+/// Go's `net` does for frp.
+pub const END_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Probes without an answer that end a connection, as in Go.
+pub const KEEPALIVE_PROBES: u32 = 9;

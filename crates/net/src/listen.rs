@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::ACCEPT_BACKOFF_MAX;
+#[cfg(target_os = "linux")]
+use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
 ///
@@ -102,6 +104,10 @@ pub fn tune(conn: &TcpStream, keepalive: Option<Duration>) {
     let _ = conn.set_nodelay(true);
     if let Some(idle) = keepalive {
         let options = socket2::TcpKeepalive::new().with_time(idle);
+        #[cfg(target_os = "linux")]
+        let options = options
+            .with_interval(END_KEEPALIVE)
+            .with_retries(KEEPALIVE_PROBES);
         let _ = socket2::SockRef::from(conn).set_tcp_keepalive(&options);
     }
 }
@@ -164,6 +170,21 @@ mod tests {
             listen("0.0.0.0", port).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_found_out() {
+        let listener = listen("127.0.0.1", 0).unwrap();
+        let conn = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        tune(&conn, Some(END_KEEPALIVE));
+        let socket = socket2::SockRef::from(&conn);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), END_KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), END_KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
     }
 
     #[tokio::test]

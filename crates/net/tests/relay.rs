@@ -240,6 +240,31 @@ async fn a_reset_by_the_user_is_no_end_for_the_far_side() {
 }
 
 #[cfg(target_os = "linux")]
+/// A server that answers and closes with input unread is reset by its system right behind the
+/// answer: a common end, which frp written in Go survives.
+#[tokio::test]
+async fn what_the_near_side_sent_before_its_reset_arrives_first() {
+    for far in [Far::Tcp, Far::Mux, Far::Layered] {
+        let mut rig = Rig::new(far).await;
+        exchange(&mut rig.user, &mut rig.peer, b"hello").await;
+        // In one go, so that the relay finds the answer and the reset together.
+        let answer = vec![7; 40_000];
+        rig.user.writable().await.unwrap();
+        let sent = rig.user.try_write(&answer).unwrap();
+        assert!(sent > 0);
+        while unacknowledged(&rig.user) > 0 {
+            std::thread::yield_now();
+        }
+        rig.user.set_zero_linger().unwrap();
+        drop(rig.user);
+        let relayed = rig.relay.await.unwrap();
+        assert!(matches!(relayed.end, Err(RelayError::Near(_))), "{far:?}");
+        let mut got = Vec::new();
+        let _ = rig.peer.read_to_end(&mut got).await;
+        assert_eq!(got.len(), sent, "{far:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_reset_by_the_far_side_comes_after_all_it_sent() {
     // More than the user's window, so that much is on its way when the reset is seen.

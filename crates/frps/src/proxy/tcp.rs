@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use frp_log::info;
+use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{accept_loop, tune};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ pub(super) async fn accept(
     let (listener, _port) = lease.into_listener();
     accept_loop(listener, stop, |user, peer| {
         info!(proxy.log, "get a user connection [{peer}]");
-        tune(&user, None);
+        tune(&user, Some(END_KEEPALIVE));
         proxy
             .shared
             .tasks

@@ -89,6 +89,7 @@ impl Pool {
                 // What was asked for this user is not coming.
                 let mut state = self.lock();
                 state.outstanding = state.outstanding.saturating_sub(1);
+                state.waiting.retain(|user| !user.is_closed());
                 Err(TakeError::TimedOut)
             }
         }
@@ -229,5 +230,9 @@ mod tests {
     async fn a_user_waits_only_so_long() {
         let pool = Pool::new(0);
         assert!(matches!(pool.take(LIMIT).await, Err(TakeError::TimedOut)));
+        assert!(
+            pool.lock().waiting.is_empty(),
+            "nothing is kept of the user"
+        );
     }
 }

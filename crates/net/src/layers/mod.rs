@@ -184,7 +184,7 @@ impl Duplex for Stream {
     fn abort(self: Box<Self>) {
         match *self {
             Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
-            Self::Mux(mux) => mux.reset(),
+            Self::Mux(mux) => mux.abort(),
             // Without its closing record the peer knows that the session was cut.
             Self::Tls(_) => {}
         }

@@ -29,7 +29,7 @@ use self::entry::Stream;
 use super::{
     CloseReason, ProtocolError, Role,
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
-    inbox::{Inbox, Origin},
+    inbox::Origin,
 };
 
 /// What either side may send on a new stream before any update, bytes.
@@ -50,6 +50,9 @@ const LINGER: Duration = Duration::from_secs(30);
 const LINGER_MAX: Duration = Duration::from_secs(300);
 /// How often dropped streams are looked through.
 const LINGER_SWEEP: Duration = Duration::from_secs(10);
+/// How long after the last of its data an aborted stream is reset: a Go peer's reader has taken the
+/// data by then, and would not see it any more after the reset.
+pub(super) const ABORT_GRACE: Duration = Duration::from_secs(1);
 /// Dropped streams kept; beyond, the oldest are reset.
 const MAX_LINGERING: usize = 4096;
 /// Bytes that a stream may have queued for the socket.
@@ -114,6 +117,8 @@ pub(super) struct State {
 
     lingering: VecDeque<(Duration, u32)>,
     linger_sweep: Option<Duration>,
+    /// Streams to reset, and when: in order.
+    aborting: VecDeque<(Duration, u32)>,
     /// A deadline came into being that the driver does not know of.
     new_deadline: bool,
     /// Nobody holds the session any more; it ends with its last stream.
@@ -197,6 +202,7 @@ impl State {
             ping_id: 0,
             lingering: VecDeque::new(),
             linger_sweep: None,
+            aborting: VecDeque::new(),
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
@@ -500,6 +506,7 @@ impl State {
         if data.is_empty() {
             return;
         }
+        stream.has_sent = true;
         stream.send_window -= data.len() as u32;
         stream.queued += data.len();
         self.queued += data.len();
@@ -538,16 +545,30 @@ impl State {
         self.remove(id);
     }
 
+    /// The application's handle is gone, and the peer is to know that this was no end: what is
+    /// queued goes out, and the stream is reset [`ABORT_GRACE`] later.
+    pub(super) fn abort(&mut self, id: u32, now: Duration) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if !stream.has_sent || stream.fin_due || stream.fin_sent {
+            return self.reset(id);
+        }
+        stream.drop_handle();
+        if self.remove_if_done(id) {
+            return;
+        }
+        self.new_deadline |= self.aborting.is_empty();
+        self.aborting.push_back((now + ABORT_GRACE, id));
+    }
+
     /// The application's handle is gone: ends our direction and discards what still comes.
     pub(super) fn release(&mut self, id: u32, now: Duration) {
         self.finish(id);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.dropped = true;
-        stream.inbox = Inbox::default();
-        stream.reader = None;
-        stream.writer = None;
+        stream.drop_handle();
         if self.remove_if_done(id) {
             return;
         }
@@ -630,6 +651,7 @@ impl State {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
+        self.queued -= stream.queued;
         if stream.unacked {
             self.unacked -= 1;
             self.freed_opens = self.freed_opens.saturating_add(1);

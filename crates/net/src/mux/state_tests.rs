@@ -15,7 +15,9 @@ use super::{
     batch::Batch,
     frame::{ACK, FIN, HEADER_LEN, Header, Kind, RST, SYN},
     inbox::Origin,
-    state::{BACKLOG, INITIAL_WINDOW, MAX_WINDOW, OpenError, Received, SEND_QUEUE, State},
+    state::{
+        ABORT_GRACE, BACKLOG, INITIAL_WINDOW, MAX_WINDOW, OpenError, Received, SEND_QUEUE, State,
+    },
 };
 
 const ORIGIN: Origin = Origin {
@@ -523,4 +525,39 @@ fn an_idle_stream_is_small() {
         State::stream_size()
     );
     assert!(size_of::<super::MuxStream>() <= 64);
+}
+
+#[test]
+fn an_aborted_stream_is_reset_after_its_data_and_a_grace() {
+    let mut state = State::new(Role::Client, None);
+    let mut batch = Batch::new(true);
+    let id = state.open(NOW).unwrap();
+    state.send(id, Bytes::from_static(b"answer"));
+    state.abort(id, NOW);
+    state.fill(&mut batch, NOW);
+    let sent = batch.take_bytes();
+    assert!(sent.ends_with(b"answer"));
+    let due = state.next_deadline().unwrap();
+    assert_eq!(due, ABORT_GRACE);
+    state.on_time(due).unwrap();
+    state.fill(&mut batch, due);
+    let reset = Header {
+        kind: Kind::WindowUpdate,
+        flags: RST,
+        stream: id,
+        length: 0,
+    };
+    assert_eq!(batch.take_bytes(), reset.encode());
+}
+
+#[test]
+fn what_a_reset_stream_had_queued_no_longer_counts() {
+    let mut state = State::new(Role::Client, None);
+    for _ in 0..8 {
+        let id = state.open(NOW).unwrap();
+        state.send(id, vec![0; SEND_QUEUE].into());
+        state.reset(id);
+    }
+    let id = state.open(NOW).unwrap();
+    assert_eq!(state.poll_room(id, &cx()), Poll::Ready(Ok(SEND_QUEUE)));
 }

@@ -96,6 +96,14 @@ impl MuxStream {
         self.shared.with(|inner| inner.state.reset(self.id));
     }
 
+    /// Ends the stream so that the peer sees a failure and no end, but not before it has had what
+    /// was written: a reset right behind data makes a Go peer lose the data.
+    pub fn abort(mut self) {
+        self.released = true;
+        let now = self.shared.now();
+        self.shared.with(|inner| inner.state.abort(self.id, now));
+    }
+
     fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         self.shared
             .lock()

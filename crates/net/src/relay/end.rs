@@ -79,7 +79,7 @@ impl End {
     pub(super) fn abort(self) {
         match self {
             Self::Tcp(tcp) => reset_tcp(&tcp),
-            Self::Mux(mux) => mux.reset(),
+            Self::Mux(mux) => mux.abort(),
             Self::Other(io) => io.abort(),
         }
     }

@@ -17,10 +17,10 @@
 //!
 //! * End of input on one side is passed on as end of output on the other, after all data; the
 //!   opposite direction goes on. Both ended: done.
-//! * A side that fails to *read* has failed as a whole, and the other side is told so: a mux stream
-//!   is reset; a TCP connection is reset, for the near side only after its peer has acknowledged
-//!   all that was written, because a reset discards what is still on its way; TLS is cut off
-//!   without its closing record.
+//! * A side that fails to *read* has failed as a whole, and the other side is told so, after all that
+//!   was read before: a server that answers and closes with input unread is reset by its system
+//!   right behind the answer. A mux stream is reset a second after its last data; a TCP connection
+//!   once its peer has acknowledged all that was written; TLS is cut off without its closing record.
 //! * A side that fails to *write* may still hold data that its peer sent before it closed, so the
 //!   opposite direction is carried to its end, provided that it makes progress every
 //!   [`DELIVERY_PATIENCE`]. frp written in Go closes both directions at its first end of input;
@@ -165,7 +165,7 @@ struct Relay<'a> {
     /// Why the first of the two directions that died did.
     write_error: Option<RelayError>,
     patience: Option<Box<Patience>>,
-    /// Waits for the moment to let go of the near side, then gives the result.
+    /// Waits for the moment to let go of one side, then gives the result.
     farewell: Option<Box<Farewell>>,
 }
 
@@ -178,7 +178,7 @@ struct Patience {
 }
 
 struct Farewell {
-    near: TcpStream,
+    tcp: TcpStream,
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
@@ -226,7 +226,8 @@ impl Relay<'_> {
             match outcome {
                 Outcome::Ended => {}
                 Outcome::ReadFailed(e) => {
-                    return Poll::Ready((Err(RelayError::Near(e)), Leave::Close, Leave::Reset));
+                    let leave = Leave::ResetDelivered;
+                    return Poll::Ready((Err(RelayError::Near(e)), Leave::Close, leave));
                 }
                 Outcome::WriteFailed(e) => {
                     self.write_error.get_or_insert(RelayError::Far(e));
@@ -256,7 +257,9 @@ impl Relay<'_> {
             (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
             (up, down) => {
                 let length = match (up, down) {
-                    (Phase::Dead, _) | (_, Phase::Dead) => DELIVERY_PATIENCE,
+                    (Phase::Dead | Phase::Failing, _) | (_, Phase::Dead | Phase::Failing) => {
+                        DELIVERY_PATIENCE
+                    }
                     (Phase::Ended, _) | (_, Phase::Ended) => HALF_CLOSED_PATIENCE,
                     _ => {
                         self.write_error = error;
@@ -286,7 +289,7 @@ impl Relay<'_> {
         Poll::Ready(over)
     }
 
-    /// Lets go of both sides. `None` if the near side's reset has to wait.
+    /// Lets go of both sides. `None` if one of them has to wait for its peer.
     fn leave(
         &mut self,
         end: Result<(), RelayError>,
@@ -298,23 +301,22 @@ impl Relay<'_> {
             far_to_near: self.down.moved(),
             end,
         };
-        if let Some(far) = self.far.take()
-            && far_leave != Leave::Close
-        {
-            far.abort();
-        }
-        match (self.near.take(), near_leave) {
-            (Some(End::Tcp(near)), Leave::CloseDelivered | Leave::ResetDelivered) => {
-                let reset = near_leave == Leave::ResetDelivered;
-                self.farewell = Some(Box::new(Farewell::new(near, reset, result)));
-                None
+        let sides = [(self.far.take(), far_leave), (self.near.take(), near_leave)];
+        // At most one side is left with patience: the one whose opposite has failed.
+        let mut patient = None;
+        for (end, leave) in sides {
+            match (end, leave) {
+                (Some(End::Tcp(tcp)), Leave::CloseDelivered) => patient = Some((tcp, false)),
+                (Some(End::Tcp(tcp)), Leave::ResetDelivered) => patient = Some((tcp, true)),
+                (Some(end), Leave::Reset | Leave::ResetDelivered) => end.abort(),
+                _ => {}
             }
-            (Some(near), Leave::Reset | Leave::ResetDelivered) => {
-                near.abort();
-                Some(result)
-            }
-            _ => Some(result),
         }
+        let Some((tcp, reset)) = patient else {
+            return Some(result);
+        };
+        self.farewell = Some(Box::new(Farewell::new(tcp, reset, result)));
+        None
     }
 }
 
@@ -351,11 +353,11 @@ impl Patience {
 impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-    fn new(near: TcpStream, reset: bool, result: Relayed) -> Self {
+    fn new(tcp: TcpStream, reset: bool, result: Relayed) -> Self {
         let give_up = Instant::now() + DRAIN_PATIENCE;
         let sleep = Box::pin(sleep(Self::FIRST_WAIT));
         Self {
-            near,
+            tcp,
             reset,
             sleep,
             give_up,
@@ -366,9 +368,9 @@ impl Farewell {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Relayed> {
         loop {
             let now = Instant::now();
-            if end::unacknowledged(&self.near) == 0 || now >= self.give_up {
+            if end::unacknowledged(&self.tcp) == 0 || now >= self.give_up {
                 if self.reset {
-                    reset_tcp(&self.near);
+                    reset_tcp(&self.tcp);
                 }
                 return self.result.take().map_or(Poll::Pending, Poll::Ready);
             }

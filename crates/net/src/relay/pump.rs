@@ -43,6 +43,8 @@ pub(super) enum Phase {
     Open,
     /// The source has ended; what is held goes out, then the target's output is shut down.
     Closing,
+    /// The source has failed; what came before goes out.
+    Failing,
     /// The end was passed on.
     Ended,
     /// The target takes no more.
@@ -120,7 +122,7 @@ impl Pump {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Closing)
+        matches!(self.phase, Phase::Open | Phase::Closing | Phase::Failing)
     }
 
     /// Bytes written to the target.
@@ -174,7 +176,15 @@ impl Pump {
                     self.phase = Phase::Closing;
                     continue;
                 }
-                Some(Err(e)) => return Poll::Ready(Err(Failed::Read(e))),
+                Some(Err(e)) => {
+                    self.phase = Phase::Failing;
+                    // A target that fails too has nothing to lose.
+                    if to.poll_flush(cx).is_pending() {
+                        self.after = Some(Err(e));
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Err(Failed::Read(e)));
+                }
                 None => {}
             }
             if bytes_left == 0 || reads_left == 0 {
@@ -187,6 +197,7 @@ impl Pump {
                     reads_left -= 1;
                 }
                 Poll::Ready(Ok(Filled::End)) => self.phase = Phase::Closing,
+                Poll::Ready(Err(Failed::Read(e))) => self.after = Some(Err(e)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
                 Poll::Pending => {
                     // Idle: give back the pipe or the queue, and send what the target gathers.

@@ -31,6 +31,8 @@ pub(super) struct Stream {
     pub(super) reset: bool,
     /// No handle is left.
     pub(super) dropped: bool,
+    /// Some data was queued at some time.
+    pub(super) has_sent: bool,
     pub(super) in_control: bool,
     pub(super) in_ready: bool,
 }
@@ -47,6 +49,14 @@ impl Stream {
     /// The wire knows the stream no more.
     pub(super) fn is_over(&self) -> bool {
         self.reset || self.fin_sent && self.remote_fin
+    }
+
+    /// Nobody reads or writes any more; what is queued still goes out.
+    pub(super) fn drop_handle(&mut self) {
+        self.dropped = true;
+        self.inbox = Inbox::default();
+        self.reader = None;
+        self.writer = None;
     }
 
     /// Bytes that may be queued, when `all` are queued by all streams.

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    super::CloseReason, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING, OPEN_TIMEOUT, Ping, State,
+    super::CloseReason, ABORT_GRACE, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING, OPEN_TIMEOUT,
+    Ping, State,
 };
 
 impl State {
@@ -21,7 +22,11 @@ impl State {
             self.opened.pop_front();
         }
         let open = self.opened.front().map(|(at, _)| *at + OPEN_TIMEOUT);
-        [ping, open, self.linger_sweep].into_iter().flatten().min()
+        let abort = self.aborting.front().map(|(at, _)| *at);
+        [ping, open, self.linger_sweep, abort]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what has become due. An error ends the session.
@@ -45,6 +50,16 @@ impl State {
         }
         if self.linger_sweep.is_some_and(|at| now >= at) {
             self.sweep_lingering(now);
+        }
+        while let Some((at, id)) = self.aborting.front().copied()
+            && now >= at
+        {
+            self.aborting.pop_front();
+            if self.streams.get(&id).is_some_and(|s| s.queued > 0) {
+                self.aborting.push_back((now + ABORT_GRACE, id));
+            } else {
+                self.reset(id);
+            }
         }
         Ok(())
     }
