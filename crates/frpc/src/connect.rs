@@ -73,6 +73,13 @@ impl Connector {
         self.mux.as_ref()?.close_reason()
     }
 
+    /// Ends the shared connection and its streams, if there is one.
+    pub(crate) fn close(&self) {
+        if let Some(mux) = &self.mux {
+            mux.close();
+        }
+    }
+
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let transport = &self.cfg.transport;
         let mut conn = dial_server(&self.cfg).await?;
@@ -121,8 +128,6 @@ async fn dial_server(cfg: &ClientConfig) -> Result<TcpStream, DialError> {
 
 impl Drop for Connector {
     fn drop(&mut self) {
-        if let Some(mux) = &self.mux {
-            mux.close();
-        }
+        self.close();
     }
 }

@@ -91,9 +91,10 @@ impl Service {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
+        let mut first = true;
         loop {
-            let first = run_id.is_empty();
             let logged_in = self.login_until_success(&run_id, first, &log).await?;
+            first = false;
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&run_id);
             info!(log, "{}", contract::login_success(&run_id));

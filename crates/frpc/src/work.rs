@@ -121,6 +121,14 @@ impl WorkConns {
     }
 }
 
+/// The session is over, so its connection is, even while a task still holds it; as in frp. Users
+/// on connections of their own go on.
+impl Drop for WorkConns {
+    fn drop(&mut self) {
+        self.context.connector.close();
+    }
+}
+
 impl Context {
     /// A work connection that a user waits on.
     async fn open(&self) -> Result<(MsgStream<Stream>, StartWorkConn), WorkError> {

@@ -7,9 +7,10 @@ use bytes::{Bytes, BytesMut};
 use frp_proto::msg::Message;
 use frp_proto::wire::{self, DecodeError, EncodeError, WireProtocol, v2};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// Messages over a pipe. Cancelling a [`recv`](Self::recv) loses nothing; cancelling a
-/// [`send`](Self::send) may leave half a message behind, so the pipe is done for then.
+/// [`flush_within`](Self::flush_within) may leave half a message behind, so the pipe is done for then.
 #[derive(Debug)]
 pub struct MsgStream<T> {
     io: T,
@@ -91,13 +92,6 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
         }
     }
 
-    /// The next message, if it is complete within `limit`.
-    pub async fn recv_within(&mut self, limit: Duration) -> Result<Message, RecvError> {
-        tokio::time::timeout(limit, self.recv())
-            .await
-            .unwrap_or(Err(RecvError::TimedOut))
-    }
-
     /// The next wire v2 frame, whatever its kind: hellos are frames that are no messages.
     pub async fn recv_frame(&mut self) -> Result<v2::Frame, RecvError> {
         loop {
@@ -110,8 +104,7 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
 
     async fn fill(&mut self) -> Result<(), RecvError> {
         if self.received.is_empty() {
-            // A message is small; a reservation made here is not kept while waiting on a pool,
-            // because the buffer starts empty each time.
+            // Held while waiting: it is small, and most messages fit.
             self.received.reserve(FIRST_READ);
         }
         if self.io.read_buf(&mut self.received).await? > 0 {
@@ -125,17 +118,11 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
     }
 }
 
-/// Bytes; most messages fit.
+/// Bytes.
 const FIRST_READ: usize = 512;
 
 impl<T: AsyncWrite + Unpin> MsgStream<T> {
-    /// Sends one message and flushes.
-    pub async fn send(&mut self, message: &Message) -> Result<(), SendError> {
-        self.queue(message)?;
-        self.flush().await
-    }
-
-    /// Puts a message behind those that the next [`flush`](Self::flush) sends.
+    /// Puts a message behind those that the next [`flush_within`](Self::flush_within) sends.
     pub fn queue(&mut self, message: &Message) -> Result<(), EncodeError> {
         wire::encode(self.protocol, message, &mut self.to_send)
     }
@@ -145,21 +132,20 @@ impl<T: AsyncWrite + Unpin> MsgStream<T> {
         self.to_send.extend_from_slice(bytes);
     }
 
-    /// Sends what was queued, in one write where the pipe takes it.
-    pub async fn flush(&mut self) -> Result<(), SendError> {
-        if !self.to_send.is_empty() {
-            self.io.write_all_buf(&mut self.to_send).await?;
-            self.to_send = BytesMut::new();
-        }
-        self.io.flush().await?;
-        Ok(())
-    }
-
-    /// [`flush`](Self::flush), given up after `limit`.
+    /// Sends what was queued, in one write where the pipe takes it; given up when the pipe takes
+    /// nothing for `limit`.
     pub async fn flush_within(&mut self, limit: Duration) -> Result<(), SendError> {
-        tokio::time::timeout(limit, self.flush())
-            .await
-            .unwrap_or(Err(SendError::TimedOut))
+        while !self.to_send.is_empty() {
+            let written = self.io.write_buf(&mut self.to_send);
+            let written = timeout(limit, written).await;
+            if written.map_err(|_| SendError::TimedOut)?? == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+        }
+        // Kept only while there is something to send: most of these streams wait.
+        self.to_send = BytesMut::new();
+        let flushed = timeout(limit, self.io.flush()).await;
+        Ok(flushed.map_err(|_| SendError::TimedOut)??)
     }
 
     /// Ends the sending side: the peer reads EOF after what was sent.

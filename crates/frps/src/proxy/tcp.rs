@@ -17,7 +17,7 @@ pub(super) async fn accept(
     name: NameGuard,
     stop: CancellationToken,
 ) {
-    let (listener, _port) = lease.into_listener();
+    let (listener, port) = lease.into_listener();
     accept_loop(listener, stop, |user, peer| {
         info!(proxy.log, "get a user connection [{peer}]");
         tune(&user, Some(END_KEEPALIVE));
@@ -27,5 +27,7 @@ pub(super) async fn accept(
             .spawn(proxy.clone().serve_user(user, peer));
     })
     .await;
+    // In this order: who finds the name free finds the port free, too.
+    drop(port);
     drop(name);
 }
