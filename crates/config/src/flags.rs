@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
 
+use crate::{Environment, LoadOptions, Purpose};
+
 /// Flags of `frps` and `frpc` alike, before or after a command.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CommonFlags {
@@ -24,9 +26,32 @@ pub struct CommonFlags {
     )]
     pub strict_config: bool,
 
+    /// allowed unsafe features, one or more of: TokenSourceExec
+    #[arg(
+        long,
+        alias = "allow_unsafe",
+        global = true,
+        value_delimiter = ',',
+        value_name = "FEATURES"
+    )]
+    pub allow_unsafe: Vec<String>,
+
     /// version of this program
     #[arg(short, long)]
     pub version: bool,
+}
+
+impl CommonFlags {
+    /// How these flags want a configuration to be loaded.
+    #[must_use]
+    pub fn load_options(&self, purpose: Purpose, environment: Environment) -> LoadOptions {
+        LoadOptions {
+            purpose,
+            strict: self.strict_config,
+            allow_unsafe: self.allow_unsafe.clone(),
+            environment,
+        }
+    }
 }
 
 /// What to print where the command line was not understood, or where help was asked for; in frp's

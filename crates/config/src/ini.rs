@@ -97,6 +97,18 @@ pub(crate) fn parse(text: &str) -> Result<Ini, IniError> {
 }
 
 impl Ini {
+    /// Moves its places into the common row of offsets.
+    pub(crate) fn shift(&mut self, base: usize) {
+        for section in &mut self.sections {
+            section.at += base;
+            section.again.iter_mut().for_each(|at| *at += base);
+            for key in &mut section.keys {
+                key.at += base;
+                key.value_at += base;
+            }
+        }
+    }
+
     /// The section of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&Section> {
         self.sections.get(*self.index.get(name)?)

@@ -1,85 +1,60 @@
-//! From a file to settings: parse, check, resolve.
+//! From files to settings: read, render, parse, check, resolve.
 
 use std::path::Path;
 
 use crate::check::{collect, judge};
-use crate::detect::{self, Parsed};
-use crate::report::{Report, Source};
+use crate::detect::{self, Input};
+use crate::ini;
+use crate::options::LoadOptions;
+use crate::report::Report;
 use crate::section::Section;
+use crate::source::Sources;
 use crate::suggest::{Place, Program};
-use crate::{ClientConfig, LoadError, Problem, ServerConfig, legacy, resolve};
+use crate::template::{self, Functions};
+use crate::write::Document;
+use crate::{ClientConfig, LoadError, Problem, ServerConfig, include, legacy, resolve};
 
 /// Settings and what is worth telling the user about the file they came from.
 #[derive(Debug, Clone)]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
+    /// What the file itself gives.
+    pub document: Document,
     /// Doubtful things that do not keep the program from running.
     pub warnings: Vec<Problem>,
     /// The file has the legacy INI form.
     pub legacy_ini: bool,
 }
 
-/// Reads the configuration file of frpc. With `strict`, unknown keys are errors, else warnings.
+/// Reads the configuration file of frpc and the files that it includes.
 ///
 /// # Errors
-/// When the file cannot be read or anything in it is wrong; all problems are reported together.
-pub fn load_client(path: &Path, strict: bool) -> Result<Loaded<ClientConfig>, LoadError> {
+/// When a file cannot be read or anything in it is wrong; all problems are reported together.
+pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, LoadError> {
     let origin = path.display().to_string();
-    let mut loaded = parse_client(&read(path)?, &origin, strict)?;
-    if std::env::var_os("http_proxy").is_some_and(|proxy| !proxy.is_empty()) {
-        loaded.warnings.push(Problem {
-            file: origin,
-            position: None,
-            message: "the environment variable http_proxy is set; frp would reach frps through \
-                      that proxy, which is not supported yet"
-                .to_owned(),
-            advice: Some("frps is dialed directly".to_owned()),
-        });
-    }
-    Ok(loaded)
+    client(&read(path)?, &origin, options, Includes::Follow)
 }
 
-/// Reads the configuration file of frps. With `strict`, unknown keys are errors, else warnings.
+/// Reads the configuration file of frps.
 ///
 /// # Errors
 /// When the file cannot be read or anything in it is wrong; all problems are reported together.
-pub fn load_server(path: &Path, strict: bool) -> Result<Loaded<ServerConfig>, LoadError> {
-    parse_server(&read(path)?, &path.display().to_string(), strict)
+pub fn load_server(path: &Path, options: &LoadOptions) -> Result<Loaded<ServerConfig>, LoadError> {
+    parse_server(&read(path)?, &path.display().to_string(), options)
 }
 
 /// Like [`load_client`] for text that is at hand; `origin` is the file name shown in problems.
+/// Reads no file: `includes` are not followed.
 ///
 /// # Errors
 /// When anything in the text is wrong.
 pub fn parse_client(
     text: &str,
     origin: &str,
-    strict: bool,
+    options: &LoadOptions,
 ) -> Result<Loaded<ClientConfig>, LoadError> {
-    let source = Source::new(origin, text);
-    let mut report = Report::new(&source, strict);
-    let (root, proxies, legacy_ini) = match detect::parse(&source, Program::Frpc, &mut report) {
-        Some(Parsed::Legacy(mut ini)) => {
-            let root = legacy::common(&ini, Program::Frpc, &mut report);
-            let proxies = legacy::proxies(&mut ini, &root.texts("start"), &mut report);
-            (root, proxies, true)
-        }
-        Some(Parsed::Tree(entries)) => {
-            let mut root = tree(Program::Frpc, entries, &mut report);
-            let proxies = root.lists.remove("proxies").map(|list| list.items);
-            (root, proxies.unwrap_or_default(), false)
-        }
-        None => (empty(Program::Frpc), Vec::new(), false),
-    };
-    judge(&root, "", legacy_ini, &mut report);
-    let settings = resolve::client(&root, &proxies, legacy_ini, &mut report);
-    let (settings, warnings) = report.finish(settings)?;
-    Ok(Loaded {
-        settings,
-        warnings,
-        legacy_ini,
-    })
+    client(text, origin, options, Includes::Leave)
 }
 
 /// Like [`load_server`] for text that is at hand; `origin` is the file name shown in problems.
@@ -89,40 +64,285 @@ pub fn parse_client(
 pub fn parse_server(
     text: &str,
     origin: &str,
-    strict: bool,
+    options: &LoadOptions,
 ) -> Result<Loaded<ServerConfig>, LoadError> {
-    let source = Source::new(origin, text);
-    let mut report = Report::new(&source, strict);
-    let (root, legacy_ini) = match detect::parse(&source, Program::Frps, &mut report) {
-        Some(Parsed::Legacy(ini)) => {
-            legacy::server_sections(&ini, &mut report);
-            (legacy::common(&ini, Program::Frps, &mut report), true)
+    let mut report = Report::new(options);
+    let program = Program::Frps;
+    let legacy_ini = detect::is_legacy(text);
+    let mut root = Section::new(0, vec![program.keys()]);
+    if let Some((input, _)) = add(text, origin, program, legacy_ini, &mut report) {
+        let input = input.borrow();
+        if legacy_ini {
+            if let Some(ini) = detect::parse_legacy(&input, &mut report) {
+                root = legacy::server(&ini, &mut report);
+            }
+        } else if let Some(entries) = detect::parse_tree(&input, &mut report) {
+            tree(&mut root, program, entries, &mut report);
         }
-        Some(Parsed::Tree(entries)) => (tree(Program::Frps, entries, &mut report), false),
-        None => (empty(Program::Frps), false),
-    };
+    }
     judge(&root, "", legacy_ini, &mut report);
     let settings = resolve::server(&root, legacy_ini, &mut report);
-    let (settings, warnings) = report.finish(settings)?;
+    let (warnings, sources) = report.finish()?;
     Ok(Loaded {
         settings,
+        document: Document::new(&root, &[], &[], sources),
         warnings,
         legacy_ini,
     })
 }
 
-fn tree(program: Program, entries: Vec<crate::value::Entry>, report: &mut Report<'_>) -> Section {
-    let mut root = empty(program);
+/// Whether the files that a file includes are read.
+#[derive(Clone, Copy, PartialEq)]
+enum Includes {
+    Follow,
+    Leave,
+}
+
+/// What the files of frpc give.
+#[derive(Default)]
+struct Entries {
+    proxies: Vec<Section>,
+    visitors: Vec<Section>,
+}
+
+fn client(
+    text: &str,
+    origin: &str,
+    options: &LoadOptions,
+    includes: Includes,
+) -> Result<Loaded<ClientConfig>, LoadError> {
+    let mut report = Report::new(options);
+    let program = Program::Frpc;
+    let legacy_ini = detect::is_legacy(text);
+    let mut root = Section::new(0, vec![program.keys()]);
+    let mut entries = Entries::default();
+    // Offsets from here on are those of included files.
+    let mut own_end = 0;
+    if let Some((input, end)) = add(text, origin, program, legacy_ini, &mut report) {
+        own_end = end;
+        let input = input.borrow();
+        if legacy_ini {
+            legacy_client(&input, includes, &mut root, &mut entries, &mut report);
+        } else if let Some(found) = detect::parse_tree(&input, &mut report) {
+            tree(&mut root, program, found, &mut report);
+            take_entries(&mut root, &mut entries);
+            if includes == Includes::Follow {
+                include_trees(&root, &mut entries, &mut report);
+            }
+        }
+    }
+    judge(&root, "", legacy_ini, &mut report);
+    let Entries { proxies, visitors } = entries;
+    let settings = resolve::client(&root, &proxies, &visitors, legacy_ini, &mut report);
+    if options.environment.filled("http_proxy").is_some()
+        && !root.fields.contains_key("transport.proxyURL")
+    {
+        report.warn(
+            0,
+            "the environment variable http_proxy is set; frp would reach frps through that proxy, \
+             which is not supported yet",
+            "frps is dialed directly",
+        );
+    }
+    let own = |section: &&Section| section.at < own_end;
+    let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
+    let visitors: Vec<&Section> = visitors.iter().filter(own).collect();
+    let (warnings, sources) = report.finish()?;
+    Ok(Loaded {
+        settings,
+        document: Document::new(&root, &proxies, &visitors, sources),
+        warnings,
+        legacy_ini,
+    })
+}
+
+/// A text that was added to the sources.
+struct Added {
+    origin: String,
+    text: std::sync::Arc<str>,
+    base: usize,
+    program: Program,
+}
+
+impl Added {
+    fn borrow(&self) -> Input<'_> {
+        Input {
+            origin: &self.origin,
+            text: &self.text,
+            base: self.base,
+            program: self.program,
+        }
+    }
+}
+
+/// Renders a text and adds it to the sources; gives the offset behind it, too. `None` when its
+/// template is wrong, which is reported.
+fn add(
+    text: &str,
+    origin: &str,
+    program: Program,
+    legacy: bool,
+    report: &mut Report<'_>,
+) -> Option<(Added, usize)> {
+    let functions = if legacy {
+        Functions::Builtin
+    } else {
+        Functions::Frp
+    };
+    match template::render(text, report.options.environment.variables(), functions) {
+        Ok(rendered) => {
+            let (base, text) = report.sources.add(origin, text, rendered);
+            let end = base + text.len() + 1;
+            let added = Added {
+                origin: origin.to_owned(),
+                text,
+                base,
+                program,
+            };
+            Some((added, end))
+        }
+        Err(error) => {
+            let (base, _) = report.sources.add(origin, text, None);
+            report.error(
+                base + error.at,
+                format!("template: {}", error.message),
+                "{{ begins a template action, even in a comment",
+            );
+            None
+        }
+    }
+}
+
+fn tree(
+    root: &mut Section,
+    program: Program,
+    mut entries: Vec<crate::value::Entry>,
+    report: &mut Report<'_>,
+) {
     let place = Place {
         program,
         item: None,
     };
-    collect(&mut root, entries, &place, report);
-    root
+    // Files in YAML keep anchors in such keys; frp drops them when it is strict.
+    let is_yaml = entries.iter().any(|entry| entry.key.starts_with('.'));
+    if is_yaml && report.options.strict {
+        entries.retain(|entry| !entry.key.starts_with('.'));
+    }
+    collect(root, entries, &place, report);
 }
 
-fn empty(program: Program) -> Section {
-    Section::new(0, vec![program.keys()])
+fn take_entries(root: &mut Section, entries: &mut Entries) {
+    for (key, list) in [
+        ("proxies", &mut entries.proxies),
+        ("visitors", &mut entries.visitors),
+    ] {
+        if let Some(found) = root.lists.remove(key) {
+            list.extend(found.items);
+        }
+    }
+}
+
+/// The files that `includes` names, with the place of the name.
+fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, String)> {
+    let mut texts = Vec::new();
+    let Some(field) = root.fields.get("includes") else {
+        return texts;
+    };
+    let at = field.value_at;
+    for pattern in root.texts("includes") {
+        let files = match include::files(&pattern) {
+            Ok(files) => files,
+            Err(message) => {
+                report.error(
+                    at,
+                    message,
+                    "relative paths begin where the program is started",
+                );
+                continue;
+            }
+        };
+        if files.is_empty() {
+            report.warn(
+                at,
+                format!("includes: no file is named {pattern}"),
+                "relative paths begin where the program is started",
+            );
+        }
+        for path in files {
+            match read(&path) {
+                Ok(text) => texts.push((at, path.display().to_string(), text)),
+                Err(LoadError::Invalid(problems)) => {
+                    problems
+                        .into_iter()
+                        .for_each(|problem| report.add(at, problem));
+                }
+                Err(error) => report.error(at, error.to_string(), "correct includes"),
+            }
+        }
+    }
+    texts
+}
+
+/// Proxies and visitors of included files; everything else in them has no effect.
+fn include_trees(root: &Section, entries: &mut Entries, report: &mut Report<'_>) {
+    let program = Program::Frpc;
+    for (_, origin, text) in included(root, report) {
+        let Some((input, _)) = add(&text, &origin, program, false, report) else {
+            continue;
+        };
+        let Some(found) = detect::parse_tree(&input.borrow(), report) else {
+            continue;
+        };
+        let mut part = Section::new(input.base, vec![program.keys()]);
+        tree(&mut part, program, found, report);
+        take_entries(&mut part, entries);
+        for field in part.fields.values() {
+            report.warn(
+                field.at,
+                format!("{} has no effect in an included file", field.written),
+                "only proxies and visitors are taken from it",
+            );
+        }
+    }
+}
+
+/// frp appends the included files to the text, and reads proxies from the whole.
+fn legacy_client(
+    input: &Input<'_>,
+    includes: Includes,
+    root: &mut Section,
+    entries: &mut Entries,
+    report: &mut Report<'_>,
+) {
+    let Some(ini) = detect::parse_legacy(input, report) else {
+        return;
+    };
+    *root = legacy::common(&ini, Program::Frpc, report);
+    let mut whole = ini;
+    if includes == Includes::Follow {
+        let mut text = input.text.to_owned();
+        for (_, origin, more) in included(root, report) {
+            if let Some((added, _)) = add(&more, &origin, Program::Frpc, true, report) {
+                // One line end between them, as between their places in the row.
+                text.push('\n');
+                text.push_str(&added.text);
+            }
+        }
+        match ini::parse(&text) {
+            Ok(ini) => whole = ini,
+            Err(error) => {
+                let input = Input {
+                    text: &text,
+                    ..*input
+                };
+                detect::no_ini(&input, &error, report);
+                return;
+            }
+        }
+    }
+    let (proxies, visitors) = legacy::entries(&mut whole, &root.texts("start"), report);
+    entries.proxies = proxies;
+    entries.visitors = visitors;
 }
 
 /// The file's text, without a byte order mark.
@@ -158,7 +378,9 @@ fn decode(mut bytes: Vec<u8>, path: &Path) -> Result<String, LoadError> {
 
 fn not_utf8(lossy: &str, origin: String) -> LoadError {
     let at = lossy.find(char::REPLACEMENT_CHARACTER).unwrap_or(0);
-    let position = Source::new(&origin, lossy).position(at);
+    let mut sources = Sources::default();
+    sources.add(&origin, lossy, None);
+    let position = sources.position(at).1;
     LoadError::Invalid(vec![Problem {
         file: origin,
         position: Some(position),
@@ -186,7 +408,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_told_as_frp_tells_it() {
-        let error = load_server(Path::new("/nonexistent/x.toml"), true).unwrap_err();
+        let error = load_server(
+            Path::new("/nonexistent/x.toml"),
+            &LoadOptions::new(crate::Purpose::Run),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "open /nonexistent/x.toml: no such file or directory"

@@ -3,15 +3,26 @@
 //! Numbers of issues are those of frp, where users met these mistakes.
 #![allow(clippy::unwrap_used)]
 
-use frp_config::{LoadError, Problem, parse_client, parse_server};
+use frp_config::{LoadError, LoadOptions, Problem, Purpose, parse_client, parse_server};
+
+fn run() -> LoadOptions {
+    LoadOptions::new(Purpose::Run)
+}
+
+fn lenient() -> LoadOptions {
+    LoadOptions {
+        strict: false,
+        ..run()
+    }
+}
 
 /// The lines about `text` as the file `f`: the errors, or `WARNING: ` lines when it is valid.
 fn frpc(text: &str) -> Vec<String> {
-    lines(parse_client(text, "f", true).map(|loaded| loaded.warnings))
+    lines(parse_client(text, "f", &run()).map(|loaded| loaded.warnings))
 }
 
 fn frps(text: &str) -> Vec<String> {
-    lines(parse_server(text, "f", true).map(|loaded| loaded.warnings))
+    lines(parse_server(text, "f", &run()).map(|loaded| loaded.warnings))
 }
 
 fn lines(result: Result<Vec<Problem>, LoadError>) -> Vec<String> {
@@ -159,7 +170,7 @@ fn misspelled_and_misplaced_keys() {
 
 #[test]
 fn unknown_keys_are_warnings_when_not_strict() {
-    let loaded = parse_client("zzz = 1\nuser = 'u'\n", "f", false).unwrap();
+    let loaded = parse_client("zzz = 1\nuser = 'u'\n", "f", &lenient()).unwrap();
     assert_eq!(loaded.settings.user, "u");
     let [warning] = &loaded.warnings[..] else {
         panic!("{:?}", loaded.warnings)
@@ -268,7 +279,7 @@ fn secrets_are_not_shown() {
         assert!(lines.starts_with("f:"), "{text}: {lines}");
         assert!(!lines.contains("271828"), "{text}: {lines}");
     }
-    let valid = parse_client("auth.token = '271828'", "f", true).unwrap();
+    let valid = parse_client("auth.token = '271828'", "f", &run()).unwrap();
     assert!(!format!("{valid:?}").contains("271828"));
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use frp_config::flags::{self, CommonFlags};
-use frp_config::{ClientConfig, Loaded, load_client};
+use frp_config::{ClientConfig, Environment, Loaded, Purpose, load_client};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,13 @@ pub fn main() -> ExitCode {
         .config
         .as_deref()
         .unwrap_or_else(|| Path::new("./frpc.ini"));
-    let loaded = match load_client(path, args.common.strict_config) {
+    let purpose = match args.command {
+        Some(Command::Verify) => Purpose::Verify,
+        None => Purpose::Run,
+    };
+    let environment = Environment::of(std::env::vars_os());
+    let options = args.common.load_options(purpose, environment);
+    let loaded = match load_client(path, &options) {
         Ok(loaded) => loaded,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
@@ -70,7 +76,7 @@ fn run(path: &Path, loaded: Loaded<ClientConfig>) -> ExitCode {
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
-    let cfg = loaded.settings;
+    let mut cfg = loaded.settings;
     if let Err(e) = frp_log::init(&(&cfg.log).into()) {
         return print_line(e, ExitCode::FAILURE);
     }
@@ -79,6 +85,10 @@ fn run(path: &Path, loaded: Loaded<ClientConfig>) -> ExitCode {
         "{}",
         contract::start_frpc_service(path.display())
     );
+    cfg.auth = match cfg.auth.resolve() {
+        Ok(auth) => auth,
+        Err(e) => return print_line(e, ExitCode::FAILURE),
+    };
     frp_net::process::raise_file_limit();
     let runtime = match frp_net::process::runtime() {
         Ok(runtime) => runtime,

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use frp_config::flags::{self, CommonFlags};
-use frp_config::{LoadError, Loaded, ServerConfig, load_server, parse_server};
+use frp_config::{
+    Environment, LoadError, Loaded, Purpose, ServerConfig, load_server, parse_server,
+};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +56,9 @@ fn verify(args: &Args) -> ExitCode {
             ExitCode::SUCCESS,
         );
     };
-    match load_server(path, args.common.strict_config) {
+    let environment = Environment::of(std::env::vars_os());
+    let options = args.common.load_options(Purpose::Verify, environment);
+    match load_server(path, &options) {
         Err(e) => print_line(e, ExitCode::FAILURE),
         Ok(loaded) => {
             warn_about(&loaded);
@@ -76,7 +80,7 @@ fn run(args: &Args) -> ExitCode {
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
-    let cfg = loaded.settings;
+    let mut cfg = loaded.settings;
     if let Err(e) = frp_log::init(&(&cfg.log).into()) {
         return print_line(e, ExitCode::FAILURE);
     }
@@ -88,6 +92,10 @@ fn run(args: &Args) -> ExitCode {
         ),
         None => info!(Log::root(), "{}", contract::frps_uses_arguments()),
     }
+    cfg.auth = match cfg.auth.resolve() {
+        Ok(auth) => auth,
+        Err(e) => return print_line(e, ExitCode::FAILURE),
+    };
     frp_net::process::raise_file_limit();
     let runtime = match frp_net::process::runtime() {
         Ok(runtime) => runtime,
@@ -107,9 +115,11 @@ fn run(args: &Args) -> ExitCode {
 }
 
 fn load(args: &Args) -> Result<Loaded<ServerConfig>, LoadError> {
+    let environment = Environment::of(std::env::vars_os());
+    let options = args.common.load_options(Purpose::Run, environment);
     match &args.common.config {
-        Some(path) => load_server(path, args.common.strict_config),
-        None => parse_server("", "", args.common.strict_config),
+        Some(path) => load_server(path, &options),
+        None => parse_server("", "", &options),
     }
 }
 

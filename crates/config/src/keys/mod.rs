@@ -14,7 +14,7 @@ mod visitor;
 mod tests;
 
 pub(crate) use client::CLIENT;
-pub(crate) use proxy::PROXY;
+pub(crate) use proxy::{PLUGIN, PROXY};
 pub(crate) use server::SERVER;
 pub(crate) use visitor::VISITOR;
 
@@ -98,8 +98,13 @@ pub(crate) enum Rule {
     Any,
     /// 0..65535.
     Port,
-    /// Seconds of something that cannot be switched off: not negative.
+    /// A port that frp does not check, though no other can be used.
+    UnheededPort,
+    /// The same where a negative number means none.
+    PortOrNone,
+    /// Seconds of something that cannot be switched off: not negative. frp does not check it.
     NotNegative,
+    /// An IP address. frp does not check it.
     Ip,
     Bandwidth,
     /// One of `values` (for lists: each item), of which `ready` can be used already.
@@ -128,7 +133,7 @@ pub(crate) enum Ini {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Support {
     Ready,
-    /// Refused by name unless it has its zero value.
+    /// Checked, but refused by name at start unless it has its zero value.
     Later,
     /// Accepted: it means nothing without a key that is refused, or has no effect in frp either.
     Inert,

@@ -19,7 +19,7 @@ fn definitions(scope: &str) -> Vec<&'static [Key]> {
         None if scope == "frpc" => vec![CLIENT],
         None => vec![SERVER],
         Some(("proxy", name)) => tagged(&PROXY, name),
-        Some(("client-plugin", name)) => tagged(&proxy::PLUGIN, name),
+        Some(("client-plugin", name)) => tagged(&PLUGIN, name),
         Some(("visitor", name)) => tagged(&VISITOR, name),
         Some(("visitor-plugin", name)) => {
             let key = VISITOR
@@ -143,7 +143,7 @@ fn every_definition_is_a_key_of_frp() {
     for (scope, tagged) in [
         ("proxy", &PROXY),
         ("visitor", &VISITOR),
-        ("client-plugin", &proxy::PLUGIN),
+        ("client-plugin", &PLUGIN),
     ] {
         for tag in tagged.types {
             check(&format!("{scope}:{}", tag.name), tag.keys);
@@ -203,8 +203,19 @@ const NEEDS: [(&str, &str); 4] = [
 
 #[test]
 fn every_ready_key_changes_the_settings() {
-    let client = |text: &str| format!("{:?}", crate::parse_client(text, "f", true).unwrap());
-    let server = |text: &str| format!("{:?}", crate::parse_server(text, "f", true).unwrap());
+    let options = crate::LoadOptions::new(crate::Purpose::Verify);
+    let client = |text: &str| {
+        format!(
+            "{:?}",
+            crate::parse_client(text, "f", &options).unwrap().settings
+        )
+    };
+    let server = |text: &str| {
+        format!(
+            "{:?}",
+            crate::parse_server(text, "f", &options).unwrap().settings
+        )
+    };
     let proxy = |text: &str| client(&format!("[[proxies]]\nname = 'p'\ntype = 'tcp'\n{text}\n"));
     let mut tried = 0;
     let mut check = |keys: &'static [Key], load: &dyn Fn(&str) -> String| {
