@@ -489,7 +489,7 @@ fn told_twice(section: &ini::Section, report: &mut Report<'_>) {
 fn refuse_toml_tables(ini: &Ini, report: &mut Report<'_>) {
     let line = report.sources.line(ini.get("common").map_or(0, |c| c.at));
     for section in ini.sections.iter().filter(|s| is_toml_table(&s.name)) {
-        report.error(
+        report.refuse(
             section.at,
             format!(
                 "[{}] is TOML, but the section [common] (line {line}) makes this a legacy INI file",

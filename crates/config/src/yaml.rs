@@ -63,8 +63,6 @@ enum OpenKind {
     List(Vec<Node>),
     Table {
         entries: Vec<Entry>,
-        /// What `<<` adds where no key of its own is.
-        merged: Vec<Entry>,
         key: Option<(usize, String, bool)>,
     },
 }
@@ -74,12 +72,12 @@ impl Builder {
         let at = span.start.byte_offset().unwrap_or(0);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.as_ref().and_then(|tag| tag.core_suffix());
                 let plain = style == ScalarStyle::Plain;
+                let tag = tag.as_ref().map(|tag| tag.core_suffix().unwrap_or("other"));
                 let value = match tag {
-                    Some("str") => Value::Text(text.into_owned()),
-                    _ if plain => resolve(&text),
-                    _ => Value::Text(text.clone().into_owned()),
+                    Some("int" | "float" | "bool" | "null") => resolve(&text),
+                    None if plain => resolve(&text),
+                    _ => Value::Text(text.into_owned()),
                 };
                 let is_merge = plain && matches!(&value, Value::Text(text) if text == "<<");
                 self.put(Node { at, value }, anchor, 1, is_merge)
@@ -88,7 +86,6 @@ impl Builder {
             Event::MappingStart(_, anchor, _) => {
                 let kind = OpenKind::Table {
                     entries: Vec::new(),
-                    merged: Vec::new(),
                     key: None,
                 };
                 self.open(at, anchor, kind)
@@ -99,18 +96,7 @@ impl Builder {
                 };
                 let value = match open.kind {
                     OpenKind::List(items) => Value::List(items),
-                    OpenKind::Table {
-                        mut entries,
-                        merged,
-                        ..
-                    } => {
-                        for entry in merged {
-                            if !entries.iter().any(|own| own.key == entry.key) {
-                                entries.push(entry);
-                            }
-                        }
-                        Value::Table(entries)
-                    }
+                    OpenKind::Table { entries, .. } => Value::Table(entries),
                 };
                 let node = Node { at: open.at, value };
                 self.put(node, open.anchor, open.size + 1, false)
@@ -162,25 +148,15 @@ impl Builder {
         open.size += size;
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Table {
-                entries,
-                merged,
-                key,
-            } => match key.take() {
+            OpenKind::Table { entries, key } => match key.take() {
                 None => *key = Some((at, key_text(&node)?, is_merge)),
-                Some((_, _, true)) => merge(merged, node)?,
+                Some((_, _, true)) => merge(entries, node)?,
                 Some((at, name, false)) => {
-                    if let Some(old) = entries.iter().position(|entry| entry.key == name) {
+                    if set(entries, name.clone(), at, node) {
                         let message =
                             format!("the key {name} is given again; only the last counts");
                         self.warnings.push((at, message));
-                        entries.remove(old);
                     }
-                    entries.push(Entry {
-                        key: name,
-                        at,
-                        node,
-                    });
                 }
             },
         }
@@ -188,20 +164,30 @@ impl Builder {
     }
 }
 
-/// The entries that `<<` brings; of several sources the first that has a key wins.
-fn merge(merged: &mut Vec<Entry>, node: Node) -> Result<(), (usize, String)> {
+/// Puts an entry in the place of one of the same name; tells whether there was one.
+fn set(entries: &mut Vec<Entry>, key: String, at: usize, node: Node) -> bool {
+    let known = entries.iter().position(|entry| entry.key == key);
+    if let Some(index) = known {
+        entries.remove(index);
+    }
+    entries.push(Entry { key, at, node });
+    known.is_some()
+}
+
+/// Adds what `<<` brings. As in Go's library it replaces what stands above it, and gives way to
+/// what stands below; of several sources the first that has a key wins.
+fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), (usize, String)> {
     match node.value {
-        Value::Table(entries) => {
-            for entry in entries {
-                if !merged.iter().any(|known| known.key == entry.key) {
-                    merged.push(entry);
-                }
+        Value::Table(merged) => {
+            for Entry { key, at, node } in merged {
+                set(entries, key, at, node);
             }
             Ok(())
         }
-        Value::List(items) if items.iter().all(|i| matches!(i.value, Value::Table(_))) => {
-            items.into_iter().try_for_each(|item| merge(merged, item))
-        }
+        Value::List(items) if items.iter().all(|i| matches!(i.value, Value::Table(_))) => items
+            .into_iter()
+            .rev()
+            .try_for_each(|item| merge(entries, item)),
         _ => {
             let message = "yaml: map merge requires map or sequence of maps as the value";
             Err((node.at, message.to_owned()))
@@ -231,6 +217,10 @@ pub(crate) fn resolve(text: &str) -> Value {
             return Value::Bool(false);
         }
         _ => {}
+    }
+    let unsigned = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    if unsigned == ".inf" || text.to_ascii_lowercase() == ".nan" {
+        return Value::Odd("a number that is not finite");
     }
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     if !numeric {
@@ -281,7 +271,9 @@ mod tests {
             ("1.2.3.4", Value::Text("1.2.3.4".into())),
             ("2020-01-01", Value::Text("2020-01-01".into())),
             ("60:30", Value::Text("60:30".into())),
-            (".inf", Value::Text(".inf".into())),
+            (".inf", Value::Odd("a number that is not finite")),
+            ("!!int '5'", Value::Int(5)),
+            ("!other 5", Value::Text("5".into())),
             ("|\n  a\n  b\n", Value::Text("a\nb\n".into())),
         ] {
             assert_eq!(scalar(text), value, "{text}");
@@ -290,12 +282,16 @@ mod tests {
 
     #[test]
     fn anchors_and_merge_keys() {
-        let entries = table(".b: &b {x: 1, y: 2}\nc:\n  <<: *b\n  y: 3\nd: [*b]\n");
+        let entries = table(".b: &b {x: 1, z: 2}\nc:\n  <<: *b\n  z: 3\nd: {x: 5, <<: *b}\n");
         let Value::Table(c) = &entries[1].node.value else {
             panic!("{entries:?}")
         };
         let shown: Vec<_> = c.iter().map(|e| (e.key.as_str(), &e.node.value)).collect();
-        assert_eq!(shown, [("y", &Value::Int(3)), ("x", &Value::Int(1))]);
+        assert_eq!(shown, [("x", &Value::Int(1)), ("z", &Value::Int(3))]);
+        let Value::Table(d) = &entries[2].node.value else {
+            panic!("{entries:?}")
+        };
+        assert_eq!(d[0].node.value, Value::Int(1), "the merge stands below");
     }
 
     #[test]

@@ -317,7 +317,8 @@ fn field<'e>(value: &Value<'e>, name: &str) -> Result<Value<'e>, String> {
             .map_or(Value::Missing, |text| Value::Text(text.as_str().into()))),
         (Value::Pair(first, _), "First") => Ok(Value::Int(*first)),
         (Value::Pair(_, second), "Second") => Ok(Value::Int(*second)),
-        (Value::Missing | Value::Nil, name) => Err(format!("nil data; no entry for key {name:?}")),
+        (Value::Missing, _) => Ok(Value::Missing),
+        (Value::Nil, name) => Err(format!("nil pointer evaluating interface {{}}.{name}")),
         (value, name) => Err(format!(
             "can't evaluate field {name} in type {}",
             value.type_name()

@@ -19,6 +19,14 @@ fn what_files_use() {
     let cases = [
         ("a = \"{{ .Envs.NAME }}\"", "a = \"x y\""),
         ("{{ .Envs.NOPE }}", "<no value>"),
+        (
+            "{{ .Envs.NOPE.x }} {{ .Envs.NOPE | print }}",
+            "<no value> <nil>",
+        ),
+        (
+            "{{ 1e21 }} {{ 0.00001 }} {{ 1 | print 2 }} {{ print true false }}",
+            "1e+21 1e-05 2 1 true false",
+        ),
         ("{{.Envs.B}}", ""),
         ("no action", "no action"),
         ("a {{- \"b\" -}} c", "abc"),
@@ -62,7 +70,7 @@ fn what_files_use() {
             "{{ printf \"%d\" \"x\" }}{{ printf \"%s\" }}{{ printf \"a\" 1 }}",
             "%!d(string=x)%!s(MISSING)a%!(EXTRA int=1)",
         ),
-        ("{{ print 1 2 \"a\" \"b\" 3 }}", "1 2a b3"),
+        ("{{ print 1 2 \"a\" \"b\" 3 }}", "1 2ab3"),
         ("{{ println 1 \"a\" }}", "1 a\n"),
         (
             "{{ and 1 0 }} {{ or 0 \"\" \"x\" }} {{ not 1 }} {{ and true (eq 1 1) }}",

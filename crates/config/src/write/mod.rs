@@ -394,3 +394,6 @@ fn json_value(value: &Value, depth: usize, out: &mut String) {
         value => out.push_str(&scalar(value)),
     }
 }
+
+#[cfg(test)]
+mod tests;
