@@ -78,6 +78,11 @@ pub(crate) fn unknown_key(
 ) -> (String, String) {
     let program = place.program;
     if let Some(item) = place.item {
+        let is_plugin = item.tagged.what.ends_with("plugin");
+        if let Some(near) = nearest(path, known).filter(|_| is_plugin) {
+            let why = format!("{} has no key {path}", owner(place));
+            return (why, format!("did you mean {near}?"));
+        }
         if let Some(found) = in_other_place(path, &item, program, sources) {
             return found;
         }

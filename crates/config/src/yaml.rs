@@ -2,7 +2,7 @@
 //! `sigs.k8s.io/yaml`): `yes` and `on` are true, `010` is eight, `<<` merges, only the first
 //! document counts, and keys that are no text become text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
@@ -63,6 +63,8 @@ enum OpenKind {
     List(Vec<Node>),
     Table {
         entries: Vec<Entry>,
+        /// Keys that it gives itself, not by `<<`.
+        own: BTreeSet<String>,
         key: Option<(usize, String, bool)>,
     },
 }
@@ -86,6 +88,7 @@ impl Builder {
             Event::MappingStart(_, anchor, _) => {
                 let kind = OpenKind::Table {
                     entries: Vec::new(),
+                    own: BTreeSet::new(),
                     key: None,
                 };
                 self.open(at, anchor, kind)
@@ -148,15 +151,16 @@ impl Builder {
         open.size += size;
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Table { entries, key } => match key.take() {
+            OpenKind::Table { entries, own, key } => match key.take() {
                 None => *key = Some((at, key_text(&node)?, is_merge)),
                 Some((_, _, true)) => merge(entries, node)?,
                 Some((at, name, false)) => {
-                    if set(entries, name.clone(), at, node) {
+                    if !own.insert(name.clone()) {
                         let message =
                             format!("the key {name} is given again; only the last counts");
                         self.warnings.push((at, message));
                     }
+                    set(entries, name, at, node);
                 }
             },
         }
@@ -164,14 +168,10 @@ impl Builder {
     }
 }
 
-/// Puts an entry in the place of one of the same name; tells whether there was one.
-fn set(entries: &mut Vec<Entry>, key: String, at: usize, node: Node) -> bool {
-    let known = entries.iter().position(|entry| entry.key == key);
-    if let Some(index) = known {
-        entries.remove(index);
-    }
+/// Puts an entry in the place of one of the same name.
+fn set(entries: &mut Vec<Entry>, key: String, at: usize, node: Node) {
+    entries.retain(|entry| entry.key != key);
     entries.push(Entry { key, at, node });
-    known.is_some()
 }
 
 /// Adds what `<<` brings. As in Go's library it replaces what stands above it, and gives way to
@@ -219,7 +219,7 @@ pub(crate) fn resolve(text: &str) -> Value {
         _ => {}
     }
     let unsigned = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
-    if unsigned == ".inf" || text.to_ascii_lowercase() == ".nan" {
+    if unsigned == ".inf" || text.eq_ignore_ascii_case(".nan") {
         return Value::Odd("a number that is not finite");
     }
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));

@@ -84,18 +84,18 @@ pub(super) fn parse(text: &str, functions: Functions) -> Result<Vec<Node>, Templ
     };
     let (nodes, ended) = parser.body()?;
     match ended {
-        End::Text => Ok(nodes),
-        End::End(at) => Err(TemplateError::new(at, "unexpected {{end}}")),
-        End::Else(at, _) => Err(TemplateError::new(at, "unexpected {{else}}")),
+        Ended::AtEof => Ok(nodes),
+        Ended::ByEnd(at) => Err(TemplateError::new(at, "unexpected {{end}}")),
+        Ended::ByElse(at, _) => Err(TemplateError::new(at, "unexpected {{else}}")),
     }
 }
 
 /// What ended a body.
-enum End {
-    Text,
-    End(usize),
+enum Ended {
+    AtEof,
+    ByEnd(usize),
     /// With the tokens behind `else`.
-    Else(usize, Vec<Token>),
+    ByElse(usize, Vec<Token>),
 }
 
 struct Parser {
@@ -109,7 +109,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn body(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn body(&mut self) -> Result<(Vec<Node>, Ended), TemplateError> {
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
             return Err(TemplateError::new(
@@ -137,9 +137,9 @@ impl Parser {
                     self.depth -= 1;
                     let end = if keyword == "end" {
                         nothing_behind(rest, "end")?;
-                        End::End(at)
+                        Ended::ByEnd(at)
                     } else {
-                        End::Else(at, rest.to_vec())
+                        Ended::ByElse(at, rest.to_vec())
                     };
                     return Ok((nodes, end));
                 }
@@ -167,7 +167,7 @@ impl Parser {
             nodes.push(node);
         }
         self.depth -= 1;
-        Ok((nodes, End::Text))
+        Ok((nodes, Ended::AtEof))
     }
 
     /// `if` or `with` up to its `end`.
@@ -210,13 +210,13 @@ impl Parser {
         &mut self,
         keyword: &str,
         at: usize,
-        end: End,
+        end: Ended,
     ) -> Result<Vec<Node>, TemplateError> {
         let unclosed = |at| TemplateError::new(at, format!("unexpected EOF: {keyword} has no end"));
         let (else_at, rest) = match end {
-            End::End(_) => return Ok(Vec::new()),
-            End::Text => return Err(unclosed(at)),
-            End::Else(else_at, rest) => (else_at, rest),
+            Ended::ByEnd(_) => return Ok(Vec::new()),
+            Ended::AtEof => return Err(unclosed(at)),
+            Ended::ByElse(else_at, rest) => (else_at, rest),
         };
         // `else if` is an `if` inside the `else`, and shares its `end`.
         let word = match rest.first().map(|token| &token.kind) {
@@ -234,9 +234,11 @@ impl Parser {
             _ => {
                 let (body, end) = self.body()?;
                 match end {
-                    End::End(_) => Ok(body),
-                    End::Text => Err(unclosed(at)),
-                    End::Else(at, _) => Err(TemplateError::new(at, "expected end; found {{else}}")),
+                    Ended::ByEnd(_) => Ok(body),
+                    Ended::AtEof => Err(unclosed(at)),
+                    Ended::ByElse(at, _) => {
+                        Err(TemplateError::new(at, "expected end; found {{else}}"))
+                    }
                 }
             }
         }

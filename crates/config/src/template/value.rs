@@ -13,7 +13,7 @@ pub(super) enum Value<'e> {
     Int(i64),
     Float(f64),
     Bool(bool),
-    List(Rc<Vec<Value<'e>>>),
+    List(Rc<Vec<Self>>),
     /// An element of `parseNumberRangePair`.
     Pair(i64, i64),
     /// What a map gives for a key that it does not have.
