@@ -124,7 +124,9 @@ fn the_web_server_of_frps() {
 fn the_dashboard_in_the_old_format() {
     let keys = "[common]\ndashboard_port = 7500\ndashboard_user = a\npprof_enable = true\n\
                 dashboard_tls_cert_file = c\ndashboard_tls_key_file = k\n";
-    let web = server(keys).web_server.unwrap();
+    // Keys that have no effect are told.
+    let loaded = |text: &str| parse_server(text, "frps", &run()).unwrap().settings;
+    let web = loaded(keys).web_server.unwrap();
     assert_eq!(web.addr, "0.0.0.0");
     assert_eq!((web.tls, web.pprof_enable), (None, false));
     let web = server(&format!("{keys}dashboard_tls_mode = true\n"));

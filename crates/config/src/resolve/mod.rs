@@ -133,7 +133,8 @@ fn web_server(root: &Section, report: &mut Report<'_>) -> Option<WebServer> {
         for key in ["certFile", "keyFile"] {
             if root.text(&format!("webServer.tls.{key}")).is_empty() {
                 let given = ["certFile", "keyFile"].iter();
-                let given = given.filter_map(|key| root.fields.get(&format!("webServer.tls.{key}")));
+                let given =
+                    given.filter_map(|key| root.fields.get(&format!("webServer.tls.{key}")));
                 report.error(
                     given.map(|field| field.at).min().unwrap_or(*at),
                     format!("tls.{key} must be specified when tls is enabled"),
