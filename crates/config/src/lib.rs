@@ -7,10 +7,11 @@
 mod annotations;
 mod bandwidth;
 mod check;
+pub mod cli;
 mod client;
 mod common;
+mod convert;
 mod detect;
-pub mod flags;
 mod glob;
 mod include;
 mod ini;
@@ -23,6 +24,8 @@ mod options;
 mod plugin;
 mod problem;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod report;
 mod resolve;
 mod secret;

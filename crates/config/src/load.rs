@@ -11,6 +11,7 @@ use crate::section::Section;
 use crate::source::Sources;
 use crate::suggest::{Place, Program};
 use crate::template::{self, Functions};
+use crate::value::Entry;
 use crate::write::Document;
 use crate::{ClientConfig, LoadError, Problem, ServerConfig, include, legacy, resolve};
 
@@ -67,27 +68,104 @@ pub fn parse_server(
     options: &LoadOptions,
 ) -> Result<Loaded<ServerConfig>, LoadError> {
     let mut report = Report::new(options);
-    let program = Program::Frps;
-    let legacy_ini = detect::is_legacy(text);
-    let mut root = Section::new(0, vec![program.keys()]);
-    if let Some((input, _)) = add(text, origin, program, legacy_ini, &mut report) {
-        let input = input.borrow();
-        if legacy_ini {
-            if let Some(ini) = detect::parse_legacy(&input, &mut report) {
-                root = legacy::server(&ini, &mut report);
-            }
-        } else if let Some(entries) = detect::parse_tree(&input, &mut report) {
-            tree(&mut root, program, entries, &mut report);
+    let opened = open_server(text, origin, &mut report);
+    server_settings(&opened, report)
+}
+
+/// A configuration taken apart: what it says, whether or not it makes sense.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Everything but the entries below.
+    pub(crate) root: Section,
+    pub(crate) proxies: Vec<Section>,
+    pub(crate) visitors: Vec<Section>,
+    /// Offsets from here on are those of included files.
+    own_end: usize,
+    legacy_ini: bool,
+}
+
+impl Opened {
+    /// What a tree of one text gives.
+    pub(crate) fn of_tree(program: Program, entries: Vec<Entry>, report: &mut Report<'_>) -> Self {
+        let mut opened = Self::empty(program, false);
+        opened.own_end = usize::MAX;
+        tree(&mut opened.root, program, entries, report);
+        opened.take_entries();
+        opened
+    }
+
+    fn empty(program: Program, legacy_ini: bool) -> Self {
+        Self {
+            root: Section::new(0, vec![program.keys()]),
+            proxies: Vec::new(),
+            visitors: Vec::new(),
+            own_end: 0,
+            legacy_ini,
         }
     }
-    judge(&root, "", legacy_ini, &mut report);
-    let settings = resolve::server(&root, legacy_ini, &mut report);
-    let (warnings, sources) = report.finish()?;
+
+    /// Moves the entries from the root to where they are kept.
+    fn take_entries(&mut self) {
+        let root = &mut self.root;
+        for (key, list) in [
+            ("proxies", &mut self.proxies),
+            ("visitors", &mut self.visitors),
+        ] {
+            if let Some(found) = root.lists.remove(key) {
+                list.extend(found.items);
+            }
+        }
+    }
+}
+
+/// Reads a file for a look at single values, without judging them; with its texts.
+///
+/// # Errors
+/// When a file cannot be read or has not the form of a configuration.
+pub(crate) fn open(
+    program: Program,
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<(Opened, Sources), LoadError> {
+    let (text, origin) = (read(path)?, path.display().to_string());
+    let mut report = Report::new(options);
+    let opened = match program {
+        Program::Frpc => open_client(&text, &origin, Includes::Follow, &mut report),
+        Program::Frps => open_server(&text, &origin, &mut report),
+    };
+    let (_, sources) = report.finish()?;
+    Ok((opened, sources))
+}
+
+fn open_server(text: &str, origin: &str, report: &mut Report<'_>) -> Opened {
+    let program = Program::Frps;
+    let mut opened = Opened::empty(program, detect::is_legacy(text));
+    if let Some((input, _)) = add(text, origin, program, opened.legacy_ini, report) {
+        let input = input.borrow();
+        if opened.legacy_ini {
+            if let Some(ini) = detect::parse_legacy(&input, report) {
+                opened.root = legacy::server(&ini, report);
+            }
+        } else if let Some(entries) = detect::parse_tree(&input, report) {
+            tree(&mut opened.root, program, entries, report);
+        }
+    }
+    opened
+}
+
+/// Checks the values and fills in the defaults.
+pub(crate) fn server_settings(
+    opened: &Opened,
+    mut report: Report<'_>,
+) -> Result<Loaded<ServerConfig>, LoadError> {
+    judge(&opened.root, "", opened.legacy_ini, &mut report);
+    let settings = resolve::server(&opened.root, opened.legacy_ini, &mut report);
+    let (warnings, _) = report.finish()?;
     Ok(Loaded {
         settings,
-        document: Document::new(&root, &[], &[], sources),
+        document: Document::new(&opened.root, &[], &[]),
         warnings,
-        legacy_ini,
+        legacy_ini: opened.legacy_ini,
     })
 }
 
@@ -98,13 +176,6 @@ enum Includes {
     Leave,
 }
 
-/// What the files of frpc give.
-#[derive(Default)]
-struct Entries {
-    proxies: Vec<Section>,
-    visitors: Vec<Section>,
-}
-
 fn client(
     text: &str,
     origin: &str,
@@ -112,29 +183,44 @@ fn client(
     includes: Includes,
 ) -> Result<Loaded<ClientConfig>, LoadError> {
     let mut report = Report::new(options);
+    let opened = open_client(text, origin, includes, &mut report);
+    client_settings(&opened, report)
+}
+
+fn open_client(text: &str, origin: &str, includes: Includes, report: &mut Report<'_>) -> Opened {
     let program = Program::Frpc;
-    let legacy_ini = detect::is_legacy(text);
-    let mut root = Section::new(0, vec![program.keys()]);
-    let mut entries = Entries::default();
-    // Offsets from here on are those of included files.
-    let mut own_end = 0;
-    if let Some((input, end)) = add(text, origin, program, legacy_ini, &mut report) {
-        own_end = end;
+    let mut opened = Opened::empty(program, detect::is_legacy(text));
+    if let Some((input, end)) = add(text, origin, program, opened.legacy_ini, report) {
+        opened.own_end = end;
         let input = input.borrow();
-        if legacy_ini {
-            legacy_client(&input, includes, &mut root, &mut entries, &mut report);
-        } else if let Some(found) = detect::parse_tree(&input, &mut report) {
-            tree(&mut root, program, found, &mut report);
-            take_entries(&mut root, &mut entries);
+        if opened.legacy_ini {
+            legacy_client(&input, includes, &mut opened, report);
+        } else if let Some(found) = detect::parse_tree(&input, report) {
+            tree(&mut opened.root, program, found, report);
+            opened.take_entries();
             if includes == Includes::Follow {
-                include_trees(&root, &mut entries, &mut report);
+                include_trees(&mut opened, report);
             }
         }
     }
-    judge(&root, "", legacy_ini, &mut report);
-    let Entries { proxies, visitors } = entries;
-    let settings = resolve::client(&root, &proxies, &visitors, legacy_ini, &mut report);
-    if options.environment.filled("http_proxy").is_some()
+    opened
+}
+
+/// Checks the values and fills in the defaults.
+pub(crate) fn client_settings(
+    opened: &Opened,
+    mut report: Report<'_>,
+) -> Result<Loaded<ClientConfig>, LoadError> {
+    let Opened {
+        root,
+        proxies,
+        visitors,
+        own_end,
+        legacy_ini,
+    } = opened;
+    judge(root, "", *legacy_ini, &mut report);
+    let settings = resolve::client(root, proxies, visitors, *legacy_ini, &mut report);
+    if report.options.environment.filled("http_proxy").is_some()
         && !root.fields.contains_key("transport.proxyURL")
     {
         report.warn(
@@ -144,15 +230,15 @@ fn client(
             "frps is dialed directly",
         );
     }
-    let own = |section: &&Section| section.at < own_end;
+    let own = |section: &&Section| section.at < *own_end;
     let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
     let visitors: Vec<&Section> = visitors.iter().filter(own).collect();
-    let (warnings, sources) = report.finish()?;
+    let (warnings, _) = report.finish()?;
     Ok(Loaded {
         settings,
-        document: Document::new(&root, &proxies, &visitors, sources),
+        document: Document::new(root, &proxies, &visitors),
         warnings,
-        legacy_ini,
+        legacy_ini: *legacy_ini,
     })
 }
 
@@ -213,12 +299,7 @@ fn add(
     }
 }
 
-fn tree(
-    root: &mut Section,
-    program: Program,
-    mut entries: Vec<crate::value::Entry>,
-    report: &mut Report<'_>,
-) {
+fn tree(root: &mut Section, program: Program, mut entries: Vec<Entry>, report: &mut Report<'_>) {
     let place = Place {
         program,
         item: None,
@@ -229,17 +310,6 @@ fn tree(
         entries.retain(|entry| !entry.key.starts_with('.'));
     }
     collect(root, entries, &place, report);
-}
-
-fn take_entries(root: &mut Section, entries: &mut Entries) {
-    for (key, list) in [
-        ("proxies", &mut entries.proxies),
-        ("visitors", &mut entries.visitors),
-    ] {
-        if let Some(found) = root.lists.remove(key) {
-            list.extend(found.items);
-        }
-    }
 }
 
 /// The files that `includes` names, with the place of the name.
@@ -284,19 +354,19 @@ fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, Stri
 }
 
 /// Proxies and visitors of included files; everything else in them has no effect.
-fn include_trees(root: &Section, entries: &mut Entries, report: &mut Report<'_>) {
+fn include_trees(opened: &mut Opened, report: &mut Report<'_>) {
     let program = Program::Frpc;
-    for (_, origin, text) in included(root, report) {
+    for (_, origin, text) in included(&opened.root, report) {
         let Some((input, _)) = add(&text, &origin, program, false, report) else {
             continue;
         };
         let Some(found) = detect::parse_tree(&input.borrow(), report) else {
             continue;
         };
-        let mut part = Section::new(input.base, vec![program.keys()]);
-        tree(&mut part, program, found, report);
-        take_entries(&mut part, entries);
-        for field in part.fields.values() {
+        let part = Opened::of_tree(program, found, report);
+        opened.proxies.extend(part.proxies);
+        opened.visitors.extend(part.visitors);
+        for field in part.root.fields.values() {
             report.warn(
                 field.at,
                 format!("{} has no effect in an included file", field.written),
@@ -310,18 +380,17 @@ fn include_trees(root: &Section, entries: &mut Entries, report: &mut Report<'_>)
 fn legacy_client(
     input: &Input<'_>,
     includes: Includes,
-    root: &mut Section,
-    entries: &mut Entries,
+    opened: &mut Opened,
     report: &mut Report<'_>,
 ) {
     let Some(ini) = detect::parse_legacy(input, report) else {
         return;
     };
-    *root = legacy::common(&ini, Program::Frpc, report);
+    opened.root = legacy::common(&ini, Program::Frpc, report);
     let mut whole = ini;
     if includes == Includes::Follow {
         let mut text = input.text.to_owned();
-        for (_, origin, more) in included(root, report) {
+        for (_, origin, more) in included(&opened.root, report) {
             if let Some((added, _)) = add(&more, &origin, Program::Frpc, true, report) {
                 // One line end between them, as between their places in the row.
                 text.push('\n');
@@ -340,13 +409,12 @@ fn legacy_client(
             }
         }
     }
-    let (proxies, visitors) = legacy::entries(&mut whole, &root.texts("start"), report);
-    entries.proxies = proxies;
-    entries.visitors = visitors;
+    let start = opened.root.texts("start");
+    (opened.proxies, opened.visitors) = legacy::entries(&mut whole, &start, report);
 }
 
 /// The file's text, without a byte order mark.
-fn read(path: &Path) -> Result<String, LoadError> {
+pub(crate) fn read(path: &Path) -> Result<String, LoadError> {
     let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
         path: path.to_owned(),
         source,

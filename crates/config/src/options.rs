@@ -43,6 +43,14 @@ impl LoadOptions {
         }
     }
 
+    /// The same for a verdict only.
+    pub(crate) fn verify(&self) -> Self {
+        Self {
+            purpose: Purpose::Verify,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn allows(&self, feature: &str) -> bool {
         self.allow_unsafe.iter().any(|allowed| allowed == feature)
     }

@@ -216,7 +216,7 @@ pub(crate) fn nearest(path: &str, known: &[&'static [Key]]) -> Option<String> {
 }
 
 /// Single-character insertions, deletions and replacements between two short texts.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

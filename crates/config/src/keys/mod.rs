@@ -5,7 +5,9 @@
 //! INI reader finds its names in them. A key that is not in here does not exist.
 
 mod client;
+mod describe;
 mod proxy;
+pub(crate) mod scopes;
 mod server;
 mod shared;
 mod visitor;
@@ -29,10 +31,6 @@ pub(crate) struct Key {
     pub(crate) ini: Ini,
     pub(crate) support: Support,
     /// Meaning, with the unit, for people.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by documentation and tests")
-    )]
     pub(crate) doc: &'static str,
 }
 
@@ -83,13 +81,7 @@ pub(crate) enum Fallback {
     Int(i64),
     Text(&'static str),
     /// Depends on other settings; the text tells how.
-    Depends(
-        #[cfg_attr(
-            not(test),
-            expect(dead_code, reason = "read by documentation and tests")
-        )]
-        &'static str,
-    ),
+    Depends(&'static str),
 }
 
 /// What a value must satisfy beyond its kind.

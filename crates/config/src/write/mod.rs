@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::keys::{Key, Kind, join};
 use crate::section::Section;
-use crate::source::Sources;
 use crate::value::{Entry, Node, Value};
 
 /// The keys that a file gives, checked and in order, with the values as given: no defaults, no
@@ -13,7 +12,6 @@ use crate::value::{Entry, Node, Value};
 #[derive(Clone)]
 pub struct Document {
     entries: Vec<Entry>,
-    sources: Sources,
 }
 
 /// A format that files are written in.
@@ -31,12 +29,7 @@ pub enum Format {
 const ENTRIES: [&str; 3] = ["proxies", "visitors", "httpPlugins"];
 
 impl Document {
-    pub(crate) fn new(
-        root: &Section,
-        proxies: &[&Section],
-        visitors: &[&Section],
-        sources: Sources,
-    ) -> Self {
+    pub(crate) fn new(root: &Section, proxies: &[&Section], visitors: &[&Section]) -> Self {
         let mut entries = below(root, &root.keys, "");
         for (key, sections) in [("proxies", proxies), ("visitors", visitors)] {
             if let Some(first) = sections.first() {
@@ -51,14 +44,14 @@ impl Document {
                 });
             }
         }
-        Self { entries, sources }
+        Self { entries }
     }
 
     /// The text of a file that means the same.
     #[must_use]
     pub fn write(&self, format: Format) -> String {
         match format {
-            Format::Toml => self.to_toml(&mut |_| Vec::new()),
+            Format::Toml => self.to_toml(),
             Format::Yaml => {
                 let mut out = String::new();
                 yaml_table(&self.entries, 0, &mut out);
@@ -77,14 +70,8 @@ impl Document {
         }
     }
 
-    /// TOML with comments: `comments` gives the lines, with their `#`, that stand above what is in
-    /// a line of the file that was read. It is asked in the order of the text that is written.
-    pub(crate) fn to_toml(&self, comments: &mut dyn FnMut(usize) -> Vec<String>) -> String {
-        let mut writer = Toml {
-            sources: &self.sources,
-            comments,
-            out: String::new(),
-        };
+    fn to_toml(&self) -> String {
+        let mut writer = Toml::default();
         let is_list = |entry: &&Entry| ENTRIES.contains(&entry.key.as_str());
         for entry in self.entries.iter().filter(|entry| !is_list(entry)) {
             writer.entry("", entry);
@@ -105,7 +92,6 @@ impl Document {
                 if !writer.out.is_empty() {
                     writer.out.push('\n');
                 }
-                writer.comments_at(item.at);
                 writer.out.push_str(&format!("[[{}]]\n", entry.key));
                 if let Value::Table(entries) = &item.value {
                     entries.iter().for_each(|entry| writer.entry("", entry));
@@ -183,39 +169,42 @@ fn below(section: &Section, keys: &[&'static [Key]], prefix: &str) -> Vec<Entry>
     entries
 }
 
-struct Toml<'w> {
-    sources: &'w Sources,
-    comments: &'w mut dyn FnMut(usize) -> Vec<String>,
+#[derive(Default)]
+struct Toml {
     out: String,
 }
 
-impl Toml<'_> {
-    fn comments_at(&mut self, at: usize) {
-        for line in (self.comments)(self.sources.line(at)) {
-            self.out.push_str(&line);
-            self.out.push('\n');
-        }
-    }
-
+impl Toml {
     /// `a.b = value`, one line for each value.
     fn entry(&mut self, prefix: &str, entry: &Entry) {
-        let key = if is_bare(&entry.key) {
-            join(prefix, &entry.key)
-        } else {
-            join(prefix, &quoted(&entry.key))
-        };
+        let key = join(prefix, &toml_key(&entry.key));
         match &entry.node.value {
             Value::Table(entries) if !entries.is_empty() => {
                 entries.iter().for_each(|entry| self.entry(&key, entry));
             }
             value => {
-                self.comments_at(entry.at);
                 self.out.push_str(&key);
                 self.out.push_str(" = ");
                 toml_value(value, &mut self.out);
                 self.out.push('\n');
             }
         }
+    }
+}
+
+/// A value as a TOML file has it.
+pub(crate) fn toml_text(value: &Value) -> String {
+    let mut out = String::new();
+    toml_value(value, &mut out);
+    out
+}
+
+/// One part of the path of a key.
+pub(crate) fn toml_key(key: &str) -> String {
+    if is_bare(key) {
+        key.to_owned()
+    } else {
+        quoted(key)
     }
 }
 
@@ -243,11 +232,7 @@ fn toml_value(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push_str(", ");
                 }
-                if is_bare(&entry.key) {
-                    out.push_str(&entry.key);
-                } else {
-                    out.push_str(&quoted(&entry.key));
-                }
+                out.push_str(&toml_key(&entry.key));
                 out.push_str(" = ");
                 toml_value(&entry.node.value, out);
             }

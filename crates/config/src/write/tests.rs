@@ -171,9 +171,7 @@ fn list(items: Vec<Vec<Entry>>) -> Value {
 }
 
 fn document(entries: Vec<Entry>) -> Document {
-    let mut sources = Sources::default();
-    sources.add("f", "", None);
-    Document { entries, sources }
+    Document { entries }
 }
 
 fn options() -> LoadOptions {
@@ -239,16 +237,4 @@ proptest! {
             parse_server(text, "f", &options()).map(|l| (l.settings, l.document))
         })?;
     }
-}
-
-#[test]
-fn comments_stand_above_what_they_are_about() {
-    let text = "user = 'a'\nlog.level = 'info'\n[[proxies]]\nname = 'p'\ntype = 'tcp'\n";
-    let loaded = parse_client(text, "f", &options()).unwrap();
-    let mut about = |line| vec![format!("# line {line}")];
-    assert_eq!(
-        loaded.document.to_toml(&mut about),
-        "# line 1\nuser = \"a\"\n# line 2\nlog.level = \"info\"\n\n# line 3\n[[proxies]]\n\
-         # line 4\nname = \"p\"\n# line 5\ntype = \"tcp\"\n"
-    );
 }
