@@ -1,4 +1,5 @@
 //! What the fuzz targets try, as plain functions from bytes: the targets in `fuzz_targets` and the
 //! tests below call the same code. A finding is a panic.
 
+pub mod config;
 pub mod proto;

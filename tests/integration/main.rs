@@ -5,6 +5,7 @@
 
 mod auth;
 mod cli;
+mod commands;
 mod diagnosis;
 mod heartbeat;
 mod hostile;

@@ -64,7 +64,7 @@ impl Walk<'_> {
             let message = format!("{}json: unknown field {:?}", place.prefix(), entry.key);
             return report.unknown(entry.at, message, "");
         }
-        let (why, advice) = unknown_key(&path, place, &section.keys, report.source);
+        let (why, advice) = unknown_key(&path, place, &section.keys, &report.sources);
         let message = format!(
             "{}json: unknown field {:?}: {why}",
             place.prefix(),
@@ -87,11 +87,15 @@ impl Walk<'_> {
             Support::Ready => self.support,
             own => own,
         };
+        if entry.node.value == Value::Null {
+            return;
+        }
         let Some(value) = fit(key, &written, entry.node, place, report) else {
             return;
         };
         match (key.kind, value.1) {
             (Kind::Table(below), Value::Table(entries)) => {
+                section.tables.insert(path.clone(), entry.at);
                 let walk = Walk {
                     keys: &[below],
                     prefix: &path,
@@ -159,11 +163,11 @@ impl Walk<'_> {
 /// Puts a value in; a second spelling of the same key wins, with a warning.
 fn put(section: &mut Section, path: String, field: Field, report: &mut Report<'_>) {
     if let Some(first) = section.fields.get(&path) {
-        let line = report.source.line(first.at);
+        let place = report.sources.place(first.at, field.at);
         report.warn(
             field.at,
             format!(
-                "{} is the same key as {} in line {line}, and replaces it",
+                "{} is the same key as {} in {place}, and replaces it",
                 field.written, first.written
             ),
             "remove one of the two",
@@ -197,16 +201,13 @@ fn plain_item(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<Section> {
-    let Value::Table(entries) = node.value else {
-        mismatch(
-            path,
-            &node.value,
-            "a table",
-            place,
-            (node.at, false),
-            report,
-        );
-        return None;
+    let entries = match node.value {
+        Value::Null => Vec::new(),
+        Value::Table(entries) => entries,
+        other => {
+            mismatch(path, &other, "a table", place, (node.at, false), report);
+            return None;
+        }
     };
     let mut section = Section::new(node.at, vec![keys]);
     collect(&mut section, entries, place, report);
@@ -222,6 +223,11 @@ fn tagged_item(
     report: &mut Report<'_>,
 ) -> Option<Section> {
     let at = node.at;
+    if node.value == Value::Null {
+        let message = format!("decode {} at index {index}: type is required", tagged.what);
+        report.error(at, message, "remove the empty entry");
+        return None;
+    }
     let Value::Table(entries) = node.value else {
         mismatch(
             tagged.what,
@@ -239,11 +245,8 @@ fn tagged_item(
     );
     let kind = text_of(&entries, "type");
     let Some(tag) = kind.and_then(|(_, kind)| tagged.tag(kind)) else {
-        let (at, kind) = kind.map_or((at, ""), |(at, kind)| (at, kind));
-        let message = format!(
-            "decode {} at index {index}: unknown {} type: {kind}",
-            tagged.what, tagged.what
-        );
+        let (at, kind) = kind.unwrap_or((at, ""));
+        let message = unknown_type(tagged, kind, index, place);
         report.error(at, message, &type_advice(tagged, kind));
         return None;
     };
@@ -253,6 +256,7 @@ fn tagged_item(
             tagged,
             name: &name,
             kind: tag.name,
+            index,
             list_at,
             at,
         }),
@@ -260,6 +264,22 @@ fn tagged_item(
     let mut section = Section::new(at, vec![tagged.base, tag.keys]);
     collect(&mut section, entries, &inner, report);
     Some(section)
+}
+
+/// frp's words for a type that it does not know.
+fn unknown_type(tagged: &Tagged, kind: &str, index: usize, place: &Place<'_>) -> String {
+    let what = tagged.what;
+    let unknown = match (place.item, kind) {
+        (Some(_), "") => format!("{what} type is empty"),
+        _ => format!("unknown {what} type: {kind}"),
+    };
+    match place.item {
+        None => format!("decode {what} at index {index}: {unknown}"),
+        Some(outer) => format!(
+            "decode {0} at index {1}: unmarshal {0} plugin error: {unknown}",
+            outer.tagged.what, outer.index
+        ),
+    }
 }
 
 pub(crate) fn type_advice(tagged: &Tagged, kind: &str) -> String {
@@ -304,9 +324,10 @@ fn fit(
             return whole(*float).map(|int| (at, Value::Int(int)));
         }
         (Kind::Texts, Value::List(items)) => {
-            let odd = items.iter().find(|i| !matches!(i.value, Value::Text(_)));
+            let fits = |value: &Value| matches!(value, Value::Text(_) | Value::Null);
+            let odd = items.iter().find(|item| !fits(&item.value));
             let Some(odd) = odd else {
-                return Some((at, node.value));
+                return Some((at, without_null(node.value)));
             };
             mismatch(path, &odd.value, "text", place, (odd.at, secret), report);
             return None;
@@ -316,10 +337,11 @@ fn fit(
             let odd = entries.iter().find(|entry| match entry.node.value {
                 Value::Text(_) => !texts,
                 Value::Bool(_) => texts,
+                Value::Null => false,
                 _ => true,
             });
             let Some(odd) = odd else {
-                return Some((at, node.value));
+                return Some((at, without_null(node.value)));
             };
             let wanted = if texts { "text" } else { "true or false" };
             let path = join(path, &odd.key);
@@ -342,6 +364,21 @@ fn fit(
     };
     mismatch(path, &node.value, wanted, place, (at, secret), report);
     None
+}
+
+/// In lists and maps of texts, frp takes null for an empty text.
+fn without_null(mut value: Value) -> Value {
+    let empty = |value: &mut Value| {
+        if *value == Value::Null {
+            *value = Value::Text(String::new());
+        }
+    };
+    match &mut value {
+        Value::List(items) => items.iter_mut().for_each(|item| empty(&mut item.value)),
+        Value::Table(entries) => entries.iter_mut().for_each(|e| empty(&mut e.node.value)),
+        _ => {}
+    }
+    value
 }
 
 /// The integer that a float such as 7000.0 stands for.
@@ -372,13 +409,15 @@ fn mismatch(
         _ if secret => String::new(),
         Value::Int(int) => format!(" {int}"),
         Value::Float(float) => format!(" {float}"),
+        Value::Number(text) => format!(" {text}"),
         Value::Bool(bool) => format!(" {bool}"),
         Value::Text(text) if text.chars().count() <= 40 => format!(" {text:?}"),
         Value::Odd(what) => format!(" ({what})"),
         _ => String::new(),
     };
     let advice = match (wanted, value) {
-        ("text", Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+        ("a whole number", Value::Number(_)) => "write the digits only, without point".to_owned(),
+        ("text", Value::Int(_) | Value::Float(_) | Value::Number(_) | Value::Bool(_)) => {
             "put the value in quotes".to_owned()
         }
         ("a whole number", Value::Text(_)) | ("true or false", Value::Text(_)) => {
@@ -400,26 +439,36 @@ fn mismatch(
     report.error(at, message, &advice);
 }
 
-/// Reports values that are out of their rules or belong to what is not supported yet.
+/// Reports values that are out of their rules, and what is not supported yet.
 pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
     let mut refused = BTreeSet::new();
+    let has_plugin = section.lists.contains_key("plugin");
     for (path, field) in &section.fields {
+        if field.value.is_zero() {
+            continue;
+        }
+        // frp does not look at localPort where a plugin stands in.
+        if !(has_plugin && path == "localPort") {
+            obey(path, field, prefix, legacy, report);
+        }
         if field.support == Support::Later {
             // A table that is refused as a whole is refused once.
             let unit = refused_unit(section, path);
             let shown = if unit == *path { &field.written } else { &unit };
-            if !field.value.is_zero() && !refused.contains(&unit) {
+            if !refused.contains(&unit) {
                 not_supported(prefix, shown, field.at, report);
                 refused.insert(unit);
             }
-        } else if !field.value.is_zero() {
-            obey(path, field, prefix, legacy, report);
         }
     }
     for (path, list) in &section.lists {
         let refusable = list.support == Support::Later && !list.items.is_empty();
         if refusable && refused.insert(refused_unit(section, path)) {
             not_supported(prefix, &list.written, list.at, report);
+        }
+        let is_entry = path == "proxies" || path == "visitors";
+        for item in list.items.iter().filter(|_| !is_entry) {
+            judge(item, &format!("{prefix}{path}: "), legacy, report);
         }
     }
     if let Some(field) = section.fields.get("annotations") {
@@ -429,8 +478,24 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
     }
 }
 
+/// Reports values that frp refuses while it decodes, even in entries that do not run.
+pub(crate) fn judge_decoding(section: &Section, prefix: &str, report: &mut Report<'_>) {
+    for field in section.fields.values() {
+        if let (Rule::Bandwidth, Value::Text(text)) = (field.key.rule, &field.value)
+            && let Err(error) = parse_bandwidth(text)
+        {
+            report.error(
+                field.value_at,
+                format!("{prefix}{} {text:?}: {error}", field.written),
+                "write a number with KB or MB, such as 1MB or 512KB",
+            );
+        }
+    }
+}
+
+/// What frp knows and this version does not: valid, but nothing to run with.
 pub(crate) fn not_supported(prefix: &str, what: &str, at: usize, report: &mut Report<'_>) {
-    report.error(
+    report.refuse(
         at,
         format!("{prefix}{what} is not supported yet: frp knows it, this version does not"),
         "remove it, or keep using frp for this",
@@ -453,40 +518,41 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
     let written = &field.written;
     match (field.key.rule, &field.value) {
         (Rule::Port, Value::Int(port)) if !(0..=65535).contains(port) => {
-            // frp names a proxy's localPort twice.
-            let again = if path == "localPort" {
-                "localPort: "
-            } else {
-                ""
+            // frp names a proxy's localPort twice, and spells one key differently.
+            let named = match path {
+                "localPort" => "localPort: localPort",
+                "tcpmuxHTTPConnectPort" => "tcpMuxHTTPConnectPort",
+                path => path,
             };
             report.error(
                 at,
-                format!("{prefix}{again}{path}: port number {port} must be in the range 0..65535"),
+                format!("{prefix}{named}: port number {port} must be in the range 0..65535"),
                 "choose a port in that range",
             );
         }
+        (rule @ (Rule::UnheededPort | Rule::PortOrNone), Value::Int(port)) => {
+            let none = *port < 0 && matches!(rule, Rule::PortOrNone);
+            if !none && !(0..=65535).contains(port) {
+                report.refuse(
+                    at,
+                    format!("{prefix}{path}: port number {port} must be in the range 0..65535"),
+                    "choose a port in that range",
+                );
+            }
+        }
         (Rule::NotNegative, Value::Int(seconds)) if *seconds < 0 => {
-            report.error(
+            report.refuse(
                 at,
                 format!("{prefix}{written} is {seconds} seconds: it cannot be switched off"),
                 "give a positive number, or remove the key for the default",
             );
         }
         (Rule::Ip, Value::Text(text)) if text.parse::<std::net::IpAddr>().is_err() => {
-            report.error(
+            report.refuse(
                 at,
                 format!("{prefix}{written}: {text:?} is not an IP address"),
-                "give an address of this machine, such as 192.0.2.1",
+                "give an address such as 192.0.2.1",
             );
-        }
-        (Rule::Bandwidth, Value::Text(text)) => {
-            if let Err(error) = parse_bandwidth(text) {
-                report.error(
-                    at,
-                    format!("{prefix}{written} {text:?}: {error}"),
-                    "write a number with KB or MB, such as 1MB or 512KB",
-                );
-            }
         }
         (Rule::OneOf { .. }, Value::Text(text)) => {
             one_of(field, text, at, prefix, legacy, report);
@@ -524,7 +590,7 @@ fn one_of(
     let written = &field.written;
     if values.contains(&text) {
         let usable = ready.join(", ");
-        return report.error(
+        return report.refuse(
             at,
             format!(
                 "{prefix}{written} = {text:?} is not supported yet: \
@@ -539,7 +605,7 @@ fn one_of(
     }
     let advice = match values.iter().find(|value| value.eq_ignore_ascii_case(text)) {
         Some(value) => format!("write {value:?}"),
-        None => format!("{written} is one of {}", ready.join(", ")),
+        None => format!("{written} is one of {}", values.join(", ")),
     };
     report.error(at, format!("{prefix}{refusal}: this is {text:?}"), &advice);
 }

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use frp_proto::wire::WireProtocol;
 
-use crate::{Auth, LogConfig, ProxyConfig};
+use crate::{
+    Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, WebServer,
+};
 
 /// Everything that frpc needs to know, checked and with defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientConfig {
     /// `auth`
     pub auth: Auth,
+    /// `auth.oidc`
+    pub oidc: ClientOidc,
     /// `user`: on the wire a proxy is called `user.name`; empty for no prefix.
     pub user: String,
     /// `clientID`: a stable name of this client at frps; empty for none.
@@ -22,21 +26,102 @@ pub struct ClientConfig {
     pub server_addr: String,
     /// `serverPort`
     pub server_port: u16,
+    /// `natHoleStunServer`
+    pub nat_hole_stun_server: String,
+    /// `dnsServer`: asked instead of the system's.
+    pub dns_server: Option<String>,
     /// `loginFailExit`: end the program when the first login fails, instead of trying again.
     pub login_fail_exit: bool,
+    /// `start`: names of the proxies and visitors that run; empty for all. Applied already to
+    /// `proxies` and `visitors`.
+    pub start: Vec<String>,
     /// `log`
     pub log: LogConfig,
+    /// `webServer`, `None` when its port is 0.
+    pub web_server: Option<WebServer>,
     /// `transport`
     pub transport: ClientTransport,
+    /// `virtualNet.address`: CIDR.
+    pub virtual_net_address: Option<String>,
+    /// `featureGates`
+    pub feature_gates: BTreeMap<String, bool>,
+    /// `udpPacketSize`, bytes.
+    pub udp_packet_size: i64,
     /// `metadatas`: sent with the login.
     pub metadatas: BTreeMap<String, String>,
+    /// `includes`: the files whose proxies and visitors are among those here.
+    pub includes: Vec<String>,
+    /// `store.path`, as written: relative to the directory of the file.
+    pub store_path: Option<PathBuf>,
     /// The proxies to run: after the filters `start` and `enabled`, sorted by name.
     pub proxies: Vec<ProxyConfig>,
+    /// The visitors to run: after the filters `start` and `enabled`, sorted by name.
+    pub visitors: Vec<VisitorConfig>,
 }
 
-/// How frpc reaches frps (`transport.*`). The protocol is always tcp so far.
+impl ClientConfig {
+    /// Adds entries of the store that are enabled: `start` applies to them, too, and one that has
+    /// the name of an entry of the file takes its place.
+    pub fn add_from_store(&mut self, proxies: Vec<ProxyConfig>, visitors: Vec<VisitorConfig>) {
+        let starts = |name: &String| self.start.is_empty() || self.start.contains(name);
+        for proxy in proxies.into_iter().filter(|proxy| starts(&proxy.name)) {
+            self.proxies.retain(|other| other.name != proxy.name);
+            self.proxies.push(proxy);
+        }
+        for visitor in visitors.into_iter().filter(|v| starts(&v.name)) {
+            self.visitors.retain(|other| other.name != visitor.name);
+            self.visitors.push(visitor);
+        }
+        self.proxies.sort_by(|a, b| a.name.cmp(&b.name));
+        self.visitors.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
+
+/// `auth.oidc.*` of frpc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientOidc {
+    /// `clientID`
+    pub client_id: String,
+    /// `clientSecret`
+    pub client_secret: Secret,
+    /// `audience`
+    pub audience: String,
+    /// `scope`
+    pub scope: String,
+    /// `tokenEndpointURL`
+    pub token_endpoint_url: String,
+    /// `additionalEndpointParams`
+    pub additional_endpoint_params: BTreeMap<String, Secret>,
+    /// `trustedCaFile`: PEM.
+    pub trusted_ca_file: Option<PathBuf>,
+    /// `insecureSkipVerify`
+    pub insecure_skip_verify: bool,
+    /// `proxyURL`; may hold a password.
+    pub proxy_url: Option<Secret>,
+    /// `tokenSource`: read anew for each message that carries the token.
+    pub token_source: Option<ValueSource>,
+}
+
+/// `transport.protocol`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportProtocol {
+    /// `tcp`
+    Tcp,
+    /// `kcp`
+    Kcp,
+    /// `quic`
+    Quic,
+    /// `websocket`
+    Websocket,
+    /// `wss`
+    Wss,
+}
+
+/// How frpc reaches frps (`transport.*`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientTransport {
+    /// `transport.protocol`
+    pub protocol: TransportProtocol,
     /// `transport.wireProtocol`
     pub wire_protocol: WireProtocol,
     /// `transport.dialServerTimeout`
@@ -45,6 +130,10 @@ pub struct ClientTransport {
     pub dial_server_keepalive: Option<Duration>,
     /// `transport.connectServerLocalIP`: local address to dial from.
     pub connect_server_local_ip: Option<IpAddr>,
+    /// `transport.proxyURL`, else the environment variable `http_proxy`; may hold a password.
+    pub proxy_url: Option<Secret>,
+    /// `transport.quic`
+    pub quic: QuicOptions,
     /// `transport.poolCount`: work connections kept ready. The sign is passed on as frp does.
     pub pool_count: i64,
     /// `transport.tcpMux`: all streams over one connection; must be the same on frps.

@@ -1,20 +1,94 @@
-//! Settings that both programs share: authentication and log.
+//! Settings that both programs share: authentication, web server, log.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::Secret;
+use crate::{Secret, ValueSource, ValueSourceError};
 
 /// How the two programs prove to each other that they belong together (`auth.*`).
-///
-/// The only method so far is `token`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Auth {
-    /// `auth.token`: the shared secret; empty is a valid choice.
+    /// `auth.method`
+    pub method: AuthMethod,
+    /// `auth.token`: the shared secret; empty is a valid choice. It is the key of the ciphers
+    /// whatever the method is.
     pub token: Secret,
+    /// `auth.tokenSource`: where the token is read from at start, see [`Auth::resolve`].
+    pub token_source: Option<ValueSource>,
     /// `auth.additionalScopes` holds `HeartBeats`: every Ping carries the token's digest.
     pub scope_heartbeats: bool,
     /// `auth.additionalScopes` holds `NewWorkConns`: every work connection carries it too.
     pub scope_new_work_conns: bool,
+}
+
+/// A way to prove it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// Both know the token.
+    #[default]
+    Token,
+    /// OpenID Connect.
+    Oidc,
+}
+
+/// The token could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to resolve auth.tokenSource: {0}")]
+pub struct TokenSourceError(#[source] ValueSourceError);
+
+impl Auth {
+    /// The same with the token in it, read from `tokenSource` where that is set and the method
+    /// uses it. To be called once, at start (frp `pkg/auth/auth.go`).
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    pub fn resolve(mut self) -> Result<Self, TokenSourceError> {
+        if self.method == AuthMethod::Token
+            && let Some(source) = &self.token_source
+        {
+            self.token = source.resolve().map_err(TokenSourceError)?;
+        }
+        Ok(self)
+    }
+}
+
+/// The dashboard of frps, the admin interface of frpc (`webServer.*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebServer {
+    /// `webServer.addr`
+    pub addr: String,
+    /// `webServer.port`, never 0.
+    pub port: u16,
+    /// `webServer.user`; with an empty password, too: no authentication.
+    pub user: String,
+    /// `webServer.password`
+    pub password: Secret,
+    /// `webServer.assetsDir`: pages instead of the built-in ones.
+    pub assets_dir: Option<PathBuf>,
+    /// `webServer.pprofEnable`
+    pub pprof_enable: bool,
+    /// `webServer.tls`
+    pub tls: Option<WebTls>,
+}
+
+/// `webServer.tls.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTls {
+    /// `webServer.tls.certFile`: PEM.
+    pub cert_file: PathBuf,
+    /// `webServer.tls.keyFile`: PEM.
+    pub key_file: PathBuf,
+}
+
+/// `transport.quic.*`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuicOptions {
+    /// `keepalivePeriod`
+    pub keepalive_period: Duration,
+    /// `maxIdleTimeout`
+    pub max_idle_timeout: Duration,
+    /// `maxIncomingStreams`
+    pub max_incoming_streams: i64,
 }
 
 /// Where log lines go and which of them (`log.*`).

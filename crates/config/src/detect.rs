@@ -1,115 +1,168 @@
 //! Which format a file has. The content decides; the name only helps to explain errors.
 
-use crate::ini::{self, Ini};
+use crate::ini::{self, Ini, IniError};
 use crate::keys::by_ini_name;
-use crate::report::{Report, Source};
+use crate::report::Report;
 use crate::suggest::Program;
-use crate::toml;
-use crate::value::Entry;
+use crate::value::{Entry, Node, Parsed, Value, shift};
+use crate::{json, toml, yaml};
 
-/// A file that could be parsed.
-#[derive(Debug)]
-pub(crate) enum Parsed {
-    Legacy(Ini),
-    Tree(Vec<Entry>),
+/// A text that is to be parsed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'t> {
+    /// Name of the file.
+    pub(crate) origin: &'t str,
+    pub(crate) text: &'t str,
+    /// Its first offset in the common row.
+    pub(crate) base: usize,
+    pub(crate) program: Program,
 }
 
-/// Parses the text in the format that it has: legacy INI if it is INI and has a section `[common]`,
-/// else TOML. `None` when problems were reported.
-pub(crate) fn parse(
-    source: &Source<'_>,
-    program: Program,
-    report: &mut Report<'_>,
-) -> Option<Parsed> {
-    if let Some(at) = template(source.text) {
-        report.error(
-            at,
-            "templates ({{ ... }}) are not supported yet",
-            "put the value itself into the file",
-        );
-        return None;
+/// Whether the text, before templates are rendered, is INI with a section `[common]`: a legacy
+/// file, whatever it is called.
+pub(crate) fn is_legacy(text: &str) -> bool {
+    ini::parse(text).is_ok_and(|ini| ini.get("common").is_some())
+}
+
+/// Parses a legacy file. `None` when problems were reported.
+pub(crate) fn parse_legacy(input: &Input<'_>, report: &mut Report<'_>) -> Option<Ini> {
+    match ini::parse(input.text) {
+        Ok(mut ini) => {
+            ini.shift(input.base);
+            Some(ini)
+        }
+        Err(error) => {
+            no_ini(input, &error, report);
+            None
+        }
     }
-    let ini = ini::parse(source.text);
-    match ini {
-        Ok(ini) if ini.get("common").is_some() => return Some(Parsed::Legacy(ini)),
-        _ => {}
-    }
-    let errors = match toml::parse(source.text) {
-        Ok(tree) => return Some(Parsed::Tree(tree)),
+}
+
+/// Parses the text in the format that it has, as frp finds it: TOML if it is TOML, else JSON when
+/// it begins with a brace, else YAML. `None` when problems were reported.
+pub(crate) fn parse_tree(input: &Input<'_>, report: &mut Report<'_>) -> Option<Vec<Entry>> {
+    let toml_errors = match toml::parse(input.text) {
+        Ok(parsed) => return table(input, parsed, report),
         Err(errors) => errors,
     };
-    explain(source, program, ini.err(), errors, report);
-    None
-}
-
-/// The first template action outside comments.
-fn template(text: &str) -> Option<usize> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if !line.trim_start().starts_with(['#', ';'])
-            && let Some(inner) = line.find("{{")
-        {
-            return Some(at + inner);
+    let lower = input.origin.to_ascii_lowercase();
+    let trimmed = input.text.trim_start();
+    if lower.ends_with(".toml") {
+        explain_toml(input, toml_errors, report);
+        return None;
+    }
+    if trimmed.starts_with('{') {
+        return match json::parse(input.text) {
+            Ok(parsed) => table(input, parsed, report),
+            Err(errors) => {
+                let advice = "JSON has keys in double quotes and no comma before a bracket";
+                tell(input, errors, advice, report);
+                None
+            }
+        };
+    }
+    let meant = lower.ends_with(".yaml") || lower.ends_with(".yml") || like_yaml(trimmed);
+    match yaml::parse(input.text) {
+        Ok(parsed) if matches!(parsed.root.value, Value::Table(_) | Value::Null) || meant => {
+            table(input, parsed, report)
         }
-        at += line.len();
+        // To YAML, one line of TOML is a text: what is wrong is told by the reader of TOML.
+        Ok(_) => {
+            explain_toml(input, toml_errors, report);
+            None
+        }
+        Err(errors) if meant => {
+            let advice = "indent by spaces, and put texts with special characters in quotes";
+            tell(input, errors, advice, report);
+            None
+        }
+        Err(_) => {
+            explain_toml(input, toml_errors, report);
+            None
+        }
     }
-    None
 }
 
-/// Says what keeps the text from being any known format.
-fn explain(
-    source: &Source<'_>,
-    program: Program,
-    ini: Option<ini::IniError>,
-    errors: Vec<(usize, String)>,
-    report: &mut Report<'_>,
-) {
-    let text = source.text.trim_start();
-    let begin = source.text.len() - text.len();
-    let lower = source.origin.to_ascii_lowercase();
-    let toml_name = lower.ends_with(".toml");
-    if text.starts_with('{') && !toml_name {
-        return not_yet(begin, "JSON", report);
+/// The entries of the root.
+fn table(input: &Input<'_>, parsed: Parsed, report: &mut Report<'_>) -> Option<Vec<Entry>> {
+    for (at, message) in parsed.warnings {
+        report.warn(input.base + at, message, "remove it");
     }
-    if lower.ends_with(".yaml") || lower.ends_with(".yml") || !toml_name && like_yaml(text) {
-        return not_yet(begin, "YAML", report);
+    let mut root: Node = parsed.root;
+    shift(&mut root, input.base);
+    match root.value {
+        Value::Table(entries) => Some(entries),
+        Value::Null => Some(Vec::new()),
+        other => {
+            report.error(
+                root.at,
+                format!(
+                    "json: cannot unmarshal {} into Go value of type v1.rawClientConfig: the file \
+                     is no table of keys",
+                    other.go_name()
+                ),
+                "write key: value in YAML, key = value in TOML",
+            );
+            None
+        }
     }
-    if let Some(error) = ini
-        && has_common(source.text)
+}
+
+fn tell(input: &Input<'_>, errors: Vec<(usize, String)>, advice: &str, report: &mut Report<'_>) {
+    for (at, message) in errors {
+        report.error(input.base + at, message, advice);
+    }
+}
+
+/// Says what keeps the text from being TOML.
+fn explain_toml(input: &Input<'_>, errors: Vec<(usize, String)>, report: &mut Report<'_>) {
+    if input.text.lines().any(|line| line.trim() == "[common]")
+        && let Err(error) = ini::parse(input.text)
     {
-        return report.error(
-            error.at,
-            format!("this is no legacy INI: {}", error.message),
-            "in that format every line is a [section], a # comment or key = value",
-        );
+        return no_ini(input, &error, report);
     }
-    let legacy = legacy_key(source.text, program);
+    let trimmed = input.text.trim_start();
+    let other = if trimmed.starts_with('{') && json::parse(input.text).is_ok() {
+        Some("JSON, but the name of the file says TOML; call it .json")
+    } else if like_yaml(trimmed) && yaml::parse(input.text).is_ok() {
+        Some("YAML, but the name of the file says TOML; call it .yaml")
+    } else {
+        None
+    };
+    let legacy = legacy_key(input.text, input.program);
     for (index, (at, message)) in errors.into_iter().enumerate() {
-        let advice = match &legacy {
-            Some(key) if index == 0 => format!(
+        let advice = match (&legacy, other) {
+            (_, Some(other)) if index == 0 => format!("this is {other}"),
+            (Some(key), _) if index == 0 => format!(
                 "{key} is a name of the legacy INI form; such a file begins with a line [common]"
             ),
-            _ => toml_advice(source.line_text(at)),
+            _ => toml_advice(line_of(input.text, at)),
         };
-        let (line, column) = source.position(at);
-        report.error(
-            at,
-            format!("toml: line {line}, column {column}: {message}"),
-            &advice,
-        );
+        let at = input.base + at;
+        let (line, column) = report.sources.position(at).1;
+        let message = format!("toml: line {line}, column {column}: {message}");
+        report.error(at, message, &advice);
     }
 }
 
-fn not_yet(at: usize, format: &str, report: &mut Report<'_>) {
+pub(crate) fn no_ini(input: &Input<'_>, error: &IniError, report: &mut Report<'_>) {
     report.error(
-        at,
-        format!("this looks like {format}, which is not supported yet"),
-        "write the file in TOML, see frpc.toml.example and frps.toml.example",
+        input.base + error.at,
+        format!("this is no legacy INI: {}", error.message),
+        "in that format every line is a [section], a # comment or key = value",
     );
 }
 
-fn has_common(text: &str) -> bool {
-    text.lines().any(|line| line.trim() == "[common]")
+/// The line that holds a byte offset.
+fn line_of(text: &str, at: usize) -> &str {
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        begin += line.len();
+        if at < begin {
+            return line;
+        }
+    }
+    ""
 }
 
 /// `key: value` or `- item` or `---` first.
@@ -120,7 +173,7 @@ fn like_yaml(text: &str) -> bool {
         .find(|line| !line.is_empty() && !line.starts_with('#'));
     let Some(line) = line else { return false };
     let key = line.split_once(':').is_some_and(|(key, rest)| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-\"'".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-\"'<".contains(c);
         key.chars().all(plain) && (rest.is_empty() || rest.starts_with(' '))
     });
     key || line.starts_with("- ") || line == "---"
@@ -159,12 +212,6 @@ fn toml_advice(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn templates_are_found_outside_comments() {
-        assert_eq!(template("# {{ a }}\nx = 1\n"), None);
-        assert_eq!(template("x = \"{{ .Envs.A }}\"\n"), Some(5));
-    }
 
     #[test]
     fn yaml_is_told_from_toml() {

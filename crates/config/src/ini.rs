@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 
 /// A parsed file; sections of the same name are one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Ini {
     pub(crate) sections: Vec<Section>,
+    pub(crate) comments: Vec<Comment>,
     index: HashMap<String, usize>,
 }
 
@@ -31,6 +32,15 @@ pub(crate) struct Key {
     pub(crate) at: usize,
     /// Byte offset of the value.
     pub(crate) value_at: usize,
+}
+
+/// A line that is a comment.
+#[derive(Debug, Clone)]
+pub(crate) struct Comment {
+    /// Byte offset of its sign.
+    pub(crate) at: usize,
+    /// The line with `#` for a sign.
+    pub(crate) text: String,
 }
 
 /// Why a text is not INI. Does not quote the text, which may hold secrets.
@@ -60,7 +70,14 @@ pub(crate) fn parse(text: &str) -> Result<Ini, IniError> {
         let trimmed = line.trim_start();
         let at = line_at + (line.len() - trimmed.len());
         match trimmed.chars().next() {
-            None | Some('#' | ';') => {}
+            None => {}
+            Some(sign @ ('#' | ';')) => {
+                let text = trimmed.get(sign.len_utf8()..).unwrap_or_default();
+                ini.comments.push(Comment {
+                    at,
+                    text: format!("#{}", text.trim_end()),
+                });
+            }
             Some('[') => {
                 let close = trimmed.rfind(']').ok_or(IniError {
                     at,
@@ -97,6 +114,21 @@ pub(crate) fn parse(text: &str) -> Result<Ini, IniError> {
 }
 
 impl Ini {
+    /// Moves its places into the common row of offsets.
+    pub(crate) fn shift(&mut self, base: usize) {
+        for section in &mut self.sections {
+            section.at += base;
+            section.again.iter_mut().for_each(|at| *at += base);
+            for key in &mut section.keys {
+                key.at += base;
+                key.value_at += base;
+            }
+        }
+        for comment in &mut self.comments {
+            comment.at += base;
+        }
+    }
+
     /// The section of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&Section> {
         self.sections.get(*self.index.get(name)?)

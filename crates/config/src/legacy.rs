@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 
 use crate::ini::{self, Ini};
-use crate::keys::{Ini as Form, Key, Kind, PROXY, SERVER, Support, Tag, VISITOR, by_ini_name};
+use crate::keys::{
+    Ini as Form, Key, Kind, PLUGIN, PROXY, SERVER, Support, Tag, Tagged, VISITOR, by_ini_name,
+};
+use crate::numbers::{number_ranges, parse_range_numbers};
 use crate::report::Report;
 use crate::section::{Field, List, Section};
 use crate::suggest::{Program, nearest};
 use crate::value::{Entry, Node, Value};
-
-/// Numbers that one `[range:NAME]` or `allow_ports` may name: every port once.
-const RANGE_LIMIT: usize = 65536;
 
 /// The section `[common]` of either program.
 pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Section {
@@ -22,35 +22,18 @@ pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Se
         section.at = common.at;
         told_twice(common, report);
         fill(&mut section, ini, common, "", report);
-        if program == Program::Frps {
-            dashboard_without_tls(&mut section, ini, common);
-        }
     }
     section
 }
 
-/// Without `dashboard_tls_mode` frp takes no notice of the keys that it has in its place now, nor
-/// of `pprof_enable`.
-fn dashboard_without_tls(section: &mut Section, ini: &Ini, common: &ini::Section) {
-    let mode = ini.key(common, "dashboard_tls_mode");
-    if mode.is_some_and(|key| ini::boolean(&ini.expand(common, key)) == Some(true)) {
-        return;
-    }
-    for path in ["tls.certFile", "tls.keyFile", "pprofEnable"] {
-        section.fields.remove(&format!("webServer.{path}"));
-    }
-}
-
-/// Warns of the sections that frps does not have.
-pub(crate) fn server_sections(ini: &Ini, report: &mut Report<'_>) {
+/// The file of frps.
+pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
+    let mut root = common(ini, Program::Frps, report);
+    dashboard(&mut root, ini, report);
+    let mut plugins = Vec::new();
     for section in &ini.sections {
         if let Some(name) = section.name.strip_prefix("plugin.") {
-            crate::check::not_supported(
-                "",
-                &format!("[plugin.{name}] (httpPlugins)"),
-                section.at,
-                report,
-            );
+            plugins.extend(http_plugin(ini, section, name.trim(), report));
         } else if section.name != "common" && section.name != ini::DEFAULT {
             report.warn(
                 section.at,
@@ -59,14 +42,70 @@ pub(crate) fn server_sections(ini: &Ini, report: &mut Report<'_>) {
             );
         }
     }
+    if let Some(first) = plugins.first() {
+        let list = List {
+            at: first.at,
+            written: format!("[plugin.{}] (httpPlugins)", first.text("name")),
+            items: plugins,
+            support: Support::Later,
+        };
+        root.lists.insert("httpPlugins".to_owned(), list);
+    }
+    root
 }
 
-/// The proxies: every section but `[common]`, as far as `start` names them.
-pub(crate) fn proxies(ini: &mut Ini, start: &[String], report: &mut Report<'_>) -> Vec<Section> {
+/// What the dashboard's keys mean only together.
+fn dashboard(root: &mut Section, ini: &Ini, report: &mut Report<'_>) {
+    if root.int("webServer.port") != 0 && !root.fields.contains_key("webServer.addr") {
+        let at = root.value_at("webServer.port");
+        if let Some(key) = crate::section::find(&root.keys, "webServer.addr") {
+            text_field(root, key, "webServer.addr", "0.0.0.0", at);
+        }
+    }
+    let common = ini.get("common");
+    let mode = common.and_then(|common| ini.key(common, "dashboard_tls_mode"));
+    if let Some(mode) = mode.filter(|m| read_bool(m, &m.value, report) == Some(true)) {
+        root.tables.insert("webServer.tls".to_owned(), mode.at);
+        return;
+    }
+    for key in ["tls.certFile", "tls.keyFile", "pprofEnable"] {
+        if let Some(field) = root.fields.remove(&format!("webServer.{key}")) {
+            report.warn(
+                field.at,
+                format!("{} has no effect without dashboard_tls_mode", field.written),
+                "add dashboard_tls_mode = true",
+            );
+        }
+    }
+}
+
+fn http_plugin(
+    ini: &Ini,
+    source: &ini::Section,
+    name: &str,
+    report: &mut Report<'_>,
+) -> Option<Section> {
+    let list = crate::section::find(&[SERVER], "httpPlugins")?;
+    let Kind::Tables(keys) = list.kind else {
+        return None;
+    };
+    let mut out = Section::new(source.at, vec![keys]);
+    let key = keys.iter().find(|key| key.name == "name")?;
+    text_field(&mut out, key, "name", name, source.at);
+    fill(&mut out, ini, source, "", report);
+    Some(out)
+}
+
+/// Proxies and visitors: every section but `[common]`, as far as `start` names them.
+pub(crate) fn entries(
+    ini: &mut Ini,
+    start: &[String],
+    report: &mut Report<'_>,
+) -> (Vec<Section>, Vec<Section>) {
     refuse_toml_tables(ini, report);
     expand_ranges(ini, report);
     let ini = &*ini;
-    let is_proxy = |section: &&ini::Section| {
+    let is_entry = |section: &&ini::Section| {
         let name = section.name.as_str();
         name != "common"
             && name != ini::DEFAULT
@@ -74,35 +113,31 @@ pub(crate) fn proxies(ini: &mut Ini, start: &[String], report: &mut Report<'_>) 
             && !is_toml_table(name)
     };
     let started = |section: &&ini::Section| start.is_empty() || start.contains(&section.name);
-    ini.sections
-        .iter()
-        .filter(is_proxy)
-        .filter(started)
-        .filter_map(|section| proxy(ini, section, report))
-        .collect()
+    let (mut proxies, mut visitors) = (Vec::new(), Vec::new());
+    for section in ini.sections.iter().filter(is_entry).filter(started) {
+        told_twice(section, report);
+        let role = ini.key(section, "role");
+        match role.map_or("", |role| role.value.as_str()) {
+            "" | "server" => proxies.extend(proxy(ini, section, report)),
+            "visitor" => visitors.extend(visitor(ini, section, report)),
+            other => {
+                let at = role.map_or(section.at, |role| role.value_at);
+                report.error(
+                    at,
+                    format!(
+                        "proxy {} role should be 'server' or 'visitor': this is {other:?}",
+                        section.name
+                    ),
+                    "remove the line for a proxy",
+                );
+            }
+        }
+    }
+    (proxies, visitors)
 }
 
 fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<Section> {
     let name = &section.name;
-    told_twice(section, report);
-    let role = ini.key(section, "role");
-    match role.map_or("", |role| role.value.as_str()) {
-        "" | "server" => {}
-        "visitor" => {
-            let what = format!("visitor {name}: role = visitor");
-            crate::check::not_supported("", &what, section.at, report);
-            return None;
-        }
-        other => {
-            let at = role.map_or(section.at, |role| role.value_at);
-            report.error(
-                at,
-                format!("proxy {name} role should be 'server' or 'visitor': this is {other:?}"),
-                "remove the line for a proxy",
-            );
-            return None;
-        }
-    }
     let kind = ini.key(section, "type").filter(|key| !key.value.is_empty());
     let (kind_at, kind) = kind.map_or((section.at, "tcp"), |k| (k.value_at, k.value.as_str()));
     let Some(tag) = PROXY.tag(kind) else {
@@ -113,27 +148,93 @@ fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<S
         );
         return None;
     };
-    let mut out = Section::new(section.at, vec![PROXY.base, tag.keys]);
-    if let Some(key) = PROXY.base.iter().find(|key| key.name == "name") {
-        text_field(&mut out, key, "name", name, section.at);
-    }
-    if let Some(key) = PROXY.base.iter().find(|key| key.name == "type") {
-        text_field(&mut out, key, "type", kind, kind_at);
-    }
-    plugin(&mut out, ini, section);
+    let mut out = entry(&PROXY, tag, name, (section.at, kind_at));
+    plugin(&mut out, ini, section, report);
     fill(&mut out, ini, section, tag.name, report);
     Some(out)
 }
 
-/// A plugin stays one table, whatever its parameters: it is refused as a whole.
-fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section) {
+fn visitor(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<Section> {
+    let name = &section.name;
+    let kind = ini.key(section, "type").filter(|key| !key.value.is_empty());
+    let (kind_at, kind) = kind.map_or((section.at, ""), |k| (k.value_at, k.value.as_str()));
+    let Some(tag) = VISITOR.tag(kind) else {
+        let why = match kind {
+            "" => "type shouldn't be empty".to_owned(),
+            kind => format!("type [{kind}] error"),
+        };
+        report.error(
+            kind_at,
+            format!("failed to parse visitor {name}, err: {why}"),
+            &crate::check::type_advice(&VISITOR, kind).replace('"', ""),
+        );
+        return None;
+    };
+    let mut out = entry(&VISITOR, tag, name, (section.at, kind_at));
+    fill(&mut out, ini, section, tag.name, report);
+    // Not only 0, but any number below it, too, means the default in this format.
+    for key in ["maxRetriesAnHour", "minRetryInterval", "fallbackTimeoutMs"] {
+        let negative = |field: &Field| matches!(field.value, Value::Int(int) if int < 0);
+        if out.fields.get(key).is_some_and(negative) {
+            out.fields.remove(key);
+        }
+    }
+    Some(out)
+}
+
+/// An entry with its name and type.
+fn entry(tagged: &Tagged, tag: &Tag, name: &str, (at, kind_at): (usize, usize)) -> Section {
+    let mut out = Section::new(at, vec![tagged.base, tag.keys]);
+    for (path, text, at) in [("name", name, at), ("type", tag.name, kind_at)] {
+        if let Some(key) = tagged.base.iter().find(|key| key.name == path) {
+            text_field(&mut out, key, path, text, at);
+        }
+    }
+    out
+}
+
+/// The plugin of a proxy, whose keys stand among those of the proxy.
+fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Report<'_>) {
+    const NOT_IN_INI: [&str; 3] = ["http2http", "tls2raw", "virtual_net"];
     let Some(plugin) = ini.key(section, "plugin").filter(|p| !p.value.is_empty()) else {
         return;
     };
+    let name = plugin.value.as_str();
+    let tag = PLUGIN.tag(name).filter(|_| !NOT_IN_INI.contains(&name));
+    let mut items = Vec::new();
+    if let Some(tag) = tag {
+        let mut table = Section::new(plugin.at, vec![PLUGIN.base, tag.keys]);
+        if let Some(key) = PLUGIN.base.iter().find(|key| key.name == "type") {
+            text_field(&mut table, key, "type", name, plugin.value_at);
+        }
+        let lists = table.keys.clone();
+        for key in section
+            .keys
+            .iter()
+            .filter(|key| key.name.starts_with("plugin_"))
+        {
+            let found = lists.iter().find_map(|keys| by_ini_name(keys, &key.name));
+            if let Some((path, definition)) = found {
+                let support = support_of(&lists, &path, definition);
+                let known = (path, definition, support);
+                place(&mut table, known, ini, (section, key), report);
+            }
+        }
+        items.push(table);
+    } else {
+        report.refuse(
+            plugin.value_at,
+            format!(
+                "proxy {}: no plugin {name} can be used in this format",
+                section.name
+            ),
+            "use the TOML form for newer plugins",
+        );
+    }
     let list = List {
         at: plugin.at,
-        written: format!("plugin {}", plugin.value),
-        items: vec![Section::new(plugin.at, Vec::new())],
+        written: format!("plugin {name}"),
+        items,
         support: Support::Later,
     };
     out.lists.insert("plugin".to_owned(), list);
@@ -372,11 +473,11 @@ fn near_ini_name(name: &str, out: &Section) -> Option<&'static str> {
 
 fn told_twice(section: &ini::Section, report: &mut Report<'_>) {
     for at in &section.again {
-        let first = report.source.line(section.at);
+        let first = report.sources.place(section.at, *at);
         report.warn(
             *at,
             format!(
-                "the section [{}] is already in line {first}; the two are taken as one",
+                "the section [{}] is already in {first}; the two are taken as one",
                 section.name
             ),
             "give each proxy its own name",
@@ -386,9 +487,9 @@ fn told_twice(section: &ini::Section, report: &mut Report<'_>) {
 
 /// `[[proxies]]` in an INI file would become a proxy called `[proxies]`.
 fn refuse_toml_tables(ini: &Ini, report: &mut Report<'_>) {
-    let line = report.source.line(ini.get("common").map_or(0, |c| c.at));
+    let line = report.sources.line(ini.get("common").map_or(0, |c| c.at));
     for section in ini.sections.iter().filter(|s| is_toml_table(&s.name)) {
-        report.error(
+        report.refuse(
             section.at,
             format!(
                 "[{}] is TOML, but the section [common] (line {line}) makes this a legacy INI file",
@@ -419,11 +520,11 @@ fn expand_ranges(ini: &mut Ini, report: &mut Report<'_>) {
         for (index, (local, remote)) in local.into_iter().zip(remote).enumerate() {
             let name = format!("{prefix}_{index}");
             if let Some(taken) = ini.get(&name) {
-                let line = report.source.line(taken.at);
+                let place = report.sources.place(taken.at, range.at);
                 report.warn(
                     range.at,
                     format!(
-                        "[{}] makes a proxy {name}, which line {line} has, too",
+                        "[{}] makes a proxy {name}, which {place} has, too",
                         range.name
                     ),
                     "the range wins; give each proxy its own name",
@@ -451,7 +552,7 @@ fn range_ports(
     ini: &Ini,
     range: &ini::Section,
     report: &mut Report<'_>,
-) -> Option<(Vec<u16>, Vec<u16>)> {
+) -> Option<(Vec<i64>, Vec<i64>)> {
     let prefix = format!("failed to render template for proxy {}: ", range.name);
     let mut read = |name: &str| {
         let key = range.get(name).filter(|key| !key.value.is_empty());
@@ -463,7 +564,7 @@ fn range_ports(
             );
             return None;
         };
-        let ranges = number_ranges(&ini.expand(range, key)).and_then(expand);
+        let ranges = parse_range_numbers(&ini.expand(range, key));
         if let Err(message) = &ranges {
             report.error(
                 key.value_at,
@@ -491,44 +592,8 @@ fn range_ports(
     Some((local, remote))
 }
 
-fn expand(ranges: Vec<(u16, u16)>) -> Result<Vec<u16>, String> {
-    let ports: Vec<u16> = ranges
-        .into_iter()
-        .flat_map(|(start, end)| start..=end)
-        .take(RANGE_LIMIT + 1)
-        .collect();
-    if ports.len() > RANGE_LIMIT {
-        return Err(format!("more than {RANGE_LIMIT} ports"));
-    }
-    Ok(ports)
-}
-
-/// `1000-2000,3000` as pairs.
-fn number_ranges(text: &str) -> Result<Vec<(u16, u16)>, String> {
-    let number = |part: &str| {
-        let part = part.trim();
-        part.parse::<u16>()
-            .map_err(|_| format!("range number is invalid: {part:?} is not a port"))
-    };
-    let pair = |item: &str| match item.split('-').collect::<Vec<_>>()[..] {
-        [single] => number(single).map(|port| (port, port)),
-        [start, end] => {
-            let (start, end) = (number(start)?, number(end)?);
-            if start <= end {
-                Ok((start, end))
-            } else {
-                Err(format!(
-                    "range number is invalid: {end} is less than {start}"
-                ))
-            }
-        }
-        _ => Err(format!("range number is invalid: {item:?}")),
-    };
-    text.split(',').map(pair).collect()
-}
-
-/// `allow_ports` to entries of `allowPorts`. Unlike frp, which then allows every port, a list that
-/// cannot be read is an error.
+/// `allow_ports` to entries of `allowPorts`. frp allows every port when it cannot read the list;
+/// that is no list to run with.
 fn ports(
     out: &mut Section,
     path: String,
@@ -543,18 +608,18 @@ fn ports(
     let ranges = match number_ranges(text) {
         Ok(ranges) => ranges,
         Err(message) => {
-            return report.error(
+            return report.refuse(
                 key.value_at,
                 format!("{}: {message}", key.name),
                 "write ports such as 2000-3000,4000",
             );
         }
     };
-    let item = |(start, end): (u16, u16)| {
+    let item = |(start, end): (i64, i64)| {
         let mut section = Section::new(key.value_at, vec![keys]);
         for (name, port) in [("start", start), ("end", end)] {
             if let Some(definition) = keys.iter().find(|key| key.name == name) {
-                let value = Value::Int(i64::from(port));
+                let value = Value::Int(port);
                 add(
                     &mut section,
                     name.to_owned(),

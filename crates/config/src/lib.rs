@@ -7,32 +7,60 @@
 mod annotations;
 mod bandwidth;
 mod check;
+pub mod cli;
 mod client;
 mod common;
+mod convert;
 mod detect;
-pub mod flags;
+mod glob;
+mod include;
 mod ini;
+mod json;
 mod keys;
 mod legacy;
 mod load;
+mod numbers;
+mod options;
+mod plugin;
 mod problem;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod report;
 mod resolve;
 mod secret;
 mod section;
 mod server;
+mod source;
 mod suggest;
+mod template;
 mod to_msg;
 mod toml;
 mod value;
+mod value_source;
+mod visitor;
+mod write;
+mod yaml;
 
 pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
-pub use client::{ClientConfig, ClientTls, ClientTransport};
-pub use common::{Auth, LogConfig, LogLevel, LogTarget, PortRange};
+pub use client::{ClientConfig, ClientOidc, ClientTls, ClientTransport, TransportProtocol};
+pub use common::{
+    Auth, AuthMethod, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions, TokenSourceError,
+    WebServer, WebTls,
+};
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
+pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};
+pub use plugin::{ClientPlugin, ForwardPlugin, HttpsForwardPlugin, PluginLogin, PluginTls};
 pub use problem::{LoadError, Problem};
-pub use proxy::{BandwidthLimitMode, ProxyConfig, ProxyKind, ProxyTransport};
+pub use proxy::{
+    BandwidthLimitMode, Domains, HealthCheck, HealthCheckKind, HttpProxy, LoadBalancer,
+    ProxyConfig, ProxyKind, ProxyTransport, SecretAccess, TcpmuxProxy,
+};
 pub use secret::Secret;
-pub use server::{ServerConfig, ServerTls, ServerTransport, WebServer, WebTls};
+pub use server::{
+    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
+};
+pub use value_source::{ValueSource, ValueSourceError};
+pub use visitor::{VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor};
+pub use write::{Document, Format};

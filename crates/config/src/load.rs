@@ -1,85 +1,61 @@
-//! From a file to settings: parse, check, resolve.
+//! From files to settings: read, render, parse, check, resolve.
 
 use std::path::Path;
 
 use crate::check::{collect, judge};
-use crate::detect::{self, Parsed};
-use crate::report::{Report, Source};
+use crate::detect::{self, Input};
+use crate::ini;
+use crate::options::LoadOptions;
+use crate::report::Report;
 use crate::section::Section;
+use crate::source::Sources;
 use crate::suggest::{Place, Program};
-use crate::{ClientConfig, LoadError, Problem, ServerConfig, legacy, resolve};
+use crate::template::{self, Functions};
+use crate::value::Entry;
+use crate::write::Document;
+use crate::{ClientConfig, LoadError, Problem, ServerConfig, include, legacy, resolve};
 
 /// Settings and what is worth telling the user about the file they came from.
 #[derive(Debug, Clone)]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
+    /// What the file itself gives.
+    pub document: Document,
     /// Doubtful things that do not keep the program from running.
     pub warnings: Vec<Problem>,
     /// The file has the legacy INI form.
     pub legacy_ini: bool,
 }
 
-/// Reads the configuration file of frpc. With `strict`, unknown keys are errors, else warnings.
+/// Reads the configuration file of frpc and the files that it includes.
 ///
 /// # Errors
-/// When the file cannot be read or anything in it is wrong; all problems are reported together.
-pub fn load_client(path: &Path, strict: bool) -> Result<Loaded<ClientConfig>, LoadError> {
+/// When a file cannot be read or anything in it is wrong; all problems are reported together.
+pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, LoadError> {
     let origin = path.display().to_string();
-    let mut loaded = parse_client(&read(path)?, &origin, strict)?;
-    if std::env::var_os("http_proxy").is_some_and(|proxy| !proxy.is_empty()) {
-        loaded.warnings.push(Problem {
-            file: origin,
-            position: None,
-            message: "the environment variable http_proxy is set; frp would reach frps through \
-                      that proxy, which is not supported yet"
-                .to_owned(),
-            advice: Some("frps is dialed directly".to_owned()),
-        });
-    }
-    Ok(loaded)
+    client(&read(path)?, &origin, options, Includes::Follow)
 }
 
-/// Reads the configuration file of frps. With `strict`, unknown keys are errors, else warnings.
+/// Reads the configuration file of frps.
 ///
 /// # Errors
 /// When the file cannot be read or anything in it is wrong; all problems are reported together.
-pub fn load_server(path: &Path, strict: bool) -> Result<Loaded<ServerConfig>, LoadError> {
-    parse_server(&read(path)?, &path.display().to_string(), strict)
+pub fn load_server(path: &Path, options: &LoadOptions) -> Result<Loaded<ServerConfig>, LoadError> {
+    parse_server(&read(path)?, &path.display().to_string(), options)
 }
 
 /// Like [`load_client`] for text that is at hand; `origin` is the file name shown in problems.
+/// Reads no file: `includes` are not followed.
 ///
 /// # Errors
 /// When anything in the text is wrong.
 pub fn parse_client(
     text: &str,
     origin: &str,
-    strict: bool,
+    options: &LoadOptions,
 ) -> Result<Loaded<ClientConfig>, LoadError> {
-    let source = Source::new(origin, text);
-    let mut report = Report::new(&source, strict);
-    let (root, proxies, legacy_ini) = match detect::parse(&source, Program::Frpc, &mut report) {
-        Some(Parsed::Legacy(mut ini)) => {
-            let root = legacy::common(&ini, Program::Frpc, &mut report);
-            let proxies = legacy::proxies(&mut ini, &root.texts("start"), &mut report);
-            (root, proxies, true)
-        }
-        Some(Parsed::Tree(entries)) => {
-            let mut root = tree(Program::Frpc, entries, &mut report);
-            let proxies = root.lists.remove("proxies").map(|list| list.items);
-            (root, proxies.unwrap_or_default(), false)
-        }
-        None => (empty(Program::Frpc), Vec::new(), false),
-    };
-    judge(&root, "", legacy_ini, &mut report);
-    let settings = resolve::client(&root, &proxies, legacy_ini, &mut report);
-    let (settings, warnings) = report.finish(settings)?;
-    Ok(Loaded {
-        settings,
-        warnings,
-        legacy_ini,
-    })
+    client(text, origin, options, Includes::Leave)
 }
 
 /// Like [`load_server`] for text that is at hand; `origin` is the file name shown in problems.
@@ -89,44 +65,356 @@ pub fn parse_client(
 pub fn parse_server(
     text: &str,
     origin: &str,
-    strict: bool,
+    options: &LoadOptions,
 ) -> Result<Loaded<ServerConfig>, LoadError> {
-    let source = Source::new(origin, text);
-    let mut report = Report::new(&source, strict);
-    let (root, legacy_ini) = match detect::parse(&source, Program::Frps, &mut report) {
-        Some(Parsed::Legacy(ini)) => {
-            legacy::server_sections(&ini, &mut report);
-            (legacy::common(&ini, Program::Frps, &mut report), true)
+    let mut report = Report::new(options);
+    let opened = open_server(text, origin, &mut report);
+    server_settings(&opened, report)
+}
+
+/// A configuration taken apart: what it says, whether or not it makes sense.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Everything but the entries below.
+    pub(crate) root: Section,
+    pub(crate) proxies: Vec<Section>,
+    pub(crate) visitors: Vec<Section>,
+    /// Offsets from here on are those of included files.
+    own_end: usize,
+    legacy_ini: bool,
+}
+
+impl Opened {
+    /// What a tree of one text gives.
+    pub(crate) fn of_tree(program: Program, entries: Vec<Entry>, report: &mut Report<'_>) -> Self {
+        let mut opened = Self::empty(program, false);
+        opened.own_end = usize::MAX;
+        tree(&mut opened.root, program, entries, report);
+        opened.take_entries();
+        opened
+    }
+
+    fn empty(program: Program, legacy_ini: bool) -> Self {
+        Self {
+            root: Section::new(0, vec![program.keys()]),
+            proxies: Vec::new(),
+            visitors: Vec::new(),
+            own_end: 0,
+            legacy_ini,
         }
-        Some(Parsed::Tree(entries)) => (tree(Program::Frps, entries, &mut report), false),
-        None => (empty(Program::Frps), false),
+    }
+
+    /// Moves the entries from the root to where they are kept.
+    fn take_entries(&mut self) {
+        let root = &mut self.root;
+        for (key, list) in [
+            ("proxies", &mut self.proxies),
+            ("visitors", &mut self.visitors),
+        ] {
+            if let Some(found) = root.lists.remove(key) {
+                list.extend(found.items);
+            }
+        }
+    }
+}
+
+/// Reads a file for a look at single values, without judging them; with its texts.
+///
+/// # Errors
+/// When a file cannot be read or has not the form of a configuration.
+pub(crate) fn open(
+    program: Program,
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<(Opened, Sources), LoadError> {
+    let (text, origin) = (read(path)?, path.display().to_string());
+    let mut report = Report::new(options);
+    let opened = match program {
+        Program::Frpc => open_client(&text, &origin, Includes::Follow, &mut report),
+        Program::Frps => open_server(&text, &origin, &mut report),
     };
-    judge(&root, "", legacy_ini, &mut report);
-    let settings = resolve::server(&root, legacy_ini, &mut report);
-    let (settings, warnings) = report.finish(settings)?;
+    let (_, sources) = report.finish()?;
+    Ok((opened, sources))
+}
+
+fn open_server(text: &str, origin: &str, report: &mut Report<'_>) -> Opened {
+    let program = Program::Frps;
+    let mut opened = Opened::empty(program, detect::is_legacy(text));
+    if let Some((input, _)) = add(text, origin, program, opened.legacy_ini, report) {
+        let input = input.borrow();
+        if opened.legacy_ini {
+            if let Some(ini) = detect::parse_legacy(&input, report) {
+                opened.root = legacy::server(&ini, report);
+            }
+        } else if let Some(entries) = detect::parse_tree(&input, report) {
+            tree(&mut opened.root, program, entries, report);
+        }
+    }
+    opened
+}
+
+/// Checks the values and fills in the defaults.
+pub(crate) fn server_settings(
+    opened: &Opened,
+    mut report: Report<'_>,
+) -> Result<Loaded<ServerConfig>, LoadError> {
+    judge(&opened.root, "", opened.legacy_ini, &mut report);
+    let settings = resolve::server(&opened.root, opened.legacy_ini, &mut report);
+    let (warnings, _) = report.finish()?;
     Ok(Loaded {
         settings,
+        document: Document::new(&opened.root, &[], &[]),
         warnings,
-        legacy_ini,
+        legacy_ini: opened.legacy_ini,
     })
 }
 
-fn tree(program: Program, entries: Vec<crate::value::Entry>, report: &mut Report<'_>) -> Section {
-    let mut root = empty(program);
+/// Whether the files that a file includes are read.
+#[derive(Clone, Copy, PartialEq)]
+enum Includes {
+    Follow,
+    Leave,
+}
+
+fn client(
+    text: &str,
+    origin: &str,
+    options: &LoadOptions,
+    includes: Includes,
+) -> Result<Loaded<ClientConfig>, LoadError> {
+    let mut report = Report::new(options);
+    let opened = open_client(text, origin, includes, &mut report);
+    client_settings(&opened, report)
+}
+
+fn open_client(text: &str, origin: &str, includes: Includes, report: &mut Report<'_>) -> Opened {
+    let program = Program::Frpc;
+    let mut opened = Opened::empty(program, detect::is_legacy(text));
+    if let Some((input, end)) = add(text, origin, program, opened.legacy_ini, report) {
+        opened.own_end = end;
+        let input = input.borrow();
+        if opened.legacy_ini {
+            legacy_client(&input, includes, &mut opened, report);
+        } else if let Some(found) = detect::parse_tree(&input, report) {
+            tree(&mut opened.root, program, found, report);
+            opened.take_entries();
+            if includes == Includes::Follow {
+                include_trees(&mut opened, report);
+            }
+        }
+    }
+    opened
+}
+
+/// Checks the values and fills in the defaults.
+pub(crate) fn client_settings(
+    opened: &Opened,
+    mut report: Report<'_>,
+) -> Result<Loaded<ClientConfig>, LoadError> {
+    let Opened {
+        root,
+        proxies,
+        visitors,
+        own_end,
+        legacy_ini,
+    } = opened;
+    judge(root, "", *legacy_ini, &mut report);
+    let settings = resolve::client(root, proxies, visitors, *legacy_ini, &mut report);
+    if report.options.environment.filled("http_proxy").is_some()
+        && !root.fields.contains_key("transport.proxyURL")
+    {
+        report.warn(
+            0,
+            "the environment variable http_proxy is set; frp would reach frps through that proxy, \
+             which is not supported yet",
+            "frps is dialed directly",
+        );
+    }
+    let own = |section: &&Section| section.at < *own_end;
+    let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
+    let visitors: Vec<&Section> = visitors.iter().filter(own).collect();
+    let (warnings, _) = report.finish()?;
+    Ok(Loaded {
+        settings,
+        document: Document::new(root, &proxies, &visitors),
+        warnings,
+        legacy_ini: *legacy_ini,
+    })
+}
+
+/// A text that was added to the sources.
+struct Added {
+    origin: String,
+    text: std::sync::Arc<str>,
+    base: usize,
+    program: Program,
+}
+
+impl Added {
+    fn borrow(&self) -> Input<'_> {
+        Input {
+            origin: &self.origin,
+            text: &self.text,
+            base: self.base,
+            program: self.program,
+        }
+    }
+}
+
+/// Renders a text and adds it to the sources; gives the offset behind it, too. `None` when its
+/// template is wrong, which is reported.
+fn add(
+    text: &str,
+    origin: &str,
+    program: Program,
+    legacy: bool,
+    report: &mut Report<'_>,
+) -> Option<(Added, usize)> {
+    let functions = if legacy {
+        Functions::Builtin
+    } else {
+        Functions::Frp
+    };
+    match template::render(text, report.options.environment.variables(), functions) {
+        Ok(rendered) => {
+            let (base, text) = report.sources.add(origin, text, rendered);
+            let end = base + text.len() + 1;
+            let added = Added {
+                origin: origin.to_owned(),
+                text,
+                base,
+                program,
+            };
+            Some((added, end))
+        }
+        Err(error) => {
+            let (base, _) = report.sources.add(origin, text, None);
+            report.error(
+                base + error.at,
+                format!("template: {}", error.message),
+                "{{ begins a template action, even in a comment",
+            );
+            None
+        }
+    }
+}
+
+fn tree(root: &mut Section, program: Program, mut entries: Vec<Entry>, report: &mut Report<'_>) {
     let place = Place {
         program,
         item: None,
     };
-    collect(&mut root, entries, &place, report);
-    root
+    // Files in YAML keep anchors in such keys; frp drops them when it is strict.
+    let is_yaml = entries.iter().any(|entry| entry.key.starts_with('.'));
+    if is_yaml && report.options.strict {
+        entries.retain(|entry| !entry.key.starts_with('.'));
+    }
+    collect(root, entries, &place, report);
 }
 
-fn empty(program: Program) -> Section {
-    Section::new(0, vec![program.keys()])
+/// The files that `includes` names, with the place of the name.
+fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, String)> {
+    let mut texts = Vec::new();
+    let Some(field) = root.fields.get("includes") else {
+        return texts;
+    };
+    let at = field.value_at;
+    for pattern in root.texts("includes") {
+        let files = match include::files(&pattern) {
+            Ok(files) => files,
+            Err(message) => {
+                report.error(
+                    at,
+                    message,
+                    "relative paths begin where the program is started",
+                );
+                continue;
+            }
+        };
+        if files.is_empty() {
+            report.warn(
+                at,
+                format!("includes: no file is named {pattern}"),
+                "relative paths begin where the program is started",
+            );
+        }
+        for path in files {
+            match read(&path) {
+                Ok(text) => texts.push((at, path.display().to_string(), text)),
+                Err(LoadError::Invalid(problems)) => {
+                    problems
+                        .into_iter()
+                        .for_each(|problem| report.add(at, problem));
+                }
+                Err(error) => report.error(at, error.to_string(), "correct includes"),
+            }
+        }
+    }
+    texts
+}
+
+/// Proxies and visitors of included files; everything else in them has no effect.
+fn include_trees(opened: &mut Opened, report: &mut Report<'_>) {
+    let program = Program::Frpc;
+    for (_, origin, text) in included(&opened.root, report) {
+        let Some((input, _)) = add(&text, &origin, program, false, report) else {
+            continue;
+        };
+        let Some(found) = detect::parse_tree(&input.borrow(), report) else {
+            continue;
+        };
+        let part = Opened::of_tree(program, found, report);
+        opened.proxies.extend(part.proxies);
+        opened.visitors.extend(part.visitors);
+        for field in part.root.fields.values() {
+            report.warn(
+                field.at,
+                format!("{} has no effect in an included file", field.written),
+                "only proxies and visitors are taken from it",
+            );
+        }
+    }
+}
+
+/// frp appends the included files to the text, and reads proxies from the whole.
+fn legacy_client(
+    input: &Input<'_>,
+    includes: Includes,
+    opened: &mut Opened,
+    report: &mut Report<'_>,
+) {
+    let Some(ini) = detect::parse_legacy(input, report) else {
+        return;
+    };
+    opened.root = legacy::common(&ini, Program::Frpc, report);
+    let mut whole = ini;
+    if includes == Includes::Follow {
+        let mut text = input.text.to_owned();
+        for (_, origin, more) in included(&opened.root, report) {
+            if let Some((added, _)) = add(&more, &origin, Program::Frpc, true, report) {
+                // One line end between them, as between their places in the row.
+                text.push('\n');
+                text.push_str(&added.text);
+            }
+        }
+        match ini::parse(&text) {
+            Ok(ini) => whole = ini,
+            Err(error) => {
+                let input = Input {
+                    text: &text,
+                    ..*input
+                };
+                detect::no_ini(&input, &error, report);
+                return;
+            }
+        }
+    }
+    let start = opened.root.texts("start");
+    (opened.proxies, opened.visitors) = legacy::entries(&mut whole, &start, report);
 }
 
 /// The file's text, without a byte order mark.
-fn read(path: &Path) -> Result<String, LoadError> {
+pub(crate) fn read(path: &Path) -> Result<String, LoadError> {
     let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
         path: path.to_owned(),
         source,
@@ -158,7 +446,9 @@ fn decode(mut bytes: Vec<u8>, path: &Path) -> Result<String, LoadError> {
 
 fn not_utf8(lossy: &str, origin: String) -> LoadError {
     let at = lossy.find(char::REPLACEMENT_CHARACTER).unwrap_or(0);
-    let position = Source::new(&origin, lossy).position(at);
+    let mut sources = Sources::default();
+    sources.add(&origin, lossy, None);
+    let position = sources.position(at).1;
     LoadError::Invalid(vec![Problem {
         file: origin,
         position: Some(position),
@@ -186,7 +476,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_told_as_frp_tells_it() {
-        let error = load_server(Path::new("/nonexistent/x.toml"), true).unwrap_err();
+        let error = load_server(
+            Path::new("/nonexistent/x.toml"),
+            &LoadOptions::new(crate::Purpose::Run),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "open /nonexistent/x.toml: no such file or directory"

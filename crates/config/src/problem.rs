@@ -1,7 +1,7 @@
 //! What is wrong with a file, and where.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One thing that is wrong, or doubtful, in a configuration file.
 ///
@@ -36,7 +36,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be read.
-    #[error("open {}: {}", path.display(), io_text(source))]
+    #[error("{}", open_text(path, source))]
     Read {
         /// The file as the user named it.
         path: PathBuf,
@@ -48,8 +48,17 @@ pub enum LoadError {
     Invalid(Vec<Problem>),
 }
 
+/// As frp tells that a file could not be opened or read.
+pub(crate) fn open_text(path: &Path, error: &std::io::Error) -> String {
+    let verb = match error.kind() {
+        std::io::ErrorKind::IsADirectory => "read",
+        _ => "open",
+    };
+    format!("{verb} {}: {}", path.display(), io_text(error))
+}
+
 /// The words that frp (Go) prints for the errors that users meet.
-fn io_text(error: &std::io::Error) -> String {
+pub(crate) fn io_text(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "no such file or directory".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -16,6 +16,8 @@ pub(crate) struct Section {
     pub(crate) fields: BTreeMap<String, Field>,
     /// Given lists of tables by the path of their key.
     pub(crate) lists: BTreeMap<String, List>,
+    /// Where tables that are given begin, by path: some mean something even when empty.
+    pub(crate) tables: BTreeMap<String, usize>,
 }
 
 /// A value of a key.
@@ -49,6 +51,7 @@ impl Section {
             keys,
             fields: BTreeMap::new(),
             lists: BTreeMap::new(),
+            tables: BTreeMap::new(),
         }
     }
 
@@ -99,6 +102,25 @@ impl Section {
             _ => None,
         });
         texts.collect()
+    }
+
+    /// The switches of a map of booleans.
+    pub(crate) fn switches(&self, path: &str) -> BTreeMap<String, bool> {
+        let Some(Value::Table(entries)) = self.value(path) else {
+            return BTreeMap::new();
+        };
+        let pairs = entries.iter().filter_map(|entry| match entry.node.value {
+            Value::Bool(on) => Some((entry.key.clone(), on)),
+            _ => None,
+        });
+        pairs.collect()
+    }
+
+    /// Offset of the value of a key, else of the section.
+    pub(crate) fn value_at(&self, path: &str) -> usize {
+        self.fields
+            .get(path)
+            .map_or(self.at, |field| field.value_at)
     }
 
     pub(crate) fn map(&self, path: &str) -> BTreeMap<String, String> {

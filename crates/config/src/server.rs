@@ -3,19 +3,45 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Auth, LogConfig, PortRange, Secret};
+use crate::{Auth, LogConfig, PortRange, QuicOptions, WebServer};
 
 /// Everything that frps needs to know, checked and with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// `auth`
     pub auth: Auth,
+    /// `auth.oidc`
+    pub oidc: ServerOidc,
     /// `bindAddr`: address to accept frpc on.
     pub bind_addr: String,
     /// `bindPort`
     pub bind_port: u16,
     /// `proxyBindAddr`: address that proxies listen on; `bindAddr` when not given.
     pub proxy_bind_addr: String,
+    /// `kcpBindPort`: UDP.
+    pub kcp_bind_port: Option<u16>,
+    /// `quicBindPort`: UDP.
+    pub quic_bind_port: Option<u16>,
+    /// `vhostHTTPPort`
+    pub vhost_http_port: Option<u16>,
+    /// `vhostHTTPTimeout`: how long a backend may take to answer.
+    pub vhost_http_timeout: Duration,
+    /// `vhostHTTPSPort`
+    pub vhost_https_port: Option<u16>,
+    /// `tcpmuxHTTPConnectPort`
+    pub tcpmux_http_connect_port: Option<u16>,
+    /// `tcpmuxPassthrough`
+    pub tcpmux_passthrough: bool,
+    /// `subDomainHost`; empty for none.
+    pub sub_domain_host: String,
+    /// `custom404Page`
+    pub custom_404_page: Option<PathBuf>,
+    /// `sshTunnelGateway`, `None` when its port is 0.
+    pub ssh_tunnel_gateway: Option<SshTunnelGateway>,
+    /// `webServer`, `None` when its port is 0.
+    pub web_server: Option<WebServer>,
+    /// `enablePrometheus`
+    pub enable_prometheus: bool,
     /// `log`
     pub log: LogConfig,
     /// `transport`
@@ -26,38 +52,55 @@ pub struct ServerConfig {
     pub max_ports_per_client: u64,
     /// `userConnTimeout`: how long a user waits for a work connection.
     pub user_conn_timeout: Duration,
+    /// `udpPacketSize`, bytes.
+    pub udp_packet_size: i64,
+    /// `natholeAnalysisDataReserveHours`
+    pub nathole_analysis_data_reserve_hours: i64,
     /// `allowPorts`: ports that clients may ask for; empty for all.
     pub allow_ports: Vec<PortRange>,
-    /// `webServer`: the HTTP API, `None` where its port is 0.
-    pub web_server: Option<WebServer>,
-    /// `enablePrometheus`: metrics at `/metrics` of the web server.
-    pub enable_prometheus: bool,
+    /// `httpPlugins`
+    pub http_plugins: Vec<HttpPlugin>,
 }
 
-/// The HTTP API of frps (`webServer.*`).
+/// `auth.oidc.*` of frps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebServer {
-    /// `webServer.addr`
+pub struct ServerOidc {
+    /// `issuer`
+    pub issuer: String,
+    /// `audience`; empty for any.
+    pub audience: String,
+    /// `skipExpiryCheck`
+    pub skip_expiry_check: bool,
+    /// `skipIssuerCheck`
+    pub skip_issuer_check: bool,
+}
+
+/// `sshTunnelGateway.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshTunnelGateway {
+    /// `bindPort`, never 0.
+    pub bind_port: u16,
+    /// `privateKeyFile`
+    pub private_key_file: Option<PathBuf>,
+    /// `autoGenPrivateKeyPath`
+    pub auto_gen_private_key_path: PathBuf,
+    /// `authorizedKeysFile`
+    pub authorized_keys_file: Option<PathBuf>,
+}
+
+/// One entry of `httpPlugins`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpPlugin {
+    /// `name`
+    pub name: String,
+    /// `addr`: `host:port`, or a URL without path.
     pub addr: String,
-    /// `webServer.port`: not 0.
-    pub port: u16,
-    /// `webServer.user`; with an empty user and password nobody is asked for either.
-    pub user: String,
-    /// `webServer.password`
-    pub password: Secret,
-    /// `webServer.pprofEnable`: tell at `/debug/pprof/goroutine` what is alive.
-    pub pprof_enable: bool,
-    /// `webServer.tls`: `None` for plain HTTP.
-    pub tls: Option<WebTls>,
-}
-
-/// TLS of the HTTP API (`webServer.tls.*`). The files are read at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebTls {
-    /// `webServer.tls.certFile`: PEM.
-    pub cert_file: PathBuf,
-    /// `webServer.tls.keyFile`: PEM.
-    pub key_file: PathBuf,
+    /// `path`
+    pub path: String,
+    /// `ops`
+    pub ops: Vec<String>,
+    /// `tlsVerify`
+    pub tls_verify: bool,
 }
 
 /// How frps talks to frpc (`transport.*`).
@@ -73,6 +116,8 @@ pub struct ServerTransport {
     pub max_pool_count: i64,
     /// `transport.heartbeatTimeout`: end a session after this long without a Ping, `None` for never.
     pub heartbeat_timeout: Option<Duration>,
+    /// `transport.quic`
+    pub quic: QuicOptions,
     /// `transport.tls`
     pub tls: ServerTls,
 }

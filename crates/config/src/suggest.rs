@@ -1,8 +1,8 @@
 //! What a user who wrote an unknown key probably meant.
 
 use crate::keys::{self, CLIENT, Key, Kind, PROXY, SERVER, Tagged, VISITOR};
-use crate::report::Source;
 use crate::section::find;
+use crate::source::Sources;
 
 /// Which program's file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) struct Item<'a> {
     pub(crate) name: &'a str,
     /// Its `type`.
     pub(crate) kind: &'a str,
+    /// Its place in the list, from 0.
+    pub(crate) index: usize,
     /// Offset of the list's first entry.
     pub(crate) list_at: usize,
     /// Offset of this entry.
@@ -72,11 +74,16 @@ pub(crate) fn unknown_key(
     path: &str,
     place: &Place<'_>,
     known: &[&'static [Key]],
-    source: &Source<'_>,
+    sources: &Sources,
 ) -> (String, String) {
     let program = place.program;
     if let Some(item) = place.item {
-        if let Some(found) = in_other_place(path, &item, program, source) {
+        let is_plugin = item.tagged.what.ends_with("plugin");
+        if let Some(near) = nearest(path, known).filter(|_| is_plugin) {
+            let why = format!("{} has no key {path}", owner(place));
+            return (why, format!("did you mean {near}?"));
+        }
+        if let Some(found) = in_other_place(path, &item, program, sources) {
             return found;
         }
     } else if program == Program::Frpc
@@ -114,7 +121,7 @@ fn in_other_place(
     path: &str,
     item: &Item<'_>,
     program: Program,
-    source: &Source<'_>,
+    sources: &Sources,
 ) -> Option<(String, String)> {
     let list = match item.tagged.what {
         "visitor" => "visitors",
@@ -135,7 +142,7 @@ fn in_other_place(
         ));
     }
     if find(&[program.keys()], path).is_some() {
-        let (here, first) = (source.line(item.at), source.line(item.list_at));
+        let (here, first) = (sources.line(item.at), sources.line(item.list_at));
         return Some((
             format!(
                 "{path} is a key of the whole file, but stands inside [[{list}]] \"{}\" (line {here})",
@@ -209,7 +216,7 @@ pub(crate) fn nearest(path: &str, known: &[&'static [Key]]) -> Option<String> {
 }
 
 /// Single-character insertions, deletions and replacements between two short texts.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -3,7 +3,7 @@
 use frp_proto::msg::NewProxy;
 use frp_proto::naming;
 
-use crate::{BandwidthLimitMode, ProxyConfig, ProxyKind};
+use crate::{BandwidthLimitMode, Domains, ProxyConfig, ProxyKind};
 
 impl ProxyConfig {
     /// The request that registers this proxy at frps for the client's `user` (may be empty).
@@ -24,12 +24,49 @@ impl ProxyConfig {
         if self.transport.bandwidth_limit_mode == BandwidthLimitMode::Server {
             message.bandwidth_limit_mode = BandwidthLimitMode::Server.as_str().to_owned();
         }
+        if let Some(balancer) = &self.load_balancer {
+            message.group.clone_from(&balancer.group);
+            message.group_key = balancer.group_key.expose().to_owned();
+        }
+        message.proxy_type = self.kind.as_str().to_owned();
         match &self.kind {
-            ProxyKind::Tcp { remote_port } => {
-                message.proxy_type = "tcp".to_owned();
+            ProxyKind::Tcp { remote_port } | ProxyKind::Udp { remote_port } => {
                 message.remote_port = i64::from(*remote_port);
+            }
+            ProxyKind::Http(http) => {
+                put_domains(&mut message, &http.domains);
+                message.locations.clone_from(&http.locations);
+                message.http_user.clone_from(&http.http_user);
+                message.http_pwd = http.http_password.expose().to_owned();
+                message
+                    .host_header_rewrite
+                    .clone_from(&http.host_header_rewrite);
+                message.headers.clone_from(&http.request_headers);
+                message.response_headers.clone_from(&http.response_headers);
+                message
+                    .route_by_http_user
+                    .clone_from(&http.route_by_http_user);
+            }
+            ProxyKind::Https(domains) => put_domains(&mut message, domains),
+            ProxyKind::Tcpmux(mux) => {
+                put_domains(&mut message, &mux.domains);
+                message.http_user.clone_from(&mux.http_user);
+                message.http_pwd = mux.http_password.expose().to_owned();
+                message
+                    .route_by_http_user
+                    .clone_from(&mux.route_by_http_user);
+                message.multiplexer = "httpconnect".to_owned();
+            }
+            ProxyKind::Stcp(access) | ProxyKind::Sudp(access) | ProxyKind::Xtcp { access, .. } => {
+                message.sk = access.secret_key.expose().to_owned();
+                message.allow_users.clone_from(&access.allow_users);
             }
         }
         message
     }
+}
+
+fn put_domains(message: &mut NewProxy, domains: &Domains) {
+    message.custom_domains.clone_from(&domains.custom_domains);
+    message.subdomain.clone_from(&domains.subdomain);
 }

@@ -3,16 +3,23 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::value::{Entry, Node, Value};
+use crate::value::{Entry, Node, Parsed, Value};
 
 /// Reads TOML.
 ///
 /// # Errors
 /// All syntax errors that were found, with their byte offsets.
-pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<(usize, String)>> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<(usize, String)>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
-        return Ok(entries(table.into_inner()));
+        let root = Node {
+            at: 0,
+            value: Value::Table(entries(table.into_inner())),
+        };
+        return Ok(Parsed {
+            root,
+            warnings: Vec::new(),
+        });
     }
     let place = |error: &Error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -45,7 +52,8 @@ fn node(value: Spanned<DeValue<'_>>) -> Node {
             .parse()
             .map_or(Value::Odd("a number out of range"), Value::Float),
         DeValue::Boolean(bool) => Value::Bool(bool),
-        DeValue::Datetime(_) => Value::Odd("a date"),
+        // As frp, which takes a date for its text.
+        DeValue::Datetime(date) => Value::Text(date.to_string()),
         DeValue::Array(array) => Value::List(array.into_iter().map(node).collect()),
         DeValue::Table(table) => Value::Table(entries(table)),
     };
@@ -60,7 +68,9 @@ mod tests {
     #[test]
     fn every_part_knows_its_place() {
         let text = "a.b = 7_000\n[[c]]\nd = 'x'\n";
-        let mut tree = parse(text).unwrap();
+        let Value::Table(mut tree) = parse(text).unwrap().root.value else {
+            panic!("no table")
+        };
         tree.sort_by_key(|entry| entry.at);
         let [a, c] = &tree[..] else {
             panic!("{tree:?}")

@@ -1,15 +1,19 @@
 //! Whatever a file holds, loading ends with settings or with problems.
 
-use frp_config::{LoadError, parse_client, parse_server};
+use frp_config::{LoadError, LoadOptions, Purpose, parse_client, parse_server};
 use proptest::prelude::*;
 
 /// Loads the text in every way; problems must have places in the text.
 fn load(text: &str) -> Result<(), TestCaseError> {
     let last_line = text.split('\n').count();
-    for strict in [true, false] {
+    for (strict, purpose) in [(true, Purpose::Run), (false, Purpose::Verify)] {
+        let options = LoadOptions {
+            strict,
+            ..LoadOptions::new(purpose)
+        };
         let results = [
-            parse_client(text, "f", strict).map(|loaded| loaded.warnings),
-            parse_server(text, "f", strict).map(|loaded| loaded.warnings),
+            parse_client(text, "f", &options).map(|loaded| loaded.warnings),
+            parse_server(text, "f", &options).map(|loaded| loaded.warnings),
         ];
         for result in results {
             let problems = match result {
@@ -143,14 +147,15 @@ fn values_that_refer_to_each_other_stay_small() {
         text.push_str(&format!("k{index} = %(k{next})s%(k{next})s\n"));
     }
     text.push_str("user = %(k0)s\n");
-    let user = parse_client(&text, "f", true).map(|loaded| loaded.settings.user.len());
+    let user = parse_client(&text, "f", &LoadOptions::new(Purpose::Run))
+        .map(|loaded| loaded.settings.user.len());
     assert!(user.is_ok_and(|length| length <= 64 * 1024));
 }
 
 #[test]
 fn deep_nesting_ends() {
     let text = format!("a = {}", "[".repeat(100_000));
-    assert!(parse_client(&text, "f", true).is_err());
+    assert!(parse_client(&text, "f", &LoadOptions::new(Purpose::Run)).is_err());
     let text = format!("{} = 1", vec!["a"; 10_000].join("."));
-    assert!(parse_client(&text, "f", true).is_err());
+    assert!(parse_client(&text, "f", &LoadOptions::new(Purpose::Run)).is_err());
 }

@@ -6,20 +6,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_config::{
-    BandwidthLimitMode, ClientConfig, LogLevel, LogTarget, PortRange, ProxyKind, ServerConfig,
-    parse_client, parse_server,
+    BandwidthLimitMode, ClientConfig, LoadOptions, LogLevel, LogTarget, PortRange, ProxyKind,
+    Purpose, ServerConfig, parse_client, parse_server,
 };
 use frp_proto::proxy_protocol::Version;
 use frp_proto::wire::WireProtocol;
 
+fn run() -> LoadOptions {
+    LoadOptions::new(Purpose::Run)
+}
+
 fn client(text: &str) -> ClientConfig {
-    let loaded = parse_client(text, "frpc", true).unwrap_or_else(|error| panic!("{error}"));
+    let loaded = parse_client(text, "frpc", &run()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.warnings, []);
     loaded.settings
 }
 
 fn server(text: &str) -> ServerConfig {
-    let loaded = parse_server(text, "frps", true).unwrap_or_else(|error| panic!("{error}"));
+    let loaded = parse_server(text, "frps", &run()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.warnings, []);
     loaded.settings
 }
@@ -40,7 +44,7 @@ remote_port = 6000
 
 #[test]
 fn the_ini_file_of_2019_means_what_its_toml_twin_means() {
-    let loaded = parse_client(STORY, "frpc.ini", true).unwrap();
+    let loaded = parse_client(STORY, "frpc.ini", &run()).unwrap();
     assert!(loaded.legacy_ini);
     assert_eq!(loaded.warnings, []);
     let twin = "\
@@ -56,7 +60,7 @@ localIP = '127.0.0.1'
 localPort = 22
 remotePort = 6000
 ";
-    let twin = parse_client(twin, "frpc.toml", true).unwrap();
+    let twin = parse_client(twin, "frpc.toml", &run()).unwrap();
     assert!(!twin.legacy_ini);
     assert_eq!(loaded.settings, twin.settings);
     assert_eq!(twin.settings.auth.token.expose(), "123456");
@@ -120,7 +124,9 @@ fn the_web_server_of_frps() {
 fn the_dashboard_in_the_old_format() {
     let keys = "[common]\ndashboard_port = 7500\ndashboard_user = a\npprof_enable = true\n\
                 dashboard_tls_cert_file = c\ndashboard_tls_key_file = k\n";
-    let web = server(keys).web_server.unwrap();
+    // Keys that have no effect are told.
+    let loaded = |text: &str| parse_server(text, "frps", &run()).unwrap().settings;
+    let web = loaded(keys).web_server.unwrap();
     assert_eq!(web.addr, "0.0.0.0");
     assert_eq!((web.tls, web.pprof_enable), (None, false));
     let web = server(&format!("{keys}dashboard_tls_mode = true\n"));
@@ -369,9 +375,9 @@ fn legacy_ranges_references_and_inheritance() {
 
 #[test]
 fn the_format_does_not_depend_on_the_name() {
-    assert!(parse_client(STORY, "frpc.toml", true).unwrap().legacy_ini);
+    assert!(parse_client(STORY, "frpc.toml", &run()).unwrap().legacy_ini);
     assert!(
-        !parse_client("serverPort = 1", "frpc.ini", true)
+        !parse_client("serverPort = 1", "frpc.ini", &run())
             .unwrap()
             .legacy_ini
     );

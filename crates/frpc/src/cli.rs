@@ -1,105 +1,159 @@
-//! The command line of frpc (frp `cmd/frpc`).
+//! What frpc runs; what its command line means is in `frp_config::cli` (frp `cmd/frpc`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use frp_config::flags::{self, CommonFlags};
-use frp_config::{ClientConfig, Loaded, load_client};
+use frp_config::cli::{self, AdminCall, ClientTask};
+use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::Service;
+use crate::{Service, admin};
 
-#[derive(Debug, Parser)]
-#[command(
-    name = "frpc",
-    about = "frpc is the client of frp (https://github.com/fatedier/frp)"
-)]
-struct Args {
-    #[command(flatten)]
-    common: CommonFlags,
-
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Verify that the configures is valid
-    Verify,
-}
-
-/// Runs the program: 0 where all went well, 1 on any error, whose text is on stdout as frp's is.
+/// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
+/// frp tells them; those of the command line itself on standard error.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(e) => {
-            return frp_log::print_refusal(flags::refusal(&e), e.use_stderr());
-        }
-    };
-    if args.common.version {
-        return print_line(VERSION, ExitCode::SUCCESS);
+    let args = std::env::args_os().skip(1);
+    let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let environment = Environment::of(std::env::vars_os());
+    match cli::client(args, environment, VERSION) {
+        Err(output) => output.print(),
+        Ok(ClientTask::Run(path, options)) => run_file(&path, &options),
+        Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
+        Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
+        Ok(ClientTask::Admin(call)) => ask(&call),
+        Ok(_) => print_line(
+            "nathole discover is not supported yet: frp knows it, this version does not",
+            ExitCode::FAILURE,
+        ),
     }
-    let path = args
-        .common
-        .config
-        .as_deref()
-        .unwrap_or_else(|| Path::new("./frpc.ini"));
-    let loaded = match load_client(path, args.common.strict_config) {
-        Ok(loaded) => loaded,
-        Err(e) => return print_line(e, ExitCode::FAILURE),
+}
+
+fn ask(call: &AdminCall) -> ExitCode {
+    let runtime = match frp_net::process::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return print_line(error, ExitCode::FAILURE),
     };
+    match runtime.block_on(admin::call(call)) {
+        Ok(text) => print_line(text, ExitCode::SUCCESS),
+        Err(error) => print_line(error, ExitCode::FAILURE),
+    }
+}
+
+fn run_file(path: &Path, options: &LoadOptions) -> ExitCode {
+    let ended = load(path, options).and_then(|loaded| run(Some(path), loaded));
+    finish(ended)
+}
+
+fn finish(ended: Result<(), String>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => print_line(error, ExitCode::FAILURE),
+    }
+}
+
+fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, String> {
+    load_client(path, options).map_err(|error| error.to_string())
+}
+
+/// Runs one client until it ends, which is never if all goes well.
+fn run(path: Option<&Path>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
+    let cfg = prepare(loaded)?;
+    let runtime = frp_net::process::runtime().map_err(|error| error.to_string())?;
+    runtime.block_on(serve(path, cfg))
+}
+
+/// Runs a client for every file below the directory. frp's exit status is 0 whatever happens.
+fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
+    let runtime = match frp_net::process::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return print_line(error, ExitCode::FAILURE),
+    };
+    let clients = TaskTracker::new();
+    for path in files_below(directory) {
+        match load(&path, options).and_then(prepare) {
+            Err(error) => failed(&path, &error),
+            Ok(cfg) => {
+                let client = async move {
+                    if let Err(error) = serve(Some(&path), cfg).await {
+                        failed(&path, &error);
+                    }
+                };
+                clients.spawn_on(client, runtime.handle());
+            }
+        }
+    }
+    clients.close();
+    runtime.block_on(clients.wait());
+    ExitCode::SUCCESS
+}
+
+fn failed(path: &Path, error: &str) {
+    print_line(error, ExitCode::FAILURE);
+    print_line(
+        contract::frpc_service_error(path.display()),
+        ExitCode::FAILURE,
+    );
+}
+
+/// Every file below, in the order of names; what cannot be read is left out, as in frp.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let files = entries.into_iter().flat_map(|entry| {
+        // A link to a directory is not followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(&entry.path())
+        } else {
+            vec![entry.path()]
+        }
+    });
+    files.collect()
+}
+
+/// Tells what the user should know before the start, and opens the log.
+fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
     for warning in &loaded.warnings {
         print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
     }
-    match args.command {
-        Some(Command::Verify) => {
-            let text = format!(
-                "frpc: the configuration file {} syntax is ok",
-                path.display()
-            );
-            print_line(text, ExitCode::SUCCESS)
-        }
-        None => run(path, loaded),
-    }
-}
-
-fn run(path: &Path, loaded: Loaded<ClientConfig>) -> ExitCode {
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
     let cfg = loaded.settings;
-    if let Err(e) = frp_log::init(&(&cfg.log).into()) {
-        return print_line(e, ExitCode::FAILURE);
-    }
-    info!(
-        Log::root(),
-        "{}",
-        contract::start_frpc_service(path.display())
-    );
+    frp_log::init(&(&cfg.log).into()).map_err(|error| error.to_string())?;
     frp_net::process::raise_file_limit();
-    let runtime = match frp_net::process::runtime() {
-        Ok(runtime) => runtime,
-        Err(e) => return print_line(e, ExitCode::FAILURE),
-    };
-    let ended = runtime.block_on(async {
-        let service = Service::new(cfg).map_err(|e| e.to_string())?;
-        // A signal ends the process where it stands, as it ends frp: the kernel gives back every
-        // socket, and the server sees that at once.
-        service
+    Ok(cfg)
+}
+
+async fn serve(path: Option<&Path>, mut cfg: ClientConfig) -> Result<(), String> {
+    if let Some(path) = path {
+        info!(
+            Log::root(),
+            "{}",
+            contract::start_frpc_service(path.display())
+        );
+    }
+    cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
+    // A signal ends the process where it stands, as it ends frp: the kernel gives back every
+    // socket, and the server sees that at once.
+    let ended = match Service::new(cfg) {
+        Ok(service) => service
             .run(CancellationToken::new())
             .await
-            .map_err(|e| e.to_string())
-    });
-    info!(
-        Log::root(),
-        "{}",
-        contract::frpc_service_stopped(path.display())
-    );
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => print_line(text, ExitCode::FAILURE),
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Some(path) = path {
+        info!(
+            Log::root(),
+            "{}",
+            contract::frpc_service_stopped(path.display())
+        );
     }
+    ended
 }

@@ -9,8 +9,10 @@
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
 //!
+//! [`cli`] is what the program runs; [`admin`] asks another one that runs.
 //! [`proxy`] is what a configured proxy is between those stages.
 
+mod admin;
 mod auth;
 mod backoff;
 pub mod cli;

@@ -1,86 +1,39 @@
-//! The command line of frps (frp `cmd/frps`).
+//! What frps runs; what its command line means is in `frp_config::cli` (frp `cmd/frps`).
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use frp_config::flags::{self, CommonFlags};
-use frp_config::{LoadError, Loaded, ServerConfig, load_server, parse_server};
+use frp_config::Environment;
+use frp_config::cli::{self, ServerTask};
 use frp_log::{Log, contract, info, print_line};
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 
 use crate::Server;
 
-#[derive(Debug, Parser)]
-#[command(
-    name = "frps",
-    about = "frps is the server of frp (https://github.com/fatedier/frp)"
-)]
-struct Args {
-    #[command(flatten)]
-    common: CommonFlags,
-
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Verify that the configures is valid
-    Verify,
-}
-
-/// Runs the program: 0 where all went well, 1 on any error, whose text is on stdout as frp's is.
+/// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
+/// frp tells them; those of the command line itself on standard error.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(e) => {
-            return frp_log::print_refusal(flags::refusal(&e), e.use_stderr());
-        }
-    };
-    if args.common.version {
-        return print_line(VERSION, ExitCode::SUCCESS);
-    }
-    match args.command {
-        Some(Command::Verify) => verify(&args),
-        None => run(&args),
+    let args = std::env::args_os().skip(1);
+    let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let environment = Environment::of(std::env::vars_os());
+    match cli::server(args, environment, VERSION) {
+        Err(output) => output.print(),
+        Ok(task) => run(task),
     }
 }
 
-fn verify(args: &Args) -> ExitCode {
-    let Some(path) = &args.common.config else {
-        return print_line(
-            "frps: the configuration file is not specified",
-            ExitCode::SUCCESS,
-        );
-    };
-    match load_server(path, args.common.strict_config) {
-        Err(e) => print_line(e, ExitCode::FAILURE),
-        Ok(loaded) => {
-            warn_about(&loaded);
-            let text = format!(
-                "frps: the configuration file {} syntax is ok",
-                path.display()
-            );
-            print_line(text, ExitCode::SUCCESS)
-        }
+fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
+    for warning in &loaded.warnings {
+        print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
     }
-}
-
-fn run(args: &Args) -> ExitCode {
-    let loaded = match load(args) {
-        Ok(loaded) => loaded,
-        Err(e) => return print_line(e, ExitCode::FAILURE),
-    };
-    warn_about(&loaded);
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
-    let cfg = loaded.settings;
+    let mut cfg = loaded.settings;
     if let Err(e) = frp_log::init(&(&cfg.log).into()) {
         return print_line(e, ExitCode::FAILURE);
     }
-    match &args.common.config {
+    match &file {
         Some(path) => info!(
             Log::root(),
             "{}",
@@ -88,6 +41,10 @@ fn run(args: &Args) -> ExitCode {
         ),
         None => info!(Log::root(), "{}", contract::frps_uses_arguments()),
     }
+    cfg.auth = match cfg.auth.resolve() {
+        Ok(auth) => auth,
+        Err(e) => return print_line(e, ExitCode::FAILURE),
+    };
     frp_net::process::raise_file_limit();
     let runtime = match frp_net::process::runtime() {
         Ok(runtime) => runtime,
@@ -104,17 +61,4 @@ fn run(args: &Args) -> ExitCode {
             }
         }
     })
-}
-
-fn load(args: &Args) -> Result<Loaded<ServerConfig>, LoadError> {
-    match &args.common.config {
-        Some(path) => load_server(path, args.common.strict_config),
-        None => parse_server("", "", args.common.strict_config),
-    }
-}
-
-fn warn_about(loaded: &Loaded<ServerConfig>) {
-    for warning in &loaded.warnings {
-        print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
-    }
 }

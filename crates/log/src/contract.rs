@@ -21,6 +21,8 @@ texts! {
     start_frpc_service(path) = "start frpc service for config file [{path}] with aggregated configuration";
     /// frpc, when a service has ended. Level info.
     frpc_service_stopped(path) = "frpc service for config file [{path}] stopped";
+    /// frpc, on standard output, when a file of `--config-dir` cannot be run.
+    frpc_service_error(path) = "frpc service error for config file [{path}]";
     /// frpc, before each login. Level info.
     try_to_connect() = "try to connect to server...";
     /// frpc, after a login. Level info.

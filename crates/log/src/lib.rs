@@ -287,14 +287,3 @@ pub fn print_line(text: impl fmt::Display, code: ExitCode) -> ExitCode {
     let _ = writeln!(io::stdout(), "{text}");
     code
 }
-
-/// Prints why a command line was not understood, on standard error; or the help that was asked
-/// for, on standard output.
-pub fn print_refusal(text: impl fmt::Display, is_error: bool) -> ExitCode {
-    if is_error {
-        let _ = write!(io::stderr(), "{text}");
-        return ExitCode::FAILURE;
-    }
-    let _ = write!(io::stdout(), "{text}");
-    ExitCode::SUCCESS
-}

@@ -2,7 +2,7 @@
 
 use super::shared::{
     HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION, WEB_TLS,
+    UDP_PACKET_SIZE, VERSION,
 };
 use super::{Ini, Key, Kind, PROXY, Rule, VISITOR, key};
 
@@ -27,7 +27,7 @@ pub(crate) const CLIENT: &[Key] = &[
     key("serverPort", Kind::Int, "Port of frps (its bindPort).")
         .int(7000)
         .ini("server_port")
-        .rule(Rule::Port),
+        .rule(Rule::UnheededPort),
     key("natHoleStunServer", Kind::Text, "STUN server, for xtcp.")
         .text("stun.easyvoip.com:3478")
         .ini("nat_hole_stun_server")
@@ -69,8 +69,7 @@ pub(crate) const CLIENT: &[Key] = &[
         "featureGates",
         Kind::BoolMap,
         "Switches for features on trial.",
-    )
-    .later(),
+    ),
     UDP_PACKET_SIZE,
     key(
         "metadatas",
@@ -83,8 +82,7 @@ pub(crate) const CLIENT: &[Key] = &[
         Kind::Texts,
         "More files with proxies and visitors.",
     )
-    .ini("includes")
-    .later(),
+    .ini("includes"),
     key(
         "store",
         Kind::Table(&[key("path", Kind::Text, "File of the entries made at run time.").later()]),
@@ -102,8 +100,7 @@ const AUTH: &[Key] = &[
         "tokenSource",
         Kind::Table(TOKEN_SOURCE),
         "Where the token is read from.",
-    )
-    .later(),
+    ),
     key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
 ];
 
@@ -167,7 +164,14 @@ const WEB_SERVER: &[Key] = &[
     key("pprofEnable", Kind::Bool, "Profiling routes.")
         .ini("pprof_enable")
         .inert(),
-    WEB_TLS,
+    key("tls", Kind::Table(WEB_TLS), "TLS for the admin interface.").inert(),
+];
+
+const WEB_TLS: &[Key] = &[
+    key("certFile", Kind::Text, "Certificate, PEM.").inert(),
+    key("keyFile", Kind::Text, "Key, PEM.").inert(),
+    key("trustedCaFile", Kind::Text, "No effect.").inert(),
+    key("serverName", Kind::Text, "No effect.").inert(),
 ];
 
 const TRANSPORT: &[Key] = &[

@@ -5,7 +5,9 @@
 //! INI reader finds its names in them. A key that is not in here does not exist.
 
 mod client;
+mod describe;
 mod proxy;
+pub(crate) mod scopes;
 mod server;
 mod shared;
 mod visitor;
@@ -14,7 +16,7 @@ mod visitor;
 mod tests;
 
 pub(crate) use client::CLIENT;
-pub(crate) use proxy::PROXY;
+pub(crate) use proxy::{PLUGIN, PROXY};
 pub(crate) use server::SERVER;
 pub(crate) use visitor::VISITOR;
 
@@ -29,10 +31,6 @@ pub(crate) struct Key {
     pub(crate) ini: Ini,
     pub(crate) support: Support,
     /// Meaning, with the unit, for people.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by documentation and tests")
-    )]
     pub(crate) doc: &'static str,
 }
 
@@ -83,13 +81,7 @@ pub(crate) enum Fallback {
     Int(i64),
     Text(&'static str),
     /// Depends on other settings; the text tells how.
-    Depends(
-        #[cfg_attr(
-            not(test),
-            expect(dead_code, reason = "read by documentation and tests")
-        )]
-        &'static str,
-    ),
+    Depends(&'static str),
 }
 
 /// What a value must satisfy beyond its kind.
@@ -98,8 +90,13 @@ pub(crate) enum Rule {
     Any,
     /// 0..65535.
     Port,
-    /// Seconds of something that cannot be switched off: not negative.
+    /// A port that frp does not check, though no other can be used.
+    UnheededPort,
+    /// The same where a negative number means none.
+    PortOrNone,
+    /// Seconds of something that cannot be switched off: not negative. frp does not check it.
     NotNegative,
+    /// An IP address. frp does not check it.
     Ip,
     Bandwidth,
     /// One of `values` (for lists: each item), of which `ready` can be used already.
@@ -128,7 +125,7 @@ pub(crate) enum Ini {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Support {
     Ready,
-    /// Refused by name unless it has its zero value.
+    /// Checked, but refused by name at start unless it has its zero value.
     Later,
     /// Accepted: it means nothing without a key that is refused, or has no effect in frp either.
     Inert,

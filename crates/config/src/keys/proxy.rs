@@ -126,6 +126,11 @@ const LOAD_BALANCER: &[Key] = &[
 const HEALTH_CHECK: &[Key] = &[
     key("type", Kind::Text, "tcp or http.")
         .ini("health_check_type")
+        .rule(Rule::OneOf {
+            values: &["tcp", "http"],
+            ready: &["tcp", "http"],
+            refusal: "not support health check type: {}",
+        })
         .later(),
     key("timeoutSeconds", Kind::Int, "Seconds until a check fails.")
         .int(3)
@@ -163,7 +168,7 @@ const REMOTE_PORT: Key = key(
     "Port of frps; 0 lets frps pick one.",
 )
 .ini("remote_port")
-.rule(Rule::Port);
+.rule(Rule::UnheededPort);
 
 const CUSTOM_DOMAINS: Key =
     key("customDomains", Kind::Texts, "Domains of the proxy.").ini("custom_domains");
@@ -223,7 +228,13 @@ const TCPMUX: &[Key] = &[
     HTTP_USER,
     HTTP_PASSWORD,
     ROUTE_BY_USER,
-    key("multiplexer", Kind::Text, "httpconnect.").ini("multiplexer"),
+    key("multiplexer", Kind::Text, "httpconnect.")
+        .ini("multiplexer")
+        .rule(Rule::OneOf {
+            values: &["httpconnect"],
+            ready: &["httpconnect"],
+            refusal: "not support multiplexer: {}",
+        }),
 ];
 
 /// `proxies[].plugin`

@@ -155,8 +155,7 @@ const AUTH: &[Key] = &[
         "tokenSource",
         Kind::Table(TOKEN_SOURCE),
         "Where the token is read from.",
-    )
-    .later(),
+    ),
     key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
 ];
 
@@ -185,6 +184,7 @@ const SSH_GATEWAY: &[Key] = &[
         Kind::Int,
         "Port to accept ssh clients on; 0 for none.",
     )
+    .rule(Rule::UnheededPort)
     .later(),
     key("privateKeyFile", Kind::Text, "Host key.").inert(),
     key(
@@ -275,15 +275,31 @@ const TLS: &[Key] = &[
 ];
 
 const ALLOW_PORTS: &[Key] = &[
-    key("start", Kind::Int, "First port of a range.").rule(Rule::Port),
-    key("end", Kind::Int, "Last port of the range.").rule(Rule::Port),
-    key("single", Kind::Int, "One port, instead of a range.").rule(Rule::Port),
+    key("start", Kind::Int, "First port of a range.").rule(Rule::UnheededPort),
+    key("end", Kind::Int, "Last port of the range.").rule(Rule::UnheededPort),
+    key("single", Kind::Int, "One port, instead of a range.").rule(Rule::UnheededPort),
+];
+
+const OPS: &[&str] = &[
+    "Login",
+    "NewProxy",
+    "CloseProxy",
+    "Ping",
+    "NewWorkConn",
+    "NewUserConn",
 ];
 
 const HTTP_PLUGINS: &[Key] = &[
     key("name", Kind::Text, "Name, for the log."),
     key("addr", Kind::Text, "host:port or URL of the plugin.").ini("addr"),
     key("path", Kind::Text, "Path of the request.").ini("path"),
-    key("ops", Kind::Texts, "Operations that it is asked about.").ini("ops"),
+    key("ops", Kind::Texts, "Operations that it is asked about.")
+        .ini("ops")
+        .rule(Rule::OneOf {
+            values: OPS,
+            ready: OPS,
+            refusal: "invalid http plugin ops, optional values are [Login NewProxy CloseProxy Ping \
+                      NewWorkConn NewUserConn]",
+        }),
     key("tlsVerify", Kind::Bool, "Verify its certificate.").ini("tlsVerify"),
 ];

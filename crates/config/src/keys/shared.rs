@@ -124,22 +124,6 @@ pub(super) const QUIC: Key = key(
     "Only for QUIC.",
 );
 
-pub(super) const WEB_TLS: Key = key(
-    "tls",
-    Kind::Table(&[
-        key("certFile", Kind::Text, "Certificate, PEM.")
-            .ini("dashboard_tls_cert_file")
-            .inert(),
-        key("keyFile", Kind::Text, "Key, PEM.")
-            .ini("dashboard_tls_key_file")
-            .inert(),
-        key("trustedCaFile", Kind::Text, "No effect.").inert(),
-        key("serverName", Kind::Text, "No effect.").inert(),
-    ]),
-    "TLS for the dashboard.",
-)
-.inert();
-
 pub(super) const TCP_MUX: Key = key(
     "tcpMux",
     Kind::Bool,

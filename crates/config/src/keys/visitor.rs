@@ -38,7 +38,8 @@ pub(crate) const VISITOR: Tagged = Tagged {
             Kind::Int,
             "Port to listen on; negative for none.",
         )
-        .ini("bind_port"),
+        .ini("bind_port")
+        .rule(Rule::PortOrNone),
         key(
             "plugin",
             Kind::Tagged(&VISITOR_PLUGIN),
@@ -89,7 +90,7 @@ const VISITOR_PLUGIN: Tagged = Tagged {
     base: &[key("type", Kind::Text, "Which plugin.")],
     types: &[tag(
         "virtual_net",
-        &[key("destinationIP", Kind::Text, "Address that is reached.")],
+        &[key("destinationIP", Kind::Text, "Address that is reached.").rule(Rule::Ip)],
         Support::Later,
     )],
 };

@@ -317,6 +317,7 @@ mod tests {
             port: 1,
             user: user.to_owned(),
             password: password.into(),
+            assets_dir: None,
             pprof_enable: false,
             tls: None,
         };

@@ -1,95 +1,173 @@
 //! Checked sections to typed settings: defaults, and rules that concern several keys.
 
-use std::collections::BTreeMap;
+mod auth;
+mod collide;
+mod proxy;
+mod visitor;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use frp_proto::proxy_protocol::Version;
 use frp_proto::wire::WireProtocol;
 
-use crate::bandwidth::parse_bandwidth;
-use crate::check::{judge, not_supported};
-use crate::keys::{PROXY, Support};
+use crate::check::not_supported;
 use crate::report::Report;
 use crate::section::Section;
 use crate::{
-    Auth, BandwidthLimitMode, ClientConfig, ClientTls, ClientTransport, LogConfig, LogLevel,
-    LogTarget, PortRange, ProxyConfig, ProxyKind, ProxyTransport, Secret, ServerConfig, ServerTls,
-    ServerTransport, WebServer, WebTls,
+    ClientConfig, ClientTls, ClientTransport, HttpPlugin, LogConfig, LogLevel, LogTarget,
+    PortRange, QuicOptions, Secret, ServerConfig, ServerTls, ServerTransport, SshTunnelGateway,
+    TransportProtocol, WebServer, WebTls,
 };
 
 /// Longest time that a setting may mean: about 31 years, far below where time overflows.
 const LONGEST: u64 = 1_000_000_000;
 
+/// The features that can be switched on (frp `pkg/policy/featuregate`).
+const VIRTUAL_NET: &str = "VirtualNet";
+
 pub(crate) fn client(
     root: &Section,
-    entries: &[Section],
+    proxies: &[Section],
+    visitors: &[Section],
     legacy: bool,
     report: &mut Report<'_>,
 ) -> ClientConfig {
+    let start = root.texts("start");
+    collide::names(proxies, "proxy", report);
+    collide::names(visitors, "visitor", report);
+    check_start(root, &[proxies, visitors], &start, legacy, report);
+    let auth = auth::auth(root, report);
     let settings = ClientConfig {
-        auth: auth(root),
+        oidc: auth::client_oidc(root, auth.method, report),
+        auth,
         user: root.text("user"),
         client_id: root.text("clientID"),
         server_addr: root.text("serverAddr"),
         server_port: port(root, "serverPort"),
+        nat_hole_stun_server: root.text("natHoleStunServer"),
+        dns_server: root.some_text("dnsServer"),
         login_fail_exit: root.bool("loginFailExit"),
         log: log(root),
-        transport: client_transport(root),
+        web_server: web_server(root, report),
+        transport: client_transport(root, report),
+        virtual_net_address: root.some_text("virtualNet.address"),
+        feature_gates: root.switches("featureGates"),
+        udp_packet_size: root.int("udpPacketSize"),
         metadatas: root.map("metadatas"),
-        proxies: proxies(root, entries, legacy, report),
+        includes: root.texts("includes"),
+        store_path: path(root, "store.path"),
+        proxies: proxy::proxies(proxies, &start, legacy, report),
+        visitors: visitor::visitors(visitors, &start, legacy, report),
+        start,
     };
+    check_gates(root, &settings, report);
     check_heartbeat(root, &settings.transport, legacy, report);
     check_unused_tls(root, &settings.transport, report);
-    visitors(root, report);
+    collide::remote_ports(proxies, &settings.start, report);
+    collide::client_listeners(root, visitors, &settings.start, report);
     settings
 }
 
 pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> ServerConfig {
     let bind_addr = root.text("bindAddr");
+    let some_port = |key: &str| Some(port(root, key)).filter(|port| *port != 0);
+    collide::server_listeners(root, report);
     ServerConfig {
-        auth: auth(root),
+        auth: auth::auth(root, report),
+        oidc: auth::server_oidc(root),
         bind_port: port(root, "bindPort"),
         proxy_bind_addr: root
             .some_text("proxyBindAddr")
             .unwrap_or_else(|| bind_addr.clone()),
         bind_addr,
+        kcp_bind_port: some_port("kcpBindPort"),
+        quic_bind_port: some_port("quicBindPort"),
+        vhost_http_port: some_port("vhostHTTPPort"),
+        vhost_http_timeout: match root.int("vhostHTTPTimeout") {
+            given if given > 0 => seconds(given),
+            _ => seconds(60),
+        },
+        vhost_https_port: some_port("vhostHTTPSPort"),
+        tcpmux_http_connect_port: some_port("tcpmuxHTTPConnectPort"),
+        tcpmux_passthrough: root.bool("tcpmuxPassthrough"),
+        sub_domain_host: root.text("subDomainHost"),
+        custom_404_page: path(root, "custom404Page"),
+        ssh_tunnel_gateway: some_port("sshTunnelGateway.bindPort").map(|bind_port| {
+            SshTunnelGateway {
+                bind_port,
+                private_key_file: path(root, "sshTunnelGateway.privateKeyFile"),
+                auto_gen_private_key_path: root
+                    .text("sshTunnelGateway.autoGenPrivateKeyPath")
+                    .into(),
+                authorized_keys_file: path(root, "sshTunnelGateway.authorizedKeysFile"),
+            }
+        }),
+        web_server: dashboard(root, legacy, report),
+        enable_prometheus: root.bool("enablePrometheus"),
         log: log(root),
         transport: server_transport(root),
         detailed_errors_to_client: root.bool("detailedErrorsToClient"),
         // Negative numbers mean no limit in frp.
         max_ports_per_client: u64::try_from(root.int("maxPortsPerClient")).unwrap_or(0),
         user_conn_timeout: seconds(root.int("userConnTimeout")),
+        udp_packet_size: root.int("udpPacketSize"),
+        nathole_analysis_data_reserve_hours: root.int("natholeAnalysisDataReserveHours"),
         allow_ports: allow_ports(root, report),
-        web_server: web_server(root, legacy, report),
-        enable_prometheus: root.bool("enablePrometheus"),
+        http_plugins: root.items("httpPlugins").iter().map(http_plugin).collect(),
     }
 }
 
-fn web_server(root: &Section, legacy: bool, report: &mut Report<'_>) -> Option<WebServer> {
-    let tls = web_tls(root, report);
-    let port = port(root, "webServer.port");
-    if port == 0 {
-        return None;
+fn http_plugin(item: &Section) -> HttpPlugin {
+    HttpPlugin {
+        name: item.text("name"),
+        addr: item.text("addr"),
+        path: item.text("path"),
+        ops: item.texts("ops"),
+        tls_verify: item.bool("tlsVerify"),
     }
-    if let Some(pages) = root.fields.get("webServer.assetsDir")
-        && !pages.value.is_zero()
+}
+
+fn web_server(root: &Section, report: &mut Report<'_>) -> Option<WebServer> {
+    let tls = root.tables.get("webServer.tls").and_then(|at| {
+        for key in ["certFile", "keyFile"] {
+            if root.text(&format!("webServer.tls.{key}")).is_empty() {
+                let given = ["certFile", "keyFile"].iter();
+                let given =
+                    given.filter_map(|key| root.fields.get(&format!("webServer.tls.{key}")));
+                report.error(
+                    given.map(|field| field.at).min().unwrap_or(*at),
+                    format!("tls.{key} must be specified when tls is enabled"),
+                    &format!("set webServer.tls.{key}, too, or neither"),
+                );
+                return None;
+            }
+        }
+        Some(WebTls {
+            cert_file: root.text("webServer.tls.certFile").into(),
+            key_file: root.text("webServer.tls.keyFile").into(),
+        })
+    });
+    Some(WebServer {
+        addr: root.text("webServer.addr"),
+        port: port(root, "webServer.port"),
+        user: root.text("webServer.user"),
+        password: Secret::from(root.text("webServer.password")),
+        assets_dir: path(root, "webServer.assetsDir"),
+        pprof_enable: root.bool("webServer.pprofEnable"),
+        tls,
+    })
+    .filter(|server| server.port != 0)
+}
+
+/// The web server of frps, which says more than frp where it is open or cannot be had.
+fn dashboard(root: &Section, legacy: bool, report: &mut Report<'_>) -> Option<WebServer> {
+    let web = web_server(root, report)?;
+    if web.assets_dir.is_some()
+        && let Some(pages) = root.fields.get("webServer.assetsDir")
     {
         not_supported("", &pages.written, pages.value_at, report);
     }
-    let web = WebServer {
-        addr: match root.some_text("webServer.addr") {
-            // frp kept the old default for the old format.
-            None if legacy => "0.0.0.0".to_owned(),
-            _ => root.text("webServer.addr"),
-        },
-        port,
-        user: root.text("webServer.user"),
-        password: Secret::from(root.text("webServer.password")),
-        pprof_enable: root.bool("webServer.pprofEnable"),
-        tls,
-    };
     let at = root.fields.get("webServer.port").map_or(0, |f| f.at);
     warn_if_open(&web, legacy, at, report);
     Some(web)
@@ -119,42 +197,11 @@ fn warn_if_open(web: &WebServer, legacy: bool, at: usize, report: &mut Report<'_
     );
 }
 
-/// Both files or none; the texts are frp's.
-fn web_tls(root: &Section, report: &mut Report<'_>) -> Option<WebTls> {
-    let files = [
-        ("webServer.tls.certFile", "tls.certFile"),
-        ("webServer.tls.keyFile", "tls.keyFile"),
-    ];
-    match files.map(|(key, _)| path(root, key)) {
-        [None, None] => None,
-        [Some(cert_file), Some(key_file)] => Some(WebTls {
-            cert_file,
-            key_file,
-        }),
-        given => {
-            let at = files.iter().find_map(|(key, _)| root.fields.get(*key));
-            let missing = if given[0].is_none() {
-                files[0]
-            } else {
-                files[1]
-            };
-            report.error(
-                at.map_or(0, |field| field.at),
-                format!("{} must be specified when tls is enabled", missing.1),
-                &format!("set {}, too, or neither", missing.0),
-            );
-            None
-        }
-    }
-}
-
-fn auth(root: &Section) -> Auth {
-    let scopes = root.texts("auth.additionalScopes");
-    let has = |scope: &str| scopes.iter().any(|given| given == scope);
-    Auth {
-        token: Secret::from(root.text("auth.token")),
-        scope_heartbeats: has("HeartBeats"),
-        scope_new_work_conns: has("NewWorkConns"),
+fn quic(root: &Section) -> QuicOptions {
+    QuicOptions {
+        keepalive_period: seconds(root.int("transport.quic.keepalivePeriod")),
+        max_idle_timeout: seconds(root.int("transport.quic.maxIdleTimeout")),
+        max_incoming_streams: root.int("transport.quic.maxIncomingStreams"),
     }
 }
 
@@ -176,9 +223,22 @@ fn log(root: &Section) -> LogConfig {
     }
 }
 
-fn client_transport(root: &Section) -> ClientTransport {
+fn client_transport(root: &Section, report: &Report<'_>) -> ClientTransport {
     let tcp_mux = root.bool("transport.tcpMux");
+    let from_environment = || report.options.environment.filled("http_proxy");
     ClientTransport {
+        protocol: match root.text("transport.protocol").as_str() {
+            "kcp" => TransportProtocol::Kcp,
+            "quic" => TransportProtocol::Quic,
+            "websocket" => TransportProtocol::Websocket,
+            "wss" => TransportProtocol::Wss,
+            _ => TransportProtocol::Tcp,
+        },
+        proxy_url: root
+            .some_text("transport.proxyURL")
+            .or_else(|| from_environment().map(str::to_owned))
+            .map(Secret::from),
+        quic: quic(root),
         wire_protocol: match root.text("transport.wireProtocol").as_str() {
             "v2" => WireProtocol::V2,
             _ => WireProtocol::V1,
@@ -213,6 +273,7 @@ fn server_transport(root: &Section) -> ServerTransport {
         tcp_keepalive: switchable(root.int("transport.tcpKeepalive")),
         max_pool_count: root.int("transport.maxPoolCount"),
         heartbeat_timeout: heartbeat(root, "transport.heartbeatTimeout", tcp_mux, 90),
+        quic: quic(root),
         tls: ServerTls {
             force: root.bool("transport.tls.force") || trusted_ca_file.is_some(),
             cert_file: path(root, "transport.tls.certFile"),
@@ -250,14 +311,13 @@ fn port(section: &Section, key: &str) -> u16 {
 fn allow_ports(root: &Section, report: &mut Report<'_>) -> Vec<PortRange> {
     let mut ranges = Vec::new();
     for entry in root.items("allowPorts") {
-        judge(entry, "allowPorts: ", false, report);
         let single = port(entry, "single");
         let (start, end) = match single {
             0 => (port(entry, "start"), port(entry, "end")),
             port => (port, port),
         };
         if end < start {
-            report.error(
+            report.refuse(
                 entry.at,
                 format!("allowPorts: the range from {start} to {end} holds no port"),
                 "give start and end with start <= end, or single",
@@ -319,98 +379,36 @@ fn check_unused_tls(root: &Section, transport: &ClientTransport, report: &mut Re
     }
 }
 
-/// The proxies that are to run; only those must be free of unsupported and invalid values.
-fn proxies(
-    root: &Section,
-    entries: &[Section],
-    legacy: bool,
-    report: &mut Report<'_>,
-) -> Vec<ProxyConfig> {
-    check_names(entries, "proxy", report);
-    let start = root.texts("start");
-    check_start(root, entries, &start, legacy, report);
-    let mut proxies = Vec::new();
-    let mut remote_ports = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| is_active(entry, &start)) {
-        let name = entry.text("name");
-        let prefix = format!("proxy {name}: ");
-        if name.is_empty() {
-            report.error(
-                entry.at,
-                format!("{prefix}name should not be empty"),
-                "add name = \"...\"",
-            );
-        }
-        let kind = entry.text("type");
-        let tag = PROXY.tag(&kind);
-        if tag.is_some_and(|tag| tag.support != Support::Ready) {
-            let at = entry.fields.get("type").map_or(entry.at, |f| f.value_at);
-            not_supported(&prefix, &format!("type = {kind:?}"), at, report);
-            continue;
-        }
-        judge(entry, &prefix, legacy, report);
-        check_remote_port(entry, &name, &mut remote_ports, report);
-        proxies.push(proxy(entry, name));
-    }
-    proxies.sort_by(|a, b| a.name.cmp(&b.name));
-    proxies
-}
-
-fn proxy(entry: &Section, name: String) -> ProxyConfig {
-    ProxyConfig {
-        name,
-        annotations: entry.map("annotations"),
-        metadatas: entry.map("metadatas"),
-        transport: ProxyTransport {
-            use_encryption: entry.bool("transport.useEncryption"),
-            use_compression: entry.bool("transport.useCompression"),
-            bandwidth_limit: parse_bandwidth(&entry.text("transport.bandwidthLimit"))
-                .unwrap_or_default(),
-            bandwidth_limit_mode: match entry.text("transport.bandwidthLimitMode").as_str() {
-                "server" => BandwidthLimitMode::Server,
-                _ => BandwidthLimitMode::Client,
-            },
-            proxy_protocol: match entry.text("transport.proxyProtocolVersion").as_str() {
-                "v1" => Some(Version::V1),
-                "v2" => Some(Version::V2),
-                _ => None,
-            },
-        },
-        local_ip: entry.text("localIP"),
-        local_port: port(entry, "localPort"),
-        kind: ProxyKind::Tcp {
-            remote_port: port(entry, "remotePort"),
-        },
-    }
-}
-
 fn is_active(entry: &Section, start: &[String]) -> bool {
     entry.bool("enabled") && (start.is_empty() || start.contains(&entry.text("name")))
 }
 
-/// Duplicates count even when they would not run, as in frp.
-fn check_names(entries: &[Section], what: &str, report: &mut Report<'_>) {
-    let mut first = BTreeMap::new();
-    for entry in entries {
-        let name = entry.text("name");
-        let at = entry.fields.get("name").map_or(entry.at, |f| f.value_at);
-        if let Some(before) = first.get(&name) {
-            let line = report.source.line(*before);
+/// frp's `verify` leaves the gates out of account; a verdict without them is no use.
+fn check_gates(root: &Section, settings: &ClientConfig, report: &mut Report<'_>) {
+    for name in settings.feature_gates.keys() {
+        if name != VIRTUAL_NET {
             report.error(
-                at,
-                format!("{what} name [{name}] is duplicated: line {line} has it, too"),
-                "give each its own name",
+                root.value_at("featureGates"),
+                format!("unrecognized feature gate: {name}"),
+                &format!("the one gate is {VIRTUAL_NET}"),
             );
-        } else {
-            first.insert(name, at);
         }
+    }
+    let on = settings.feature_gates.get(VIRTUAL_NET) == Some(&true);
+    if settings.virtual_net_address.is_some() && !on {
+        report.error(
+            root.value_at("virtualNet.address"),
+            "VirtualNet feature is not enabled; enable it by setting the appropriate feature gate \
+             flag",
+            "add featureGates = { VirtualNet = true }",
+        );
     }
 }
 
 /// A name in `start` that no proxy has is most likely misspelled.
 fn check_start(
     root: &Section,
-    entries: &[Section],
+    lists: &[&[Section]],
     start: &[String],
     legacy: bool,
     report: &mut Report<'_>,
@@ -419,11 +417,8 @@ fn check_start(
         return;
     };
     for name in start {
-        let known = entries.iter().any(|entry| entry.text("name") == *name)
-            || root
-                .items("visitors")
-                .iter()
-                .any(|v| v.text("name") == *name);
+        let mut entries = lists.iter().flat_map(|list| list.iter());
+        let known = entries.any(|entry| entry.text("name") == *name);
         // An INI section that could not be read has been reported, and is not in `entries`.
         if !known && !legacy {
             report.warn(
@@ -432,48 +427,5 @@ fn check_start(
                 "correct the name; only the proxies named here run",
             );
         }
-    }
-}
-
-fn check_remote_port(
-    entry: &Section,
-    name: &str,
-    seen: &mut BTreeMap<u16, (String, usize)>,
-    report: &mut Report<'_>,
-) {
-    let (port, Some(field)) = (port(entry, "remotePort"), entry.fields.get("remotePort")) else {
-        return;
-    };
-    if port == 0 {
-        return;
-    }
-    if let Some((other, at)) = seen.get(&port) {
-        let line = report.source.line(*at);
-        report.warn(
-            field.value_at,
-            format!(
-                "proxy {name}: remote port {port} is also that of proxy {other} (line {line}); \
-                 frps gives it to the first of them only"
-            ),
-            "choose another port",
-        );
-        return;
-    }
-    seen.insert(port, (name.to_owned(), field.value_at));
-}
-
-/// Visitors are not there yet; those that would not run do no harm.
-fn visitors(root: &Section, report: &mut Report<'_>) {
-    let entries = root.items("visitors");
-    check_names(entries, "visitor", report);
-    let start = root.texts("start");
-    for entry in entries.iter().filter(|entry| is_active(entry, &start)) {
-        let name = entry.text("name");
-        not_supported(
-            "",
-            &format!("visitor {name}: [[visitors]]"),
-            entry.at,
-            report,
-        );
     }
 }

@@ -1,0 +1,372 @@
+//! The command lines of both programs: what can be asked, and everything that is answered without
+//! running a client or a server.
+//!
+//! A flag that configures something names its key in the table of keys, from which it has its
+//! type, default and meaning; its value goes the way of a file's values, so that both are checked
+//! alike.
+
+mod command;
+mod complete;
+mod explain;
+mod parse;
+mod sections;
+mod table;
+mod usage;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use self::command::{Act, Target};
+use self::parse::{Line, flags, parse};
+use self::value::Given;
+use crate::suggest::Program;
+use crate::{
+    ClientConfig, Environment, LoadOptions, Loaded, Purpose, Secret, ServerConfig, convert, load,
+    load_client, load_server,
+};
+
+/// What frpc is to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientTask {
+    /// Run the client of that file.
+    Run(PathBuf, LoadOptions),
+    /// Run a client for every file below that directory, in one process.
+    RunDirectory(PathBuf, LoadOptions),
+    /// Run the one proxy or visitor that the flags are about.
+    RunFlags(Box<Loaded<ClientConfig>>),
+    /// Ask the running frpc.
+    Admin(AdminCall),
+    /// Find out the kind of NAT.
+    Discover(Discover),
+}
+
+/// What frps is to do.
+#[derive(Debug)]
+pub struct ServerTask {
+    /// The file that frps is configured by, if it is not by flags.
+    pub file: Option<PathBuf>,
+    /// The settings.
+    pub loaded: Loaded<ServerConfig>,
+}
+
+/// A request to the admin interface of a running frpc.
+#[derive(Debug)]
+pub struct AdminCall {
+    /// What is asked for.
+    pub request: AdminRequest,
+    /// `webServer.addr`
+    pub addr: String,
+    /// `webServer.port`
+    pub port: u16,
+    /// `webServer.user`
+    pub user: String,
+    /// `webServer.password`
+    pub password: Secret,
+    /// `--api-timeout`: time for the whole call.
+    pub timeout: Duration,
+}
+
+/// A command that a running frpc takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminRequest {
+    /// Read the configuration file again.
+    Reload {
+        /// Whether unknown keys are then errors.
+        strict: bool,
+    },
+    /// List the proxies.
+    Status,
+    /// End.
+    Stop,
+}
+
+/// Parameters of `nathole discover`; empty ones were not given.
+#[derive(Debug)]
+pub struct Discover {
+    /// `--nat-hole-stun-server`
+    pub stun_server: String,
+    /// `--nat-hole-local-addr`
+    pub local_addr: String,
+}
+
+/// A text with which the program ends.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Complete lines.
+    pub text: String,
+    /// Exit status 0, else 1.
+    pub success: bool,
+    /// Whether the text is about the command line itself; frp prints all else on standard output.
+    pub to_stderr: bool,
+}
+
+impl Output {
+    fn answer(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            success: true,
+            to_stderr: false,
+        }
+    }
+
+    fn failure(error: impl fmt::Display) -> Self {
+        Self {
+            text: format!("{error}\n"),
+            success: false,
+            to_stderr: false,
+        }
+    }
+
+    fn misuse(text: String) -> Self {
+        Self {
+            text,
+            success: false,
+            to_stderr: true,
+        }
+    }
+
+    /// Prints the text and gives the exit status. A reader that went away is no reason to fail.
+    #[must_use]
+    pub fn print(&self) -> ExitCode {
+        let bytes = self.text.as_bytes();
+        let _ = if self.to_stderr {
+            io::stderr().write_all(bytes)
+        } else {
+            io::stdout().write_all(bytes)
+        };
+        if self.success {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the arguments of frpc, without the program's name; files may use the environment.
+///
+/// # Errors
+/// When there is nothing to run: the answer, or why there is none.
+pub fn client(
+    args: Vec<String>,
+    environment: Environment,
+    version: &str,
+) -> Result<ClientTask, Output> {
+    let line = parse(Program::Frpc, args).map_err(Output::misuse)?;
+    let options = options(&line, environment);
+    if let Some(output) = common(&line, &options, version) {
+        return Err(output);
+    }
+    let file = line.text("config").unwrap_or("./frpc.ini");
+    let act = line.command().act;
+    match act {
+        Act::Reload | Act::Status | Act::Stop => {
+            admin(&line, act, Path::new(file), &options).map(ClientTask::Admin)
+        }
+        Act::Discover => Ok(ClientTask::Discover(Discover {
+            stun_server: line.text("nat-hole-stun-server").unwrap_or_default().into(),
+            local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
+        })),
+        Act::Proxy(_) | Act::Visitor(_) => sections::client(&line, &options)
+            .map(|loaded| ClientTask::RunFlags(Box::new(loaded)))
+            .map_err(Output::failure),
+        _ => match line.text("config-dir").filter(|dir| !dir.is_empty()) {
+            Some(dir) => Ok(ClientTask::RunDirectory(dir.into(), options)),
+            None => Ok(ClientTask::Run(file.into(), options)),
+        },
+    }
+}
+
+/// Reads the arguments of frps, without the program's name; files may use the environment.
+///
+/// # Errors
+/// When there is nothing to run: the answer, or why there is none.
+pub fn server(
+    args: Vec<String>,
+    environment: Environment,
+    version: &str,
+) -> Result<ServerTask, Output> {
+    let line = parse(Program::Frps, args).map_err(Output::misuse)?;
+    let options = options(&line, environment);
+    if let Some(output) = common(&line, &options, version) {
+        return Err(output);
+    }
+    let file = line.text("config").filter(|file| !file.is_empty());
+    let file = file.map(PathBuf::from);
+    let loaded = match &file {
+        Some(file) => load_server(file, &options).map(|mut loaded| {
+            loaded.warnings.extend(unused_flags(&line));
+            loaded
+        }),
+        None => sections::server(&line, &options),
+    };
+    let loaded = loaded.map_err(Output::failure)?;
+    Ok(ServerTask { file, loaded })
+}
+
+/// What both programs answer without running anything.
+fn common(line: &Line, options: &LoadOptions, version: &str) -> Option<Output> {
+    let program = line.program;
+    if line.bool("help") == Some(true) {
+        return Some(Output::answer(usage::help(program, &line.path)));
+    }
+    let is_root = line.path.len() == 1;
+    if is_root && line.bool("version") == Some(true) {
+        return Some(Output::answer(format!("{version}\n")));
+    }
+    if let Some(key) = line.text("explain").filter(|_| is_root) {
+        return Some(explain_key(line, key, options));
+    }
+    Some(match line.command().act {
+        Act::Verify => verify(line, options),
+        Act::Convert => convert_file(line, options),
+        Act::Completion(shell) => Output::answer(complete::script(program, shell)),
+        Act::Candidates => Output::answer(complete::candidates(program, &line.words)),
+        Act::Help => help(line),
+        Act::Group => Output::answer(usage::help(program, &line.path)),
+        _ => return None,
+    })
+}
+
+/// `help` with the words of a command.
+fn help(line: &Line) -> Output {
+    let program = line.program;
+    let mut path = vec![table::root(program)];
+    for word in &line.words {
+        let below = path.last().map_or(&[][..], |command| command.below);
+        match below.iter().find(|command| command.name == word) {
+            Some(command) => path.push(command),
+            None if path.len() == 1 => {
+                return Output {
+                    text: format!(
+                        "Unknown help topic [`{}`]\n{}",
+                        line.words.join(" "),
+                        usage::usage(program, &path)
+                    ),
+                    success: true,
+                    to_stderr: true,
+                };
+            }
+            None => break,
+        }
+    }
+    Output::answer(usage::help(program, &path))
+}
+
+fn verify(line: &Line, options: &LoadOptions) -> Output {
+    let program = line.program.name();
+    let default = match line.program {
+        Program::Frpc => "./frpc.ini",
+        Program::Frps => "",
+    };
+    let file = line.text("config").unwrap_or(default);
+    if file.is_empty() {
+        return Output::answer(format!(
+            "{program}: the configuration file is not specified\n"
+        ));
+    }
+    let options = options.verify();
+    let path = Path::new(file);
+    let warnings = match line.program {
+        Program::Frpc => load_client(path, &options).map(|loaded| loaded.warnings),
+        Program::Frps => load_server(path, &options).map(|loaded| loaded.warnings),
+    };
+    match warnings {
+        Err(error) => Output::failure(error),
+        Ok(warnings) => {
+            let mut text: String = warnings
+                .iter()
+                .map(|warning| format!("WARNING: {warning}\n"))
+                .collect();
+            text.push_str(&format!(
+                "{program}: the configuration file {file} syntax is ok\n"
+            ));
+            Output::answer(text)
+        }
+    }
+}
+
+fn convert_file(line: &Line, options: &LoadOptions) -> Output {
+    let [file] = &line.words[..] else {
+        return Output::misuse(format!(
+            "Error: name one file to convert\n{}\n",
+            usage::usage(line.program, &line.path)
+        ));
+    };
+    let converted = match convert::convert(line.program, Path::new(file), options) {
+        Ok(converted) => converted,
+        Err(error) => return Output::failure(error),
+    };
+    match line.text("output") {
+        None => Output::answer(converted),
+        Some(target) => match std::fs::write(target, converted) {
+            Ok(()) => Output::answer(String::new()),
+            Err(source) => Output::failure(format!("write {target}: {source}")),
+        },
+    }
+}
+
+fn explain_key(line: &Line, key: &str, options: &LoadOptions) -> Output {
+    let file = line.text("config").filter(|file| !file.is_empty());
+    match explain::explain(line.program, key, file.map(Path::new), options) {
+        Ok(text) => Output::answer(text),
+        Err(text) => Output::failure(text),
+    }
+}
+
+fn options(line: &Line, environment: Environment) -> LoadOptions {
+    LoadOptions {
+        purpose: Purpose::Run,
+        strict: line.bool("strict-config").unwrap_or(true),
+        allow_unsafe: line.texts("allow-unsafe"),
+        environment,
+    }
+}
+
+fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<AdminCall, Output> {
+    let (opened, _) = load::open(Program::Frpc, file, options).map_err(Output::failure)?;
+    let root = &opened.root;
+    let port = u16::try_from(root.int("webServer.port")).unwrap_or(0);
+    if port == 0 {
+        return Err(Output::failure(
+            "web server port should be set if you want to use this feature",
+        ));
+    }
+    Ok(AdminCall {
+        request: match act {
+            Act::Reload => AdminRequest::Reload {
+                strict: options.strict,
+            },
+            Act::Stop => AdminRequest::Stop,
+            _ => AdminRequest::Status,
+        },
+        addr: root.text("webServer.addr"),
+        port,
+        user: root.text("webServer.user"),
+        password: Secret::from(root.text("webServer.password")),
+        timeout: match line.given.get("api-timeout") {
+            Some(Given::Duration(timeout)) => *timeout,
+            _ => Duration::from_secs(30),
+        },
+    })
+}
+
+/// frp takes no notice of flags beside a file; a user should know.
+fn unused_flags(line: &Line) -> impl Iterator<Item = crate::Problem> {
+    let unused = flags(&line.path).filter(|flag| {
+        matches!(flag.target, Target::Root(_)) && line.given.contains_key(flag.name)
+    });
+    unused.map(|flag| crate::Problem {
+        file: format!("--{}", flag.name),
+        position: None,
+        message: "has no effect beside a configuration file".to_owned(),
+        advice: Some("put it into the file".to_owned()),
+    })
+}

@@ -1,0 +1,176 @@
+//! Settings from flags.
+
+use super::command::{Act, Flag, Target};
+use super::parse::{Line, flags};
+use super::value::{Given, read};
+use crate::load::{self, Opened};
+use crate::report::Report;
+use crate::value::{Entry, Node, Value};
+use crate::{ClientConfig, LoadError, LoadOptions, Loaded, Problem, ServerConfig};
+
+/// Settings of frpc from the flags of a quick proxy or visitor.
+pub(crate) fn client(
+    line: &Line,
+    options: &LoadOptions,
+) -> Result<Loaded<ClientConfig>, LoadError> {
+    settings(line, options, load::client_settings)
+}
+
+/// Settings of frps from its flags.
+pub(crate) fn server(
+    line: &Line,
+    options: &LoadOptions,
+) -> Result<Loaded<ServerConfig>, LoadError> {
+    settings(line, options, load::server_settings)
+}
+
+fn settings<T>(
+    line: &Line,
+    options: &LoadOptions,
+    of: impl FnOnce(&Opened, Report<'_>) -> Result<Loaded<T>, LoadError>,
+) -> Result<Loaded<T>, LoadError> {
+    let (text, tree) = tree(line);
+    let name = line.name();
+    let mut report = Report::new(options);
+    report.sources.add(&name, &text, None);
+    let opened = Opened::of_tree(line.program, tree, &mut report);
+    finish(of(&opened, report), &text, &name)
+}
+
+/// The tree that a file with the same meaning would have, and a text that its places are in: the
+/// command in the first line, then a line for each flag.
+fn tree(line: &Line) -> (String, Vec<Entry>) {
+    let mut text = line.name();
+    let mut root = Vec::new();
+    let mut item = Vec::new();
+    let list = match line.command().act {
+        Act::Proxy(kind) => Some(("proxies", kind)),
+        Act::Visitor(kind) => Some(("visitors", kind)),
+        _ => None,
+    };
+    if let Some((_, kind)) = list {
+        item.push(entry("type", node(0, Value::Text(kind.to_owned()))));
+    }
+    for flag in flags(&line.path) {
+        let (into, path) = match flag.target {
+            Target::Root(path) => (&mut root, path),
+            Target::Item(path) => (&mut item, path),
+            Target::Own(..) => continue,
+        };
+        let at = text.len() + 1;
+        let value = match line.given.get(flag.name) {
+            Some(given) => tree_value(given, at),
+            None => match default(flag, at) {
+                Some(value) => value,
+                None => continue,
+            },
+        };
+        text.push_str("\n--");
+        text.push_str(flag.name);
+        put(into, path, node(at, value));
+    }
+    if let Some((list, _)) = list {
+        let entries = Value::List(vec![node(0, Value::Table(item))]);
+        root.push(entry(list, node(0, entries)));
+    }
+    (text, root)
+}
+
+/// A default that differs from that of the key.
+fn default(flag: &Flag, at: usize) -> Option<Value> {
+    let given = read(flag.takes(), flag.default?).ok()?;
+    Some(tree_value(&given, at))
+}
+
+fn tree_value(given: &Given, at: usize) -> Value {
+    let texts = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|t| node(at, Value::Text(t.clone())))
+            .collect()
+    };
+    match given {
+        Given::Bool(value) => Value::Bool(*value),
+        Given::Int(value) => Value::Int(*value),
+        Given::Text(text) => Value::Text(text.clone()),
+        Given::Texts(items) => Value::List(texts(items)),
+        Given::Pairs(pairs) => {
+            let pair =
+                |(key, value): &(String, String)| entry(key, node(at, Value::Text(value.clone())));
+            Value::Table(pairs.iter().map(pair).collect())
+        }
+        Given::Ports(ranges) => {
+            let range = |(start, end): &(i64, i64)| {
+                let port = |name, port: i64| entry(name, node(at, Value::Int(port)));
+                node(
+                    at,
+                    Value::Table(vec![port("start", *start), port("end", *end)]),
+                )
+            };
+            Value::List(ranges.iter().map(range).collect())
+        }
+        // Only a flag of the program itself takes one.
+        Given::Duration(_) => Value::Odd("duration"),
+    }
+}
+
+/// Puts `a.b.c = value` into a table of tables.
+fn put(entries: &mut Vec<Entry>, path: &str, value: Node) {
+    let Some((name, rest)) = path.split_once('.') else {
+        entries.push(entry(path, value));
+        return;
+    };
+    let known = entries.iter_mut().find(|entry| entry.key == name);
+    if let Some(Entry {
+        node: Node {
+            value: Value::Table(below),
+            ..
+        },
+        ..
+    }) = known
+    {
+        return put(below, rest, value);
+    }
+    let at = value.at;
+    let mut below = Vec::new();
+    put(&mut below, rest, value);
+    entries.push(entry(name, node(at, Value::Table(below))));
+}
+
+fn entry(key: &str, node: Node) -> Entry {
+    Entry {
+        key: key.to_owned(),
+        at: node.at,
+        node,
+    }
+}
+
+fn node(at: usize, value: Value) -> Node {
+    Node { at, value }
+}
+
+/// Problems name the flag instead of a place in the made-up text.
+fn finish<T>(
+    loaded: Result<Loaded<T>, LoadError>,
+    text: &str,
+    name: &str,
+) -> Result<Loaded<T>, LoadError> {
+    let rename = |problem: &mut Problem| {
+        let line = problem.position.take().map_or(1, |(line, _)| line);
+        match text.lines().nth(line - 1).filter(|_| line > 1) {
+            Some(flag) => flag.clone_into(&mut problem.file),
+            None => problem.advice = Some(format!("see {name} --help")),
+        }
+    };
+    match loaded {
+        Ok(mut loaded) => {
+            loaded.warnings.iter_mut().for_each(rename);
+            Ok(loaded)
+        }
+        Err(LoadError::Invalid(mut problems)) => {
+            problems.iter_mut().for_each(rename);
+            Err(LoadError::Invalid(problems))
+        }
+        Err(other) => Err(other),
+    }
+}
