@@ -1,26 +1,26 @@
-//! Stage 6: what a client has us listen for, and the way of a user's connection.
+//! Stage 6: what a client has us listen for, and the way of a user's connection ([`user`]).
 
+mod members;
+mod names;
 mod tcp;
+mod user;
 
-use std::collections::HashSet;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
-use frp_log::{Log, debug, info, warn};
-use frp_net::layers::{Bucket, LayerOptions, Side, wrap};
-use frp_net::relay::relay;
-use frp_net::stream::Stream;
-use frp_proto::msg::{NewProxy, StartWorkConn};
-use tokio::net::TcpStream;
+use frp_log::{Log, info};
+use frp_net::layers::{Bucket, LayerOptions};
+use frp_proto::msg::NewProxy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
+use self::members::Members;
+use self::names::NameGuard;
+pub(crate) use self::names::Names;
 use crate::Shared;
 use crate::ports::PortError;
-use crate::session::pool::TakeError;
 use crate::session::registry::SessionHandle;
 use crate::web::metrics::{Counters, Running};
 
@@ -39,93 +39,81 @@ pub(crate) enum ProxyError {
     Group,
 }
 
-/// The proxy names in use, over all clients and kinds.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    taken: Mutex<HashSet<String>>,
-}
-
-/// A name in use, given back on drop.
-#[derive(Debug)]
-struct NameGuard {
-    name: String,
-    names: Arc<Names>,
-}
-
-impl Names {
-    fn take(self: &Arc<Self>, name: &str) -> Result<NameGuard, ProxyError> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if !taken.insert(name.to_owned()) {
-            return Err(ProxyError::Exists(name.to_owned()));
-        }
-        Ok(NameGuard {
-            name: name.to_owned(),
-            names: self.clone(),
-        })
-    }
-}
-
-impl Drop for NameGuard {
-    fn drop(&mut self) {
-        let mut taken = self
-            .names
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        taken.remove(&self.name);
-    }
-}
-
-/// A proxy that listens, until this is dropped. [`close`](Self::close) also waits until its port
-/// and name are free again.
+/// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
+/// its port and name are free again.
 #[derive(Debug)]
 pub(crate) struct RunningProxy {
-    remote_addr: String,
     proxy: Arc<Proxy>,
-    stop: DropGuard,
-    accepting: JoinHandle<()>,
+    published: Published,
     _counted: Option<Running>,
+    /// After what is published: who finds the name free finds the rest free, too.
+    _name: Arc<NameGuard>,
 }
 
 /// What the connections of one proxy share.
 #[derive(Debug)]
-struct Proxy {
-    name: String,
-    shared: Arc<Shared>,
-    session: Arc<SessionHandle>,
-    layers: LayerOptions,
-    counters: Arc<Counters>,
-    log: Log,
+pub(crate) struct Proxy {
+    pub(crate) name: String,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: Arc<SessionHandle>,
+    pub(crate) layers: LayerOptions,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: Log,
+}
+
+/// What a kind of proxy is given to publish itself with.
+struct Setup<'a> {
+    proxy: &'a Arc<Proxy>,
+    new: &'a NewProxy,
+    /// Whoever holds a port for longer than the proxy runs holds the name, too.
+    name: &'a Arc<NameGuard>,
+    /// Tasks that hold ports; a session is over only when they are.
+    listeners: &'a TaskTracker,
+}
+
+/// A kind of proxy that users can reach now.
+#[derive(Debug)]
+struct Published {
+    /// `:PORT` or host names, as the client is told.
+    remote_addr: String,
+    /// The port that the proxy takes of the client's `maxPortsPerClient`.
+    port: Option<u16>,
+    held: Held,
+}
+
+/// What ends the publication when it is dropped.
+enum Held {
+    /// A task that gives everything back when it is told to stop.
+    Task(DropGuard, JoinHandle<()>),
+    /// Places in tables.
+    #[expect(
+        dead_code,
+        reason = "held for its drop; routes come with the next kinds"
+    )]
+    Places(Box<dyn Send + Sync>),
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Task(..) => "Task",
+            Self::Places(_) => "Places",
+        })
+    }
 }
 
 impl RunningProxy {
-    /// Starts to listen as `new` asks.
+    /// Publishes what `new` asks for.
     pub(crate) fn start(
         shared: &Arc<Shared>,
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
         new: &NewProxy,
     ) -> Result<Self, ProxyError> {
-        if new.kind() != "tcp" {
-            return Err(ProxyError::Kind(new.kind().to_owned()));
-        }
-        if !new.group.is_empty() {
-            return Err(ProxyError::Group);
-        }
-        let wanted = u16::try_from(new.remote_port).map_err(|_| PortError::NotAllowed)?;
-        let name = shared.names.take(&new.proxy_name)?;
-        let lease = shared.ports.acquire(&new.proxy_name, wanted)?;
-        let remote_addr = format!(":{}", lease.port());
-
-        let (counted, counters) = match &shared.stats {
-            None => (None, Arc::default()),
-            Some(stats) => {
-                let mut counted = new.clone();
-                counted.remote_port = lease.port().into();
-                let (running, counters) =
-                    stats.metrics.start(counted, session.user(), session.id());
-                (Some(running), counters)
-            }
+        let name = Arc::new(shared.names.take(&new.proxy_name)?);
+        let counters = match &shared.stats {
+            None => Arc::default(),
+            Some(stats) => stats.metrics.counters(&new.proxy_name, new.kind()),
         };
         let proxy = Arc::new(Proxy {
             name: new.proxy_name.clone(),
@@ -135,29 +123,58 @@ impl RunningProxy {
             counters,
             log: session.log.with(&new.proxy_name),
         });
-        info!(proxy.log, "tcp proxy listen port [{}]", lease.port());
-        let stop = shared.stop.child_token();
-        let accepting = listeners.spawn(tcp::accept(proxy.clone(), lease, name, stop.clone()));
+        let setup = Setup {
+            proxy: &proxy,
+            new,
+            name: &name,
+            listeners,
+        };
+        let published = match new.kind() {
+            "tcp" => tcp::publish(&setup)?,
+            other => return Err(ProxyError::Kind(other.to_owned())),
+        };
+        let counted = shared.stats.as_ref().map(|stats| {
+            let mut counted = new.clone();
+            if let Some(port) = published.port {
+                counted.remote_port = port.into();
+            }
+            let (user, id) = (session.user(), session.id());
+            stats.metrics.start(counted, user, id, &proxy.counters)
+        });
         Ok(Self {
-            remote_addr,
             proxy,
-            stop: stop.drop_guard(),
-            accepting,
+            published,
             _counted: counted,
+            _name: name,
         })
     }
 
-    /// `:PORT`, as the client is told.
+    /// `:PORT` or host names, as the client is told.
     pub(crate) fn remote_addr(&self) -> &str {
-        &self.remote_addr
+        &self.published.remote_addr
+    }
+
+    /// Whether the proxy counts for `maxPortsPerClient`.
+    pub(crate) fn takes_port(&self) -> bool {
+        self.published.port.is_some()
     }
 
     /// Stops listening; connections that are under way go on.
     pub(crate) async fn close(self) {
         info!(self.proxy.log, "proxy closing");
-        drop(self.stop);
-        let _ = self.accepting.await;
+        match self.published.held {
+            Held::Task(stop, task) => {
+                drop(stop);
+                let _ = task.await;
+            }
+            Held::Places(places) => drop(places),
+        }
     }
+}
+
+/// Whether a proxy of this type counts for `maxPortsPerClient`.
+pub(crate) fn wants_port(kind: &str) -> bool {
+    matches!(kind, "tcp" | "udp")
 }
 
 fn layers_of(shared: &Shared, new: &NewProxy) -> LayerOptions {
@@ -170,75 +187,5 @@ fn layers_of(shared: &Shared, new: &NewProxy) -> LayerOptions {
         cipher: new.use_encryption.then(|| shared.key.clone()),
         compress: new.use_compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
-    }
-}
-
-/// Why a user's connection was not served.
-#[derive(Debug, thiserror::Error)]
-enum UserError {
-    #[error("{0}")]
-    Take(#[from] TakeError),
-    #[error("no work connection could be started: {0}")]
-    Start(frp_net::msg_stream::SendError),
-}
-
-impl Proxy {
-    /// Takes a user's connection to a work connection and moves bytes until both ends are done.
-    async fn serve_user(self: Arc<Self>, user: TcpStream, peer: SocketAddr) {
-        let served = tokio::select! {
-            served = self.carry(user, peer) => served,
-            () = self.shared.stop.cancelled() => return,
-        };
-        match served {
-            Ok(relayed) => debug!(self.log, "join connections closed, [{peer}]: {relayed}"),
-            Err(e) => warn!(self.log, "user connection [{peer}] closed: {e}"),
-        }
-    }
-
-    async fn carry(
-        &self,
-        user: TcpStream,
-        peer: SocketAddr,
-    ) -> Result<frp_net::relay::Relayed, UserError> {
-        let local = user.local_addr().map(frp_net::listen::canonical);
-        let (stream, rest) = self.start_work_conn(peer, local).await?;
-        let _counted = self.counters.serving();
-        let carried = wrap(stream, rest, &self.layers, Side::Server);
-        Ok(relay(user, carried, &self.counters.traffic).await)
-    }
-
-    /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as
-    /// many are tried as the pool keeps, and one more.
-    async fn start_work_conn(
-        &self,
-        src: SocketAddr,
-        dst: io::Result<SocketAddr>,
-    ) -> Result<(Stream, bytes::Bytes), UserError> {
-        let limit = self.shared.cfg.user_conn_timeout;
-        let mut start = StartWorkConn {
-            proxy_name: self.name.clone(),
-            src_addr: src.ip().to_string(),
-            src_port: src.port(),
-            ..StartWorkConn::default()
-        };
-        if let Ok(dst) = dst {
-            start.dst_addr = dst.ip().to_string();
-            start.dst_port = dst.port();
-        }
-        let start = start.into();
-        let mut tries = self.session.pool.count + 1;
-        loop {
-            let mut conn = self.session.pool.take(limit).await?;
-            let sent = match conn.queue(&start) {
-                Ok(()) => conn.flush_within(limit).await,
-                Err(e) => Err(e.into()),
-            };
-            tries -= 1;
-            match sent {
-                Ok(()) => return Ok(conn.into_parts()),
-                Err(e) if tries == 0 => return Err(UserError::Start(e)),
-                Err(e) => debug!(self.log, "work connection from the pool was dead: {e}"),
-            }
-        }
     }
 }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::door::Caller;
-use crate::proxy::{ProxyError, RunningProxy};
+use crate::proxy::{ProxyError, RunningProxy, wants_port};
 use crate::web::clients::Listed;
 
 /// A control connection behind its cipher.
@@ -211,9 +211,11 @@ impl Session {
 
     fn register(&self, new: &NewProxy) -> Result<RunningProxy, ProxyError> {
         let limit = self.shared.cfg.max_ports_per_client;
-        // Each proxy of type tcp takes one port.
-        if limit > 0 && self.proxies.len() as u64 >= limit {
-            return Err(ProxyError::TooManyPorts);
+        if limit > 0 && wants_port(new.kind()) {
+            let taken = self.proxies.values().filter(|proxy| proxy.takes_port());
+            if taken.count() as u64 >= limit {
+                return Err(ProxyError::TooManyPorts);
+            }
         }
         RunningProxy::start(&self.shared, &self.handle, &self.listeners, new)
     }

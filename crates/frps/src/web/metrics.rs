@@ -142,24 +142,35 @@ impl Metrics {
         }
     }
 
-    /// Counts `proxy` as running; its connections are to add to the counters that come back.
+    /// The counters of the proxy `name`, those of its earlier runs where it had any.
+    pub(crate) fn counters(&self, name: &str, kind: &str) -> Arc<Counters> {
+        let state = lock(&self.state);
+        let known = state.proxies.get(name).filter(|e| e.kind == kind);
+        known.map_or_else(Arc::default, |entry| entry.counters.clone())
+    }
+
+    /// Counts `proxy` as running; its connections add to `counters`.
     pub(crate) fn start(
         &self,
         proxy: NewProxy,
         user: &str,
         client_id: &str,
-    ) -> (Running, Arc<Counters>) {
+        counters: &Arc<Counters>,
+    ) -> Running {
         let (name, kind) = (proxy.proxy_name.clone(), proxy.kind().to_owned());
         let now = Timestamp::now();
         let mut state = lock(&self.state);
         *state.types.entry(kind.clone()).or_default() += 1;
         // A name that has another type now begins anew, as in frp.
-        let known = state.proxies.remove(&name).filter(|e| e.kind == kind);
+        let known = state
+            .proxies
+            .remove(&name)
+            .filter(|e| e.kind == kind && Arc::ptr_eq(&e.counters, counters));
         let mut entry = known.unwrap_or_else(|| Entry {
             kind: kind.clone(),
             user: String::new(),
             client_id: String::new(),
-            counters: Arc::default(),
+            counters: counters.clone(),
             sampled: Amount::default(),
             days: Default::default(),
             started: now,
@@ -170,14 +181,12 @@ impl Metrics {
         client_id.clone_into(&mut entry.client_id);
         entry.started = now;
         entry.running = Some(Arc::new(proxy));
-        let counters = entry.counters.clone();
         state.proxies.insert(name.clone(), entry);
-        let running = Running {
+        Running {
             name,
             kind,
             state: self.state.clone(),
-        };
-        (running, counters)
+        }
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -348,12 +357,14 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 mod tests {
     use super::*;
 
-    fn proxy(name: &str, kind: &str) -> NewProxy {
-        NewProxy {
+    fn start(metrics: &Metrics, name: &str) -> (Running, Arc<Counters>) {
+        let proxy = NewProxy {
             proxy_name: name.to_owned(),
-            proxy_type: kind.to_owned(),
             ..NewProxy::default()
-        }
+        };
+        let counters = metrics.counters(name, "tcp");
+        let running = metrics.start(proxy, "u", "office", &counters);
+        (running, counters)
     }
 
     fn amount(inward: u64) -> Amount {
@@ -363,7 +374,7 @@ mod tests {
     #[test]
     fn a_proxy_keeps_its_counters_over_a_restart() {
         let metrics = Metrics::new();
-        let (running, counters) = metrics.start(proxy("p", "tcp"), "u", "office");
+        let (running, counters) = start(&metrics, "p");
         let connection = counters.serving();
         let stats = metrics.by_name("p").unwrap();
         assert_eq!((stats.connections, stats.ever_connected), (1, true));
@@ -376,7 +387,7 @@ mod tests {
         assert_eq!(metrics.totals().types["tcp"], 0, "the type stays");
         assert_eq!(metrics.totals().connections, 1);
 
-        let (_running, again) = metrics.start(proxy("p", "tcp"), "u", "office");
+        let (_running, again) = start(&metrics, "p");
         assert!(Arc::ptr_eq(&counters, &again));
         drop(connection);
         assert_eq!(metrics.totals().connections, 0);
@@ -385,11 +396,11 @@ mod tests {
     #[test]
     fn only_what_nobody_uses_is_pruned() {
         let metrics = Metrics::new();
-        let (_running, _) = metrics.start(proxy("running", "tcp"), "", "");
-        let (closed, counters) = metrics.start(proxy("closed", "tcp"), "", "");
+        let (_running, _) = start(&metrics, "running");
+        let (closed, counters) = start(&metrics, "closed");
         let connection = counters.serving();
         drop(closed);
-        drop(metrics.start(proxy("idle", "tcp"), "", ""));
+        drop(start(&metrics, "idle"));
         let pruned = |cleared, total| Pruned { cleared, total };
         metrics.tick();
         assert_eq!(metrics.prune(), pruned(1, 3));
@@ -401,9 +412,9 @@ mod tests {
     #[test]
     fn memory_of_closed_proxies_is_bounded() {
         let metrics = Metrics::new();
-        let (_running, _) = metrics.start(proxy("running", "tcp"), "", "");
+        let (_running, _) = start(&metrics, "running");
         for i in 0..MAX_OFFLINE + 10 {
-            drop(metrics.start(proxy(&format!("p{i}"), "tcp"), "", ""));
+            drop(start(&metrics, &format!("p{i}")));
         }
         assert_eq!(metrics.all().len(), MAX_OFFLINE + 1);
         assert!(metrics.by_name("p0").is_none());
@@ -428,7 +439,7 @@ mod tests {
     #[test]
     fn a_new_date_turns_the_days_once_and_an_old_one_never() {
         let metrics = Metrics::new();
-        let (_running, _) = metrics.start(proxy("p", "tcp"), "", "");
+        let (_running, _) = start(&metrics, "p");
         let mut state = lock(&metrics.state);
         state.proxies.get_mut("p").unwrap().days[0] = amount(7);
         let today = state.today;

@@ -99,7 +99,8 @@ mod tests {
             proxy_name: "a\"\\\n".to_owned(),
             ..NewProxy::default()
         };
-        let (running, counters) = stats.metrics.start(new, "", "");
+        let counters = stats.metrics.counters(&new.proxy_name, new.kind());
+        let running = stats.metrics.start(new, "", "", &counters);
         let serving = counters.serving();
         let page = text(&stats);
         let name = r#"{name="a\"\\\n",type="tcp"}"#;
