@@ -11,6 +11,7 @@ mod heartbeat;
 mod hostile;
 mod interop;
 mod logs;
+mod plugins;
 mod reconnect;
 mod registration;
 mod ssh;

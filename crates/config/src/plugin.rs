@@ -46,6 +46,25 @@ pub enum ClientPlugin {
     VirtualNet,
 }
 
+impl ClientPlugin {
+    /// The `type` in the file.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Http2Https(_) => "http2https",
+            Self::HttpProxy(_) => "http_proxy",
+            Self::Https2Http(_) => "https2http",
+            Self::Https2Https(_) => "https2https",
+            Self::Http2Http(_) => "http2http",
+            Self::Socks5(_) => "socks5",
+            Self::StaticFile { .. } => "static_file",
+            Self::UnixDomainSocket { .. } => "unix_domain_socket",
+            Self::Tls2Raw { .. } => "tls2raw",
+            Self::VirtualNet => "virtual_net",
+        }
+    }
+}
+
 /// Where requests go, and how they are changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardPlugin {

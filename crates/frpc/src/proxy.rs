@@ -2,7 +2,7 @@
 //! (frp `client/proxy/proxy_wrapper.go`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
@@ -11,6 +11,8 @@ use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
+
+use crate::plugin::{Plugin, PluginError};
 
 /// An unanswered registration is sent again after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -31,6 +33,8 @@ pub(crate) struct Proxy {
     pub(crate) layers: LayerOptions,
     pub(crate) traffic: Traffic,
     pub(crate) log: Log,
+    /// Made when the proxy starts, for that may fail.
+    plugin: OnceLock<Plugin>,
 }
 
 impl Proxy {
@@ -49,8 +53,23 @@ impl Proxy {
             layers,
             traffic: Traffic::default(),
             log: log.with(&cfg.name),
+            plugin: OnceLock::new(),
             cfg,
         }
+    }
+
+    /// What serves the users instead of the local service; there once [`Proxy::prepare`] has
+    /// succeeded, if one is configured.
+    pub(crate) fn plugin(&self) -> Option<&Plugin> {
+        self.plugin.get()
+    }
+
+    /// Makes the plugin that is configured, if one is.
+    fn prepare(&self) -> Result<(), PluginError> {
+        if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
+            let _ = self.plugin.set(Plugin::new(cfg)?);
+        }
+        Ok(())
     }
 }
 
@@ -120,9 +139,22 @@ impl Registration {
         }
     }
 
+    /// The proxy is about to be registered. A proxy that nothing here could serve is not; frp
+    /// registers it first, and takes it back.
+    pub(crate) fn prepare(&mut self) -> Result<(), PluginError> {
+        self.proxy.prepare().inspect_err(|_| self.refused())
+    }
+
     /// The registration was sent.
     pub(crate) fn sent(&mut self) {
         self.phase = Phase::WaitStart {
+            since: Instant::now(),
+        };
+    }
+
+    fn refused(&mut self) {
+        self.refusals += 1;
+        self.phase = Phase::StartError {
             since: Instant::now(),
         };
     }
@@ -133,10 +165,7 @@ impl Registration {
             return Err("status not wait start, ignore start message".to_owned());
         }
         if !error.is_empty() {
-            self.refusals += 1;
-            self.phase = Phase::StartError {
-                since: Instant::now(),
-            };
+            self.refused();
             return Err(error.to_owned());
         }
         self.refusals = 0;

@@ -139,8 +139,12 @@ impl<'a> Session<'a> {
     /// Sends every registration that is due, all in one write.
     async fn register(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        for registration in self.registrations.values_mut() {
+        for (name, registration) in &mut self.registrations {
             if registration.due().is_some_and(|due| due <= now) {
+                if let Err(e) = registration.prepare() {
+                    warn!(self.log, "[{name}] start error: {e}");
+                    continue;
+                }
                 let new = registration
                     .proxy()
                     .cfg

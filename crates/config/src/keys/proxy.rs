@@ -61,8 +61,7 @@ const BASE: &[Key] = &[
         "plugin",
         Kind::Tagged(&PLUGIN),
         "A built-in service instead of a local one.",
-    )
-    .later(),
+    ),
 ];
 
 const TRANSPORT: &[Key] = &[
@@ -285,7 +284,7 @@ pub(crate) const PLUGIN: Tagged = Tagged {
         tag(
             "unix_domain_socket",
             &[key("unixPath", Kind::Text, "The socket.").ini("plugin_unix_path")],
-            Support::Later,
+            Support::Ready,
         ),
         tag("tls2raw", &[LOCAL_ADDR, CRT_PATH, KEY_PATH], Support::Later),
         tag("virtual_net", &[], Support::Later),

@@ -7,7 +7,7 @@ use frp_proto::proxy_protocol::Version;
 use super::{is_active, port, seconds};
 use crate::bandwidth::parse_bandwidth;
 use crate::check::{judge, judge_decoding, not_supported};
-use crate::keys::{PROXY, Support};
+use crate::keys::{PLUGIN, PROXY, Support};
 use crate::report::Report;
 use crate::section::Section;
 use crate::{
@@ -193,6 +193,13 @@ fn proxy_kind(entry: &Section, kind: &str) -> ProxyKind {
 fn plugin(entry: &Section, prefix: &str, report: &mut Report<'_>) -> Option<ClientPlugin> {
     let table = entry.items("plugin").first()?;
     let kind = table.text("type");
+    if PLUGIN
+        .tag(&kind)
+        .is_some_and(|tag| tag.support != Support::Ready)
+    {
+        let at = table.value_at("type");
+        not_supported(prefix, &format!("plugin.type = {kind:?}"), at, report);
+    }
     let required = match kind.as_str() {
         "http2https" | "https2http" | "https2https" | "tls2raw" => Some("localAddr"),
         "static_file" => Some("localPath"),
