@@ -74,6 +74,17 @@ pub struct ForwardPlugin {
     pub host_header_rewrite: String,
     /// `requestHeaders.set`
     pub request_headers: BTreeMap<String, String>,
+    /// `backendTrustedCaFile`, `backendServerName`; empty where requests go on without TLS.
+    pub backend_tls: BackendTls,
+}
+
+/// Whom a plugin trusts that sends requests on by TLS. frp trusts anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackendTls {
+    /// `backendTrustedCaFile`: PEM; `None` trusts anybody.
+    pub trusted_ca_file: Option<PathBuf>,
+    /// `backendServerName`: sent and checked instead of the host of `localAddr`.
+    pub server_name: Option<String>,
 }
 
 /// The same for plugins that users reach by HTTPS.

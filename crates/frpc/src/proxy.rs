@@ -13,6 +13,7 @@ use frp_proto::crypto::cfb;
 use tokio::time::Instant;
 
 use crate::plugin::{Plugin, PluginError};
+use crate::service::Tasks;
 
 /// An unanswered registration is sent again after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -65,9 +66,9 @@ impl Proxy {
     }
 
     /// Makes the plugin that is configured, if one is.
-    fn prepare(&self) -> Result<(), PluginError> {
+    fn prepare(&self, tasks: &Tasks) -> Result<(), PluginError> {
         if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
-            let _ = self.plugin.set(Plugin::new(cfg)?);
+            let _ = self.plugin.set(Plugin::new(cfg, tasks)?);
         }
         Ok(())
     }
@@ -141,8 +142,8 @@ impl Registration {
 
     /// The proxy is about to be registered. A proxy that nothing here could serve is not; frp
     /// registers it first, and takes it back.
-    pub(crate) fn prepare(&mut self) -> Result<(), PluginError> {
-        self.proxy.prepare().inspect_err(|_| self.refused())
+    pub(crate) fn prepare(&mut self, tasks: &Tasks) -> Result<(), PluginError> {
+        self.proxy.prepare(tasks).inspect_err(|_| self.refused())
     }
 
     /// The registration was sent.

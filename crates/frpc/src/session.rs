@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         for (name, registration) in &mut self.registrations {
             if registration.due().is_some_and(|due| due <= now) {
-                if let Err(e) = registration.prepare() {
+                if let Err(e) = registration.prepare(self.service.tasks()) {
                     warn!(self.log, "[{name}] start error: {e}");
                     continue;
                 }

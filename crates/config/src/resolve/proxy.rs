@@ -11,9 +11,9 @@ use crate::keys::{PLUGIN, PROXY, Support};
 use crate::report::Report;
 use crate::section::Section;
 use crate::{
-    BandwidthLimitMode, ClientPlugin, Domains, ForwardPlugin, HealthCheck, HealthCheckKind,
-    HttpProxy, HttpsForwardPlugin, LoadBalancer, PluginLogin, PluginTls, ProxyConfig, ProxyKind,
-    ProxyTransport, Secret, SecretAccess, TcpmuxProxy,
+    BackendTls, BandwidthLimitMode, ClientPlugin, Domains, ForwardPlugin, HealthCheck,
+    HealthCheckKind, HttpProxy, HttpsForwardPlugin, LoadBalancer, PluginLogin, PluginTls,
+    ProxyConfig, ProxyKind, ProxyTransport, Secret, SecretAccess, TcpmuxProxy,
 };
 
 /// The proxies that are to run; only those must be free of unsupported and invalid values.
@@ -213,12 +213,16 @@ fn plugin(entry: &Section, prefix: &str, report: &mut Report<'_>) -> Option<Clie
             &format!("add plugin.{key}"),
         );
     }
+    let some_path = |key: &str| table.some_text(key).map(PathBuf::from);
     let forward = || ForwardPlugin {
         local_addr: table.text("localAddr"),
         host_header_rewrite: table.text("hostHeaderRewrite"),
         request_headers: table.map("requestHeaders.set"),
+        backend_tls: BackendTls {
+            trusted_ca_file: some_path("backendTrustedCaFile"),
+            server_name: table.some_text("backendServerName"),
+        },
     };
-    let some_path = |key: &str| table.some_text(key).map(PathBuf::from);
     let tls = || PluginTls {
         crt_path: some_path("crtPath"),
         key_path: some_path("keyPath"),
