@@ -7,7 +7,7 @@ use frp_tests::clients::until_closed;
 use frp_tests::tls::Authority;
 use frp_tests::wait::SOON;
 use frp_tests::*;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
 use super::backend::{Backend, Io, curl, curl_hello, read_request, service};
@@ -62,6 +62,7 @@ async fn a_service_that_ends_early_is_a_bad_gateway() {
 #[tokio::test]
 async fn a_service_that_talks_nonsense_is_a_bad_gateway() {
     let nonsense = service(None, |mut io| async move {
+        let _ = io.read_u8().await;
         let _ = io.write_all(b"220 mail.example ESMTP\r\n").await;
         until_closed(&mut io, SOON, "the plugin does not go on").await;
     })
@@ -180,7 +181,7 @@ async fn kept_connections_go_when_the_service_closes_them() {
 }
 
 #[tokio::test]
-async fn a_client_with_requests_under_way_stops_at_once() {
+async fn a_client_that_is_stopped_ends_the_requests_under_way() {
     let rig = Rig::new();
     let asked = Arc::new(Notify::new());
     let slow = {
@@ -203,9 +204,8 @@ async fn a_client_with_requests_under_way_stops_at_once() {
             within(SOON, "the request arrives", asked.notified()).await;
         }
         bridges.frpc.signal("TERM").await;
-        bridges.frpc.exit_code().await
+        bridges.frpc.exit_code().await;
     };
-    let ((first, second), code) = tokio::join!(users, stop);
-    assert_eq!(code, Some(0));
+    let ((first, second), ()) = tokio::join!(users, stop);
     assert!(first.exit != 0 && second.exit != 0, "{first:?} {second:?}");
 }

@@ -94,7 +94,7 @@ const REQUESTS: &[(&str, &[&str])] = &[
     ),
     (
         "of HTTP/1.0",
-        &["-H", "Accept-Encoding: identity", "--http1.0"],
+        &["-H", "Accept-Encoding: identity", "--http1.0", "--no-alpn"],
     ),
     (
         "to another host",
