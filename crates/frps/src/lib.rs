@@ -34,6 +34,7 @@ use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
 use frp_net::listen::listen;
+use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::net::TcpListener;
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -121,6 +123,7 @@ impl Server {
             ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
+            threads: Threads::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             cfg,

@@ -17,4 +17,5 @@ pub mod process;
 pub mod relay;
 pub mod sniff;
 pub mod stream;
+pub mod threads;
 pub mod tls;
