@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
+use super::backend::{Backend, curl_hello};
 use super::plugged;
 
 /// Echoes on a Unix socket until the set is dropped.
@@ -94,6 +95,35 @@ async fn a_unix_socket_that_is_not_there_is_named_and_the_user_sees_the_end() {
     // The proxy runs on, and serves when the service is there.
     let _service = unix_echo(&path);
     echo(web.port, b"now").await;
+}
+
+#[tokio::test]
+async fn plugins_of_ini_files_work() {
+    let rig = Rig::new();
+    let path = rig.path().join("echo.sock");
+    let _echo = unix_echo(&path);
+    let mut web = Backend::new(None).await;
+    let frps = rig.frps("").await;
+    let ports = [free_port(), free_port()];
+    let text = format!(
+        "[common]\n[socket]\ntype = tcp\nremote_port = {}\nplugin = unix_domain_socket\n\
+         plugin_unix_path = {}\n[web]\ntype = tcp\nremote_port = {}\nplugin = https2http\n\
+         plugin_local_addr = 127.0.0.1:{}\nplugin_host_header_rewrite = inside.example\n\
+         plugin_header_X-From = frp\n",
+        ports[0],
+        path.display(),
+        ports[1],
+        web.port
+    );
+    let frpc = rig.frpc(frps.port, &text);
+    for name in ["socket", "web"] {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+    }
+    echo(ports[0], b"hello").await;
+    curl_hello(&format!("https://127.0.0.1:{}/", ports[1]), &["--http2"]).await;
+    let seen = web.seen().await;
+    assert_eq!(seen.field("Host"), Some("inside.example"));
+    assert_eq!(seen.field("X-From"), Some("frp"));
 }
 
 fn tls2raw(local_port: u16, lines: &str) -> String {
