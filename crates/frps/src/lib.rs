@@ -11,8 +11,8 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), `frp_net::before_login` (how many strangers wait),
-//! [`web`] (the HTTP API, and what it tells of).
+//! Beside the way: [`ports`] (who has which port), [`visitors`] (which names visitors may ask for),
+//! `frp_net::before_login` (how many strangers wait), [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
@@ -23,6 +23,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod visitors;
 mod web;
 
 use std::io;
@@ -44,6 +45,7 @@ use crate::auth::TokenAuth;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
+use crate::visitors::Visitors;
 use crate::web::Stats;
 use frp_net::before_login::BeforeLogin;
 pub use frp_net::web::WebError;
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) visitors: Arc<Visitors>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -119,6 +122,7 @@ impl Server {
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
+            visitors: Arc::default(),
             ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),

@@ -2,6 +2,7 @@
 
 mod members;
 mod names;
+pub(crate) mod secret;
 mod tcp;
 mod user;
 
@@ -22,6 +23,7 @@ pub(crate) use self::names::Names;
 use crate::Shared;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -33,7 +35,9 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
+    #[error("{0}")]
+    Repeated(#[from] Repeated),
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp stcp]")]
     Kind(String),
     #[error("loadBalancer.group is not supported yet by this server")]
     Group,
@@ -86,10 +90,6 @@ enum Held {
     /// A task that gives everything back when it is told to stop.
     Task(DropGuard, JoinHandle<()>),
     /// Places in tables.
-    #[expect(
-        dead_code,
-        reason = "held for its drop; routes come with the next kinds"
-    )]
     Places(Box<dyn Send + Sync>),
 }
 
@@ -131,6 +131,7 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {
