@@ -18,4 +18,7 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

@@ -470,10 +470,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     );
     let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
                    plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
-    assert_eq!(
-        frpc(visitor),
-        [format!("f:6:1: visitor v: plugin {LATER}")]
-    );
+    assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);
 }
 
 #[test]
