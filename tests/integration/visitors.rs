@@ -30,7 +30,7 @@ impl Street {
         owner.expect("[echo] start proxy success").await;
         let text = format!("{common}{}", stcp_visitor("v", "echo", port, visitor));
         let visitor = rig.frpc(frps.port, &text);
-        visitor.expect("[v] start visitor success").await;
+        visitor.expect("start visitor success").await;
         visitor.expect("visitor added: [v]").await;
         Self {
             rig,
@@ -47,7 +47,7 @@ impl Street {
         let port = free_port();
         let text = format!("{common}{}", stcp_visitor("v", "echo", port, lines));
         let frpc = self.rig.frpc(self.frps.port, &text);
-        frpc.expect("[v] start visitor success").await;
+        frpc.expect("start visitor success").await;
         (frpc, port)
     }
 }
@@ -139,7 +139,7 @@ async fn who_is_refused_is_told_why_and_what_to_do() {
         let frpc = street
             .rig
             .frpc(street.frps.port, &format!("{common}{text}"));
-        frpc.expect("[v] start visitor success").await;
+        frpc.expect("start visitor success").await;
         sent_away(port).await;
         let line = frpc.expect("start new visitor connection error").await;
         assert!(line.contains(why) && line.contains(advice), "{line}");
@@ -160,7 +160,7 @@ async fn the_server_may_keep_the_reason_to_itself() {
     let frps = rig.frps("detailedErrorsToClient = false\n").await;
     let port = free_port();
     let frpc = rig.frpc(frps.port, &stcp_visitor("v", "none", port, ""));
-    frpc.expect("[v] start visitor success").await;
+    frpc.expect("start visitor success").await;
     sent_away(port).await;
     let line = frpc.expect("start new visitor connection error").await;
     assert!(
@@ -242,7 +242,7 @@ async fn a_visitor_may_be_there_before_its_proxy_and_outlives_it() {
     let frps = rig.frps("").await;
     let port = free_port();
     let visitor = rig.frpc(frps.port, &stcp_visitor("v", "echo", port, ""));
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     sent_away(port).await;
 
     let mut owner = rig.frpc(frps.port, &stcp_proxy("echo", service.port, ""));
@@ -327,7 +327,7 @@ async fn visitors_come_back_after_an_outage() {
         street.frps.program.start_again();
         until_echoes(street.port, Duration::from_secs(10)).await;
         assert_eq!(street.visitor.log().count("start error"), 0);
-        assert_eq!(street.visitor.log().count("[v] start visitor success"), 2);
+        assert_eq!(street.visitor.log().count("start visitor success"), 2);
     }
 }
 
@@ -339,7 +339,7 @@ async fn a_killed_visitor_gives_everything_back() {
         echo_on(&mut user, b"once").await;
         street.visitor.kill().await;
         street.visitor.start_again();
-        street.visitor.expect("[v] start visitor success").await;
+        street.visitor.expect("start visitor success").await;
         until_echoes(street.port, wait::SOON).await;
     }
     street.visitor.kill().await;
@@ -410,7 +410,7 @@ async fn a_service_that_is_down_ends_the_user() {
     let owner = rig.frpc(frps.port, &stcp_proxy("echo", down, ""));
     owner.expect("[echo] start proxy success").await;
     let visitor = rig.frpc(frps.port, &stcp_visitor("v", "echo", port, ""));
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     sent_away(port).await;
     owner.expect("connect to local service").await;
 }
@@ -431,7 +431,7 @@ async fn an_owner_that_gives_no_work_connection_ends_the_user() {
     let port = free_port();
     let text = stcp_visitor("v", "echo", port, "");
     let visitor = rig.frpc(frps.port, &format!("transport.tcpMux = false\n{text}"));
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     sent_away(port).await;
     frps.program
         .expect("timeout trying to get work connection")
@@ -455,7 +455,7 @@ async fn ssh_goes_through_a_visitor() {
         frps.port,
         &format!("{common}{}", stcp_visitor("v", "ssh", port, &leg)),
     );
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     let mut command = sshd.ssh(port);
     command.arg("echo hello from $((40 + 2)); head -c 5000000 /dev/zero | wc -c");
     let output = within(Duration::from_secs(60), "ssh", command.output())
@@ -531,7 +531,7 @@ async fn both_ends_run_from_flags() {
             "--uc",
         ],
     );
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     echo(port, &pattern(50_000, 4)).await;
 }
 
@@ -549,7 +549,7 @@ async fn the_api_counts_what_visitors_do() {
     owner.expect("[echo] start proxy success").await;
     let port = free_port();
     let visitor = rig.frpc(frps.port, &stcp_visitor("v", "echo", port, ENCRYPT));
-    visitor.expect("[v] start visitor success").await;
+    visitor.expect("start visitor success").await;
     let mut user = connect(port).await;
     echo_on(&mut user, &pattern(1000, 1)).await;
     let ask = async |field: &str| {
