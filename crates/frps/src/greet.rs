@@ -197,7 +197,8 @@ async fn serve_visitor(
             secret::serve_visitor(&visited, stream, conn, caller).await;
         }
         Err(e) => {
-            warn!(Log::root(), "register visitor conn error: {e}");
+            let peer = caller.peer;
+            warn!(Log::root(), "[{peer}] register visitor conn error: {e}");
             let error = shared.text_for_peer("register visitor conn error", &e.to_string());
             let answer = NewVisitorConnResp {
                 proxy_name: conn.proxy_name,
