@@ -22,4 +22,7 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

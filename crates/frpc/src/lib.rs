@@ -10,6 +10,7 @@
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
 //!
+//! [`visitor`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin`] asks another one that runs.
 //! [`proxy`] is what a configured proxy is between those stages.
 
@@ -26,6 +27,7 @@ mod proxy;
 mod registration;
 mod service;
 mod session;
+mod visitor;
 mod work;
 
 pub use service::{RunError, Service, SetupError};

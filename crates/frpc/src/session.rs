@@ -13,11 +13,13 @@ use frp_proto::naming;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::connect::Connector;
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
 use crate::proxy::{Proxy, Running};
 use crate::registration::{Registration, Registrations};
 use crate::service::Service;
+use crate::visitor::Visitors;
 use crate::work::WorkConns;
 
 /// Health changes that may wait for the session; a monitor waits when there are more.
@@ -32,6 +34,8 @@ pub(crate) struct Session<'a> {
     health: mpsc::Receiver<Change>,
     running: Arc<Running>,
     work: WorkConns,
+    connector: Arc<Connector>,
+    run_id: String,
     last_pong: Instant,
     next_ping: Instant,
     log: Log,
@@ -61,6 +65,7 @@ impl<'a> Session<'a> {
             control,
             connector,
         } = logged_in;
+        let connector = Arc::new(connector);
         let running = Arc::new(Running::default());
         let (changes, health) = mpsc::channel(CHANGES);
         let registrations = service.cfg().proxies.iter().map(|cfg| {
@@ -71,7 +76,15 @@ impl<'a> Session<'a> {
         Self {
             registrations: registrations.collect(),
             health,
-            work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
+            work: WorkConns::new(
+                service,
+                connector.clone(),
+                run_id.clone(),
+                running.clone(),
+                log.clone(),
+            ),
+            connector,
+            run_id,
             service,
             control,
             running,
@@ -88,6 +101,15 @@ impl<'a> Session<'a> {
         if !names.is_empty() {
             info!(self.log, "proxy added: [{}]", names.join(" "));
         }
+        let (connector, run_id) = (self.connector.clone(), self.run_id.clone());
+        let visitors = Visitors::start(self.service, connector, run_id, &self.log);
+        let end = self.serve().await;
+        // The next session listens on the same addresses.
+        visitors.close().await;
+        end
+    }
+
+    async fn serve(&mut self) -> End {
         loop {
             let transport = &self.service.cfg().transport;
             let silent_until = transport

@@ -12,7 +12,7 @@ pub(crate) const PROXY: Tagged = Tagged {
         tag("http", HTTP, Support::Later),
         tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Later),
         tag("tcpmux", TCPMUX, Support::Later),
-        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
+        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
         tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
         tag(
             "xtcp",
