@@ -15,6 +15,7 @@ mod hostile;
 mod interop;
 mod labels;
 mod logs;
+mod plugins;
 mod reconnect;
 mod registration;
 mod ssh;

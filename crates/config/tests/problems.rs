@@ -451,14 +451,12 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frps("[[httpPlugins]]\nname = 'x'\n"),
         [format!("f:1:3: httpPlugins {LATER}")]
     );
-    let proxy = ["plugin = { type = 'socks5', username = 'u' }"];
-    for line in proxy {
-        let key = line.split(" = ").next().unwrap();
-        assert_eq!(
-            frpc(&format!("{TCP}{line}\n")),
-            [format!("f:6:{}: proxy a: {key} {LATER}", last_column(key))]
-        );
-    }
+    assert_eq!(
+        frpc(&format!("{TCP}plugin = {{ type = 'virtual_net' }}\n")),
+        [format!(
+            "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
+        )]
+    );
     let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
     assert_eq!(
         frpc(visitor),
@@ -644,10 +642,6 @@ fn legacy_files_that_are_wrong() {
         (
             "[common]\n[x]\nrole = boss\n",
             "f:3:8: proxy x role should be 'server' or 'visitor': this is \"boss\"",
-        ),
-        (
-            "[common]\n[x]\nplugin = socks5\nplugin_user = u\n",
-            "f:3:1: proxy x: plugin socks5 is not supported yet",
         ),
         (
             "[common]\n[x]\nbandwidth_limit = 1\n",

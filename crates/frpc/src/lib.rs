@@ -8,7 +8,8 @@
 //!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
 //!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
+//!    [`plugin`] serves the [`user`].
 //!
 //! [`visitor`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin`] asks another one that runs.
@@ -23,10 +24,12 @@ mod diagnose;
 mod health;
 mod local;
 mod login;
+mod plugin;
 mod proxy;
 mod registration;
 mod service;
 mod session;
+mod user;
 mod visitor;
 mod work;
 
