@@ -12,10 +12,12 @@
 //!    [`plugin`] serves the [`user`].
 //!
 //! [`visitor`] goes the other way: local users to proxies of the server.
-//! [`cli`] is what the program runs; [`admin`] asks another one that runs.
+//! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
+//! answers.
 //! [`proxy`] is what a configured proxy is between those stages.
 
 mod admin;
+mod admin_call;
 mod auth;
 mod backoff;
 pub mod cli;
@@ -33,4 +35,5 @@ mod user;
 mod visitor;
 mod work;
 
+pub use admin::ConfigFile;
 pub use service::{RunError, Service, SetupError};

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
@@ -169,8 +169,12 @@ impl<'a> Session<'a> {
     /// alone.
     async fn configure(&mut self) -> Result<(), End> {
         let settings = self.settings.borrow_and_update().clone();
-        let removed =
-            lock(&self.registrations).remove_unless(|cfg| settings.proxies.contains(cfg));
+        // Both are sorted by name.
+        let wanted = |cfg: &ProxyConfig| {
+            let at = settings.proxies.binary_search_by(|p| p.name.cmp(&cfg.name));
+            at.is_ok_and(|at| settings.proxies.get(at) == Some(cfg))
+        };
+        let removed = lock(&self.registrations).remove_unless(wanted);
         for name in &removed {
             self.withdraw(name)?;
         }
