@@ -270,7 +270,10 @@ fn is_true(text: &str) -> bool {
 /// Whether a browser sends the request for a page that came from elsewhere. Programs send neither
 /// header.
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+    if headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site")
+    {
         return true;
     }
     let Some(origin) = headers.get(ORIGIN) else {

@@ -233,10 +233,18 @@ impl Registrations {
     }
 
     /// The server answered: an empty `error` means that the proxy runs.
-    pub(crate) fn answered(&mut self, answer: &NewProxyResp, name: &str) -> Result<Arc<Proxy>, String> {
-        let NewProxyResp { error, remote_addr, .. } = answer;
-        self.change(name, |registration| registration.answered(error, remote_addr))
-            .unwrap_or_else(|| Err(format!("proxy [{name}] not found")))
+    pub(crate) fn answered(
+        &mut self,
+        answer: &NewProxyResp,
+        name: &str,
+    ) -> Result<Arc<Proxy>, String> {
+        let NewProxyResp {
+            error, remote_addr, ..
+        } = answer;
+        self.change(name, |registration| {
+            registration.answered(error, remote_addr)
+        })
+        .unwrap_or_else(|| Err(format!("proxy [{name}] not found")))
     }
 
     /// The monitor found the service well or ill. Returns whether the server has the proxy, or has

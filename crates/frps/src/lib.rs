@@ -35,8 +35,112 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
-            groups: Arc::default(),
+use frp_net::listen::{Host, listen};
+use frp_net::threads::Threads;
+use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_proto::crypto::cfb;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::TokenAuth;
+use crate::group::Groups;
+use crate::ports::Ports;
+use crate::proxy::Names;
+use crate::session::registry::Registry;
+use crate::visitors::Visitors;
+use crate::web::Stats;
+use frp_net::before_login::BeforeLogin;
+pub use frp_net::web::WebError;
+
+/// A server whose sockets are open and that nobody serves yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    web: Option<frp_net::web::Web>,
+    shared: Arc<Shared>,
+}
+
+/// What every connection of the server may need.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) cfg: ServerConfig,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) auth: TokenAuth,
+    /// Of the v1 control cipher and of `useEncryption`; derived once per process.
+    pub(crate) key: cfb::Key,
+    pub(crate) registry: Registry,
+    pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) visitors: Arc<Visitors>,
+    pub(crate) before_login: BeforeLogin,
+    /// Where there is a web server to tell it.
+    pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) threads: Threads,
+    /// Every task of the server; `stop` ends them all.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// `transport.tls` names files that cannot be used.
+    #[error("transport.tls: {0}")]
+    Tls(#[from] TlsSetupError),
+    /// The port is taken, or not ours to open.
+    #[error(
+        "create server listener error, listen tcp {addr}: bind: {}",
+        go_text(source)
+    )]
+    Listen {
+        /// `bindAddr:bindPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The host name of `proxyBindAddr` has no address.
+    #[error("proxyBindAddr: lookup {host}: {}", go_text(source))]
+    ProxyBindAddr {
+        /// As configured.
+        host: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// The web server cannot run.
+    #[error("{0}")]
+    Web(#[from] WebError),
+}
+
+impl Server {
+    /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
+    pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
+        let files = &cfg.transport.tls;
+        let tls = tls::server_config(&TlsFiles {
+            cert: files.cert_file.clone(),
+            key: files.key_file.clone(),
+            trusted_ca: files.trusted_ca_file.clone(),
+        })?;
+        let listener =
+            listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| BindError::Listen {
+                addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
+                source,
+            })?;
+        // Once and here: a resolver may be slow, and registrations must not wait for it.
+        let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
+            let host = cfg.proxy_bind_addr.clone();
+            BindError::ProxyBindAddr { host, source }
+        })?;
+        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
+        let shared = Shared {
+            tls,
+            auth: TokenAuth::new(&cfg.auth),
+            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            registry: Registry::default(),
+            names: Arc::default(),
             visitors: Arc::default(),
+            groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
