@@ -104,7 +104,10 @@ impl Scene {
             frpc.expect(&format!("[{name}] start proxy success")).await;
         }
         // Whatever is kept for later is there after this.
-        crowd(warm, |port| async move { echo(port, &pattern(300_000, 1)).await }).await;
+        crowd(warm, |port| async move {
+            echo(port, &pattern(300_000, 1)).await
+        })
+        .await;
         let at_rest = at_rest(&frps, &frpc).await;
         Self {
             what: format!("link {link:?}"),
@@ -547,10 +550,11 @@ mod program_vanishes {
 /// What hundreds of failures need is given back.
 #[tokio::test]
 async fn memory_does_not_grow_with_abandoned_users() {
-    let service = Watched::new(|mut stream| async move {
-        while stream.write_all(&[7; 50_000]).await.is_ok() {}
-    })
-    .await;
+    let service =
+        Watched::new(
+            |mut stream| async move { while stream.write_all(&[7; 50_000]).await.is_ok() {} },
+        )
+        .await;
     let scene = Scene::new("", service.service.port).await;
     let round = async || {
         crowd(scene.port, |port| async move {
@@ -565,11 +569,17 @@ async fn memory_does_not_grow_with_abandoned_users() {
     for _ in 0..5 {
         round().await;
     }
-    let before = [scene.frps.program.private_bytes(), scene.frpc.private_bytes()];
+    let before = [
+        scene.frps.program.private_bytes(),
+        scene.frpc.private_bytes(),
+    ];
     for _ in 0..20 {
         round().await;
     }
-    let after = [scene.frps.program.private_bytes(), scene.frpc.private_bytes()];
+    let after = [
+        scene.frps.program.private_bytes(),
+        scene.frpc.private_bytes(),
+    ];
     for (before, after) in before.into_iter().zip(after) {
         let most = before + 8 * 1024 * 1024;
         assert!(after < most, "{before} bytes became {after}");

@@ -170,9 +170,7 @@ async fn the_port_goes_with_the_last_member_and_is_free_at_once() {
 #[tokio::test]
 async fn a_member_without_work_connections_costs_nobody() {
     let rig = Rig::new();
-    let frps = rig
-        .frps(&format!("{SINGLE}userConnTimeout = 4\n"))
-        .await;
+    let frps = rig.frps(&format!("{SINGLE}userConnTimeout = 4\n")).await;
     let service = Service::echo().await;
     let port = free_port();
     // Registers, and never opens a work connection.
@@ -210,7 +208,10 @@ async fn a_group_of_ours_and_theirs() {
         let rig = Rig::new();
         let frps = rig.frps_of(&server, "").await;
         let port = free_port();
-        let (ours, other) = (Service::greeting("ours").await, Service::greeting("them").await);
+        let (ours, other) = (
+            Service::greeting("ours").await,
+            Service::greeting("them").await,
+        );
         let first = rig.frpc(frps.port, &tcp_proxy("ours", ours.port, port, GROUP));
         first.expect("[ours] start proxy success").await;
         let proxy = tcp_proxy("them", other.port, port, GROUP);

@@ -114,14 +114,18 @@ async fn http_checks_ask_as_configured_and_want_success() {
     frpc.expect("[web] start proxy success").await;
     let head = within(wait::SOON, "a request", requests.recv()).await;
     let head = head.unwrap();
-    assert!(head.starts_with("GET /status?full=1 HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.starts_with("GET /status?full=1 HTTP/1.1\r\n"),
+        "{head}"
+    );
     for line in ["\r\nHost: web.example\r\n", "\r\nX-From: frp\r\n"] {
         assert!(head.contains(line), "{head}");
     }
     // One failure is enough by default; the next success brings it back.
     frpc.expect("do one health check failed: do http health check, StatusCode is [503] not 2xx")
         .await;
-    frpc.expect("[web] health check status change to failed").await;
+    frpc.expect("[web] health check status change to failed")
+        .await;
     eventually("registered twice", || async {
         frpc.log().count("[web] start proxy success") == 2
     })
@@ -153,7 +157,8 @@ async fn only_failures_in_a_row_withdraw_a_proxy() {
         assert!(request.is_some());
         assert_eq!(frpc.log().count("status change to failed"), 0);
     }
-    frpc.expect("[web] health check status change to failed").await;
+    frpc.expect("[web] health check status change to failed")
+        .await;
     assert_eq!(frpc.log().count("do one health check failed"), 4 + 2);
 }
 
@@ -172,7 +177,11 @@ async fn redirects_are_followed_and_silence_fails() {
     let silent = Service::silent().await;
     let rig = Rig::new();
     let frps = rig.frps("").await;
-    let check = |path: &str| http(&format!("healthCheck.path = \"{path}\"\nhealthCheck.timeoutSeconds = 2"));
+    let check = |path: &str| {
+        http(&format!(
+            "healthCheck.path = \"{path}\"\nhealthCheck.timeoutSeconds = 2"
+        ))
+    };
     let text = tcp_proxy("moved", moved.port, free_port(), &check("/old"))
         + &tcp_proxy("silent", silent.port, free_port(), &check("/"));
     let frpc = rig.frpc(frps.port, &text);
@@ -205,7 +214,11 @@ async fn a_new_session_checks_anew() {
     frps.program.kill().await;
     let mark = frpc.log().mark();
     frps.program.start_again();
-    for text in ["login to server success", "[web] health check success", "[web] start proxy success"] {
+    for text in [
+        "login to server success",
+        "[web] health check success",
+        "[web] start proxy success",
+    ] {
         frpc.expect_from(mark, text, wait::SOON).await;
     }
     echo(port, b"again").await;

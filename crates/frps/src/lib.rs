@@ -11,11 +11,8 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-<<<<<<< HEAD
-//! Beside the way: [`ports`] (who has which port), `frp_net::before_login` (how many strangers wait),
-=======
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`before_login`] (how many strangers wait),
->>>>>>> afaf44e (frps: groups of tcp proxies share a port, in turn; proxyBindAddr is resolved once)
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one),
+//! `frp_net::before_login` (how many strangers wait),
 //! [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
@@ -37,12 +34,8 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
-<<<<<<< HEAD
-use frp_net::listen::listen;
-use frp_net::threads::Threads;
-=======
 use frp_net::listen::{Host, listen};
->>>>>>> afaf44e (frps: groups of tcp proxies share a port, in turn; proxyBindAddr is resolved once)
+use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::net::TcpListener;
@@ -50,11 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
-<<<<<<< HEAD
-=======
-use crate::before_login::BeforeLogin;
 use crate::group::Groups;
->>>>>>> afaf44e (frps: groups of tcp proxies share a port, in turn; proxyBindAddr is resolved once)
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
@@ -135,16 +124,12 @@ impl Server {
                 addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
-<<<<<<< HEAD
-        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
-=======
         // Once and here: a resolver may be slow, and registrations must not wait for it.
         let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
             let host = cfg.proxy_bind_addr.clone();
             BindError::ProxyBindAddr { host, source }
         })?;
-        let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
->>>>>>> afaf44e (frps: groups of tcp proxies share a port, in turn; proxyBindAddr is resolved once)
+        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
             auth: TokenAuth::new(&cfg.auth),

@@ -294,11 +294,7 @@ impl Relay<'_> {
                 } else {
                     RelayError::HalfClosedIdle
                 };
-                (
-                    Err(error.take().unwrap_or(why)),
-                    leave,
-                    leave,
-                )
+                (Err(error.take().unwrap_or(why)), leave, leave)
             }
         };
         Poll::Ready(over)
