@@ -51,7 +51,7 @@ impl Proxy {
     }
 
     /// Makes the plugin that is configured, if one is.
-    fn prepare(&self, tasks: &Tasks) -> Result<(), PluginError> {
+    pub(crate) fn prepare(&self, tasks: &Tasks) -> Result<(), PluginError> {
         if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
             let _ = self.plugin.set(Plugin::new(cfg, tasks)?);
         }

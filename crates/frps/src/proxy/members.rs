@@ -1,10 +1,14 @@
 //! Who serves the users of a port or a route: one proxy, or the members of a group in turn.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use frp_log::{info, warn};
+use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
+use frp_net::limits::END_KEEPALIVE;
+use frp_net::listen::tune;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Proxy;
@@ -44,12 +48,23 @@ impl Members {
         self.len() == 0
     }
 
-    /// Serves a user by whose turn it is, or by the next one that has a work connection, until
-    /// both ends are done or the server stops.
-    pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
+    /// Takes a user who has just connected to whose turn it is, on the thread of its session.
+    pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, peer: SocketAddr) {
         let Some(first) = self.next() else { return };
-        let peer = at.source();
         info!(first.log, "get a user connection [{peer}]");
+        tune(&user, Some(END_KEEPALIVE));
+        let at = UserAddrs::of(&user, peer);
+        let user = match first.thread.adopt(user) {
+            Ok(user) => user,
+            Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
+        };
+        let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
+        tasks.spawn_on(self.clone().serve(first, user, at), thread.handle());
+    }
+
+    /// Serves a user by `first`, or by the next one that has a work connection, until both ends
+    /// are done or the server stops.
+    async fn serve(self: Arc<Self>, first: Arc<Proxy>, user: TcpStream, at: UserAddrs) {
         let stop = first.shared.stop.clone();
         let opened = tokio::select! {
             opened = self.open_from(first, &at) => opened,
@@ -57,7 +72,9 @@ impl Members {
         };
         match opened {
             Ok((proxy, carried)) => proxy.carry(user.into(), carried, &at).await,
-            Err((proxy, e)) => warn!(proxy.log, "user connection [{peer}] closed: {e}"),
+            Err((proxy, e)) => {
+                warn!(proxy.log, "user connection [{}] closed: {e}", at.source());
+            }
         }
     }
 

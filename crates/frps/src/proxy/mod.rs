@@ -12,6 +12,7 @@ use std::sync::Arc;
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, info};
 use frp_net::layers::{Bucket, LayerOptions};
+use frp_net::threads::Thread;
 use frp_proto::msg::NewProxy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
@@ -20,7 +21,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::members::{Members, Membership};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
-pub(crate) use self::user::UserAddrs;
 use crate::Shared;
 use crate::group::GroupError;
 use crate::ports::PortError;
@@ -64,6 +64,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// That of the session: its work connections are there, so its users should be.
+    pub(crate) thread: Thread,
     pub(crate) log: Log,
 }
 
@@ -123,6 +125,7 @@ impl RunningProxy {
             session: session.clone(),
             layers: layers_of(shared, new),
             counters,
+            thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {
