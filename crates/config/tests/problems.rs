@@ -417,7 +417,6 @@ fn doubtful_files_work_with_warnings() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     let client = [
-        "webServer.port = 7400",
         "store.path = 'x'",
         "dnsServer = '8.8.8.8'",
         "transport.proxyURL = 'http://x'",
@@ -620,8 +619,8 @@ fn legacy_files_that_are_wrong() {
             "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
         ),
         (
-            "[common]\nadmin_port = 7400\n",
-            "f:2:1: admin_port is not supported yet",
+            "[common]\ndns_server = 8.8.8.8\n",
+            "f:2:1: dns_server is not supported yet",
         ),
         (
             "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",

@@ -174,10 +174,6 @@ impl FromIterator<Registration> for Registrations {
 }
 
 impl Registrations {
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
-    }
-
     /// In the order of their names.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Registration> {
         self.by_name.values()

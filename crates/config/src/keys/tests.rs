@@ -225,11 +225,6 @@ fn needs(path: &str) -> &'static str {
     }
 }
 
-/// By what is in it: a constant has no address that could be compared.
-fn is_server(keys: &[Key]) -> bool {
-    keys.iter().any(|key| key.name == "vhostHTTPPort")
-}
-
 #[test]
 fn every_key_changes_the_settings() {
     let options = crate::LoadOptions::new(crate::Purpose::Verify);
