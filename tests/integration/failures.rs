@@ -106,7 +106,10 @@ impl Scene {
         for name in ["web", "warm"] {
             frpc.expect(&format!("[{name}] start proxy success")).await;
         }
-        // Whatever is kept for later is there after this.
+        // Whatever is kept for later is there after this, a thread for each core among it.
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            drop(connect(frps.port).await);
+        }
         crowd(warm, |port| async move {
             echo(port, &pattern(300_000, 1)).await
         })
@@ -502,19 +505,19 @@ mod program_vanishes {
         for i in 0..USERS {
             let started = started.clone();
             ends.spawn(async move {
-                let mut user = connect(port).await;
+                let (mut from, mut to) = connect(port).await.into_split();
                 let mut buffer = vec![0; 50_000];
-                user.read_exact(&mut buffer).await.unwrap();
+                from.read_exact(&mut buffer).await.unwrap();
                 started.send_modify(|users| *users += 1);
                 let receives = i % 2 == 0;
-                let transfer = async {
-                    if !receives {
-                        while user.write_all(&buffer).await.is_ok() {}
-                    }
-                    while user.read(&mut buffer).await? > 0 {}
+                let sending =
+                    async { while !receives && to.write_all(&[1; 9000]).await.is_ok() {} };
+                let receiving = async {
+                    while from.read(&mut buffer).await? > 0 {}
                     Ok(())
                 };
-                (receives, within(wait::SOON, "the end", transfer).await)
+                let both = async { tokio::join!(receiving, sending).0 };
+                (receives, within(wait::SOON, "the end", both).await)
             });
         }
         users.wait_for(|users| *users == USERS).await.unwrap();
