@@ -207,7 +207,8 @@ enum Leave {
     Close,
     Reset,
     /// Not before the peer has all that was written to it: the system turns the close of a
-    /// connection with unread input into a reset, and a reset discards what is on its way.
+    /// connection with unread input into a reset, and a reset discards what is on its way. A mux
+    /// does the same by itself.
     CloseDelivered,
     ResetDelivered,
 }
@@ -330,8 +331,9 @@ impl Relay<'_> {
             match leave {
                 Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
                 Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
-                Leave::Reset | Leave::ResetDelivered => end.abort(),
-                Leave::Close | Leave::CloseDelivered => {}
+                // Its end was passed on before. A peer that goes on sending has to be told.
+                Leave::CloseDelivered | Leave::Reset | Leave::ResetDelivered => end.abort(),
+                Leave::Close => {}
             }
         }
         let Some((side, reset)) = patient else {
