@@ -229,7 +229,7 @@ impl Visit {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let host = match host_of(&request) {
             Ok(host) => host,
-            Err(refusal) => return refusal,
+            Err(why) => return bad(why),
         };
         if let Some(name) = &self.server_name {
             let asked = host.as_ref().map(HeaderValue::to_str);
@@ -343,22 +343,20 @@ fn frame_body(fields: &mut HeaderMap, method: &Method, empty: bool) {
     }
 }
 
-/// The host that a request is for; HTTP/1.0 need not name one.
-fn host_of(request: &Request<Incoming>) -> Result<Option<HeaderValue>, Response> {
+/// The host that a request is for, which HTTP/1.0 need not name; or what is wrong with it.
+fn host_of(request: &Request<Incoming>) -> Result<Option<HeaderValue>, &'static str> {
     if let Some(authority) = request.uri().authority() {
         // Without a user's name, which Go drops, too.
         let text = authority.as_str();
         let host = text.rsplit('@').next().unwrap_or(text);
         return HeaderValue::from_str(host)
             .map(Some)
-            .map_err(|_| bad("malformed Host header"));
+            .map_err(|_| "malformed Host header");
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err(bad("too many Host headers")),
-        (None, _) if request.version() == Version::HTTP_11 => {
-            Err(bad("missing required Host header"))
-        }
+        (Some(_), Some(_)) => Err("too many Host headers"),
+        (None, _) if request.version() == Version::HTTP_11 => Err("missing required Host header"),
         (host, _) => Ok(host.cloned().filter(|host| !host.is_empty())),
     }
 }
