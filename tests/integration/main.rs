@@ -3,13 +3,18 @@
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod admin;
 mod auth;
 mod cli;
 mod commands;
 mod diagnosis;
+mod failures;
+mod groups;
+mod health;
 mod heartbeat;
 mod hostile;
 mod interop;
+mod labels;
 mod logs;
 mod plugins;
 mod reconnect;
@@ -19,4 +24,7 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

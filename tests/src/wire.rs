@@ -31,6 +31,10 @@ pub const NEW_WORK_CONN: u8 = b'w';
 pub const REQ_WORK_CONN: u8 = b'r';
 /// v1 type byte of StartWorkConn.
 pub const START_WORK_CONN: u8 = b's';
+/// v1 type byte of NewVisitorConn.
+pub const NEW_VISITOR_CONN: u8 = b'v';
+/// v1 type byte of NewVisitorConnResp.
+pub const NEW_VISITOR_CONN_RESP: u8 = b'3';
 /// v1 type byte of Ping.
 pub const PING: u8 = b'h';
 /// v1 type byte of Pong.
@@ -201,6 +205,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
             .len();
         out.truncate(start + written);
         self.stream.write_all(&out).await.unwrap();
+    }
+
+    /// Asks for a proxy and returns the answer; an empty or absent `error` in it means success.
+    pub async fn register(&mut self, proxy: &Value) -> Value {
+        self.send(NEW_PROXY, proxy).await;
+        loop {
+            let (kind, body) = self.recv().await.expect("an answer to NewProxy");
+            if kind == NEW_PROXY_RESP {
+                return body;
+            }
+        }
+    }
+
+    /// Closes a proxy and waits until that is done: messages of one client are handled in order.
+    pub async fn close_proxy(&mut self, name: &str) {
+        self.send(CLOSE_PROXY, &json!({ "proxy_name": name })).await;
+        self.send(PING, &json!({})).await;
+        while self.recv().await.expect("a Pong").0 != PONG {}
     }
 
     /// Sends bytes that no cipher has seen.

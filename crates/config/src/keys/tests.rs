@@ -200,6 +200,11 @@ fn sample(key: &Key) -> Option<String> {
     }
 }
 
+/// By content: a constant may have several addresses.
+fn is_server(keys: &[Key]) -> bool {
+    keys.iter().any(|key| key.name == "bindPort")
+}
+
 /// What must stand in the file for a key to mean something.
 fn needs(path: &str) -> &'static str {
     match path {
@@ -218,11 +223,6 @@ fn needs(path: &str) -> &'static str {
         }
         _ => "",
     }
-}
-
-/// By what is in it: a constant has no address that could be compared.
-fn is_server(keys: &[Key]) -> bool {
-    keys.iter().any(|key| key.name == "vhostHTTPPort")
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod members;
 mod names;
+pub(crate) mod secret;
 mod tcp;
 mod user;
 
@@ -11,17 +12,20 @@ use std::sync::Arc;
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, info};
 use frp_net::layers::{Bucket, LayerOptions};
+use frp_net::threads::Thread;
 use frp_proto::msg::NewProxy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use self::members::Members;
+pub(crate) use self::members::{Members, Membership};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
 use crate::Shared;
+use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -33,10 +37,12 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
+    #[error("{0}")]
+    Repeated(#[from] Repeated),
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp stcp]")]
     Kind(String),
-    #[error("loadBalancer.group is not supported yet by this server")]
-    Group,
+    #[error("{0}")]
+    Group(#[from] GroupError),
 }
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
@@ -58,6 +64,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// That of the session: its work connections are there, so its users should be.
+    pub(crate) thread: Thread,
     pub(crate) log: Log,
 }
 
@@ -86,10 +94,6 @@ enum Held {
     /// A task that gives everything back when it is told to stop.
     Task(DropGuard, JoinHandle<()>),
     /// Places in tables.
-    #[expect(
-        dead_code,
-        reason = "held for its drop; routes come with the next kinds"
-    )]
     Places(Box<dyn Send + Sync>),
 }
 
@@ -121,6 +125,7 @@ impl RunningProxy {
             session: session.clone(),
             layers: layers_of(shared, new),
             counters,
+            thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {
@@ -131,6 +136,7 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {
