@@ -5,9 +5,13 @@ use frp_tests::*;
 
 mod backend;
 mod bytes;
+mod curl;
 mod failures;
 mod forward;
+mod http_proxy;
 mod https;
+mod socks5;
+mod static_file;
 mod streams;
 
 /// A frps and a frpc with one proxy of type tcp and this plugin.

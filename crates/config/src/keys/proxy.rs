@@ -245,7 +245,7 @@ pub(crate) const PLUGIN: Tagged = Tagged {
         tag(
             "http_proxy",
             &[PLUGIN_USER, PLUGIN_PASSWORD],
-            Support::Later,
+            Support::Ready,
         ),
         tag("https2http", HTTPS_TO, Support::Ready),
         tag("https2https", HTTPS_TO_HTTPS, Support::Ready),
@@ -260,22 +260,22 @@ pub(crate) const PLUGIN: Tagged = Tagged {
                 key("username", Kind::Text, "User name asked for.").ini("plugin_user"),
                 key("password", Kind::Secret, "Password asked for.").ini("plugin_passwd"),
             ],
-            Support::Later,
+            Support::Ready,
         ),
         tag(
             "static_file",
             &[
-                key("localPath", Kind::Text, "Directory or file.").ini("plugin_local_path"),
+                key("localPath", Kind::Text, "The directory.").ini("plugin_local_path"),
                 key(
                     "stripPrefix",
                     Kind::Text,
-                    "Removed from the path of requests.",
+                    "Begin of the path of requests, for those below /stripPrefix/ only.",
                 )
                 .ini("plugin_strip_prefix"),
                 PLUGIN_USER,
                 PLUGIN_PASSWORD,
             ],
-            Support::Later,
+            Support::Ready,
         ),
         tag(
             "unix_domain_socket",

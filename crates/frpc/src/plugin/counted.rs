@@ -21,6 +21,11 @@ impl Counted {
     pub(super) const fn new(io: Carried, proxy: Arc<Proxy>) -> Self {
         Self { io, proxy }
     }
+
+    /// The connection, for a relay, which counts by itself.
+    pub(super) fn into_inner(self) -> Carried {
+        self.io
+    }
 }
 
 impl AsyncRead for Counted {

@@ -3,6 +3,10 @@
 
 mod bridge;
 mod counted;
+mod http_proxy;
+mod login;
+mod socks5;
+mod static_file;
 mod target;
 mod tls2raw;
 mod tracked;
@@ -16,6 +20,9 @@ use frp_net::layers::Carried;
 use frp_net::tls::TlsSetupError;
 
 use self::bridge::Bridge;
+use self::http_proxy::HttpProxy;
+use self::socks5::Socks5;
+use self::static_file::StaticFile;
 use self::target::BadTarget;
 use self::tls2raw::Tls2Raw;
 use self::unix_domain_socket::UnixDomainSocket;
@@ -25,6 +32,9 @@ use crate::user::User;
 /// A plugin that is ready to serve.
 #[derive(Debug)]
 pub(crate) enum Plugin {
+    HttpProxy(HttpProxy),
+    Socks5(Socks5),
+    StaticFile(StaticFile),
     /// `http2http`, `http2https`, `https2http` or `https2https`
     Bridge(Arc<Bridge>),
     Tls2Raw(Tls2Raw),
@@ -56,6 +66,13 @@ impl Plugin {
     pub(crate) fn new(cfg: &ClientPlugin, tasks: &Tasks) -> Result<Self, PluginError> {
         let name = cfg.name();
         Ok(match cfg {
+            ClientPlugin::HttpProxy(login) => Self::HttpProxy(HttpProxy::new(login)),
+            ClientPlugin::Socks5(login) => Self::Socks5(Socks5::new(login)),
+            ClientPlugin::StaticFile {
+                local_path,
+                strip_prefix,
+                login,
+            } => Self::StaticFile(StaticFile::new(local_path, strip_prefix, login)),
             ClientPlugin::Http2Http(cfg) => Self::Bridge(Bridge::plain(name, cfg, false, tasks)?),
             ClientPlugin::Http2Https(cfg) => Self::Bridge(Bridge::plain(name, cfg, true, tasks)?),
             ClientPlugin::Https2Http(cfg) => Self::Bridge(Bridge::secure(name, cfg, false, tasks)?),
@@ -74,6 +91,9 @@ impl Plugin {
     /// it began, but for connections kept for later users; those belong to the client's tasks.
     pub(crate) async fn serve(&self, carried: Carried, user: &User<'_>) {
         match self {
+            Self::HttpProxy(plugin) => plugin.serve(carried, user).await,
+            Self::Socks5(plugin) => plugin.serve(carried, user).await,
+            Self::StaticFile(plugin) => plugin.serve(carried, user).await,
             Self::Bridge(plugin) => plugin.serve(carried, user).await,
             Self::Tls2Raw(plugin) => plugin.serve(carried, user).await,
             Self::UnixDomainSocket(plugin) => plugin.serve(carried, user).await,
@@ -83,6 +103,9 @@ impl Plugin {
     /// The `type` in the file.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::HttpProxy(_) => "http_proxy",
+            Self::Socks5(_) => "socks5",
+            Self::StaticFile(_) => "static_file",
             Self::Bridge(plugin) => plugin.name(),
             Self::Tls2Raw(_) => "tls2raw",
             Self::UnixDomainSocket(_) => "unix_domain_socket",

@@ -1,0 +1,318 @@
+//! `http_proxy`: a forward proxy for HTTP, by CONNECT and by requests with absolute URLs (frp
+//! `pkg/plugin/client/http_proxy.go`, RFC 9110 and 9112).
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use frp_config::PluginLogin;
+use frp_log::{Log, debug};
+use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::layers::Carried;
+use frp_net::limits::{END_KEEPALIVE, MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
+use frp_net::relay::relay;
+use frp_net::stream::Rewind;
+use frp_net::web::login::WebLogin;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::counted::Counted;
+use super::login::{admits, login};
+use crate::user::User;
+
+/// Bytes that a request's or an answer's head may have.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Finding and reaching a target, as Go's transport has it.
+const DIAL: DialOptions = DialOptions {
+    timeout: Duration::from_secs(30),
+    keepalive: Some(END_KEEPALIVE),
+    local_ip: None,
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+type Body = Either<Incoming, Full<Bytes>>;
+
+#[derive(Debug)]
+pub(crate) struct HttpProxy {
+    login: WebLogin,
+}
+
+/// What belongs to one user's connection.
+#[derive(Default)]
+struct Visit {
+    /// The target of the last request. Targets are not shared between users: some authenticate a
+    /// connection instead of its requests.
+    target: Mutex<Option<Target>>,
+    /// Set by an accepted CONNECT, which ends HTTP here.
+    tunnel: Mutex<Option<(OnUpgrade, TcpStream)>>,
+}
+
+/// A connection to a target that can take the next request.
+struct Target {
+    authority: Authority,
+    sender: SendRequest<Incoming>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// Why a request cannot be served; the text is for the user.
+#[derive(Debug, thiserror::Error)]
+enum ProxyError {
+    #[error("this is a proxy, it takes requests with absolute URLs and CONNECT")]
+    NoTarget,
+    #[error("CONNECT needs host:port")]
+    NoPort,
+    #[error("a proxy cannot fetch {0} URLs, use CONNECT")]
+    Scheme(String),
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    #[error("{}", with_causes(.0))]
+    Target(#[source] hyper::Error),
+}
+
+impl HttpProxy {
+    pub(super) fn new(cfg: &PluginLogin) -> Self {
+        Self { login: login(cfg) }
+    }
+
+    /// Serves the requests of one user.
+    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
+        let log = &user.proxy.log;
+        let visit = Visit::default();
+        let service = service_fn(|request| {
+            let visit = &visit;
+            async move { Ok::<_, Infallible>(self.answer(request, visit, log).await) }
+        });
+        let io = Counted::new(carried, user.proxy.clone());
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(USER_REQUEST_HEAD)
+            .max_headers(MAX_HTTP_FIELDS)
+            .max_buf_size(MAX_HEAD)
+            .preserve_header_case(true)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+            .await;
+        if let Err(e) = served {
+            return debug!(log, "http_proxy: {}", with_causes(&e));
+        }
+        let tunnel = lock(&visit.tunnel).take();
+        drop(visit);
+        let Some((upgrade, target)) = tunnel else {
+            return;
+        };
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded.downcast::<TokioIo<Counted>>(),
+            Err(e) => return debug!(log, "http_proxy: {}", with_causes(&e)),
+        };
+        let Ok(parts) = upgraded else {
+            return debug!(log, "http_proxy: a tunnel that is none");
+        };
+        let carried = put_back(parts.read_buf, parts.io.into_inner().into_inner());
+        user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+    }
+
+    async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
+        let credentials = request.headers().get(PROXY_AUTHORIZATION);
+        if !admits(&self.login, credentials).await {
+            let code = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+            let mut response = text(code, "user name and password are required".to_owned());
+            response.headers_mut().insert(
+                PROXY_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"Restricted\""),
+            );
+            return response;
+        }
+        let answered = if request.method() == Method::CONNECT {
+            connect(request, visit).await
+        } else {
+            forward(request, visit).await
+        };
+        answered.unwrap_or_else(|e| {
+            debug!(log, "http_proxy: {e}");
+            text(e.status(), e.to_string())
+        })
+    }
+}
+
+/// Reaches the target, and leaves both ends to be joined once the answer is written.
+async fn connect(
+    mut request: Request<Incoming>,
+    visit: &Visit,
+) -> Result<Response<Body>, ProxyError> {
+    let authority = request.uri().authority().ok_or(ProxyError::NoTarget)?;
+    let port = authority.port_u16().ok_or(ProxyError::NoPort)?;
+    let target = dial(authority.host(), port, &DIAL).await?;
+    *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
+    Ok(Response::new(Either::Right(Full::default())))
+}
+
+/// Passes the request on and the answer back, both as they come.
+async fn forward(
+    mut request: Request<Incoming>,
+    visit: &Visit,
+) -> Result<Response<Body>, ProxyError> {
+    let uri = std::mem::take(request.uri_mut());
+    let mut parts = uri.into_parts();
+    let (Some(scheme), Some(authority)) = (parts.scheme.take(), parts.authority.take()) else {
+        return Err(ProxyError::NoTarget);
+    };
+    if scheme != Scheme::HTTP {
+        return Err(ProxyError::Scheme(scheme.to_string()));
+    }
+    let path = parts.path_and_query.take();
+    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHORIZATION);
+    // The URL counts, whatever `Host` says (RFC 9112, section 3.2.2). Who the user is there is
+    // said by other means.
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(HOST, host);
+    }
+
+    let kept = lock(&visit.target).take();
+    if let Some(mut target) = kept.filter(|target| target.authority == authority)
+        && target.sender.ready().await.is_ok()
+    {
+        match target.sender.try_send_request(request).await {
+            Ok(response) => return Ok(passed_on(response, target, visit)),
+            // It was closed before it took the request.
+            Err(mut e) => match e.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(ProxyError::Target(e.into_error())),
+            },
+        }
+    }
+    let mut target = Target::open(authority).await?;
+    let response = target.sender.send_request(request).await;
+    Ok(passed_on(
+        response.map_err(ProxyError::Target)?,
+        target,
+        visit,
+    ))
+}
+
+fn passed_on(response: Response<Incoming>, target: Target, visit: &Visit) -> Response<Body> {
+    *lock(&visit.target) = Some(target);
+    let mut response = response.map(Either::Left);
+    *response.version_mut() = Version::HTTP_11;
+    remove_hop_by_hop(response.headers_mut());
+    response
+}
+
+impl Target {
+    async fn open(authority: Authority) -> Result<Self, ProxyError> {
+        let port = authority.port_u16().unwrap_or(80);
+        let stream = dial(authority.host(), port, &DIAL).await?;
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .preserve_header_case(true)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HTTP_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(ProxyError::Target)?;
+        // What goes wrong there is told to whoever waits for the answer.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self {
+            authority,
+            sender,
+            _driver: AbortOnDropHandle::new(driver),
+        })
+    }
+}
+
+impl ProxyError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoTarget | Self::NoPort | Self::Scheme(_) => StatusCode::BAD_REQUEST,
+            Self::Dial(DialError::TimedOut { .. }) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Dial(_) | Self::Target(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// What concerns only one of the two connections (RFC 9110, section 7.6.1).
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// `carried` with what was read from it beyond the request.
+fn put_back(read: Bytes, carried: Carried) -> Carried {
+    if read.is_empty() {
+        return carried;
+    }
+    match carried {
+        Carried::Plain { stream, leftover } => {
+            let len = read.len() + leftover.len();
+            let leftover = read.chain(leftover).copy_to_bytes(len);
+            Carried::Plain { stream, leftover }
+        }
+        layered @ Carried::Layered(_) => Carried::other(Rewind::new(read, layered)),
+    }
+}
+
+fn text(code: StatusCode, why: String) -> Response<Body> {
+    let mut response = Response::new(Either::Right(Full::from(why + "\n")));
+    *response.status_mut() = code;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// hyper's errors say what went wrong, and only their sources say why.
+fn with_causes(e: &dyn StdError) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
