@@ -3,6 +3,7 @@
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod admin;
 mod auth;
 mod cli;
 mod commands;
@@ -15,6 +16,7 @@ mod hostile;
 mod interop;
 mod labels;
 mod logs;
+mod plugins;
 mod reconnect;
 mod registration;
 mod ssh;
@@ -22,4 +24,7 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

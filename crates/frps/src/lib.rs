@@ -11,9 +11,9 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one),
-//! `frp_net::before_login` (how many strangers wait),
-//! [`web`] (the HTTP API, and what it tells of).
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
+//! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
+//! HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
@@ -25,6 +25,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod visitors;
 mod web;
 
 use std::io;
@@ -47,6 +48,7 @@ use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
+use crate::visitors::Visitors;
 use crate::web::Stats;
 use frp_net::before_login::BeforeLogin;
 pub use frp_net::web::WebError;
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) visitors: Arc<Visitors>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -136,6 +139,7 @@ impl Server {
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
+            visitors: Arc::default(),
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),

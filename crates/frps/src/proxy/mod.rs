@@ -2,6 +2,7 @@
 
 mod members;
 mod names;
+pub(crate) mod secret;
 mod tcp;
 mod user;
 
@@ -24,6 +25,7 @@ use crate::Shared;
 use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -35,7 +37,9 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
+    #[error("{0}")]
+    Repeated(#[from] Repeated),
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp stcp]")]
     Kind(String),
     #[error("{0}")]
     Group(#[from] GroupError),
@@ -132,6 +136,7 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -82,6 +82,16 @@ impl Traffic {
     pub fn far_to_near(&self) -> u64 {
         self.far_to_near.load(Ordering::Relaxed)
     }
+
+    /// Counts bytes that were written to the far side without a relay.
+    pub fn add_near_to_far(&self, bytes: usize) {
+        self.near_to_far.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that came from the far side without a relay.
+    pub fn add_far_to_near(&self, bytes: usize) {
+        self.far_to_near.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// What one relay has carried, and why it ended.
