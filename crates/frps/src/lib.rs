@@ -24,6 +24,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod vhost;
 mod web;
 
 use std::io;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use self::members::Members;
+pub(crate) use self::members::{Members, Membership};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
 use crate::Shared;
