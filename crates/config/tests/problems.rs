@@ -453,11 +453,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frps("[[httpPlugins]]\nname = 'x'\n"),
         [format!("f:1:3: httpPlugins {LATER}")]
     );
-    let proxy = [
-        "loadBalancer.group = 'g'",
-        "healthCheck.type = 'tcp'",
-        "plugin = { type = 'socks5', username = 'u' }",
-    ];
+    let proxy = ["plugin = { type = 'socks5', username = 'u' }"];
     for line in proxy {
         let key = line.split(" = ").next().unwrap();
         assert_eq!(
@@ -523,6 +519,8 @@ fn what_is_off_or_has_no_effect_is_accepted() {
         none
     );
     assert_eq!(frpc(&format!("{TCP}healthCheck.maxFailed = 3\n")), none);
+    let shared = "loadBalancer.group = 'g'\nhealthCheck.type = 'tcp'\n";
+    assert_eq!(frpc(&format!("{TCP}{shared}")), none);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //!
 //! 1. [`connect`]: a stream to the server: dial → TLS → mux.
 //! 2. [`login`]: `Login` → `LoginResp` → control cipher. When it fails, [`diagnose`] says why.
-//! 3. [`session`]: the task that owns the control connection and the proxies' phases;
-//!    [`service`] keeps a session alive, [`backoff`] says how soon to try again.
+//! 3. [`session`]: the task that owns the control connection and the proxies' phases
+//!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
+//!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
 //!
@@ -18,9 +19,11 @@ mod backoff;
 pub mod cli;
 mod connect;
 mod diagnose;
+mod health;
 mod local;
 mod login;
 mod proxy;
+mod registration;
 mod service;
 mod session;
 mod work;

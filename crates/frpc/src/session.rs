@@ -1,7 +1,6 @@
 //! Stage 3: a session. One task owns the control connection and the proxies' registrations
 //! (frp `client/control.go`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use frp_log::{Log, contract, debug, error, info, warn};
@@ -9,20 +8,28 @@ use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
-use frp_proto::msg::{Message, NewProxyResp, Pong};
+use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
 use frp_proto::naming;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::health::{self, Change};
 use crate::login::LoggedIn;
-use crate::proxy::{Proxy, Registration, Running};
+use crate::proxy::{Proxy, Running};
+use crate::registration::{Registration, Registrations};
 use crate::service::Service;
 use crate::work::WorkConns;
+
+/// Health changes that may wait for the session; a monitor waits when there are more.
+const CHANGES: usize = 64;
 
 /// Everything that one login holds.
 pub(crate) struct Session<'a> {
     service: &'a Service,
     control: MsgStream<ControlPipe>,
-    registrations: BTreeMap<String, Registration>,
+    registrations: Registrations,
+    /// What the monitors of local services find out.
+    health: mpsc::Receiver<Change>,
     running: Arc<Running>,
     work: WorkConns,
     last_pong: Instant,
@@ -55,12 +62,15 @@ impl<'a> Session<'a> {
             connector,
         } = logged_in;
         let running = Arc::new(Running::default());
+        let (changes, health) = mpsc::channel(CHANGES);
         let registrations = service.cfg().proxies.iter().map(|cfg| {
-            let proxy = Proxy::new(cfg.clone(), service.key(), &log);
-            (cfg.name.clone(), Registration::new(proxy))
+            let proxy = Arc::new(Proxy::new(cfg.clone(), service.key(), &log));
+            let monitor = health::watch(&proxy, service.tasks(), &changes);
+            Registration::new(proxy, monitor)
         });
         Self {
             registrations: registrations.collect(),
+            health,
             work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
             service,
             control,
@@ -74,8 +84,8 @@ impl<'a> Session<'a> {
     /// Serves until something ends the session. Dropping it (the caller does) ends its connection
     /// and the work connections that wait on it.
     pub(crate) async fn run(mut self) -> End {
-        if !self.registrations.is_empty() {
-            let names: Vec<&str> = self.registrations.keys().map(String::as_str).collect();
+        let names: Vec<&str> = self.registrations.names().collect();
+        if !names.is_empty() {
             info!(self.log, "proxy added: [{}]", names.join(" "));
         }
         loop {
@@ -84,11 +94,7 @@ impl<'a> Session<'a> {
                 .heartbeat_interval
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
-            let registration_due = self
-                .registrations
-                .values()
-                .filter_map(Registration::due)
-                .min();
+            let registration_due = self.registrations.next_due();
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -101,6 +107,7 @@ impl<'a> Session<'a> {
                 () = sleep_until(registration_due.unwrap_or(now)), if registration_due.is_some() => {
                     self.register().await
                 }
+                Some(change) = self.health.recv() => self.on_health(&change).await,
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
                     Err(End::HeartbeatTimeout)
@@ -138,17 +145,25 @@ impl<'a> Session<'a> {
 
     /// Sends every registration that is due, all in one write.
     async fn register(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        for registration in self.registrations.values_mut() {
-            if registration.due().is_some_and(|due| due <= now) {
-                let new = registration
-                    .proxy()
-                    .cfg
-                    .to_new_proxy(&self.service.cfg().user);
-                self.control.queue(&new.into()).map_err(SendError::from)?;
-                registration.sent();
-            }
+        for proxy in self.registrations.take_due(Instant::now()) {
+            let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
+            self.control.queue(&new.into()).map_err(SendError::from)?;
         }
+        Ok(self.control.flush_within(CONTROL_WRITE).await?)
+    }
+
+    /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
+    async fn on_health(&mut self, change: &Change) -> Result<(), End> {
+        let name = &change.name;
+        let was_there = self.registrations.set_healthy(name, change.healthy);
+        if change.healthy || !was_there {
+            return Ok(());
+        }
+        self.running.remove(name);
+        let close = CloseProxy {
+            proxy_name: naming::wire_name(&self.service.cfg().user, name),
+        };
+        self.control.queue(&close.into()).map_err(SendError::from)?;
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -164,12 +179,11 @@ impl<'a> Session<'a> {
 
     fn on_new_proxy_resp(&mut self, answer: &NewProxyResp) {
         let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
-        let started = match self.registrations.get_mut(name) {
-            None => Err(format!("proxy [{name}] not found")),
-            Some(registration) => registration.answered(&answer.error, &self.running),
-        };
-        match started {
-            Ok(()) => info!(self.log, "{}", contract::start_proxy_success(name)),
+        match self.registrations.answered(name, &answer.error) {
+            Ok(proxy) => {
+                self.running.insert(&proxy);
+                info!(self.log, "{}", contract::start_proxy_success(name));
+            }
             Err(e) => warn!(self.log, "[{name}] start error: {e}"),
         }
     }

@@ -11,7 +11,7 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`before_login`] (how many strangers wait),
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`before_login`] (how many strangers wait),
 //! [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
@@ -20,6 +20,7 @@ mod before_login;
 pub mod cli;
 mod door;
 mod greet;
+mod group;
 mod login;
 mod ports;
 mod proxy;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
-use frp_net::listen::listen;
+use frp_net::listen::{Host, listen};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::net::TcpListener;
@@ -43,6 +44,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
 use crate::before_login::BeforeLogin;
+use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) key: cfb::Key,
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
@@ -93,6 +96,14 @@ pub enum BindError {
         /// The system's error.
         source: io::Error,
     },
+    /// The host name of `proxyBindAddr` has no address.
+    #[error("proxyBindAddr: lookup {host}: {}", go_text(source))]
+    ProxyBindAddr {
+        /// As configured.
+        host: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
     /// The web server cannot run.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -112,6 +123,11 @@ impl Server {
                 addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
+        // Once and here: a resolver may be slow, and registrations must not wait for it.
+        let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
+            let host = cfg.proxy_bind_addr.clone();
+            BindError::ProxyBindAddr { host, source }
+        })?;
         let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
         let shared = Shared {
             tls,
@@ -119,7 +135,8 @@ impl Server {
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
-            ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
+            groups: Arc::default(),
+            ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             tasks: TaskTracker::new(),

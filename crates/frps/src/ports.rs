@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use frp_config::PortRange;
-use frp_net::listen::listen;
+use frp_net::listen::Host;
 use tokio::net::TcpListener;
 
 use crate::greet::random_bytes;
@@ -34,7 +34,7 @@ pub(crate) enum PortError {
 /// The ports of one address.
 #[derive(Debug)]
 pub(crate) struct Ports {
-    host: String,
+    host: Host,
     /// Disjoint, in order.
     allowed: Vec<PortRange>,
     state: Mutex<State>,
@@ -68,14 +68,14 @@ pub(crate) struct Held {
 
 impl Ports {
     /// `allowed` empty allows every port.
-    pub(crate) fn new(host: &str, allowed: &[PortRange]) -> Self {
+    pub(crate) fn new(host: Host, allowed: &[PortRange]) -> Self {
         let all = [PortRange {
             start: 1,
             end: u16::MAX,
         }];
         let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
         Self {
-            host: host.to_owned(),
+            host,
             allowed,
             state: Mutex::default(),
         }
@@ -142,7 +142,7 @@ impl Ports {
     }
 
     fn open(&self, port: u16) -> io::Result<TcpListener> {
-        listen(&self.host, port)
+        self.host.listen(port)
     }
 
     fn allows(&self, port: u16) -> bool {
@@ -204,6 +204,10 @@ mod tests {
         PortRange { start, end }
     }
 
+    fn local() -> Host {
+        Host::resolve("127.0.0.1").unwrap()
+    }
+
     /// A port that was free a moment ago.
     fn free_port() -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -216,7 +220,7 @@ mod tests {
         let taken_port = taken.local_addr().unwrap().port();
         let port = free_port();
         let ports = Arc::new(Ports::new(
-            "127.0.0.1",
+            local(),
             &[range(port, port), range(taken_port, taken_port)],
         ));
         let lease = ports.acquire("a", port).unwrap();
@@ -243,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_gets_its_random_port_again() {
-        let ports = Arc::new(Ports::new("127.0.0.1", &[]));
+        let ports = Arc::new(Ports::new(local(), &[]));
         let first = ports.acquire("a", 0).unwrap().port();
         assert_eq!(ports.acquire("a", 0).unwrap().port(), first);
     }

@@ -111,16 +111,13 @@ const TRANSPORT: &[Key] = &[
 ];
 
 const LOAD_BALANCER: &[Key] = &[
-    key("group", Kind::Text, "Proxies of one group share a port.")
-        .ini("group")
-        .later(),
+    key("group", Kind::Text, "Proxies of one group share a port.").ini("group"),
     key(
         "groupKey",
         Kind::Secret,
         "Must be the same in the whole group.",
     )
-    .ini("group_key")
-    .inert(),
+    .ini("group_key"),
 ];
 
 const HEALTH_CHECK: &[Key] = &[
@@ -130,27 +127,21 @@ const HEALTH_CHECK: &[Key] = &[
             values: &["tcp", "http"],
             ready: &["tcp", "http"],
             refusal: "not support health check type: {}",
-        })
-        .later(),
+        }),
     key("timeoutSeconds", Kind::Int, "Seconds until a check fails.")
         .int(3)
-        .ini("health_check_timeout_s")
-        .inert(),
+        .ini("health_check_timeout_s"),
     key(
         "maxFailed",
         Kind::Int,
-        "Failures until the proxy is withdrawn.",
+        "Failures in a row until the proxy is withdrawn.",
     )
     .int(1)
-    .ini("health_check_max_failed")
-    .inert(),
+    .ini("health_check_max_failed"),
     key("intervalSeconds", Kind::Int, "Seconds between checks.")
         .int(10)
-        .ini("health_check_interval_s")
-        .inert(),
-    key("path", Kind::Text, "Path of the http request.")
-        .ini("health_check_url")
-        .inert(),
+        .ini("health_check_interval_s"),
+    key("path", Kind::Text, "Path of the http request.").ini("health_check_url"),
     key(
         "httpHeaders",
         Kind::Tables(&[
@@ -158,8 +149,7 @@ const HEALTH_CHECK: &[Key] = &[
             key("value", Kind::Text, "Its value."),
         ]),
         "Headers of the http request.",
-    )
-    .inert(),
+    ),
 ];
 
 const REMOTE_PORT: Key = key(

@@ -195,6 +195,11 @@ fn sample(key: &Key) -> Option<String> {
     }
 }
 
+/// By content: a constant may have several addresses.
+fn is_server(keys: &[Key]) -> bool {
+    keys.iter().any(|key| key.name == "bindPort")
+}
+
 /// What must stand in the file for a key to mean something.
 fn needs(path: &str) -> &'static str {
     match path {
@@ -244,11 +249,10 @@ fn every_key_changes_the_settings() {
             let skipped = ["name", "type"].contains(&path)
                 || path.contains("okenSource.")
                 || without_effect.contains(&path)
-                || (path == "transport.tls.serverName" && std::ptr::eq(keys, SERVER));
+                || (path == "transport.tls.serverName" && is_server(keys));
             if let Some(value) = sample(key).filter(|_| !skipped) {
                 tried += 1;
-                let is_server = std::ptr::eq(keys, SERVER);
-                let needs = if is_server && path == "auth.method" {
+                let needs = if is_server(keys) && path == "auth.method" {
                     ""
                 } else {
                     needs(path)

@@ -19,7 +19,9 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::members::{Members, Membership};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
+pub(crate) use self::user::UserAddrs;
 use crate::Shared;
+use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
 use crate::web::metrics::{Counters, Running};
@@ -35,8 +37,8 @@ pub(crate) enum ProxyError {
     Port(#[from] PortError),
     #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
     Kind(String),
-    #[error("loadBalancer.group is not supported yet by this server")]
-    Group,
+    #[error("{0}")]
+    Group(#[from] GroupError),
 }
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
@@ -86,10 +88,6 @@ enum Held {
     /// A task that gives everything back when it is told to stop.
     Task(DropGuard, JoinHandle<()>),
     /// Places in tables.
-    #[expect(
-        dead_code,
-        reason = "held for its drop; routes come with the next kinds"
-    )]
     Places(Box<dyn Send + Sync>),
 }
 
