@@ -48,6 +48,8 @@ use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
+use crate::vhost::VhostGroups;
+use crate::vhost::http::Target;
 pub use crate::web::WebError;
 use crate::web::{Stats, Web};
 
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -137,6 +140,7 @@ impl Server {
             names: Arc::default(),
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
+            http: Arc::default(),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             tasks: TaskTracker::new(),

@@ -1,9 +1,10 @@
 //! Stage 6: what a client has us listen for, and the way of a user's connection ([`user`]).
 
+mod http;
 mod members;
 mod names;
 mod tcp;
-mod user;
+pub(crate) mod user;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::Shared;
 use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::vhost::http::{BadHeader, Idle};
+use crate::vhost::{DomainError, RoutesError};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -35,10 +38,18 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp, http]")]
     Kind(String),
     #[error("{0}")]
     Group(#[from] GroupError),
+    #[error("type [{0}] not supported when vhost {0} port is not set")]
+    NoVhostPort(&'static str),
+    #[error("{0}")]
+    Domain(#[from] DomainError),
+    #[error("{0}")]
+    Routes(#[from] RoutesError),
+    #[error("{0}")]
+    Header(#[from] BadHeader),
 }
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
@@ -60,6 +71,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// Work connections between requests, of a proxy of type http.
+    pub(crate) idle: Idle,
     pub(crate) log: Log,
 }
 
@@ -119,6 +132,7 @@ impl RunningProxy {
             session: session.clone(),
             layers: layers_of(shared, new),
             counters,
+            idle: Idle::default(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {
@@ -129,6 +143,7 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "http" => http::publish(&setup)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -20,7 +20,7 @@ pub(crate) struct VhostGroups<T, P> {
 
 /// Why a proxy got no routes; the texts are frp's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum GroupError {
+pub(crate) enum RoutesError {
     #[error("group auth failed")]
     Auth,
     #[error("group params invalid")]
@@ -54,7 +54,6 @@ struct Group<T, P> {
     routes: Vec<RouteKey>,
     params: P,
     members: Arc<Members>,
-    count: usize,
     _guards: Vec<RouteGuard<T>>,
 }
 
@@ -80,7 +79,7 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
         mut routes: Vec<RouteKey>,
         proxy: &Arc<Proxy>,
         target: impl FnOnce(Arc<Members>) -> T,
-    ) -> Result<Routes<T, P>, GroupError> {
+    ) -> Result<Routes<T, P>, RoutesError> {
         if group.is_empty() {
             let members = Arc::new(Members::default());
             let membership = members.join(proxy);
@@ -96,17 +95,16 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
             .windows(2)
             .any(|pair| matches!(pair, [a, b] if a == b))
         {
-            return Err(GroupError::Repeated);
+            return Err(RoutesError::Repeated);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let membership = match groups.get_mut(group) {
+        let membership = match groups.get(group) {
             Some(group) => {
                 verify_slices_are_equal(group.key.expose().as_bytes(), key.as_bytes())
-                    .map_err(|_| GroupError::Auth)?;
+                    .map_err(|_| RoutesError::Auth)?;
                 if group.routes != routes || group.params != params {
-                    return Err(GroupError::Params);
+                    return Err(RoutesError::Params);
                 }
-                group.count += 1;
                 group.members.join(proxy)
             }
             None => {
@@ -115,7 +113,6 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
                 let new = Group {
                     key: key.into(),
                     params,
-                    count: 1,
                     _guards: self.lead(&routes, &target(members.clone()))?,
                     routes,
                     members,
@@ -154,11 +151,8 @@ impl<T, P> Drop for Routes<T, P> {
         // Under the lock: nobody may join a group that is about to end.
         let mut groups = groups.groups.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.membership.take());
-        if let Some(group) = groups.get_mut(name) {
-            group.count -= 1;
-            if group.count == 0 {
-                groups.remove(name);
-            }
+        if groups.get(name).is_some_and(|group| group.members.is_empty()) {
+            groups.remove(name);
         }
     }
 }

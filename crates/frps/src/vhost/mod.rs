@@ -4,11 +4,12 @@
 //! - [`groups`]: the routes of a proxy, alone or together with others.
 
 mod groups;
+pub(crate) mod http;
 mod router;
 
 use frp_proto::msg::NewProxy;
 
-pub(crate) use self::groups::{GroupError, Routes, VhostGroups};
+pub(crate) use self::groups::{RoutesError, Routes, VhostGroups};
 pub(crate) use self::router::{RouteConflict, RouteGuard, RouteKey, Router, host_name};
 
 /// Why a proxy cannot have its domains; the texts are frp's

@@ -83,6 +83,16 @@ impl Traffic {
     pub fn far_to_near(&self) -> u64 {
         self.far_to_near.load(Ordering::Relaxed)
     }
+
+    /// Counts `bytes` that somebody else than a relay wrote to the far side.
+    pub fn add_near_to_far(&self, bytes: u64) {
+        self.near_to_far.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` that somebody else than a relay read from the far side.
+    pub fn add_far_to_near(&self, bytes: u64) {
+        self.far_to_near.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What one relay has carried, and why it ended.
