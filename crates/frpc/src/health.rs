@@ -130,8 +130,10 @@ mod tests {
     #[test]
     fn only_failures_in_a_row_count() {
         let mut verdict = Verdict::default();
-        let changes = [false, true, false, true, false, true, false, false, false, true]
-            .map(|success| verdict.after(success, 2));
+        let changes = [
+            false, true, false, true, false, true, false, false, false, true,
+        ]
+        .map(|success| verdict.after(success, 2));
         assert_eq!(
             changes,
             [

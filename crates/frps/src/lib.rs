@@ -48,8 +48,8 @@ use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
-use crate::vhost::VhostGroups;
 use crate::vhost::http::Target;
+use crate::vhost::{Listeners, VhostGroups, Vhosts};
 pub use crate::web::WebError;
 use crate::web::{Stats, Web};
 
@@ -57,6 +57,7 @@ use crate::web::{Stats, Web};
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    vhosts: Listeners,
     web: Option<Web>,
     shared: Arc<Shared>,
 }
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
+    pub(crate) vhosts: Vhosts,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -88,13 +90,24 @@ pub enum BindError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
-    /// The port is taken, or not ours to open.
+    /// A port is taken, or not ours to open.
     #[error(
         "create server listener error, listen tcp {addr}: bind: {}",
         go_text(source)
     )]
     Listen {
-        /// `bindAddr:bindPort`.
+        /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The same for `vhostHTTPPort`.
+    #[error(
+        "create vhost http listener error, listen tcp {addr}: bind: {}",
+        go_text(source)
+    )]
+    VhostHttp {
+        /// `proxyBindAddr:vhostHTTPPort`.
         addr: String,
         /// The system's error.
         source: io::Error,
@@ -131,6 +144,8 @@ impl Server {
             let host = cfg.proxy_bind_addr.clone();
             BindError::ProxyBindAddr { host, source }
         })?;
+        let vhosts = Vhosts::new(&cfg);
+        let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
         let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
         let shared = Shared {
             tls,
@@ -141,6 +156,7 @@ impl Server {
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             http: Arc::default(),
+            vhosts,
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             tasks: TaskTracker::new(),
@@ -149,6 +165,7 @@ impl Server {
         };
         Ok(Self {
             listener,
+            vhosts: listeners,
             web,
             shared: Arc::new(shared),
         })
@@ -163,12 +180,14 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             listener,
+            vhosts,
             web,
             shared,
         } = self;
         let cfg = &shared.cfg;
         let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
+        vhosts.run(&shared);
         if let (Some(web), Some(stats)) = (web, shared.stats.clone()) {
             shared.tasks.spawn(web.run(shared.clone(), stats));
         }

@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use frp_log::{info, warn};
 use frp_net::layers::Carried;
-use tokio::time::Instant;
+use frp_net::limits::REFUSAL;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::user::{UserAddrs, UserError};
@@ -15,6 +17,15 @@ use super::user::{UserAddrs, UserError};
 pub(crate) struct Members {
     list: RwLock<Vec<Arc<Proxy>>>,
     next: AtomicUsize,
+}
+
+/// What a user is told by us rather than by the service.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Replies {
+    /// Once a work connection is there.
+    pub(crate) ready: &'static [u8],
+    /// When there is none.
+    pub(crate) failed: &'static [u8],
 }
 
 /// A proxy among the members, until dropped.
@@ -47,6 +58,17 @@ impl Members {
     /// Serves a user by whose turn it is, or by the next one that has a work connection, until
     /// both ends are done or the server stops.
     pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
+        self.serve_user_saying(user.into(), at, Replies::default())
+            .await;
+    }
+
+    /// The same, with words of ours before the bytes.
+    pub(crate) async fn serve_user_saying(
+        self: Arc<Self>,
+        mut user: Carried,
+        at: UserAddrs,
+        replies: Replies,
+    ) {
         let Some(first) = self.next() else { return };
         let peer = at.source();
         info!(first.log, "get a user connection [{peer}]");
@@ -55,8 +77,17 @@ impl Members {
             opened = self.open_from(first, &at) => opened,
             () = stop.cancelled() => return,
         };
+        let words = if opened.is_ok() {
+            replies.ready
+        } else {
+            replies.failed
+        };
+        if !words.is_empty() {
+            // A user that does not listen is found out when the bytes come.
+            let _ = timeout(REFUSAL, user.write_all(words)).await;
+        }
         match opened {
-            Ok((proxy, carried)) => proxy.carry(user.into(), carried, &at).await,
+            Ok((proxy, carried)) => proxy.carry(user, carried, &at).await,
             Err((proxy, e)) => warn!(proxy.log, "user connection [{peer}] closed: {e}"),
         }
     }

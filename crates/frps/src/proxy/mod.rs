@@ -1,9 +1,11 @@
 //! Stage 6: what a client has us listen for, and the way of a user's connection ([`user`]).
 
 mod http;
+mod https;
 mod members;
 mod names;
 mod tcp;
+mod tcpmux;
 pub(crate) mod user;
 
 use std::fmt;
@@ -17,16 +19,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::members::{Members, Membership};
+pub(crate) use self::members::{Members, Membership, Replies};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
 pub(crate) use self::user::UserAddrs;
 use crate::Shared;
-use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
 use crate::vhost::http::{BadHeader, Idle};
-use crate::vhost::{DomainError, RoutesError};
+use crate::vhost::{DomainError, GroupError};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -38,16 +39,24 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp, http]")]
+    #[error(
+        "proxy type [{0}] is not supported yet by this server; supported: [tcp http https tcpmux]"
+    )]
     Kind(String),
     #[error("{0}")]
-    Group(#[from] GroupError),
+    Group(#[from] crate::group::GroupError),
+    #[error(
+        "tcpmux with multiplexer httpconnect not supported because this feature is not enabled in server"
+    )]
+    NoTcpmuxPort,
+    #[error("unknown multiplexer [{0}]")]
+    Multiplexer(String),
     #[error("type [{0}] not supported when vhost {0} port is not set")]
     NoVhostPort(&'static str),
     #[error("{0}")]
     Domain(#[from] DomainError),
     #[error("{0}")]
-    Routes(#[from] RoutesError),
+    Routes(#[from] GroupError),
     #[error("{0}")]
     Header(#[from] BadHeader),
 }
@@ -144,6 +153,8 @@ impl RunningProxy {
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
             "http" => http::publish(&setup)?,
+            "https" => https::publish(&setup)?,
+            "tcpmux" => tcpmux::publish(&setup)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -26,7 +26,10 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     } else {
         let place = shared.groups.join(proxy, new, wanted)?;
         let (port, group) = (place.port(), &new.group);
-        info!(proxy.log, "tcp proxy listen port [{port}] in group [{group}]");
+        info!(
+            proxy.log,
+            "tcp proxy listen port [{port}] in group [{group}]"
+        );
         (port, Held::Places(Box::new(place)))
     };
     Ok(Published {

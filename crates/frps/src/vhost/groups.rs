@@ -20,7 +20,7 @@ pub(crate) struct VhostGroups<T, P> {
 
 /// Why a proxy got no routes; the texts are frp's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RoutesError {
+pub(crate) enum GroupError {
     #[error("group auth failed")]
     Auth,
     #[error("group params invalid")]
@@ -79,7 +79,7 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
         mut routes: Vec<RouteKey>,
         proxy: &Arc<Proxy>,
         target: impl FnOnce(Arc<Members>) -> T,
-    ) -> Result<Routes<T, P>, RoutesError> {
+    ) -> Result<Routes<T, P>, GroupError> {
         if group.is_empty() {
             let members = Arc::new(Members::default());
             let membership = members.join(proxy);
@@ -95,15 +95,15 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
             .windows(2)
             .any(|pair| matches!(pair, [a, b] if a == b))
         {
-            return Err(RoutesError::Repeated);
+            return Err(GroupError::Repeated);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let membership = match groups.get(group) {
             Some(group) => {
                 verify_slices_are_equal(group.key.expose().as_bytes(), key.as_bytes())
-                    .map_err(|_| RoutesError::Auth)?;
+                    .map_err(|_| GroupError::Auth)?;
                 if group.routes != routes || group.params != params {
-                    return Err(RoutesError::Params);
+                    return Err(GroupError::Params);
                 }
                 group.members.join(proxy)
             }
@@ -151,7 +151,10 @@ impl<T, P> Drop for Routes<T, P> {
         // Under the lock: nobody may join a group that is about to end.
         let mut groups = groups.groups.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.membership.take());
-        if groups.get(name).is_some_and(|group| group.members.is_empty()) {
+        if groups
+            .get(name)
+            .is_some_and(|group| group.members.is_empty())
+        {
             groups.remove(name);
         }
     }

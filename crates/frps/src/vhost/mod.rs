@@ -1,16 +1,56 @@
 //! Ports that many proxies share: a user says which host it wants, a route leads to the proxy.
 //!
+//! - [`listeners`]: the ports, which may be bindPort itself.
+//! - [`http`], [`https`], [`connect`]: how a user says it, and what it is told when there is none.
 //! - [`router`]: host, path and HTTP user → whoever serves them.
 //! - [`groups`]: the routes of a proxy, alone or together with others.
 
+pub(crate) mod connect;
 mod groups;
+mod head;
 pub(crate) mod http;
+pub(crate) mod https;
+mod listeners;
 mod router;
 
+use std::sync::Arc;
+
+use frp_config::{Secret, ServerConfig};
+use frp_net::sniff::Users;
 use frp_proto::msg::NewProxy;
 
-pub(crate) use self::groups::{RoutesError, Routes, VhostGroups};
-pub(crate) use self::router::{RouteConflict, RouteGuard, RouteKey, Router, host_name};
+pub(crate) use self::groups::{GroupError, Routes, VhostGroups};
+pub(crate) use self::listeners::Listeners;
+pub(crate) use self::router::RouteKey;
+use crate::before_login::BeforeLogin;
+use crate::proxy::Members;
+
+/// Who has which host names.
+#[derive(Debug)]
+pub(crate) struct Vhosts {
+    /// Which of the ports below are bindPort itself.
+    pub(crate) at_bind_port: Users,
+    pub(crate) https: Arc<VhostGroups<Arc<Members>, ()>>,
+    /// In a group, user and password must be the same.
+    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, (String, Secret)>>,
+    /// Users of https and tcpmux that have not said yet whom they are for.
+    strangers: BeforeLogin,
+}
+
+impl Vhosts {
+    pub(crate) fn new(cfg: &ServerConfig) -> Self {
+        let same = |port| cfg.bind_addr == cfg.proxy_bind_addr && port == Some(cfg.bind_port);
+        Self {
+            at_bind_port: Users {
+                http: same(cfg.vhost_http_port),
+                https: same(cfg.vhost_https_port),
+            },
+            https: Arc::default(),
+            connect: Arc::default(),
+            strangers: BeforeLogin::default(),
+        }
+    }
+}
 
 /// Why a proxy cannot have its domains; the texts are frp's
 /// (`pkg/config/v1/validation/proxy.go`).
