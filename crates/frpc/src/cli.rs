@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, contract, info, print_line};
+use frp_net::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +33,7 @@ pub fn main() -> ExitCode {
 }
 
 fn ask(call: &AdminCall) -> ExitCode {
-    let runtime = match frp_net::process::runtime() {
+    let runtime = match frp_net::threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return print_line(error, ExitCode::FAILURE),
     };
@@ -61,15 +62,19 @@ fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, Stri
 /// Runs one client until it ends, which is never if all goes well.
 fn run(path: Option<&Path>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
     let cfg = prepare(loaded)?;
-    let runtime = frp_net::process::runtime().map_err(|error| error.to_string())?;
+    let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
     runtime.block_on(serve(path, cfg))
 }
 
 /// Runs a client for every file below the directory. frp's exit status is 0 whatever happens.
 fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
-    let runtime = match frp_net::process::runtime() {
+    let runtime = match frp_net::threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return print_line(error, ExitCode::FAILURE),
+    };
+    let threads = {
+        let _inside = runtime.enter();
+        Threads::new()
     };
     let clients = TaskTracker::new();
     for path in files_below(directory) {
@@ -81,7 +86,7 @@ fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
                         failed(&path, &error);
                     }
                 };
-                clients.spawn_on(client, runtime.handle());
+                clients.spawn_on(client, threads.next().handle());
             }
         }
     }

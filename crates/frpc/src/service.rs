@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
+use frp_net::process;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
@@ -95,6 +96,7 @@ impl Service {
         loop {
             let logged_in = self.login_until_success(&run_id, first, &log).await?;
             first = false;
+            process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&run_id);
             info!(log, "{}", contract::login_success(&run_id));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use frp_log::{Log, debug};
 use frp_net::listen::accept_loop;
 use tokio::net::TcpListener;
 
@@ -10,7 +11,18 @@ use crate::{Shared, door};
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
     accept_loop(listener, stop, |conn, peer| {
-        shared.tasks.spawn(door::enter(shared.clone(), conn, peer));
+        let home = match shared.cfg.transport.tcp_mux {
+            true => shared.threads.next(),
+            // A client's work connections have to be where its session is.
+            false => shared.threads.of_peer(peer.ip()),
+        };
+        match home.adopt(conn) {
+            Ok(conn) => {
+                let entering = door::enter(shared.clone(), conn, peer);
+                shared.tasks.spawn_on(entering, home.handle());
+            }
+            Err(e) => debug!(Log::root(), "[{peer}] {e}"),
+        }
     })
     .await;
 }

@@ -46,7 +46,7 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     frp_net::process::raise_file_limit();
-    let runtime = match frp_net::process::runtime() {
+    let runtime = match frp_net::threads::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
+use frp_net::before_login::Turn;
 use frp_net::limits::{
     BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
     MUX_WITHOUT_SESSION,
@@ -20,7 +21,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::before_login::Turn;
 use crate::{Shared, greet, vhost};
 
 /// Where a stream came from.

@@ -9,14 +9,13 @@ use std::task::{Context, Poll};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use frp_config::Secret;
-use frp_net::limits::END_KEEPALIVE;
-use frp_net::listen::{accept_loop_polled, tune};
+use frp_net::listen::accept_loop_polled;
 use frp_proto::msg::NewProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
 use crate::ports::{Held, Lease, PortError};
-use crate::proxy::{Members, Membership, Proxy, UserAddrs};
+use crate::proxy::{Members, Membership, Proxy};
 
 /// The groups that have members, by name.
 #[derive(Debug, Default)]
@@ -123,18 +122,9 @@ impl Group {
         let door = Arc::new(Door(Mutex::new(Some(lease.into_listener()))));
         let stop = shared.stop.child_token();
         let (polled, to, until) = (door.clone(), members.clone(), stop.clone());
-        let tasks = shared.tasks.clone();
         shared.tasks.spawn(async move {
-            accept_loop_polled(
-                |cx| polled.poll_accept(cx),
-                until,
-                |user, peer| {
-                    tune(&user, Some(END_KEEPALIVE));
-                    let at = UserAddrs::of(&user, peer);
-                    tasks.spawn(to.clone().serve_user(user, at));
-                },
-            )
-            .await;
+            let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
+            accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
         });
         Self {
             key,

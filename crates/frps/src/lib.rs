@@ -11,12 +11,12 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`before_login`] (how many strangers wait),
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one),
+//! `frp_net::before_login` (how many strangers wait),
 //! [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
-mod before_login;
 pub mod cli;
 mod door;
 mod greet;
@@ -36,6 +36,7 @@ use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
 use frp_net::listen::{Host, listen};
+use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::net::TcpListener;
@@ -43,22 +44,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
-use crate::before_login::BeforeLogin;
 use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
 use crate::vhost::http::Target;
 use crate::vhost::{Listeners, VhostGroups, Vhosts};
-pub use crate::web::WebError;
-use crate::web::{Stats, Web};
+use crate::web::Stats;
+use frp_net::before_login::BeforeLogin;
+pub use frp_net::web::WebError;
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     vhosts: Listeners,
-    web: Option<Web>,
+    web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
 }
 
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -146,7 +148,7 @@ impl Server {
         })?;
         let vhosts = Vhosts::new(&cfg);
         let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
-        let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
+        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
             auth: TokenAuth::new(&cfg.auth),
@@ -159,6 +161,7 @@ impl Server {
             vhosts,
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
+            threads: Threads::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             cfg,
@@ -188,8 +191,12 @@ impl Server {
         let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
         vhosts.run(&shared);
-        if let (Some(web), Some(stats)) = (web, shared.stats.clone()) {
-            shared.tasks.spawn(web.run(shared.clone(), stats));
+        if let (Some(web), Some(config), Some(stats)) =
+            (web, shared.cfg.web_server.clone(), shared.stats.clone())
+        {
+            shared
+                .tasks
+                .spawn(web::run(web, config, shared.clone(), stats));
         }
         info!(Log::root(), "{}", contract::frps_started());
         let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));

@@ -12,6 +12,7 @@ use frp_log::{Log, info, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
+use frp_net::process;
 use frp_proto::VERSION;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::wire::WireProtocol;
@@ -83,6 +84,7 @@ pub(crate) async fn serve(
             return last_word(&mut stream, &answer.into()).await;
         }
     };
+    process::forget_start_soon();
     let presence = caller.link.as_ref().map(Presence::on);
     let control = control_stream(&shared, stream, negotiated.as_ref());
     Session::new(shared, admitted, control, caller).run().await;

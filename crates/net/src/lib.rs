@@ -5,6 +5,7 @@
 //! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
 
+pub mod before_login;
 mod buffers;
 pub mod dial;
 pub mod go_text;
@@ -17,4 +18,6 @@ pub mod process;
 pub mod relay;
 pub mod sniff;
 pub mod stream;
+pub mod threads;
 pub mod tls;
+pub mod web;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -534,8 +536,8 @@ async fn mux_pair() -> (MuxStream, MuxStream) {
         keepalive_interval: None,
     };
     let (a, b) = tcp_pair().await;
-    let (client, _) = mux::spawn(a, mux::Role::Client, config.clone());
-    let (_, mut incoming) = mux::spawn(b, mux::Role::Server, config);
+    let (client, _) = support::spawn(a, mux::Role::Client, config.clone());
+    let (_, mut incoming) = support::spawn(b, mux::Role::Server, config);
     let ours = client.open().await.unwrap();
     let theirs = incoming.accept().await.unwrap();
     (ours, theirs)

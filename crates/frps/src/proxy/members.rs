@@ -1,12 +1,17 @@
 //! Who serves the users of a port or a route: one proxy, or the members of a group in turn.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use frp_log::{info, warn};
+use bytes::Bytes;
+use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::REFUSAL;
+use frp_net::limits::{END_KEEPALIVE, REFUSAL};
+use frp_net::listen::tune;
+use frp_net::stream::Stream;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Proxy;
@@ -55,32 +60,51 @@ impl Members {
         self.len() == 0
     }
 
-    /// Serves a user by whose turn it is, or by the next one that has a work connection, until
-    /// both ends are done or the server stops.
-    pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
-        self.serve_user_saying(user.into(), at, Replies::default())
-            .await;
+    /// Takes a user who has just connected to whose turn it is, on the thread of its session.
+    pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, peer: SocketAddr) {
+        tune(&user, Some(END_KEEPALIVE));
+        self.receive_after(user, Bytes::new(), peer, Replies::default());
     }
 
-    /// The same, with words of ours before the bytes.
-    pub(crate) async fn serve_user_saying(
+    /// The same with a user whose first bytes have been read; those that are for the service are
+    /// `leftover`.
+    pub(crate) fn receive_after(
+        self: &Arc<Self>,
+        user: TcpStream,
+        leftover: Bytes,
+        peer: SocketAddr,
+        replies: Replies,
+    ) {
+        let Some(first) = self.next() else { return };
+        info!(first.log, "get a user connection [{peer}]");
+        let at = UserAddrs::of(&user, peer);
+        let stream = match first.thread.adopt(user) {
+            Ok(user) => Stream::Tcp(user),
+            Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
+        };
+        let user = Carried::Plain { stream, leftover };
+        let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
+        let serving = self.clone().serve(first, user, at, replies);
+        tasks.spawn_on(serving, thread.handle());
+    }
+
+    /// Serves a user by `first`, or by the next one that has a work connection, until both ends
+    /// are done or the server stops.
+    async fn serve(
         self: Arc<Self>,
+        first: Arc<Proxy>,
         mut user: Carried,
         at: UserAddrs,
         replies: Replies,
     ) {
-        let Some(first) = self.next() else { return };
-        let peer = at.source();
-        info!(first.log, "get a user connection [{peer}]");
         let stop = first.shared.stop.clone();
         let opened = tokio::select! {
             opened = self.open_from(first, &at) => opened,
             () = stop.cancelled() => return,
         };
-        let words = if opened.is_ok() {
-            replies.ready
-        } else {
-            replies.failed
+        let words = match opened {
+            Ok(_) => replies.ready,
+            Err(_) => replies.failed,
         };
         if !words.is_empty() {
             // A user that does not listen is found out when the bytes come.
@@ -88,7 +112,9 @@ impl Members {
         }
         match opened {
             Ok((proxy, carried)) => proxy.carry(user, carried, &at).await,
-            Err((proxy, e)) => warn!(proxy.log, "user connection [{peer}] closed: {e}"),
+            Err((proxy, e)) => {
+                warn!(proxy.log, "user connection [{}] closed: {e}", at.source());
+            }
         }
     }
 

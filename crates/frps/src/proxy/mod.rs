@@ -14,6 +14,7 @@ use std::sync::Arc;
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, info};
 use frp_net::layers::{Bucket, LayerOptions};
+use frp_net::threads::Thread;
 use frp_proto::msg::NewProxy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
@@ -82,6 +83,8 @@ pub(crate) struct Proxy {
     pub(crate) counters: Arc<Counters>,
     /// Work connections between requests, of a proxy of type http.
     pub(crate) idle: Idle,
+    /// That of the session: its work connections are there, so its users should be.
+    pub(crate) thread: Thread,
     pub(crate) log: Log,
 }
 
@@ -142,6 +145,7 @@ impl RunningProxy {
             layers: layers_of(shared, new),
             counters,
             idle: Idle::default(),
+            thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {

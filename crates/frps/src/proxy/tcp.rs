@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use frp_log::info;
-use frp_net::limits::END_KEEPALIVE;
-use frp_net::listen::{accept_loop, tune};
+use frp_net::listen::accept_loop;
 use tokio_util::sync::CancellationToken;
 
 use super::names::NameGuard;
-use super::user::UserAddrs;
 use super::{Held, Members, ProxyError, Published, Setup};
-use crate::Shared;
 use crate::ports::{Lease, PortError};
 
 /// Opens the port that the proxy asks for, or joins the group that has it.
@@ -40,10 +37,9 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
 }
 
 fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
-    let shared = &setup.proxy.shared;
     let members = Arc::new(Members::default());
-    let stop = shared.stop.child_token();
-    let accepting = accept(shared.clone(), members.clone(), lease, stop.clone());
+    let stop = setup.proxy.shared.stop.child_token();
+    let accepting = accept(members.clone(), lease, stop.clone());
     let membership = members.join(setup.proxy);
     let name = setup.name.clone();
     let task = setup.listeners.spawn(async move {
@@ -55,13 +51,8 @@ fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
 }
 
 /// Hands users to `members` in turn until `stop`; the port is free again when this returns.
-async fn accept(shared: Arc<Shared>, members: Arc<Members>, lease: Lease, stop: CancellationToken) {
+async fn accept(members: Arc<Members>, lease: Lease, stop: CancellationToken) {
     let (listener, port) = lease.into_listener();
-    accept_loop(listener, stop, |user, peer| {
-        tune(&user, Some(END_KEEPALIVE));
-        let at = UserAddrs::of(&user, peer);
-        shared.tasks.spawn(members.clone().serve_user(user, at));
-    })
-    .await;
+    accept_loop(listener, stop, |user, peer| members.receive(user, peer)).await;
     drop(port);
 }

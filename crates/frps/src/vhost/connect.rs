@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_net::layers::Carried;
-use frp_net::stream::Stream;
 use frp_proto::VERSION;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
@@ -14,7 +12,7 @@ use tokio::net::TcpStream;
 use super::head::{HeadError, meet, read, refuse};
 use super::http::{Basic, Credentials, not_found_page};
 use crate::Shared;
-use crate::proxy::{Members, Replies, UserAddrs};
+use crate::proxy::{Members, Replies};
 
 /// Lines that the request may have.
 const MAX_HEADERS: usize = 128;
@@ -64,31 +62,21 @@ impl Target {
     }
 }
 
-/// Serves a user's connection.
+/// Reads whom a user is for, and takes it there.
 pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
-    let at = UserAddrs::of(&conn, peer);
     let asking = find(&shared, &mut conn);
-    let Some((target, leftover)) = meet(&shared, peer, "tcpmux", asking).await else {
+    let Some((target, rest)) = meet(&shared, peer, "tcpmux", asking).await else {
         return;
     };
-    let ready = if shared.cfg.tcpmux_passthrough {
-        &[]
-    } else {
-        OK
-    };
     let replies = Replies {
-        ready,
+        ready: if shared.cfg.tcpmux_passthrough {
+            &[]
+        } else {
+            OK
+        },
         failed: BAD_GATEWAY,
     };
-    let user = Carried::Plain {
-        stream: Stream::Tcp(conn),
-        leftover,
-    };
-    target
-        .members
-        .clone()
-        .serve_user_saying(user, at, replies)
-        .await;
+    target.members.receive_after(conn, rest, peer, replies);
 }
 
 /// Whoever serves the user, and the bytes that are for him.

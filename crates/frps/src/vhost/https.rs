@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_net::layers::Carried;
-use frp_net::stream::Stream;
 use frp_proto::sni::{HelloError, HelloReader};
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
 use crate::Shared;
-use crate::proxy::{Members, UserAddrs};
+use crate::proxy::{Members, Replies};
 
 /// A TLS record with the fatal alert `unrecognized_name` (RFC 8446, section 6.2), which Go's TLS
 /// gives where it has no certificate.
@@ -26,22 +24,17 @@ enum HttpsError {
     NotFound(String),
 }
 
-/// Serves a user's connection; `first` has been read from it.
+/// Reads whom a user is for, and takes it there; `first` has been read from it.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     mut conn: TcpStream,
     first: Bytes,
     peer: SocketAddr,
 ) {
-    let at = UserAddrs::of(&conn, peer);
     let asking = find(&shared, &mut conn, first);
-    let Some((members, leftover)) = meet(&shared, peer, "https", asking).await else {
-        return;
-    };
-    let stream = Stream::Tcp(conn);
-    members
-        .serve_user(Carried::Plain { stream, leftover }, at)
-        .await;
+    if let Some((members, all)) = meet(&shared, peer, "https", asking).await {
+        members.receive_after(conn, all, peer, Replies::default());
+    }
 }
 
 async fn find(

@@ -16,13 +16,13 @@ mod router;
 use std::sync::Arc;
 
 use frp_config::{Secret, ServerConfig};
+use frp_net::before_login::BeforeLogin;
 use frp_net::sniff::Users;
 use frp_proto::msg::NewProxy;
 
 pub(crate) use self::groups::{GroupError, Routes, VhostGroups};
 pub(crate) use self::listeners::Listeners;
 pub(crate) use self::router::RouteKey;
-use crate::before_login::BeforeLogin;
 use crate::proxy::Members;
 
 /// Who has which host names.

@@ -84,6 +84,11 @@ pub fn wrap(stream: Stream, leftover: Bytes, opts: &LayerOptions, side: Side) ->
 pub trait Duplex: Pipe {
     /// Ends the stream so that the peer sees a failure instead of an end, where its kind can.
     fn abort(self: Box<Self>);
+
+    /// The TCP connection below, if it carries this stream alone.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 /// The stream that carries a connection's payload.
@@ -178,6 +183,13 @@ impl Duplex for Carried {
             Self::Layered(io) => io.abort(),
         }
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain { stream, .. } => stream.socket(),
+            Self::Layered(io) => io.socket(),
+        }
+    }
 }
 
 impl Duplex for Stream {
@@ -189,11 +201,23 @@ impl Duplex for Stream {
             Self::Tls(_) => {}
         }
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.socket()),
+            Self::Mux(_) => None,
+        }
+    }
 }
 
 impl Duplex for LimitStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
     }
 }
 
@@ -201,11 +225,19 @@ impl Duplex for CipherStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
+    }
 }
 
 impl Duplex for SnappyStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
     }
 }
 

@@ -48,7 +48,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::end::End;
@@ -138,6 +137,12 @@ pub enum RelayError {
     /// One side had ended and the other was silent for [`HALF_CLOSED_PATIENCE`].
     #[error("half-closed connection was idle for {} seconds", HALF_CLOSED_PATIENCE.as_secs())]
     HalfClosedIdle,
+    /// One side had failed, and the other took nothing of what was left for [`DELIVERY_PATIENCE`].
+    #[error(
+        "what a failed side had sent could not be delivered for {} seconds",
+        DELIVERY_PATIENCE.as_secs()
+    )]
+    NotDelivered,
 }
 
 /// Carries bytes between `near` (whoever connected, or the local service) and `far` (the tunnel)
@@ -188,7 +193,8 @@ struct Patience {
 }
 
 struct Farewell {
-    tcp: TcpStream,
+    /// There until it is let go.
+    side: Option<End>,
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
@@ -263,7 +269,11 @@ impl Relay<'_> {
             (Phase::Ended, Phase::Ended) => (Ok(()), Leave::Close, Leave::Close),
             // The far side refused data, and then ended what it had to say.
             (Phase::Dead, Phase::Ended) => (Ok(()), Leave::CloseDelivered, Leave::Close),
-            (Phase::Ended, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Close),
+            // The same the other way round: the near side closed behind its answer.
+            (Phase::Ended, Phase::Dead) => {
+                let end = error.map_or(Ok(()), Err);
+                (end, Leave::Close, Leave::CloseDelivered)
+            }
             (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
             (up, down) => {
                 let length = match (up, down) {
@@ -289,11 +299,12 @@ impl Relay<'_> {
                 } else {
                     Leave::Close
                 };
-                (
-                    Err(error.take().unwrap_or(RelayError::HalfClosedIdle)),
-                    leave,
-                    leave,
-                )
+                let why = if length == DELIVERY_PATIENCE {
+                    RelayError::NotDelivered
+                } else {
+                    RelayError::HalfClosedIdle
+                };
+                (Err(error.take().unwrap_or(why)), leave, leave)
             }
         };
         Poll::Ready(over)
@@ -315,17 +326,18 @@ impl Relay<'_> {
         // At most one side is left with patience: the one whose opposite has failed.
         let mut patient = None;
         for (end, leave) in sides {
-            match (end, leave) {
-                (Some(End::Tcp(tcp)), Leave::CloseDelivered) => patient = Some((tcp, false)),
-                (Some(End::Tcp(tcp)), Leave::ResetDelivered) => patient = Some((tcp, true)),
-                (Some(end), Leave::Reset | Leave::ResetDelivered) => end.abort(),
-                _ => {}
+            let Some(end) = end else { continue };
+            match leave {
+                Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
+                Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
+                Leave::Reset | Leave::ResetDelivered => end.abort(),
+                Leave::Close | Leave::CloseDelivered => {}
             }
         }
-        let Some((tcp, reset)) = patient else {
+        let Some((side, reset)) = patient else {
             return Some(result);
         };
-        self.farewell = Some(Box::new(Farewell::new(tcp, reset, result)));
+        self.farewell = Some(Box::new(Farewell::new(side, reset, result)));
         None
     }
 }
@@ -363,11 +375,11 @@ impl Patience {
 impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-    fn new(tcp: TcpStream, reset: bool, result: Relayed) -> Self {
+    fn new(side: End, reset: bool, result: Relayed) -> Self {
         let give_up = Instant::now() + DRAIN_PATIENCE;
         let sleep = Box::pin(sleep(Self::FIRST_WAIT));
         Self {
-            tcp,
+            side: Some(side),
             reset,
             sleep,
             give_up,
@@ -378,9 +390,12 @@ impl Farewell {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Relayed> {
         loop {
             let now = Instant::now();
-            if end::unacknowledged(&self.tcp) == 0 || now >= self.give_up {
-                if self.reset {
-                    reset_tcp(&self.tcp);
+            let socket = self.side.as_ref().and_then(End::socket);
+            if socket.map_or(0, end::unacknowledged) == 0 || now >= self.give_up {
+                if let Some(side) = self.side.take()
+                    && self.reset
+                {
+                    side.abort();
                 }
                 return self.result.take().map_or(Poll::Pending, Poll::Ready);
             }
