@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use frp_proto::crypto::aead::{Algorithm, Key, Opener};
 use frp_proto::msg::Message;
+use frp_proto::sni::HelloReader;
 use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
 use frp_proto::wire::v2::{FrameKind, decode_frame, encode_frame};
 use frp_proto::wire::{WireProtocol, decode, encode};
@@ -84,6 +85,28 @@ pub fn aead_open(data: &[u8]) {
     );
 }
 
+/// The beginning of a TLS connection. The first byte says where the network cuts the rest in two.
+pub fn sni(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else {
+        return;
+    };
+    let whole = HelloReader::default().read(stream);
+    let first = stream.split_at(usize::from(cut).min(stream.len())).0;
+    let mut reader = HelloReader::default();
+    let in_pieces = match reader.read(first) {
+        Ok(None) => reader.read(stream),
+        done => done,
+    };
+    assert_eq!(in_pieces, whole, "cut at {}", first.len());
+    if let Ok(Some(hello)) = whole {
+        let name = hello.server_name.unwrap_or_default();
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase())
+        );
+    }
+}
+
 fn read_all(protocol: WireProtocol, pieces: &[&[u8]]) -> (Vec<Message>, Option<String>) {
     let mut buf = BytesMut::new();
     let mut messages = Vec::new();
@@ -156,6 +179,14 @@ mod tests {
             &client_hello(Bootstrap::default(), [1; 32], true).to_payload(),
             hello,
         );
+
+        // A ClientHello for `a.b` in two records.
+        let mut tls = b"\x16\x03\x01\x00\x04\x01\x00\x00\x37\x16\x03\x01\x00\x37\x03\x03".to_vec();
+        tls.extend([7; 32]);
+        tls.extend(b"\x00\x00\x02\x13\x01\x01\x00\x00\x0c\x00\x00\x00\x08\x00\x06\x00\x00\x03a.b");
+        let hello = HelloReader::default().read(&tls);
+        assert!(matches!(hello, Ok(Some(hello)) if hello.server_name.as_deref() == Some("a.b")));
+        around(&tls, sni);
 
         for algorithm in [Algorithm::Aes256Gcm, Algorithm::XChaCha20Poly1305] {
             let nonce = vec![3; algorithm.nonce_len()];

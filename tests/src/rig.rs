@@ -139,6 +139,14 @@ pub fn stcp_visitor(name: &str, proxy: &str, bind_port: u16, lines: &str) -> Str
     )
 }
 
+/// The same of another `kind`, for host names: `lines` say which.
+#[must_use]
+pub fn host_proxy(kind: &str, name: &str, local_port: u16, lines: &str) -> String {
+    format!(
+        "\n[[proxies]]\nname = \"{name}\"\ntype = \"{kind}\"\nlocalPort = {local_port}\n{lines}\n"
+    )
+}
+
 /// The same as a section of an INI file.
 #[must_use]
 pub fn ini_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> String {

@@ -12,11 +12,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::clients::connect;
+use crate::service::Service;
 
 /// A certificate authority in a directory.
 #[derive(Debug)]
@@ -119,6 +121,41 @@ pub async fn handshake(
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
+}
+
+/// The same as a client that asks for the server `name`.
+///
+/// # Errors
+/// When the handshake fails.
+pub async fn handshake_for(
+    stream: TcpStream,
+    name: &str,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+}
+
+/// A TLS service that sends `greeting` after the handshake, then what it gets.
+pub async fn greeting_service(identity: &Identity, greeting: &str) -> Service {
+    let acceptor = TlsAcceptor::from(Arc::new(server(identity)));
+    let greeting = greeting.to_owned();
+    Service::new(move |stream| {
+        let (acceptor, greeting) = (acceptor.clone(), greeting.clone());
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            if stream.write_all(greeting.as_bytes()).await.is_ok() {
+                let (mut reader, mut writer) = tokio::io::split(stream);
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                let _ = writer.shutdown().await;
+            }
+        }
+    })
+    .await
 }
 
 #[derive(Debug)]

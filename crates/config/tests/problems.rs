@@ -72,7 +72,7 @@ fn keys_of_another_type_of_proxy() {
     );
     // #4732, #4724, #4143
     let text = "[[proxies]]\nname = 'n'\ntype = 'http'\nsubdomain = 's'\nremotePort = 7100\n";
-    assert!(frpc(text)[1].contains("is for proxies of type tcp, udp; this one is http"));
+    assert!(frpc(text)[0].contains("is for proxies of type tcp, udp; this one is http"));
     // #5056
     let text = format!("{TCP}customDomains = ['a.b.c']\n");
     assert_eq!(
@@ -84,7 +84,7 @@ fn keys_of_another_type_of_proxy() {
     );
     // #4096
     let text = "[[proxies]]\nname = 'j'\ntype = 'https'\nsubdomain = 's'\nlocations = ['/j']\n";
-    assert!(frpc(text)[1].contains("locations is for proxies of type http; this one is https"));
+    assert!(frpc(text)[0].contains("locations is for proxies of type http; this one is https"));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn unknown_keys_are_warnings_when_not_strict() {
 #[test]
 fn all_problems_at_once_in_the_order_of_the_file() {
     let text = "bindPort = 99999\nauth.method = 'x'\nauth.additionalScopes = ['heartbeats']\n\
-                log.level = 'DEBUG'\nvhostHTTPPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
+                log.level = 'DEBUG'\nquicBindPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
                 allowPorts = [{ start = 5, end = 3 }]\n";
     assert_eq!(
         frps(text),
@@ -196,7 +196,7 @@ fn all_problems_at_once_in_the_order_of_the_file() {
              NewWorkConns]: this is \"heartbeats\"; write \"HeartBeats\"",
             "f:4:13: invalid log level, optional values are [trace debug info warn error]: \
              this is \"DEBUG\"; write \"debug\"",
-            &format!("f:5:1: vhostHTTPPort {LATER}"),
+            &format!("f:5:1: quicBindPort {LATER}"),
             "f:6:1: json: unknown field \"foo\": frps has no key foo; \
              remove it or correct its name",
             "f:7:21: field \"maxPortsPerClient\": cannot unmarshal string \"ten\" into int; \
@@ -435,8 +435,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     let server = [
         "kcpBindPort = 1",
         "quicBindPort = 1",
-        "vhostHTTPSPort = 1",
-        "tcpmuxHTTPConnectPort = 1",
         "sshTunnelGateway.bindPort = 1",
     ];
     for text in server {

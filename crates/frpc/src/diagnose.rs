@@ -237,6 +237,16 @@ fn explain_tls(error: &rustls::Error, first_bytes: &[u8], cfg: &ClientConfig) ->
             "frps has transport.tls.trustedCaFile set: give frpc transport.tls.certFile and \
              keyFile signed by that CA",
         ),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)
+            if cfg.transport.tls.disable_custom_first_byte =>
+        {
+            explained(
+                error,
+                format!("{} took us for a user of an https proxy", server(cfg)),
+                "where the vhostHTTPSPort of frps is its bindPort, frpc needs \
+                 transport.tls.disableCustomTLSFirstByte = false",
+            )
+        }
         rustls::Error::AlertReceived(_) => explained(
             error,
             "the server refused the TLS handshake",

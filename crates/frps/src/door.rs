@@ -9,7 +9,8 @@ use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
 use frp_net::before_login::Turn;
 use frp_net::limits::{
-    BEFORE_LOGIN, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING, MUX_WITHOUT_SESSION,
+    BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
+    MUX_WITHOUT_SESSION,
 };
 use frp_net::listen::{canonical, tune};
 use frp_net::mux::{self, Incoming, Mux, MuxStream};
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::{Shared, greet};
+use crate::{Shared, greet, vhost};
 
 /// Where a stream came from.
 #[derive(Debug, Clone)]
@@ -47,6 +48,14 @@ impl Link {
     pub(crate) fn has_session(&self) -> bool {
         self.sessions.load(Ordering::Acquire) > 0
     }
+}
+
+/// Where a connection goes.
+enum Opened {
+    /// To [`greet`]: the stream inside it, and what was read of that already.
+    Frp(Stream, Bytes),
+    /// To the vhost of that kind.
+    User(Kind, TcpStream, Bytes),
 }
 
 /// Why a connection got no further than the door.
@@ -80,7 +89,11 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
         () = shared.stop.cancelled() => return,
     };
     let (stream, first) = match opened {
-        Ok(opened) => opened,
+        Ok(Opened::Frp(stream, first)) => (stream, first),
+        Ok(Opened::User(kind, conn, first)) => {
+            drop(turn);
+            return serve_user(shared, kind, conn, first, peer).await;
+        }
         Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
         Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
     };
@@ -91,20 +104,37 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
     }
 }
 
-/// The stream inside the connection, and what was read of it already.
-async fn open(shared: &Shared, mut conn: TcpStream) -> Result<(Stream, Bytes), DoorError> {
-    let (kind, first) = timeout(BEFORE_LOGIN, sniff(&mut conn))
+/// A user of a vhost whose port is bindPort.
+async fn serve_user(
+    shared: Arc<Shared>,
+    kind: Kind,
+    conn: TcpStream,
+    first: Bytes,
+    peer: SocketAddr,
+) {
+    tune(&conn, Some(END_KEEPALIVE));
+    if kind == Kind::UserTls {
+        vhost::https::serve(shared, conn, first, peer).await;
+    } else {
+        vhost::http::serve(shared, Rewind::new(first, conn), peer).await;
+    }
+}
+
+async fn open(shared: &Shared, mut conn: TcpStream) -> Result<Opened, DoorError> {
+    let users = shared.vhosts.at_bind_port;
+    let (kind, first) = timeout(BEFORE_LOGIN, sniff(&mut conn, users))
         .await
         .map_err(|_| DoorError::Silent)??;
     match kind {
         Kind::Tls | Kind::TlsAfterMark => {
             let io = Rewind::new(first, conn);
             let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
-            Ok((Stream::Tls(Box::new(tls)), Bytes::new()))
+            Ok(Opened::Frp(Stream::Tls(Box::new(tls)), Bytes::new()))
         }
+        Kind::UserHttp | Kind::UserTls => Ok(Opened::User(kind, conn, first)),
         _ if shared.cfg.transport.tls.force => Err(DoorError::PlainRefused),
         Kind::Websocket => Err(DoorError::Websocket),
-        Kind::Plain => Ok((Stream::Tcp(conn), first)),
+        Kind::Plain => Ok(Opened::Frp(Stream::Tcp(conn), first)),
     }
 }
 

@@ -25,6 +25,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod vhost;
 mod visitors;
 mod web;
 
@@ -48,6 +49,8 @@ use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
+use crate::vhost::http::Target;
+use crate::vhost::{Listeners, VhostGroups, Vhosts};
 use crate::visitors::Visitors;
 use crate::web::Stats;
 use frp_net::before_login::BeforeLogin;
@@ -57,6 +60,7 @@ pub use frp_net::web::WebError;
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    vhosts: Listeners,
     web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
 }
@@ -74,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) visitors: Arc<Visitors>,
+    pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
+    pub(crate) vhosts: Vhosts,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -89,13 +95,24 @@ pub enum BindError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
-    /// The port is taken, or not ours to open.
+    /// A port is taken, or not ours to open.
     #[error(
         "create server listener error, listen tcp {addr}: bind: {}",
         go_text(source)
     )]
     Listen {
-        /// `bindAddr:bindPort`.
+        /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The same for `vhostHTTPPort`.
+    #[error(
+        "create vhost http listener error, listen tcp {addr}: bind: {}",
+        go_text(source)
+    )]
+    VhostHttp {
+        /// `proxyBindAddr:vhostHTTPPort`.
         addr: String,
         /// The system's error.
         source: io::Error,
@@ -132,6 +149,8 @@ impl Server {
             let host = cfg.proxy_bind_addr.clone();
             BindError::ProxyBindAddr { host, source }
         })?;
+        let vhosts = Vhosts::new(&cfg);
+        let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
         let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
@@ -142,6 +161,8 @@ impl Server {
             visitors: Arc::default(),
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
+            http: Arc::default(),
+            vhosts,
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
@@ -151,6 +172,7 @@ impl Server {
         };
         Ok(Self {
             listener,
+            vhosts: listeners,
             web,
             shared: Arc::new(shared),
         })
@@ -165,12 +187,14 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             listener,
+            vhosts,
             web,
             shared,
         } = self;
         let cfg = &shared.cfg;
         let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
+        vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
             (web, shared.cfg.web_server.clone(), shared.stats.clone())
         {

@@ -62,6 +62,16 @@ pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 /// Pause of an accept loop when the process is out of file descriptors or memory.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// From a user's connection to an https or tcpmux vhost until it has said whom it is for (frp
+/// `server/service.go`: vhostReadWriteTimeout).
+pub const USER_HEAD: Duration = Duration::from_secs(30);
+
+/// Bytes that it may take to say so. A ClientHello has some 200 to 2000, a CONNECT request fewer.
+pub const MAX_USER_HEAD: usize = 64 * 1024;
+
+/// How long a user that is refused may take to read why.
+pub const REFUSAL: Duration = Duration::from_secs(2);
+
 /// Silence before a user's and a local service's connection is probed, and the time between probes:
 /// a peer that vanished would hold its connection, the stream and the service's end for ever. As
 /// Go's `net` does for frp.

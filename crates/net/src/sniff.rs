@@ -14,6 +14,12 @@ pub const FRP_TLS_FIRST_BYTE: u8 = 0x17;
 /// frp's websocket request begins so.
 const WEBSOCKET: &[u8] = b"GET /~!frp";
 
+/// How users' requests begin that go to a vhost on the same port (golib `net/mux/rule.go`); `PRI`
+/// is HTTP/2's preface.
+const HTTP_METHODS: [&[u8]; 10] = [
+    b"GET", b"HEA", b"POS", b"PUT", b"DEL", b"CON", b"OPT", b"TRA", b"PAT", b"PRI",
+];
+
 /// What a connection turned out to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -23,31 +29,50 @@ pub enum Kind {
     TlsAfterMark,
     /// frp's websocket upgrade.
     Websocket,
-    /// Neither: frp in the clear, or a stranger.
+    /// A user's HTTP request; only where they are expected.
+    UserHttp,
+    /// A user's TLS connection; only where they are expected. frpc is not told from a user then
+    /// unless it sends the mark.
+    UserTls,
+    /// None of these: frp in the clear, or a stranger.
     Plain,
+}
+
+/// Which users' connections come to the same port as frpc's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Users {
+    /// For `vhostHTTPPort`.
+    pub http: bool,
+    /// For `vhostHTTPSPort`.
+    pub https: bool,
 }
 
 /// Reads just enough of `io` to tell its kind. The bytes read come back and must be read first.
 ///
-/// frp waits for ten bytes before it decides anything; here one byte is enough unless it is a `G`,
-/// so a peer that sends little is not kept waiting.
+/// frp waits for ten bytes before it decides anything; here one byte is enough unless it begins
+/// what one of the kinds begins with, so a peer that sends little is not kept waiting.
 ///
 /// # Errors
 /// `UnexpectedEof` where the peer closed before its kind was known.
-pub async fn sniff<T: AsyncRead + Unpin>(io: &mut T) -> io::Result<(Kind, Bytes)> {
+pub async fn sniff<T: AsyncRead + Unpin>(io: &mut T, users: Users) -> io::Result<(Kind, Bytes)> {
     let mut first = BytesMut::with_capacity(512);
     loop {
         if io.read_buf(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let begins = |known: &&[u8]| first.starts_with(known);
+        let may_become = |known: &&[u8]| known.starts_with(&first);
         let kind = match first.first() {
+            Some(&TLS_FIRST_BYTE) if users.https => Kind::UserTls,
             Some(&TLS_FIRST_BYTE) => Kind::Tls,
             Some(&FRP_TLS_FIRST_BYTE) => {
                 let _ = first.split_to(1);
                 Kind::TlsAfterMark
             }
-            _ if first.starts_with(WEBSOCKET) => Kind::Websocket,
-            _ if WEBSOCKET.starts_with(&first) => continue,
+            _ if begins(&WEBSOCKET) => Kind::Websocket,
+            _ if may_become(&WEBSOCKET) => continue,
+            _ if users.http && HTTP_METHODS.iter().any(begins) => Kind::UserHttp,
+            _ if users.http && HTTP_METHODS.iter().any(may_become) => continue,
             _ => Kind::Plain,
         };
         return Ok((kind, first.freeze()));
@@ -61,8 +86,12 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     async fn sniffed(chunks: &[&[u8]]) -> io::Result<(Kind, Bytes)> {
+        sniffed_among(Users::default(), chunks).await
+    }
+
+    async fn sniffed_among(users: Users, chunks: &[&[u8]]) -> io::Result<(Kind, Bytes)> {
         let (mut user, mut server) = tokio::io::duplex(64);
-        let (found, ()) = tokio::join!(sniff(&mut server), async {
+        let (found, ()) = tokio::join!(sniff(&mut server, users), async {
             for chunk in chunks {
                 user.write_all(chunk).await.unwrap();
                 tokio::task::yield_now().await;
@@ -89,6 +118,38 @@ mod tests {
         assert_eq!(sniffed(&[b"GET / HTTP/1.1"]).await.unwrap().0, Kind::Plain);
         assert_eq!(sniffed(&[b"\x00"]).await.unwrap().0, Kind::Plain);
         assert_eq!(sniffed(&[b"FRP\x00"]).await.unwrap().0, Kind::Plain);
+    }
+
+    #[tokio::test]
+    async fn users_on_the_same_port_are_told_from_frpc() {
+        let http = Users {
+            http: true,
+            https: false,
+        };
+        let both = Users {
+            http: true,
+            https: true,
+        };
+        for (users, chunks, kind) in [
+            (http, &[&b"GET / HTTP/1.1"[..]][..], Kind::UserHttp),
+            (http, &[b"P", b"R", b"I * HTTP/2.0"], Kind::UserHttp),
+            (http, &[b"DEL"], Kind::UserHttp),
+            (http, &[b"GET /~!f", b"rp HTTP/1.1"], Kind::Websocket),
+            (http, &[b"GET /~!fro"], Kind::UserHttp),
+            (http, &[b"\x16"], Kind::Tls),
+            (http, &[b"o\0"], Kind::Plain),
+            (http, &[b"PX"], Kind::Plain),
+            (http, &[b"FRP\0"], Kind::Plain),
+            (both, &[b"\x16"], Kind::UserTls),
+            (both, &[b"\x17"], Kind::TlsAfterMark),
+            (both, &[b"HEAD"], Kind::UserHttp),
+        ] {
+            let (found, first) = sniffed_among(users, chunks).await.unwrap();
+            assert_eq!(found, kind, "{chunks:?}");
+            if kind != Kind::TlsAfterMark {
+                assert!(chunks.concat().starts_with(&first), "{chunks:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -9,9 +9,9 @@ pub(crate) const PROXY: Tagged = Tagged {
     types: &[
         tag("tcp", &[REMOTE_PORT], Support::Ready),
         tag("udp", &[REMOTE_PORT], Support::Later),
-        tag("http", HTTP, Support::Later),
-        tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Later),
-        tag("tcpmux", TCPMUX, Support::Later),
+        tag("http", HTTP, Support::Ready),
+        tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Ready),
+        tag("tcpmux", TCPMUX, Support::Ready),
         tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
         tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
         tag(

@@ -38,8 +38,7 @@ pub(crate) const SERVER: &[Key] = &[
         "Port for http proxies; 0 for none.",
     )
     .ini("vhost_http_port")
-    .rule(Rule::Port)
-    .later(),
+    .rule(Rule::Port),
     key(
         "vhostHTTPTimeout",
         Kind::Int,
@@ -54,37 +53,32 @@ pub(crate) const SERVER: &[Key] = &[
         "Port for https proxies; 0 for none.",
     )
     .ini("vhost_https_port")
-    .rule(Rule::Port)
-    .later(),
+    .rule(Rule::Port),
     key(
         "tcpmuxHTTPConnectPort",
         Kind::Int,
         "Port for tcpmux proxies; 0 for none.",
     )
     .ini("tcpmux_httpconnect_port")
-    .rule(Rule::Port)
-    .later(),
+    .rule(Rule::Port),
     key(
         "tcpmuxPassthrough",
         Kind::Bool,
         "Pass the CONNECT request on.",
     )
-    .ini("tcpmux_passthrough")
-    .inert(),
+    .ini("tcpmux_passthrough"),
     key(
         "subDomainHost",
         Kind::Text,
         "Domain that subdomains are below.",
     )
-    .ini("subdomain_host")
-    .inert(),
+    .ini("subdomain_host"),
     key(
         "custom404Page",
         Kind::Text,
         "File shown when no proxy matches.",
     )
-    .ini("custom_404_page")
-    .inert(),
+    .ini("custom_404_page"),
     key(
         "sshTunnelGateway",
         Kind::Table(SSH_GATEWAY),

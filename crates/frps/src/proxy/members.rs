@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::END_KEEPALIVE;
+use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
+use frp_net::stream::Stream;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::user::{UserAddrs, UserError};
@@ -19,6 +22,15 @@ use super::user::{UserAddrs, UserError};
 pub(crate) struct Members {
     list: RwLock<Vec<Arc<Proxy>>>,
     next: AtomicUsize,
+}
+
+/// What a user is told by us rather than by the service.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Replies {
+    /// Once a work connection is there.
+    pub(crate) ready: &'static [u8],
+    /// When there is none.
+    pub(crate) failed: &'static [u8],
 }
 
 /// A proxy among the members, until dropped.
@@ -50,28 +62,56 @@ impl Members {
 
     /// Takes a user who has just connected to whose turn it is, on the thread of its session.
     pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, peer: SocketAddr) {
+        tune(&user, Some(END_KEEPALIVE));
+        self.receive_after(user, Bytes::new(), peer, Replies::default());
+    }
+
+    /// The same with a user whose first bytes have been read; those that are for the service are
+    /// `leftover`.
+    pub(crate) fn receive_after(
+        self: &Arc<Self>,
+        user: TcpStream,
+        leftover: Bytes,
+        peer: SocketAddr,
+        replies: Replies,
+    ) {
         let Some(first) = self.next() else { return };
         info!(first.log, "get a user connection [{peer}]");
-        tune(&user, Some(END_KEEPALIVE));
         let at = UserAddrs::of(&user, peer);
-        let user = match first.thread.adopt(user) {
-            Ok(user) => user,
+        let stream = match first.thread.adopt(user) {
+            Ok(user) => Stream::Tcp(user),
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
         };
+        let user = Carried::Plain { stream, leftover };
         let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
-        tasks.spawn_on(self.clone().serve(first, user, at), thread.handle());
+        let serving = self.clone().serve(first, user, at, replies);
+        tasks.spawn_on(serving, thread.handle());
     }
 
     /// Serves a user by `first`, or by the next one that has a work connection, until both ends
     /// are done or the server stops.
-    async fn serve(self: Arc<Self>, first: Arc<Proxy>, user: TcpStream, at: UserAddrs) {
+    async fn serve(
+        self: Arc<Self>,
+        first: Arc<Proxy>,
+        mut user: Carried,
+        at: UserAddrs,
+        replies: Replies,
+    ) {
         let stop = first.shared.stop.clone();
         let opened = tokio::select! {
             opened = self.open_from(first, &at) => opened,
             () = stop.cancelled() => return,
         };
+        let words = match opened {
+            Ok(_) => replies.ready,
+            Err(_) => replies.failed,
+        };
+        if !words.is_empty() {
+            // A user that does not listen is found out when the bytes come.
+            let _ = timeout(REFUSAL, user.write_all(words)).await;
+        }
         match opened {
-            Ok((proxy, carried)) => proxy.carry(user.into(), carried, &at).await,
+            Ok((proxy, carried)) => proxy.carry(user, carried, &at).await,
             Err((proxy, e)) => {
                 warn!(proxy.log, "user connection [{}] closed: {e}", at.source());
             }

@@ -1,10 +1,13 @@
 //! Stage 6: what a client has us listen for, and the way of a user's connection ([`user`]).
 
+mod http;
+mod https;
 mod members;
 mod names;
 pub(crate) mod secret;
 mod tcp;
-mod user;
+mod tcpmux;
+pub(crate) mod user;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +21,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::members::{Members, Membership};
+pub(crate) use self::members::{Members, Membership, Replies};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
+
 use crate::Shared;
-use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::vhost::http::{BadHeader, Idle};
+use crate::vhost::{DomainError, GroupError};
 use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
@@ -39,10 +44,27 @@ pub(crate) enum ProxyError {
     Port(#[from] PortError),
     #[error("{0}")]
     Repeated(#[from] Repeated),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp stcp]")]
+    #[error(
+        "proxy type [{0}] is not supported yet by this server; supported: [tcp http https tcpmux \
+         stcp]"
+    )]
     Kind(String),
     #[error("{0}")]
-    Group(#[from] GroupError),
+    Group(#[from] crate::group::GroupError),
+    #[error(
+        "tcpmux with multiplexer httpconnect not supported because this feature is not enabled in server"
+    )]
+    NoTcpmuxPort,
+    #[error("unknown multiplexer [{0}]")]
+    Multiplexer(String),
+    #[error("type [{0}] not supported when vhost {0} port is not set")]
+    NoVhostPort(&'static str),
+    #[error("{0}")]
+    Domain(#[from] DomainError),
+    #[error("{0}")]
+    Routes(#[from] GroupError),
+    #[error("{0}")]
+    Header(#[from] BadHeader),
 }
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
@@ -64,6 +86,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// Work connections between requests, of a proxy of type http.
+    pub(crate) idle: Idle,
     /// That of the session: its work connections are there, so its users should be.
     pub(crate) thread: Thread,
     pub(crate) log: Log,
@@ -125,6 +149,7 @@ impl RunningProxy {
             session: session.clone(),
             layers: layers_of(shared, new),
             counters,
+            idle: Idle::default(),
             thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
@@ -137,6 +162,9 @@ impl RunningProxy {
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
             "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
+            "http" => http::publish(&setup)?,
+            "https" => https::publish(&setup)?,
+            "tcpmux" => tcpmux::publish(&setup)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -1,0 +1,53 @@
+//! An http proxy: routes of the vhost port for HTTP (frp `server/proxy/http.go`).
+
+use std::sync::Arc;
+
+use frp_log::info;
+
+use super::{Held, Proxy, ProxyError, Published, Setup};
+use crate::vhost::http::{Policy, Target};
+use crate::vhost::{Routes, domains, remote_addr, routes};
+
+/// Takes the routes that the proxy asks for.
+pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
+    let Setup { proxy, new, .. } = setup;
+    let shared = &proxy.shared;
+    let cfg = &shared.cfg;
+    let port = cfg.vhost_http_port.ok_or(ProxyError::NoVhostPort("http"))?;
+    let domains = domains(new, &cfg.sub_domain_host)?;
+    let policy = Policy::new(new)?;
+    let (locations, user) = (&new.locations, &new.route_by_http_user);
+    let keys = routes(&domains, locations, user);
+    for key in &keys {
+        info!(
+            proxy.log,
+            "http proxy listen for host [{}] location [{}] group [{}], routeByHTTPUser [{user}]",
+            key.domain,
+            key.location,
+            new.group
+        );
+    }
+    let group = (new.group.as_str(), new.group_key.as_str());
+    let target = |members| Arc::new(Target { members, policy });
+    let held = HeldRoutes {
+        _routes: shared.http.add(group, (), keys, proxy, target)?,
+        proxy: (*proxy).clone(),
+    };
+    Ok(Published {
+        remote_addr: remote_addr(&domains, locations, port),
+        port: None,
+        held: Held::Places(Box::new(held)),
+    })
+}
+
+/// The routes of a proxy; its idle work connections go with them.
+struct HeldRoutes {
+    _routes: Routes<Arc<Target>, ()>,
+    proxy: Arc<Proxy>,
+}
+
+impl Drop for HeldRoutes {
+    fn drop(&mut self) {
+        self.proxy.idle.close();
+    }
+}

@@ -1,0 +1,35 @@
+//! An https proxy: host names of the vhost port for HTTPS (frp `server/proxy/https.go`).
+
+use frp_log::info;
+
+use super::{Held, ProxyError, Published, Setup};
+use crate::vhost::{domains, remote_addr, routes};
+
+/// Takes the routes that the proxy asks for.
+pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
+    let Setup { proxy, new, .. } = setup;
+    let shared = &proxy.shared;
+    let cfg = &shared.cfg;
+    let port = cfg
+        .vhost_https_port
+        .ok_or(ProxyError::NoVhostPort("https"))?;
+    let domains = domains(new, &cfg.sub_domain_host)?;
+    let keys = routes(&domains, &[], "");
+    let group = (new.group.as_str(), new.group_key.as_str());
+    let routes = shared
+        .vhosts
+        .https
+        .add(group, (), keys, proxy, |members| members)?;
+    for domain in &domains {
+        let group = &new.group;
+        info!(
+            proxy.log,
+            "https proxy listen for host [{domain}] group [{group}]"
+        );
+    }
+    Ok(Published {
+        remote_addr: remote_addr(&domains, &[], port),
+        port: None,
+        held: Held::Places(Box::new(routes)),
+    })
+}

@@ -1,0 +1,165 @@
+//! The routes of proxies, alone or in groups (frp `server/group`).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use frp_config::Secret;
+
+use super::router::{RouteConflict, RouteGuard, RouteKey, Router};
+use crate::proxy::{Members, Membership, Proxy};
+
+/// The routes of one kind of vhost and the groups that share some. `T` is what a route leads to;
+/// `P` is what else must be the same in a group.
+#[derive(Debug)]
+pub(crate) struct VhostGroups<T, P> {
+    pub(crate) router: Arc<Router<T>>,
+    groups: Mutex<HashMap<String, Group<T, P>>>,
+}
+
+/// Why a proxy got no routes; the texts are frp's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GroupError {
+    #[error("group auth failed")]
+    Auth,
+    #[error("group params invalid")]
+    Params,
+    #[error("group proxy repeated")]
+    Repeated,
+    #[error(transparent)]
+    Conflict(#[from] RouteConflict),
+}
+
+/// The routes of a proxy, until dropped; those of a group stay until its last member has left.
+pub(crate) struct Routes<T, P> {
+    membership: Option<Membership>,
+    held: HeldRoutes<T, P>,
+}
+
+enum HeldRoutes<T, P> {
+    Own {
+        _guards: Vec<RouteGuard<T>>,
+    },
+    Group {
+        name: String,
+        groups: Arc<VhostGroups<T, P>>,
+    },
+}
+
+#[derive(Debug)]
+struct Group<T, P> {
+    key: Secret,
+    /// Sorted.
+    routes: Vec<RouteKey>,
+    params: P,
+    members: Arc<Members>,
+    _guards: Vec<RouteGuard<T>>,
+}
+
+impl<T, P> Default for VhostGroups<T, P> {
+    fn default() -> Self {
+        Self {
+            router: Arc::default(),
+            groups: Mutex::default(),
+        }
+    }
+}
+
+impl<T: Clone, P: Eq> VhostGroups<T, P> {
+    /// Leads `routes` to `proxy`, or, where `group` is not empty, has it serve them in turn with
+    /// the other members of the group. Those must have the same `key`, `params` and set of routes:
+    /// in frp a proxy with two domains or locations could not join any group.
+    ///
+    /// `target` makes what the routes lead to, unless the group has it already.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        (group, key): (&str, &str),
+        params: P,
+        mut routes: Vec<RouteKey>,
+        proxy: &Arc<Proxy>,
+        target: impl FnOnce(Arc<Members>) -> T,
+    ) -> Result<Routes<T, P>, GroupError> {
+        if group.is_empty() {
+            let members = Arc::new(Members::default());
+            let membership = members.join(proxy);
+            return Ok(Routes {
+                membership: Some(membership),
+                held: HeldRoutes::Own {
+                    _guards: self.lead(&routes, &target(members))?,
+                },
+            });
+        }
+        routes.sort_by(|a, b| fields(a).cmp(&fields(b)));
+        if routes
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a == b))
+        {
+            return Err(GroupError::Repeated);
+        }
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let membership = match groups.get(group) {
+            Some(group) => {
+                verify_slices_are_equal(group.key.expose().as_bytes(), key.as_bytes())
+                    .map_err(|_| GroupError::Auth)?;
+                if group.routes != routes || group.params != params {
+                    return Err(GroupError::Params);
+                }
+                group.members.join(proxy)
+            }
+            None => {
+                let members = Arc::new(Members::default());
+                let membership = members.join(proxy);
+                let new = Group {
+                    key: key.into(),
+                    params,
+                    _guards: self.lead(&routes, &target(members.clone()))?,
+                    routes,
+                    members,
+                };
+                groups.insert(group.to_owned(), new);
+                membership
+            }
+        };
+        drop(groups);
+        Ok(Routes {
+            membership: Some(membership),
+            held: HeldRoutes::Group {
+                name: group.to_owned(),
+                groups: self.clone(),
+            },
+        })
+    }
+
+    fn lead(&self, routes: &[RouteKey], target: &T) -> Result<Vec<RouteGuard<T>>, RouteConflict> {
+        let add = |key: &RouteKey| self.router.add(key.clone(), target.clone());
+        routes.iter().map(add).collect()
+    }
+}
+
+impl<T, P> fmt::Debug for Routes<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Routes")
+    }
+}
+
+impl<T, P> Drop for Routes<T, P> {
+    fn drop(&mut self) {
+        let HeldRoutes::Group { name, groups } = &self.held else {
+            return;
+        };
+        // Under the lock: nobody may join a group that is about to end.
+        let mut groups = groups.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.membership.take());
+        if groups
+            .get(name)
+            .is_some_and(|group| group.members.is_empty())
+        {
+            groups.remove(name);
+        }
+    }
+}
+
+fn fields(key: &RouteKey) -> (&str, &str, &str) {
+    (&key.domain, &key.location, &key.http_user)
+}

@@ -1,0 +1,311 @@
+//! A work connection that speaks HTTP/1.1 with a local service.
+//!
+//! Whoever waits for an answer also moves the bytes: hyper's connection is polled by the task of
+//! the user, not by one of its own, so a request costs no wake-up between tasks. Only where the
+//! answer begins before the request has ended does the connection get a task, because then both
+//! directions must go on by themselves.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use frp_net::layers::Carried;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::{MAX_HEAD, MAX_HEADERS};
+use crate::web::metrics::{Counters, Serving};
+
+/// See the module.
+pub(crate) struct WorkConn {
+    sender: SendRequest<Upload>,
+    driver: Driver,
+}
+
+type Wire = Connection<TokioIo<Counted>, Upload>;
+
+enum Driver {
+    Here(Wire),
+    /// Done: it ended, or speaks another protocol from now on.
+    Over(Wire),
+    Task(#[expect(dead_code, reason = "ends the task on drop")] AbortOnDropHandle<()>),
+    Gone,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("timeout awaiting response headers")]
+    TimedOut,
+    #[error("{0}")]
+    Http(hyper::Error),
+}
+
+/// A request that got no answer, and the request itself where nothing of it was sent.
+pub(super) type Failed = (SendError, Option<Box<Request<Upload>>>);
+
+impl WorkConn {
+    /// Speaks HTTP on `carried`, counted by `counters` for as long as the connection lives.
+    pub(super) async fn new(carried: Carried, counters: &Arc<Counters>) -> hyper::Result<Self> {
+        let io = TokioIo::new(Counted {
+            io: carried,
+            counters: counters.clone(),
+            _serving: counters.serving(),
+        });
+        let (sender, wire) = Builder::new()
+            .title_case_headers(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .handshake(io)
+            .await?;
+        Ok(Self {
+            sender,
+            driver: Driver::Here(wire),
+        })
+    }
+
+    /// Whether the connection can take another request. Finds out what happened to it meanwhile.
+    pub(super) fn is_usable(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        matches!(self.driver, Driver::Here(_)) && self.sender.is_ready()
+    }
+
+    /// Sends `request` and waits for the head of its answer, at most `limit` once all of the
+    /// request is on its way.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Failed> {
+        let progress = request.body().progress.clone();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut deadline = pin!(None::<Sleep>);
+        std::future::poll_fn(|cx| {
+            self.driver.poll(cx);
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(failed));
+            }
+            if progress.as_ref().is_none_or(|progress| progress.is_done()) {
+                if deadline.is_none() {
+                    deadline.set(Some(sleep(limit)));
+                }
+                if let Some(sleep) = deadline.as_mut().as_pin_mut()
+                    && sleep.poll(cx).is_ready()
+                {
+                    return Poll::Ready(Err((SendError::TimedOut, None)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Moves bytes as far as they go.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.driver.poll(cx);
+    }
+
+    /// Has the connection go on without being driven. It takes no further request.
+    pub(super) fn detach(&mut self, tasks: &TaskTracker) {
+        match std::mem::replace(&mut self.driver, Driver::Gone) {
+            Driver::Here(wire) => {
+                let task = tasks.spawn(async move {
+                    // Whoever reads the answer hears of an error, too.
+                    let _ = wire.await;
+                });
+                self.driver = Driver::Task(AbortOnDropHandle::new(task));
+            }
+            other => self.driver = other,
+        }
+    }
+
+    /// The pipe itself with what was read of it beyond the answer, once that has changed the
+    /// protocol. `None` where the connection ended instead.
+    pub(super) async fn into_pipe(mut self) -> Option<(Counted, Bytes)> {
+        std::future::poll_fn(|cx| {
+            self.driver.poll(cx);
+            match self.driver {
+                Driver::Here(_) => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+        match self.driver {
+            Driver::Over(wire) => {
+                let parts = wire.into_parts();
+                Some((parts.io.into_inner(), parts.read_buf))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        let Self::Here(wire) = self else { return };
+        // An error reaches whoever waits for the answer or reads it.
+        if wire.poll_without_shutdown(cx).is_ready()
+            && let Self::Here(wire) = std::mem::replace(self, Self::Gone)
+        {
+            *self = Self::Over(wire);
+        }
+    }
+}
+
+fn failed(e: TrySendError<Request<Upload>>) -> Failed {
+    let mut e = e;
+    let request = e.take_message().map(Box::new);
+    (SendError::Http(e.into_error()), request)
+}
+
+/// The body of a request on its way to the service.
+pub(super) struct Upload {
+    body: Option<Incoming>,
+    /// Only where there is a body.
+    progress: Option<Progress>,
+}
+
+/// How far an [`Upload`] is.
+#[derive(Clone)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+const DONE: u8 = 1;
+
+impl Progress {
+    /// Whether all of the body has been read, or nobody is going to read more of it.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire) == DONE
+    }
+}
+
+impl Upload {
+    pub(super) fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        Self {
+            body: Some(body),
+            progress: Some(Progress(Arc::default())),
+        }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            body: None,
+            progress: None,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.progress.clone()
+    }
+
+    fn done(&self) {
+        if let Some(progress) = &self.progress {
+            progress.0.store(DONE, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.done();
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => {}
+            Poll::Ready(_) => self.done(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// A pipe whose bytes are counted for its proxy, and that counts as one of its connections.
+pub(super) struct Counted {
+    io: Carried,
+    counters: Arc<Counters>,
+    _serving: Serving,
+}
+
+impl Counted {
+    /// The pipe, and what goes on counting the connection.
+    pub(super) fn into_parts(self) -> (Carried, Serving) {
+        (self.io, self._serving)
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let read = buf.filled().len().saturating_sub(before);
+        if read > 0 {
+            this.counters.traffic.add_far_to_near(read);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = polled {
+            this.counters.traffic.add_near_to_far(written);
+        }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,392 @@
+//! From a user's request to its answer.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use frp_log::{Log, debug, warn};
+use frp_net::layers::Carried;
+use frp_net::relay::relay;
+use frp_net::stream::{Rewind, Stream};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+};
+use hyper::http::request::Parts;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Method, Request, Response, StatusCode, Version, http};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::answer::{bad_request, not_found, timed_out, unauthorized};
+use super::auth::Basic;
+use super::body::Body;
+use super::conn::{SendError, Upload, WorkConn};
+use super::{Target, User, head};
+use crate::proxy::Proxy;
+use crate::proxy::user::{UserAddrs, UserError};
+use crate::web::metrics::Serving;
+
+/// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
+const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("x-idempotency-key"),
+];
+
+/// Why a request was not served; the texts are frp's where it has one.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error("no route found: {host} {path} {user}")]
+    NoRoute {
+        host: String,
+        path: String,
+        user: String,
+    },
+    #[error("the group has no members")]
+    NoMember,
+    #[error("{0}")]
+    User(#[from] UserError),
+    #[error("{0}")]
+    Send(SendError),
+    #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
+    Switched { got: String, wanted: String },
+    #[error("the work connection ended instead of switching the protocol")]
+    NotSwitched,
+}
+
+/// Answers a request of `user`.
+pub(super) async fn answer(
+    user: &Arc<User>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let host = match host(&head) {
+        Ok(host) => host,
+        Err(text) => return Ok(bad_request(text)),
+    };
+    let method = head.method.clone();
+    let shown = host.clone();
+    Ok(match route(user, head, host, body).await {
+        Ok(response) => response,
+        Err(e) => {
+            let host = shown.to_str().unwrap_or_default();
+            warn!(
+                Log::root(),
+                "do http proxy request [host: {host}] error: {e}"
+            );
+            match e {
+                ForwardError::Send(SendError::TimedOut) => timed_out(),
+                _ => not_found(&user.shared, &method).await,
+            }
+        }
+    })
+}
+
+/// Where a request wants to go.
+fn host(head: &Parts) -> Result<HeaderValue, &'static str> {
+    if let Some(authority) = head.uri.authority() {
+        let host = head::host_of(authority);
+        return HeaderValue::from_str(host).map_err(|_| "400 Bad Request: malformed Host header");
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err("400 Bad Request: too many Host headers"),
+        (Some(host), None) => Ok(host.clone()),
+        (None, _) if head.version == Version::HTTP_11 => {
+            Err("400 Bad Request: missing required Host header")
+        }
+        (None, _) => Ok(HeaderValue::from_static("")),
+    }
+}
+
+async fn route(
+    user: &Arc<User>,
+    head: Parts,
+    host: HeaderValue,
+    body: Incoming,
+) -> Result<Response<Body>, ForwardError> {
+    let proxied = head::is_proxied(&head);
+    let of = |name| head.headers.get(name);
+    // A user that took us for its HTTP proxy and shows the wrong header is routed by it all the
+    // same, so that it hears 407 and not 404.
+    let (shown, route_by) = if proxied {
+        let shown = of(PROXY_AUTHORIZATION);
+        (shown, shown.or_else(|| of(AUTHORIZATION)))
+    } else {
+        (of(AUTHORIZATION), of(AUTHORIZATION))
+    };
+    let basic = route_by.and_then(Basic::parse);
+    let http_user = basic.as_ref().map(Basic::user).unwrap_or_default();
+    let name = host.to_str().unwrap_or_default();
+    let path = decoded(match &head.method {
+        &Method::CONNECT => "",
+        _ => head.uri.path(),
+    });
+    let Some(target) = user.shared.http.router.find(name, &path, http_user) else {
+        return Err(ForwardError::NoRoute {
+            host: name.to_owned(),
+            path: path.into_owned(),
+            user: http_user.to_owned(),
+        });
+    };
+    debug!(
+        Log::root(),
+        "get new http request host [{name}] path [{path}] httpuser [{http_user}]"
+    );
+    if let Some(credentials) = &target.policy.credentials
+        && !credentials.admit(basic.as_ref().filter(|_| shown.is_some()))
+    {
+        return Ok(unauthorized(proxied));
+    }
+    forward(user, &target, head, host, body).await
+}
+
+/// Sends the request over a work connection of `target` and makes its answer the user's.
+async fn forward(
+    user: &Arc<User>,
+    target: &Arc<Target>,
+    mut head: Parts,
+    host: HeaderValue,
+    body: Incoming,
+) -> Result<Response<Body>, ForwardError> {
+    let is_connect = head.method == Method::CONNECT;
+    let on_upgrade = head.extensions.remove::<OnUpgrade>();
+    let wanted = head::upgrade(&head.headers);
+    if is_connect {
+        head.headers.insert(HOST, host);
+        head.version = Version::HTTP_11;
+    } else {
+        target.policy.request(&mut head, host, &user.forwarded_for);
+    }
+    let body = Upload::new(body);
+    if body.is_end_stream()
+        && matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
+        && !head.headers.contains_key(CONTENT_LENGTH)
+    {
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let progress = body.progress();
+    let (response, mut conn, proxy) = send(user, target, Request::from_parts(head, body)).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || (is_connect && response.status().is_success())
+    {
+        let (head, _) = response.into_parts();
+        return switch(user, target, (head, wanted), (conn, proxy), on_upgrade).await;
+    }
+    if progress.is_some_and(|progress| !progress.is_done()) {
+        conn.detach(&user.shared.tasks);
+    }
+    let (mut head, body) = response.into_parts();
+    target.policy.response(&mut head);
+    let mut body = Body::service(body, conn, proxy);
+    body.look_ahead().await;
+    Ok(Response::from_parts(head, body))
+}
+
+/// The head of the answer, and what its body comes over.
+///
+/// An idle work connection may have been closed by the service just now. Then the request goes out
+/// again: if nothing of it was sent, or if doing it twice does no harm.
+async fn send(
+    user: &User,
+    target: &Target,
+    mut request: Request<Upload>,
+) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
+    let limit = user.shared.cfg.vhost_http_timeout;
+    loop {
+        let (mut conn, proxy, is_reused) = connection(user, target).await?;
+        let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
+        let (e, unsent) = match conn.send(request, limit).await {
+            Ok(response) => return Ok((response, conn, proxy)),
+            Err(failed) => failed,
+        };
+        let again = match e {
+            SendError::Http(_) if is_reused => unsent.map(|request| *request).or(again),
+            _ => None,
+        };
+        let Some(again) = again else {
+            return Err(ForwardError::Send(e));
+        };
+        debug!(proxy.log, "idle work connection was dead: {e}");
+        request = again;
+    }
+}
+
+/// A work connection of whose turn it is, and whether it has served a request before.
+async fn connection(
+    user: &User,
+    target: &Target,
+) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
+    let mut tried: Vec<Arc<Proxy>> = Vec::new();
+    let mut last = ForwardError::NoMember;
+    loop {
+        let Some(proxy) = target.members.next() else {
+            return Err(last);
+        };
+        // Once around the group: nothing of the request is lost by asking the next one.
+        if tried.iter().any(|p| Arc::ptr_eq(p, &proxy)) {
+            return Err(last);
+        }
+        if let Some(conn) = proxy.idle.take() {
+            return Ok((conn, proxy, true));
+        }
+        let at = UserAddrs {
+            src: Some(user.peer),
+            dst: None,
+        };
+        match proxy.open(&at).await {
+            Ok(carried) => match WorkConn::new(carried, &proxy.counters).await {
+                Ok(conn) => return Ok((conn, proxy, false)),
+                Err(e) => return Err(ForwardError::Send(SendError::Http(e))),
+            },
+            Err(e) => last = e.into(),
+        }
+        tried.push(proxy);
+    }
+}
+
+/// Whether Go would send it twice: it changes nothing, or says that it does not matter.
+fn is_repeatable(request: &Request<Upload>) -> bool {
+    let is_safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    );
+    let says_so = || {
+        let headers = request.headers();
+        IDEMPOTENCY_KEYS.iter().any(|key| headers.contains_key(key))
+    };
+    request.body().is_end_stream() && (is_safe || says_so())
+}
+
+/// Of a request without a body.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// Passes on an answer that changes the protocol, and from then on bytes.
+async fn switch(
+    user: &Arc<User>,
+    target: &Target,
+    (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
+    (conn, proxy): (WorkConn, Arc<Proxy>),
+    on_upgrade: Option<OnUpgrade>,
+) -> Result<Response<Body>, ForwardError> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let text = |value: Option<HeaderValue>| {
+            let value = value.as_ref().and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (got, wanted) = (text(head::upgrade(&head.headers)), text(wanted));
+        if !got.eq_ignore_ascii_case(&wanted) {
+            return Err(ForwardError::Switched { got, wanted });
+        }
+        target.policy.set_response(&mut head);
+    } else {
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(TRANSFER_ENCODING);
+        head.version = Version::HTTP_11;
+    }
+    let piped = conn.into_pipe();
+    let piped = tokio::time::timeout(user.shared.cfg.vhost_http_timeout, piped).await;
+    let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
+        return Err(ForwardError::NotSwitched);
+    };
+    let (carried, serving) = pipe.into_parts();
+    let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), serving);
+    user.shared.tasks.spawn(tunnel);
+    Ok(Response::from_parts(head, Body::whole(Bytes::new())))
+}
+
+/// Moves bytes between the user and the service once the user has the answer.
+async fn tunnel(
+    user: Arc<User>,
+    proxy: Arc<Proxy>,
+    on_upgrade: OnUpgrade,
+    (carried, early): (Carried, Bytes),
+    serving: Serving,
+) {
+    let moved = async {
+        // Ends with an error when the user's connection does.
+        let upgraded = on_upgrade.await.ok()?;
+        let mut near = near(upgraded);
+        // Counted when it was read.
+        if !early.is_empty() {
+            near.write_all(&early).await.ok()?;
+            near.flush().await.ok()?;
+        }
+        Some(relay(near, carried, &proxy.counters.traffic).await)
+    };
+    let peer = user.peer;
+    tokio::select! {
+        moved = moved => if let Some(moved) = moved {
+            debug!(proxy.log, "join connections closed, [{peer}]: {moved}");
+        },
+        () = user.shared.stop.cancelled() => {}
+    }
+    drop(serving);
+}
+
+/// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
+fn near(upgraded: Upgraded) -> Carried {
+    let parts = match upgraded.downcast::<TokioIo<Rewind<TcpStream>>>() {
+        Ok(parts) => parts,
+        Err(stream) => return Carried::other(TokioIo::new(stream)),
+    };
+    let (prefix, tcp) = parts.io.into_inner().into_parts();
+    let leftover = match (parts.read_buf.is_empty(), prefix.is_empty()) {
+        (_, true) => parts.read_buf,
+        (true, false) => prefix,
+        (false, false) => [parts.read_buf, prefix].concat().into(),
+    };
+    Carried::Plain {
+        stream: Stream::Tcp(tcp),
+        leftover,
+    }
+}
+
+/// A path with its `%XX` as bytes, as locations are compared with it.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        let escaped = || {
+            let (digits, behind) = behind.split_at_checked(2)?;
+            let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+            Some(((digit(0)? * 16 + digit(1)?) as u8, behind))
+        };
+        let (byte, behind) = match byte {
+            b'%' => escaped().unwrap_or((b'%', behind)),
+            byte => (*byte, behind),
+        };
+        bytes.push(byte);
+        rest = behind;
+    }
+    match String::from_utf8(bytes) {
+        Ok(path) => Cow::Owned(path),
+        Err(e) => Cow::Owned(String::from_utf8_lossy(e.as_bytes()).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+
+    #[test]
+    fn escapes_in_a_path_are_bytes() {
+        assert_eq!(decoded("/a/b"), "/a/b");
+        assert_eq!(decoded("/%61%2Fb%c3%A4"), "/a/bä");
+        assert_eq!(decoded("/%zz%4"), "/%zz%4");
+        assert_eq!(decoded("/%+1"), "/%+1");
+    }
+}

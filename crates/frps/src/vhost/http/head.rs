@@ -1,0 +1,366 @@
+//! Heads of requests and answers as they pass: what is taken out, what is put in (Go
+//! `net/http/httputil/reverseproxy.go`, as frp `pkg/util/vhost/http.go` sets it up).
+//!
+//! Three things that Go adds or takes on the way are not done here, since they are of no use to
+//! anybody: asking the service for gzip on its own account, guessing a `Content-Type` that the
+//! service did not give, and removing what it cannot parse from a query.
+
+use std::collections::BTreeMap;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{Method, Uri, Version, http};
+
+use super::auth::Credentials;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What a proxy has done to the requests of its routes and to their answers.
+#[derive(Debug, Default)]
+pub(crate) struct Policy {
+    /// `hostHeaderRewrite`
+    host: Option<HeaderValue>,
+    /// `requestHeaders.set`
+    request: Vec<(HeaderName, HeaderValue)>,
+    /// `responseHeaders.set`
+    response: Vec<(HeaderName, HeaderValue)>,
+    /// `httpUser`, `httpPassword`
+    pub(super) credentials: Option<Credentials>,
+}
+
+/// A header of the proxy cannot be sent. frp starts such a proxy and fails each request.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: [{name}: {value}] is not a valid header")]
+pub(crate) struct BadHeader {
+    key: &'static str,
+    name: String,
+    value: String,
+}
+
+impl Policy {
+    /// Of the keys of a `NewProxy`.
+    pub(crate) fn new(new: &frp_proto::msg::NewProxy) -> Result<Self, BadHeader> {
+        let host = match new.host_header_rewrite.as_str() {
+            "" => None,
+            host => Some(value("hostHeaderRewrite", "Host", host)?),
+        };
+        Ok(Self {
+            host,
+            request: headers("requestHeaders.set", &new.headers)?,
+            response: headers("responseHeaders.set", &new.response_headers)?,
+            credentials: Credentials::of(&new.http_user, &new.http_pwd),
+        })
+    }
+
+    /// Makes a user's request the one that the service gets.
+    ///
+    /// `host` is where the user wants to go, `peer` the user's address. The target is written as
+    /// the user did: `http://HOST/PATH` where it took us for its HTTP proxy.
+    pub(super) fn request(
+        &self,
+        head: &mut http::request::Parts,
+        host: HeaderValue,
+        peer: &HeaderValue,
+    ) {
+        let headers = &mut head.headers;
+        let forwarded_for = forwarded_for(headers, peer);
+        let upgrade = upgrade(headers);
+        let trailers = has_token(headers, &TE, "trailers");
+        remove_hop_by_hop(headers);
+        headers.remove(TE);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some(protocol) = upgrade {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, protocol);
+        }
+        headers.remove(FORWARDED);
+        headers.insert(X_FORWARDED_FOR, forwarded_for);
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_HOST, host.clone());
+        let host = self.host.clone().unwrap_or(host);
+        if head.uri.authority().is_some() {
+            head.uri = rewritten(&head.uri, head.version, &host);
+        }
+        headers.insert(HOST, host);
+        for (name, value) in &self.request {
+            headers.insert(name, value.clone());
+        }
+        head.version = Version::HTTP_11;
+    }
+
+    /// Makes the service's answer the one that the user gets.
+    pub(super) fn response(&self, head: &mut http::response::Parts) {
+        let headers = &mut head.headers;
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        remove_hop_by_hop(headers);
+        self.set_response(head);
+    }
+
+    /// The part of [`Self::response`] that an answer gets which changes the protocol.
+    pub(super) fn set_response(&self, head: &mut http::response::Parts) {
+        for (name, value) in &self.response {
+            head.headers.insert(name, value.clone());
+        }
+        head.version = Version::HTTP_11;
+    }
+}
+
+/// The protocol that a message wants to change to.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    has_token(headers, &CONNECTION, "upgrade").then(|| protocol.clone())
+}
+
+/// Whether a user took us for its HTTP proxy: then credentials and refusals are those of proxies.
+pub(super) fn is_proxied(head: &http::request::Parts) -> bool {
+    // Over HTTP/2 every request has an authority, as every one over HTTP/1.1 has a Host.
+    let named = head.version < Version::HTTP_2 && head.uri.authority().is_some();
+    named || head.method == Method::CONNECT
+}
+
+/// `HOST[:PORT]` of an authority, without what stands before an `@`.
+pub(super) fn host_of(authority: &Authority) -> &str {
+    let all = authority.as_str();
+    all.rsplit_once('@').map_or(all, |(_, host)| host)
+}
+
+fn headers(
+    key: &'static str,
+    set: &BTreeMap<String, String>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, BadHeader> {
+    let mut parsed = Vec::with_capacity(set.len());
+    for (name, text) in set {
+        let value = value(key, name, text)?;
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Err(BadHeader {
+                key,
+                name: name.clone(),
+                value: text.clone(),
+            });
+        };
+        // Go ignores these: they belong to the one who writes the message, not to its sender.
+        if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(&name) {
+            continue;
+        }
+        parsed.push((name, value));
+    }
+    Ok(parsed)
+}
+
+fn value(key: &'static str, name: &str, text: &str) -> Result<HeaderValue, BadHeader> {
+    let mut value = HeaderValue::from_bytes(text.trim().as_bytes()).map_err(|_| BadHeader {
+        key,
+        name: name.to_owned(),
+        value: text.to_owned(),
+    })?;
+    // They may be credentials.
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whom the request was for before it was for us, and us.
+fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
+    let mut before = headers.get_all(X_FORWARDED_FOR).iter().peekable();
+    if before.peek().is_none() {
+        return peer.clone();
+    }
+    let mut all = Vec::new();
+    for value in before {
+        all.extend_from_slice(value.as_bytes());
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_bytes(&all).unwrap_or_else(|_| peer.clone())
+}
+
+/// Takes out what is meant for the next hop only, but for `TE` and `Trailer`: they are what the
+/// ends agree about trailers with, which pass.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            .filter(|name| *name != HOST)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [
+        PROXY_CONNECTION,
+        KEEP_ALIVE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// The values of a header that is a list.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+}
+
+/// The target as the service gets it, where the user's has an authority.
+fn rewritten(uri: &Uri, version: Version, host: &HeaderValue) -> Uri {
+    let slash = PathAndQuery::from_static("/");
+    let path = uri.path_and_query().cloned().unwrap_or(slash);
+    let authority = Authority::try_from(host.as_bytes()).ok();
+    match authority.filter(|_| version < Version::HTTP_2) {
+        Some(authority) => {
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = Some(authority);
+            parts.path_and_query = Some(path);
+            Uri::from_parts(parts).unwrap_or_default()
+        }
+        None => Uri::from(path),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use frp_proto::msg::NewProxy;
+    use hyper::{Request, Response};
+
+    fn request(head: http::request::Builder, policy: &Policy) -> http::request::Parts {
+        let (mut head, ()) = head.body(()).unwrap().into_parts();
+        let host = HeaderValue::from_static("a.b:80");
+        policy.request(&mut head, host, &HeaderValue::from_static("1.2.3.4"));
+        head
+    }
+
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", value.to_str().unwrap())
+        };
+        let mut lines: Vec<String> = headers.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn a_request_says_where_it_came_from() {
+        let head = Request::get("/x?a;b=%zz")
+            .header("host", "a.b:80")
+            .header("x-forwarded-for", "9.9.9.9")
+            .header("x-forwarded-for", "8.8.8.8")
+            .header("x-forwarded-proto", "https")
+            .header("forwarded", "for=7.7.7.7");
+        let head = request(head, &Policy::default());
+        assert_eq!(head.uri, "/x?a;b=%zz");
+        assert_eq!(
+            lines(&head.headers),
+            [
+                "host: a.b:80",
+                "x-forwarded-for: 9.9.9.9, 8.8.8.8, 1.2.3.4",
+                "x-forwarded-host: a.b:80",
+                "x-forwarded-proto: http",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_for_one_hop_ends_here() {
+        let head = Request::get("/")
+            .header("connection", "close, X-Mine ,host")
+            .header("x-mine", "1")
+            .header("keep-alive", "5")
+            .header("proxy-connection", "keep-alive")
+            .header("proxy-authorization", "Basic YTpi")
+            .header("te", "deflate, trailers")
+            .header("upgrade", "ignored")
+            .header("authorization", "kept");
+        let head = request(head, &Policy::default());
+        assert_eq!(
+            lines(&head.headers)[..3],
+            ["authorization: kept", "host: a.b:80", "te: trailers"]
+        );
+        assert_eq!(head.headers.len(), 6);
+
+        let answer = Response::builder()
+            .header("connection", "x-mine")
+            .header("x-mine", "1")
+            .header("transfer-encoding", "chunked")
+            .header("content-length", "5")
+            .header("trailer", "x-sum");
+        let (mut head, ()) = answer.body(()).unwrap().into_parts();
+        Policy::default().response(&mut head);
+        assert_eq!(lines(&head.headers), ["trailer: x-sum"]);
+    }
+
+    #[test]
+    fn a_wish_to_upgrade_passes() {
+        let head = Request::get("/")
+            .header("connection", "keep-alive, upgrade")
+            .header("upgrade", "websocket");
+        let head = request(head, &Policy::default());
+        assert_eq!(head.headers["connection"], "Upgrade");
+        assert_eq!(head.headers["upgrade"], "websocket");
+    }
+
+    #[test]
+    fn the_proxys_headers_are_set_and_some_never() {
+        let new = NewProxy {
+            host_header_rewrite: "inner".into(),
+            headers: [("x-A", " b "), ("Host", "no"), ("content-length", "9")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            ..NewProxy::default()
+        };
+        let policy = Policy::new(&new).unwrap();
+        let head = request(Request::get("/").header("x-a", "theirs"), &policy);
+        assert_eq!(head.headers["x-a"], "b");
+        assert_eq!(head.headers["host"], "inner");
+        assert_eq!(head.headers["x-forwarded-host"], "a.b:80");
+        assert!(!head.headers.contains_key("content-length"));
+
+        let new = NewProxy {
+            response_headers: [("a b".to_owned(), "c".to_owned())].into(),
+            ..NewProxy::default()
+        };
+        let text = Policy::new(&new).unwrap_err().to_string();
+        assert_eq!(text, "responseHeaders.set: [a b: c] is not a valid header");
+    }
+
+    #[test]
+    fn a_request_to_a_proxy_stays_one_and_http2_becomes_plain() {
+        let rewrite = Policy {
+            host: Some(HeaderValue::from_static("inner")),
+            ..Policy::default()
+        };
+        let proxied = || Request::get("http://u:p@a.b:80/x?y");
+        assert_eq!(
+            request(proxied(), &Policy::default()).uri,
+            "http://a.b:80/x?y"
+        );
+        assert_eq!(request(proxied(), &rewrite).uri, "http://inner/x?y");
+        let h2 = proxied().version(Version::HTTP_2);
+        assert_eq!(request(h2, &rewrite).uri, "/x?y");
+        let authority = Authority::from_static("u:p@a.b:80");
+        assert_eq!(host_of(&authority), "a.b:80");
+    }
+}

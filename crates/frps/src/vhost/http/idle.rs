@@ -1,0 +1,127 @@
+//! The work connections of a proxy that wait for the next request (frp `pkg/util/vhost/http.go`:
+//! MaxIdleConnsPerHost, IdleConnTimeout).
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::conn::WorkConn;
+use crate::proxy::Proxy;
+
+/// So many stay.
+const KEPT: usize = 5;
+
+/// For so long without a request.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Beyond [`KEPT`], a connection stays for this time: between the requests of many users at once.
+/// frp closes it at once and opens the next a moment later.
+const SPARE_FOR: Duration = Duration::from_secs(1);
+
+/// More than any service is asked for at once.
+const MAX_SPARE: usize = 1024;
+
+/// See the module. Closed when its proxy is no longer published.
+#[derive(Default)]
+pub(crate) struct Idle {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The longest idle first.
+    conns: Vec<(Instant, WorkConn)>,
+    /// Whether somebody looks after them.
+    kept: bool,
+    closed: bool,
+}
+
+impl Idle {
+    /// The connection that was used last and can take a request.
+    pub(super) fn take(&self) -> Option<WorkConn> {
+        loop {
+            let (_, mut conn) = self.lock().conns.pop()?;
+            if conn.is_usable() {
+                return Some(conn);
+            }
+        }
+    }
+
+    /// Keeps `conn` of `proxy`, whose last answer is complete, if it can take another request.
+    pub(super) fn put(&self, mut conn: WorkConn, proxy: &Arc<Proxy>) {
+        if !conn.is_usable() {
+            return;
+        }
+        let mut state = self.lock();
+        // Otherwise it is dropped after the lock is let go.
+        if state.closed || state.conns.len() >= MAX_SPARE {
+            drop(state);
+            return;
+        }
+        state.conns.push((Instant::now(), conn));
+        if !state.kept {
+            state.kept = true;
+            drop(state);
+            proxy.shared.tasks.spawn(keep(proxy.clone()));
+        }
+    }
+
+    /// Lets go of all connections and keeps none from now on.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let conns = std::mem::take(&mut state.conns);
+        drop(state);
+        drop(conns);
+    }
+
+    /// Takes out what has been idle for too long or has ended. Whether any are left.
+    fn sweep(&self, gone: &mut Vec<WorkConn>) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let mut spare = state.conns.len().saturating_sub(KEPT);
+        let all = std::mem::take(&mut state.conns);
+        for (since, mut conn) in all {
+            let idle = now.saturating_duration_since(since);
+            let is_spare = spare > 0 && idle >= SPARE_FOR;
+            if is_spare || idle >= KEPT_FOR || !conn.is_usable() {
+                spare = spare.saturating_sub(1);
+                gone.push(conn);
+            } else {
+                state.conns.push((since, conn));
+            }
+        }
+        state.kept = !state.conns.is_empty();
+        state.kept
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Idle")
+            .field(&self.lock().conns.len())
+            .finish()
+    }
+}
+
+/// Looks after the idle connections of `proxy` until there are none.
+async fn keep(proxy: Arc<Proxy>) {
+    let mut tick = interval(SPARE_FOR);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = proxy.shared.stop.cancelled() => return proxy.idle.close(),
+        }
+        let mut gone = Vec::new();
+        if !proxy.idle.sweep(&mut gone) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The ports of the vhosts (frp `server/service.go`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use frp_log::{Log, contract, debug, info};
+use frp_net::limits::END_KEEPALIVE;
+use frp_net::listen::{Host, accept_loop, tune};
+use frp_net::stream::Rewind;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Vhosts, connect, http, https};
+use crate::{BindError, Shared};
+
+/// The sockets of the vhosts that do not share bindPort.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    http: Option<TcpListener>,
+    https: Option<TcpListener>,
+    connect: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Opens them on `host`, which is `proxyBindAddr`.
+    pub(crate) fn bind(
+        cfg: &frp_config::ServerConfig,
+        vhosts: &Vhosts,
+        host: Host,
+    ) -> Result<Self, BindError> {
+        let open = |port: Option<u16>, shared: bool| {
+            let port = port.filter(|_| !shared);
+            let failed = |source| (join_host_port(&cfg.proxy_bind_addr, port), source);
+            port.map(|port| host.listen(port).map_err(failed))
+                .transpose()
+        };
+        let listen = |(addr, source)| BindError::Listen { addr, source };
+        let http = |(addr, source)| BindError::VhostHttp { addr, source };
+        let at = vhosts.at_bind_port;
+        Ok(Self {
+            connect: open(cfg.tcpmux_http_connect_port, false).map_err(listen)?,
+            http: open(cfg.vhost_http_port, at.http).map_err(http)?,
+            https: open(cfg.vhost_https_port, at.https).map_err(listen)?,
+        })
+    }
+
+    /// Hands each user a task until the server stops.
+    pub(crate) fn run(self, shared: &Arc<Shared>) {
+        let cfg = &shared.cfg;
+        let log = Log::root();
+        let addr = |port| join_host_port(&cfg.proxy_bind_addr, port);
+        if let Some(listener) = self.connect {
+            let (port, pass) = (cfg.tcpmux_http_connect_port, cfg.tcpmux_passthrough);
+            info!(log, "{}", contract::tcpmux_listen(addr(port), pass));
+            accept(shared, listener, |shared, conn, peer| {
+                connect::serve(shared, conn, peer)
+            });
+        }
+        if cfg.vhost_http_port.is_some() {
+            info!(log, "{}", contract::http_listen(addr(cfg.vhost_http_port)));
+        }
+        if let Some(listener) = self.http {
+            accept_http(shared, listener);
+        }
+        if let Some(listener) = self.https {
+            // As frp, not where bindPort is the port.
+            info!(
+                log,
+                "{}",
+                contract::https_listen(addr(cfg.vhost_https_port))
+            );
+            accept(shared, listener, |shared, conn, peer| {
+                https::serve(shared, conn, Bytes::new(), peer)
+            });
+        }
+    }
+}
+
+/// A user's requests may be for many proxies, so each connection is on any thread.
+fn accept_http(shared: &Arc<Shared>, listener: TcpListener) {
+    let shared = shared.clone();
+    shared.tasks.clone().spawn(async move {
+        accept_loop(listener, shared.stop.clone(), |conn, peer| {
+            tune(&conn, Some(END_KEEPALIVE));
+            let home = shared.threads.next();
+            match home.adopt(conn) {
+                Ok(conn) => {
+                    let conn = Rewind::new(Bytes::new(), conn);
+                    let serving = http::serve(shared.clone(), conn, peer);
+                    shared.tasks.spawn_on(serving, home.handle());
+                }
+                Err(e) => debug!(Log::root(), "[{peer}] {e}"),
+            }
+        })
+        .await;
+    });
+}
+
+/// Users say whom they are for on the thread that accepts; the proxy then takes them to its own.
+fn accept<F>(
+    shared: &Arc<Shared>,
+    listener: TcpListener,
+    serve: impl Fn(Arc<Shared>, TcpStream, SocketAddr) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (shared, tasks) = (shared.clone(), shared.tasks.clone());
+    tasks.clone().spawn(async move {
+        accept_loop(listener, shared.stop.clone(), |conn, peer| {
+            tune(&conn, Some(END_KEEPALIVE));
+            tasks.spawn(serve(shared.clone(), conn, peer));
+        })
+        .await;
+    });
+}
+
+/// As Go writes addresses.
+fn join_host_port(host: &str, port: Option<u16>) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.unwrap_or_default();
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}

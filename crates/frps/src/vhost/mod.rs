@@ -1,0 +1,214 @@
+//! Ports that many proxies share: a user says which host it wants, a route leads to the proxy.
+//!
+//! - [`listeners`]: the ports, which may be bindPort itself.
+//! - [`http`], [`https`], [`connect`]: how a user says it, and what it is told when there is none.
+//! - [`router`]: host, path and HTTP user → whoever serves them.
+//! - [`groups`]: the routes of a proxy, alone or together with others.
+
+pub(crate) mod connect;
+mod groups;
+mod head;
+pub(crate) mod http;
+pub(crate) mod https;
+mod listeners;
+mod router;
+
+use std::sync::Arc;
+
+use frp_config::{Secret, ServerConfig};
+use frp_net::before_login::BeforeLogin;
+use frp_net::sniff::Users;
+use frp_proto::msg::NewProxy;
+
+pub(crate) use self::groups::{GroupError, Routes, VhostGroups};
+pub(crate) use self::listeners::Listeners;
+pub(crate) use self::router::RouteKey;
+use crate::proxy::Members;
+
+/// Who has which host names.
+#[derive(Debug)]
+pub(crate) struct Vhosts {
+    /// Which of the ports below are bindPort itself.
+    pub(crate) at_bind_port: Users,
+    pub(crate) https: Arc<VhostGroups<Arc<Members>, ()>>,
+    /// In a group, user and password must be the same.
+    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, (String, Secret)>>,
+    /// Users of https and tcpmux that have not said yet whom they are for.
+    strangers: BeforeLogin,
+}
+
+impl Vhosts {
+    pub(crate) fn new(cfg: &ServerConfig) -> Self {
+        let same = |port| cfg.bind_addr == cfg.proxy_bind_addr && port == Some(cfg.bind_port);
+        Self {
+            at_bind_port: Users {
+                http: same(cfg.vhost_http_port),
+                https: same(cfg.vhost_https_port),
+            },
+            https: Arc::default(),
+            connect: Arc::default(),
+            strangers: BeforeLogin::default(),
+        }
+    }
+}
+
+/// Why a proxy cannot have its domains; the texts are frp's
+/// (`pkg/config/v1/validation/proxy.go`).
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DomainError {
+    #[error("custom domain [{domain}] should not belong to subdomain host [{host}]")]
+    UnderSubdomainHost { domain: String, host: String },
+    #[error("subdomain is not supported because this feature is not enabled in server")]
+    NoSubdomainHost,
+    #[error("'.' and '*' are not supported in subdomain")]
+    Subdomain,
+}
+
+/// The domains of a proxy of type http, https or tcpmux: its own ones, then `subdomain` below
+/// `subDomainHost`. Spelled as the client did.
+pub(crate) fn domains(new: &NewProxy, sub_domain_host: &str) -> Result<Vec<String>, DomainError> {
+    for domain in &new.custom_domains {
+        if is_below(domain, sub_domain_host) {
+            return Err(DomainError::UnderSubdomainHost {
+                domain: domain.clone(),
+                host: sub_domain_host.to_owned(),
+            });
+        }
+    }
+    let custom = new.custom_domains.iter().filter(|d| !d.is_empty());
+    let mut domains: Vec<String> = custom.cloned().collect();
+    if !new.subdomain.is_empty() {
+        if sub_domain_host.is_empty() {
+            return Err(DomainError::NoSubdomainHost);
+        }
+        if new.subdomain.contains(['.', '*']) {
+            return Err(DomainError::Subdomain);
+        }
+        domains.push(format!("{}.{sub_domain_host}", new.subdomain));
+    }
+    Ok(domains)
+}
+
+/// The routes of `domains`, each with every one of `locations` (none means all paths).
+pub(crate) fn routes(domains: &[String], locations: &[String], http_user: &str) -> Vec<RouteKey> {
+    let each = |domain: &String| -> Vec<RouteKey> {
+        match locations {
+            [] => vec![RouteKey::new(domain, "", http_user)],
+            some => some
+                .iter()
+                .map(|location| RouteKey::new(domain, location, http_user))
+                .collect(),
+        }
+    };
+    domains.iter().flat_map(each).collect()
+}
+
+/// What the client is told of its routes: `host:port` for each one, just the host for ports 80 and
+/// 443.
+pub(crate) fn remote_addr(domains: &[String], locations: &[String], port: u16) -> String {
+    let mut addrs = Vec::new();
+    for domain in domains {
+        let addr = match port {
+            80 | 443 => domain.clone(),
+            _ if domain.contains(':') => format!("[{domain}]:{port}"),
+            _ => format!("{domain}:{port}"),
+        };
+        addrs.extend(std::iter::repeat_n(addr, locations.len().max(1)));
+    }
+    addrs.join(",")
+}
+
+/// Whether `domain` has more labels than `host` and ends with it. frp compares the case, too, which
+/// lets `A.HOST` through.
+fn is_below(domain: &str, host: &str) -> bool {
+    let Some(at) = domain
+        .len()
+        .checked_sub(host.len())
+        .filter(|_| !host.is_empty())
+    else {
+        return false;
+    };
+    match (domain.get(..at), domain.get(at..)) {
+        (Some(labels), Some(end)) => labels.ends_with('.') && end.eq_ignore_ascii_case(host),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn wants(custom: &[&str], subdomain: &str) -> NewProxy {
+        NewProxy {
+            custom_domains: custom.iter().map(ToString::to_string).collect(),
+            subdomain: subdomain.to_owned(),
+            ..NewProxy::default()
+        }
+    }
+
+    #[test]
+    fn domains_are_the_custom_ones_then_the_subdomain() {
+        let new = wants(&["a.b", "", "*.c.d"], "sub");
+        assert_eq!(
+            domains(&new, "frp.example").unwrap(),
+            ["a.b", "*.c.d", "sub.frp.example"]
+        );
+        // The host itself, and names that only end like it, are nobody's subdomain.
+        let new = wants(&["frp.example", "xfrp.example"], "");
+        assert_eq!(domains(&new, "frp.example").unwrap(), new.custom_domains);
+    }
+
+    #[test]
+    fn refusals_have_frps_texts() {
+        for (custom, subdomain, host, text) in [
+            (
+                "x.frp.example",
+                "",
+                "frp.example",
+                "custom domain [x.frp.example] should not belong to subdomain host [frp.example]",
+            ),
+            (
+                "*.FRP.example",
+                "",
+                "frp.example",
+                "custom domain [*.FRP.example] should not belong to subdomain host [frp.example]",
+            ),
+            (
+                "",
+                "sub",
+                "",
+                "subdomain is not supported because this feature is not enabled in server",
+            ),
+            (
+                "",
+                "a.b",
+                "frp.example",
+                "'.' and '*' are not supported in subdomain",
+            ),
+            (
+                "",
+                "*",
+                "frp.example",
+                "'.' and '*' are not supported in subdomain",
+            ),
+        ] {
+            let error = domains(&wants(&[custom], subdomain), host).unwrap_err();
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_client_is_told_host_and_port_of_every_route() {
+        let domains = ["a.b".to_owned(), "::1".to_owned()];
+        assert_eq!(remote_addr(&domains, &[], 8080), "a.b:8080,[::1]:8080");
+        assert_eq!(remote_addr(&domains, &[], 443), "a.b,::1");
+        let locations = ["/x".to_owned(), "/y".to_owned()];
+        assert_eq!(
+            remote_addr(&domains[..1], &locations, 81),
+            "a.b:81,a.b:81",
+            "as frp, once for each location"
+        );
+        assert_eq!(routes(&domains, &locations, "u").len(), 4);
+    }
+}
