@@ -7,7 +7,8 @@
 //! 3. [`session`]: the task that owns the control connection and the proxies' phases;
 //!    [`service`] keeps a session alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`; [`udp`]:
+//!    datagrams are.
 //!
 //! [`cli`] is what the program runs; [`admin`] asks another one that runs.
 //! [`proxy`] is what a configured proxy is between those stages.
@@ -23,6 +24,7 @@ mod login;
 mod proxy;
 mod service;
 mod session;
+mod udp;
 mod work;
 
 pub use service::{RunError, Service, SetupError};

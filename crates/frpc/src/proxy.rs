@@ -12,6 +12,8 @@ use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
 
+use crate::udp;
+
 /// An unanswered registration is sent again after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,6 +32,8 @@ pub(crate) struct Proxy {
     pub(crate) cfg: ProxyConfig,
     pub(crate) layers: LayerOptions,
     pub(crate) traffic: Traffic,
+    /// Of type udp.
+    pub(crate) udp: udp::Current,
     pub(crate) log: Log,
 }
 
@@ -48,6 +52,7 @@ impl Proxy {
         Self {
             layers,
             traffic: Traffic::default(),
+            udp: udp::Current::default(),
             log: log.with(&cfg.name),
             cfg,
         }

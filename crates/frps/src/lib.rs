@@ -37,7 +37,7 @@ use frp_net::listen::listen;
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -121,6 +122,7 @@ impl Server {
             registry: Registry::default(),
             names: Arc::default(),
             ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
+            udp_ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),

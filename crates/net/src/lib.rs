@@ -3,7 +3,8 @@
 //!
 //! In the order in which a connection meets them:
 //! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
-//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
+//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
+//! [`udp`] (datagrams).
 
 mod buffers;
 pub mod dial;
@@ -19,3 +20,4 @@ pub mod sniff;
 pub mod stream;
 pub mod threads;
 pub mod tls;
+pub mod udp;

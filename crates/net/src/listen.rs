@@ -21,30 +21,39 @@ use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 /// # Errors
 /// The system's error, or `InvalidInput` where `host` is not an address or a resolvable name.
 pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    at_host(host, port, listen_at)
+}
+
+/// Opens a socket on `host:port` by `open`, which is told whether to take IPv4 beside IPv6.
+pub(crate) fn at_host<S>(
+    host: &str,
+    port: u16,
+    open: impl Fn(SocketAddr, bool) -> io::Result<S>,
+) -> io::Result<S> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
-        return listen_everywhere(port);
+        return everywhere(port, open);
     }
     match host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => listen_everywhere(port),
-        Ok(ip) => listen_at(SocketAddr::new(ip, port), false),
+        Ok(ip) if ip.is_unspecified() => everywhere(port, open),
+        Ok(ip) => open(SocketAddr::new(ip, port), false),
         Err(_) => {
             use std::net::ToSocketAddrs;
             let addr = (host, port).to_socket_addrs()?.next().ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, format!("{host}: no address"))
             })?;
-            listen_at(addr, false)
+            open(addr, false)
         }
     }
 }
 
-fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
-    match listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true) {
+fn everywhere<S>(port: u16, open: impl Fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
+    match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true) {
         Err(e)
             if e.kind() != io::ErrorKind::AddrInUse
                 && e.kind() != io::ErrorKind::PermissionDenied =>
         {
-            listen_at(SocketAddr::from(([0, 0, 0, 0], port)), false)
+            open(SocketAddr::from(([0, 0, 0, 0], port)), false)
         }
         bound => bound,
     }

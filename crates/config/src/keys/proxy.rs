@@ -8,7 +8,7 @@ pub(crate) const PROXY: Tagged = Tagged {
     base: BASE,
     types: &[
         tag("tcp", &[REMOTE_PORT], Support::Ready),
-        tag("udp", &[REMOTE_PORT], Support::Later),
+        tag("udp", &[REMOTE_PORT], Support::Ready),
         tag("http", HTTP, Support::Later),
         tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Later),
         tag("tcpmux", TCPMUX, Support::Later),

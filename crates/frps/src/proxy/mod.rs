@@ -3,6 +3,7 @@
 mod members;
 mod names;
 mod tcp;
+mod udp;
 mod user;
 
 use std::fmt;
@@ -33,7 +34,9 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp]")]
+    #[error("acquire port {wanted} error: {why}")]
+    UdpPort { wanted: i64, why: PortError },
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp udp]")]
     Kind(String),
     #[error("loadBalancer.group is not supported yet by this server")]
     Group,
@@ -131,6 +134,7 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "udp" => udp::publish(&setup)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -83,6 +83,12 @@ impl Traffic {
     pub fn far_to_near(&self) -> u64 {
         self.far_to_near.load(Ordering::Relaxed)
     }
+
+    /// Counts what was carried otherwise than by a relay.
+    pub(crate) fn add(&self, near_to_far: u64, far_to_near: u64) {
+        self.near_to_far.fetch_add(near_to_far, Ordering::Relaxed);
+        self.far_to_near.fetch_add(far_to_near, Ordering::Relaxed);
+    }
 }
 
 /// What one relay has carried, and why it ended.
