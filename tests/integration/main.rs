@@ -18,4 +18,5 @@ mod story;
 mod tcp;
 mod tidy;
 mod tls;
+mod udp;
 mod web;

@@ -121,7 +121,13 @@ pub fn tcp_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> 
     )
 }
 
-/// The same as a section of an INI file.
+/// A `[[proxies]]` table of type udp with further `lines`.
+#[must_use]
+pub fn udp_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> String {
+    tcp_proxy(name, local_port, remote_port, lines).replace("\"tcp\"", "\"udp\"")
+}
+
+/// A tcp proxy as a section of an INI file.
 #[must_use]
 pub fn ini_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> String {
     format!(
