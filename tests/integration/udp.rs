@@ -64,17 +64,18 @@ macro_rules! table {
     ($($name:ident: $server:ident $client:ident $wire:literal $common:expr;)*) => {$(
         #[tokio::test]
         async fn $name() {
-            let ours = Some(Side::Ours);
-            let theirs = || Side::reference(NEWEST);
-            let (Some(server), Some(client)) = (table!(@ $server ours theirs), table!(@ $client ours theirs))
-            else {
-                return;
-            };
+            let (Some(server), Some(client)) = ($server(), $client()) else { return };
             pair(server, client, $wire, $common).await;
         }
     )*};
-    (@ ours $ours:ident $theirs:ident) => { $ours.clone() };
-    (@ theirs $ours:ident $theirs:ident) => { $theirs() };
+}
+
+fn ours() -> Option<Side> {
+    Some(Side::Ours)
+}
+
+fn theirs() -> Option<Side> {
+    Side::reference(NEWEST)
 }
 
 table! {
@@ -193,9 +194,13 @@ async fn a_service_that_comes_up_late_is_reached() {
     let port_of_service = free_port();
     let (_frps, frpc, port) = tunnel(&rig, "", "", port_of_service).await;
     let user = UdpUser::of(port).await;
-    user.send(b"too early").await;
-    frpc.expect("nobody listens at the local service's address")
-        .await;
+    // The system tells of a refused datagram when the next is sent.
+    let said = "nobody listens at the local service's address";
+    eventually("frpc says that nobody listens", async || {
+        user.send(b"too early").await;
+        frpc.log().count(said) > 0
+    })
+    .await;
     let _service = UdpService::at(port_of_service, |datagram| Some(datagram.to_vec())).await;
     user.echo(b"in time").await;
 }
@@ -342,6 +347,9 @@ async fn closing_the_proxy_closes_its_work_connection() {
         let close = json!({"proxy_name": "udp"});
         client.control.send(wire::CLOSE_PROXY, &close).await;
         assert_eq!(wire::read_v1(&mut work).await, None);
+        // Messages are handled in order: the answer follows the closing.
+        client.control.send(wire::PING, &json!({})).await;
+        client.expect(wire::PONG).await;
         drop(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, client.port)).unwrap());
     }
 }
