@@ -19,4 +19,7 @@ mod tcp;
 mod tidy;
 mod tls;
 mod udp;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

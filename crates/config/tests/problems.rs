@@ -66,10 +66,8 @@ fn keys_of_another_type_of_proxy() {
     assert_eq!(
         frpc(text),
         [
-            format!("f:3:8: proxy u: type = \"stcp\" {LATER}"),
             "f:5:1: proxy u: json: unknown field \"remotePort\": remotePort is for proxies of \
              type tcp, udp; this one is stcp; remove it or change the type"
-                .to_owned(),
         ]
     );
     // #4732, #4724, #4143
@@ -465,11 +463,14 @@ fn what_is_not_supported_yet_is_refused_by_name() {
             [format!("f:6:{}: proxy a: {key} {LATER}", last_column(key))]
         );
     }
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = 1\n";
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
     assert_eq!(
         frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"stcp\" {LATER}")]
+        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
     );
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
+                   plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
+    assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);
 }
 
 #[test]
@@ -639,8 +640,8 @@ fn legacy_files_that_are_wrong() {
             "f:3:8: proxy x: type = \"udp\" is not supported yet",
         ),
         (
-            "[common]\n[x]\nrole = visitor\ntype = stcp\nserver_name = y\nbind_port = 1\n",
-            "f:4:8: visitor x: type = \"stcp\" is not supported yet",
+            "[common]\n[x]\nrole = visitor\ntype = xtcp\nserver_name = y\nbind_port = 1\n",
+            "f:4:8: visitor x: type = \"xtcp\" is not supported yet",
         ),
         (
             "[common]\n[x]\nrole = boss\n",

@@ -10,6 +10,7 @@
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`; [`udp`]:
 //!    datagrams are.
 //!
+//! [`visitor`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin`] asks another one that runs.
 //! [`proxy`] is what a configured proxy is between those stages.
 
@@ -25,6 +26,7 @@ mod proxy;
 mod service;
 mod session;
 mod udp;
+mod visitor;
 mod work;
 
 pub use service::{RunError, Service, SetupError};

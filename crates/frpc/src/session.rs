@@ -13,9 +13,11 @@ use frp_proto::msg::{Message, NewProxyResp, Pong};
 use frp_proto::naming;
 use tokio::time::{Instant, sleep_until};
 
+use crate::connect::Connector;
 use crate::login::LoggedIn;
 use crate::proxy::{Proxy, Registration, Running};
 use crate::service::Service;
+use crate::visitor::Visitors;
 use crate::work::WorkConns;
 
 /// Everything that one login holds.
@@ -25,6 +27,8 @@ pub(crate) struct Session<'a> {
     registrations: BTreeMap<String, Registration>,
     running: Arc<Running>,
     work: WorkConns,
+    connector: Arc<Connector>,
+    run_id: String,
     last_pong: Instant,
     next_ping: Instant,
     log: Log,
@@ -54,6 +58,7 @@ impl<'a> Session<'a> {
             control,
             connector,
         } = logged_in;
+        let connector = Arc::new(connector);
         let running = Arc::new(Running::default());
         let registrations = service.cfg().proxies.iter().map(|cfg| {
             let proxy = Proxy::new(cfg.clone(), service.key(), &log);
@@ -61,7 +66,15 @@ impl<'a> Session<'a> {
         });
         Self {
             registrations: registrations.collect(),
-            work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
+            work: WorkConns::new(
+                service,
+                connector.clone(),
+                run_id.clone(),
+                running.clone(),
+                log.clone(),
+            ),
+            connector,
+            run_id,
             service,
             control,
             running,
@@ -78,6 +91,15 @@ impl<'a> Session<'a> {
             let names: Vec<&str> = self.registrations.keys().map(String::as_str).collect();
             info!(self.log, "proxy added: [{}]", names.join(" "));
         }
+        let (connector, run_id) = (self.connector.clone(), self.run_id.clone());
+        let visitors = Visitors::start(self.service, connector, run_id, &self.log);
+        let end = self.serve().await;
+        // The next session listens on the same addresses.
+        visitors.close().await;
+        end
+    }
+
+    async fn serve(&mut self) -> End {
         loop {
             let transport = &self.service.cfg().transport;
             let silent_until = transport

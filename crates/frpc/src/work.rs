@@ -35,7 +35,7 @@ pub(crate) struct WorkConns {
 
 #[derive(Debug)]
 struct Context {
-    connector: Connector,
+    connector: Arc<Connector>,
     run_id: String,
     user: String,
     protocol: WireProtocol,
@@ -66,7 +66,7 @@ enum WorkError {
 impl WorkConns {
     pub(crate) fn new(
         service: &Service,
-        connector: Connector,
+        connector: Arc<Connector>,
         run_id: String,
         running: Arc<Running>,
         log: Log,

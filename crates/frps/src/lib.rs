@@ -11,12 +11,11 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`before_login`] (how many strangers wait),
-//! [`web`] (the HTTP API, and what it tells of).
+//! Beside the way: [`ports`] (who has which port), [`visitors`] (which names visitors may ask for),
+//! `frp_net::before_login` (how many strangers wait), [`web`] (the HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
-mod before_login;
 pub mod cli;
 mod door;
 mod greet;
@@ -24,6 +23,7 @@ mod login;
 mod ports;
 mod proxy;
 mod session;
+mod visitors;
 mod web;
 
 use std::io;
@@ -42,18 +42,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
-use crate::before_login::BeforeLogin;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
-pub use crate::web::WebError;
-use crate::web::{Stats, Web};
+use crate::visitors::Visitors;
+use crate::web::Stats;
+use frp_net::before_login::BeforeLogin;
+pub use frp_net::web::WebError;
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    web: Option<Web>,
+    web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
 }
 
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
+    pub(crate) visitors: Arc<Visitors>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -114,13 +116,14 @@ impl Server {
                 addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
-        let web = cfg.web_server.as_ref().map(Web::bind).transpose()?;
+        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
             auth: TokenAuth::new(&cfg.auth),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
+            visitors: Arc::default(),
             ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             udp_ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
@@ -152,8 +155,12 @@ impl Server {
         let cfg = &shared.cfg;
         let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
-        if let (Some(web), Some(stats)) = (web, shared.stats.clone()) {
-            shared.tasks.spawn(web.run(shared.clone(), stats));
+        if let (Some(web), Some(config), Some(stats)) =
+            (web, shared.cfg.web_server.clone(), shared.stats.clone())
+        {
+            shared
+                .tasks
+                .spawn(web::run(web, config, shared.clone(), stats));
         }
         info!(Log::root(), "{}", contract::frps_started());
         let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));

@@ -6,6 +6,7 @@
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
 //! [`udp`] (datagrams).
 
+pub mod before_login;
 mod buffers;
 pub mod dial;
 pub mod go_text;
@@ -21,3 +22,4 @@ pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
+pub mod web;

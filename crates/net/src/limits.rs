@@ -17,6 +17,9 @@ pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
 /// frpc's wait for the answer to its login (frp `client/control_session.go`).
 pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 
+/// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
+pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
+
 /// A write on an established control connection that makes no progress for this long ends the
 /// session: the peer does not read.
 pub const CONTROL_WRITE: Duration = Duration::from_secs(10);

@@ -12,8 +12,8 @@ pub(crate) const PROXY: Tagged = Tagged {
         tag("http", HTTP, Support::Later),
         tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Later),
         tag("tcpmux", TCPMUX, Support::Later),
-        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
-        tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
+        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
+        tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
         tag(
             "xtcp",
             &[SECRET_KEY, ALLOW_USERS, NAT_TRAVERSAL],

@@ -48,8 +48,8 @@ pub(crate) const VISITOR: Tagged = Tagged {
         .later(),
     ],
     types: &[
-        tag("stcp", &[], Support::Later),
-        tag("sudp", &[], Support::Later),
+        tag("stcp", &[], Support::Ready),
+        tag("sudp", &[], Support::Ready),
         tag("xtcp", XTCP, Support::Later),
     ],
 };

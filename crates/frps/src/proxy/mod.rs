@@ -2,6 +2,8 @@
 
 mod members;
 mod names;
+pub(crate) mod secret;
+mod sudp;
 mod tcp;
 mod udp;
 mod user;
@@ -23,6 +25,7 @@ pub(crate) use self::names::Names;
 use crate::Shared;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
+use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -36,7 +39,9 @@ pub(crate) enum ProxyError {
     Port(#[from] PortError),
     #[error("acquire port {wanted} error: {why}")]
     UdpPort { wanted: i64, why: PortError },
-    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp udp]")]
+    #[error("{0}")]
+    Repeated(#[from] Repeated),
+    #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp udp stcp sudp]")]
     Kind(String),
     #[error("loadBalancer.group is not supported yet by this server")]
     Group,
@@ -89,10 +94,6 @@ enum Held {
     /// A task that gives everything back when it is told to stop.
     Task(DropGuard, JoinHandle<()>),
     /// Places in tables.
-    #[expect(
-        dead_code,
-        reason = "held for its drop; routes come with the next kinds"
-    )]
     Places(Box<dyn Send + Sync>),
 }
 
@@ -135,6 +136,8 @@ impl RunningProxy {
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
             "udp" => udp::publish(&setup)?,
+            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
+            "sudp" => secret::publish(&setup, VisitedKind::Sudp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -11,10 +11,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::clients::Client;
-use super::http::Refusal;
 use super::metrics::{ProxyStats, Totals};
-use super::route::Query;
 use super::{Site, Stats};
+use frp_net::web::answer::Refusal;
+use frp_net::web::path::Query;
 
 pub(super) const NO_PROXY: &str = "no proxy info found";
 

@@ -13,10 +13,11 @@ use super::api::{
     ClientInfo, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, allow_ports, bandwidth_limit,
     bandwidth_limit_mode, has_status, phase,
 };
-use super::http::Refusal;
 use super::metrics::{DAYS, ProxyStats, Pruned};
-use super::route::{Query, V2};
+use super::route::V2;
 use super::{Site, Stats};
+use frp_net::web::answer::Refusal;
+use frp_net::web::path::Query;
 
 const PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;

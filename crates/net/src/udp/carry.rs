@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
@@ -120,6 +120,18 @@ pub async fn meanwhile<E: Ends, F: Future>(
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    })
+    .await
+}
+
+/// Waits until `out` has something.
+pub async fn wait_for_datagram<E: Ends>(ends: &mut E, out: &mut Outgoing, losses: &mut Losses) {
+    poll_fn(|cx| {
+        while out.is_empty() {
+            ready!(ends.poll_receive(cx, out, losses));
+            losses.say();
+        }
+        Poll::Ready(())
     })
     .await
 }

@@ -21,7 +21,7 @@ mod users;
 use std::task::{Context, Poll};
 
 pub use self::bridge::{Bridged, bridge};
-pub use self::carry::{CarryError, Heartbeat, carry, meanwhile};
+pub use self::carry::{CarryError, Heartbeat, carry, meanwhile, wait_for_datagram};
 pub use self::incoming::Incoming;
 pub use self::locals::{LocalOptions, Locals};
 pub use self::losses::Losses;

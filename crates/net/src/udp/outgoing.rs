@@ -57,6 +57,11 @@ impl Outgoing {
         self.protocol
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
     /// Puts a datagram of `remote` behind the others.
     pub(super) fn push(&mut self, content: &[u8], remote: &AddrText, losses: &mut Losses) {
         if self.ends.len() >= QUEUE || self.buf.len() >= QUEUE_BYTES {

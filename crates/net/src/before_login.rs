@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use frp_net::limits::MAX_BEFORE_LOGIN;
+use crate::limits::MAX_BEFORE_LOGIN;
 use tokio_util::sync::CancellationToken;
 
 /// The connections waiting to log in, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct BeforeLogin {
+pub struct BeforeLogin {
     waiting: Arc<Mutex<Waiting>>,
 }
 
@@ -23,7 +23,7 @@ struct Waiting {
 
 /// A place among the strangers, given back on drop.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     id: u64,
     evicted: CancellationToken,
     waiting: Arc<Mutex<Waiting>>,
@@ -31,7 +31,7 @@ pub(crate) struct Turn {
 
 impl BeforeLogin {
     /// Takes a place; the oldest loses its own where all are taken.
-    pub(crate) fn enter(&self) -> Turn {
+    pub fn enter(&self) -> Turn {
         let evicted = CancellationToken::new();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.turns.len() >= MAX_BEFORE_LOGIN
@@ -52,7 +52,7 @@ impl BeforeLogin {
 
 impl Turn {
     /// Completes when the place has gone to somebody else.
-    pub(crate) async fn evicted(&self) {
+    pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 }
