@@ -15,6 +15,7 @@ mod reconnect;
 mod registration;
 mod ssh;
 mod story;
+mod sudp;
 mod tcp;
 mod tidy;
 mod tls;

@@ -69,9 +69,9 @@ pub async fn carry<E: Ends, S: AsyncRead + AsyncWrite + Unpin>(
                 moved = true;
                 traffic.add(0, incoming.bytes());
             }
-            if !incoming.is_empty() {
-                let _ = ends.poll_deliver(cx, &mut incoming, losses);
-            }
+            // What was delivered makes room to read more.
+            moved |=
+                !incoming.is_empty() && ends.poll_deliver(cx, &mut incoming, losses).is_ready();
             ends.poll_upkeep(cx);
             if alarm.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
