@@ -3,14 +3,20 @@
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod admin;
 mod auth;
 mod cli;
 mod commands;
 mod diagnosis;
+mod failures;
+mod groups;
+mod health;
 mod heartbeat;
 mod hostile;
 mod interop;
+mod labels;
 mod logs;
+mod plugins;
 mod reconnect;
 mod registration;
 mod ssh;

@@ -209,6 +209,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
         self.stream.write_all(&out).await.unwrap();
     }
 
+    /// Asks for a proxy and returns the answer; an empty or absent `error` in it means success.
+    pub async fn register(&mut self, proxy: &Value) -> Value {
+        self.send(NEW_PROXY, proxy).await;
+        loop {
+            let (kind, body) = self.recv().await.expect("an answer to NewProxy");
+            if kind == NEW_PROXY_RESP {
+                return body;
+            }
+        }
+    }
+
+    /// Closes a proxy and waits until that is done: messages of one client are handled in order.
+    pub async fn close_proxy(&mut self, name: &str) {
+        self.send(CLOSE_PROXY, &json!({ "proxy_name": name })).await;
+        self.send(PING, &json!({})).await;
+        while self.recv().await.expect("a Pong").0 != PONG {}
+    }
+
     /// Sends bytes that no cipher has seen.
     pub async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();

@@ -417,7 +417,6 @@ fn doubtful_files_work_with_warnings() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     let client = [
-        "webServer.port = 7400",
         "store.path = 'x'",
         "dnsServer = '8.8.8.8'",
         "transport.proxyURL = 'http://x'",
@@ -451,18 +450,12 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frps("[[httpPlugins]]\nname = 'x'\n"),
         [format!("f:1:3: httpPlugins {LATER}")]
     );
-    let proxy = [
-        "loadBalancer.group = 'g'",
-        "healthCheck.type = 'tcp'",
-        "plugin = { type = 'socks5', username = 'u' }",
-    ];
-    for line in proxy {
-        let key = line.split(" = ").next().unwrap();
-        assert_eq!(
-            frpc(&format!("{TCP}{line}\n")),
-            [format!("f:6:{}: proxy a: {key} {LATER}", last_column(key))]
-        );
-    }
+    assert_eq!(
+        frpc(&format!("{TCP}plugin = {{ type = 'virtual_net' }}\n")),
+        [format!(
+            "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
+        )]
+    );
     let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
     assert_eq!(
         frpc(visitor),
@@ -524,6 +517,8 @@ fn what_is_off_or_has_no_effect_is_accepted() {
         none
     );
     assert_eq!(frpc(&format!("{TCP}healthCheck.maxFailed = 3\n")), none);
+    let shared = "loadBalancer.group = 'g'\nhealthCheck.type = 'tcp'\n";
+    assert_eq!(frpc(&format!("{TCP}{shared}")), none);
 }
 
 #[test]
@@ -624,8 +619,8 @@ fn legacy_files_that_are_wrong() {
             "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
         ),
         (
-            "[common]\nadmin_port = 7400\n",
-            "f:2:1: admin_port is not supported yet",
+            "[common]\ndns_server = 8.8.8.8\n",
+            "f:2:1: dns_server is not supported yet",
         ),
         (
             "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",
@@ -636,8 +631,8 @@ fn legacy_files_that_are_wrong() {
             "f:3:8: failed to parse proxy x, err: invalid type [foo]; types are tcp",
         ),
         (
-            "[common]\n[x]\ntype = udp\n",
-            "f:3:8: proxy x: type = \"udp\" is not supported yet",
+            "[common]\n[x]\ntype = xtcp\n",
+            "f:3:8: proxy x: type = \"xtcp\" is not supported yet",
         ),
         (
             "[common]\n[x]\nrole = visitor\ntype = xtcp\nserver_name = y\nbind_port = 1\n",
@@ -646,10 +641,6 @@ fn legacy_files_that_are_wrong() {
         (
             "[common]\n[x]\nrole = boss\n",
             "f:3:8: proxy x role should be 'server' or 'visitor': this is \"boss\"",
-        ),
-        (
-            "[common]\n[x]\nplugin = socks5\nplugin_user = u\n",
-            "f:3:1: proxy x: plugin socks5 is not supported yet",
         ),
         (
             "[common]\n[x]\nbandwidth_limit = 1\n",

@@ -4,29 +4,37 @@
 //!
 //! 1. [`connect`]: a stream to the server: dial → TLS → mux.
 //! 2. [`login`]: `Login` → `LoginResp` → control cipher. When it fails, [`diagnose`] says why.
-//! 3. [`session`]: the task that owns the control connection and the proxies' phases;
-//!    [`service`] keeps a session alive, [`backoff`] says how soon to try again.
+//! 3. [`session`]: the task that owns the control connection and the proxies' phases
+//!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
+//!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`; [`udp`]:
-//!    datagrams are.
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
+//!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
 //! [`visitor`] goes the other way: local users to proxies of the server.
-//! [`cli`] is what the program runs; [`admin`] asks another one that runs.
+//! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
+//! answers.
 //! [`proxy`] is what a configured proxy is between those stages.
 
 mod admin;
+mod admin_call;
 mod auth;
 mod backoff;
 pub mod cli;
 mod connect;
 mod diagnose;
+mod health;
 mod local;
 mod login;
+mod plugin;
 mod proxy;
+mod registration;
 mod service;
 mod session;
 mod udp;
+mod user;
 mod visitor;
 mod work;
 
+pub use admin::ConfigFile;
 pub use service::{RunError, Service, SetupError};

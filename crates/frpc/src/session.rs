@@ -1,34 +1,44 @@
 //! Stage 3: a session. One task owns the control connection and the proxies' registrations
 //! (frp `client/control.go`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
-use frp_proto::msg::{Message, NewProxyResp, Pong};
+use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
 use frp_proto::naming;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::connect::Connector;
+use crate::health::{self, Change};
 use crate::login::LoggedIn;
-use crate::proxy::{Proxy, Registration, Running};
+use crate::proxy::{Proxy, Running};
+use crate::registration::{Registration, Registrations};
 use crate::service::Service;
 use crate::visitor::Visitors;
 use crate::work::WorkConns;
+
+/// Health changes that may wait for the session; a monitor waits when there are more.
+const CHANGES: usize = 64;
 
 /// Everything that one login holds.
 pub(crate) struct Session<'a> {
     service: &'a Service,
     control: MsgStream<ControlPipe>,
-    registrations: BTreeMap<String, Registration>,
+    /// Shared with the admin API, which only looks.
+    registrations: Arc<Mutex<Registrations>>,
+    /// What is configured, which the admin API may change.
+    settings: watch::Receiver<Arc<ClientConfig>>,
+    changes: mpsc::Sender<Change>,
+    visitors: Visitors,
+    /// What the monitors of local services find out.
+    health: mpsc::Receiver<Change>,
     running: Arc<Running>,
     work: WorkConns,
-    connector: Arc<Connector>,
-    run_id: String,
     last_pong: Instant,
     next_ping: Instant,
     log: Log,
@@ -60,21 +70,17 @@ impl<'a> Session<'a> {
         } = logged_in;
         let connector = Arc::new(connector);
         let running = Arc::new(Running::default());
-        let registrations = service.cfg().proxies.iter().map(|cfg| {
-            let proxy = Proxy::new(cfg.clone(), service.key(), &log);
-            (cfg.name.clone(), Registration::new(proxy))
-        });
+        let (changes, health) = mpsc::channel(CHANGES);
+        let registrations = service.registrations().clone();
+        *lock(&registrations) = Registrations::default();
+        let visitors = Visitors::new(service, connector.clone(), run_id.clone(), &log);
         Self {
-            registrations: registrations.collect(),
-            work: WorkConns::new(
-                service,
-                connector.clone(),
-                run_id.clone(),
-                running.clone(),
-                log.clone(),
-            ),
-            connector,
-            run_id,
+            registrations,
+            settings: service.settings(),
+            changes,
+            visitors,
+            health,
+            work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
             service,
             control,
             running,
@@ -87,15 +93,12 @@ impl<'a> Session<'a> {
     /// Serves until something ends the session. Dropping it (the caller does) ends its connection
     /// and the work connections that wait on it.
     pub(crate) async fn run(mut self) -> End {
-        if !self.registrations.is_empty() {
-            let names: Vec<&str> = self.registrations.keys().map(String::as_str).collect();
-            info!(self.log, "proxy added: [{}]", names.join(" "));
-        }
-        let (connector, run_id) = (self.connector.clone(), self.run_id.clone());
-        let visitors = Visitors::start(self.service, connector, run_id, &self.log);
-        let end = self.serve().await;
+        let end = match self.configure().await {
+            Ok(()) => self.serve().await,
+            Err(end) => end,
+        };
         // The next session listens on the same addresses.
-        visitors.close().await;
+        self.visitors.close().await;
         end
     }
 
@@ -106,11 +109,7 @@ impl<'a> Session<'a> {
                 .heartbeat_interval
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
-            let registration_due = self
-                .registrations
-                .values()
-                .filter_map(Registration::due)
-                .min();
+            let registration_due = lock(&self.registrations).next_due();
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -123,6 +122,8 @@ impl<'a> Session<'a> {
                 () = sleep_until(registration_due.unwrap_or(now)), if registration_due.is_some() => {
                     self.register().await
                 }
+                Some(change) = self.health.recv() => self.on_health(&change).await,
+                Ok(()) = self.settings.changed() => self.configure().await,
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
                     Err(End::HeartbeatTimeout)
@@ -158,19 +159,66 @@ impl<'a> Session<'a> {
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
-    /// Sends every registration that is due, all in one write.
-    async fn register(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        for registration in self.registrations.values_mut() {
-            if registration.due().is_some_and(|due| due <= now) {
-                let new = registration
-                    .proxy()
-                    .cfg
-                    .to_new_proxy(&self.service.cfg().user);
-                self.control.queue(&new.into()).map_err(SendError::from)?;
-                registration.sent();
+    /// Makes proxies and visitors those of the settings; what is configured as before is left
+    /// alone.
+    async fn configure(&mut self) -> Result<(), End> {
+        let settings = self.settings.borrow_and_update().clone();
+        // Both are sorted by name.
+        let wanted = |cfg: &ProxyConfig| {
+            let at = settings.proxies.binary_search_by(|p| p.name.cmp(&cfg.name));
+            at.is_ok_and(|at| settings.proxies.get(at) == Some(cfg))
+        };
+        let removed = lock(&self.registrations).remove_unless(wanted);
+        for name in &removed {
+            self.withdraw(name)?;
+        }
+        if !removed.is_empty() {
+            info!(self.log, "proxy removed: [{}]", removed.join(" "));
+            self.control.flush_within(CONTROL_WRITE).await?;
+        }
+        let mut added = Vec::new();
+        for cfg in &settings.proxies {
+            if !lock(&self.registrations).has(cfg) {
+                let proxy = Arc::new(Proxy::new(cfg.clone(), self.service.key(), &self.log));
+                let monitor = health::watch(&proxy, self.service.tasks(), &self.changes);
+                lock(&self.registrations).add(Registration::new(proxy, monitor));
+                added.push(cfg.name.as_str());
             }
         }
+        if !added.is_empty() {
+            info!(self.log, "proxy added: [{}]", added.join(" "));
+        }
+        self.visitors.update(&settings.visitors).await;
+        Ok(())
+    }
+
+    /// Takes no more users for the proxy, and tells the server.
+    fn withdraw(&mut self, name: &str) -> Result<(), SendError> {
+        self.running.remove(name);
+        let close = CloseProxy {
+            proxy_name: naming::wire_name(&self.service.cfg().user, name),
+        };
+        Ok(self.control.queue(&close.into())?)
+    }
+
+    /// Sends every registration that is due, all in one write.
+    async fn register(&mut self) -> Result<(), End> {
+        let due = lock(&self.registrations).take_due(Instant::now(), self.service.tasks());
+        for proxy in due {
+            let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
+            self.control.queue(&new.into()).map_err(SendError::from)?;
+        }
+        Ok(self.control.flush_within(CONTROL_WRITE).await?)
+    }
+
+    /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
+    async fn on_health(&mut self, change: &Change) -> Result<(), End> {
+        let name = &change.name;
+        let was_there = lock(&self.registrations).set_healthy(name, change.healthy);
+        if change.healthy || !was_there {
+            return Ok(());
+        }
+        self.withdraw(name)?;
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -186,12 +234,12 @@ impl<'a> Session<'a> {
 
     fn on_new_proxy_resp(&mut self, answer: &NewProxyResp) {
         let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
-        let started = match self.registrations.get_mut(name) {
-            None => Err(format!("proxy [{name}] not found")),
-            Some(registration) => registration.answered(&answer.error, &self.running),
-        };
-        match started {
-            Ok(()) => info!(self.log, "{}", contract::start_proxy_success(name)),
+        let answered = lock(&self.registrations).answered(answer, name);
+        match answered {
+            Ok(proxy) => {
+                self.running.insert(&proxy);
+                info!(self.log, "{}", contract::start_proxy_success(name));
+            }
             Err(e) => warn!(self.log, "[{name}] start error: {e}"),
         }
     }
@@ -205,4 +253,8 @@ impl<'a> Session<'a> {
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }
+}
+
+fn lock(registrations: &Mutex<Registrations>) -> MutexGuard<'_, Registrations> {
+    registrations.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,6 +20,7 @@ use crate::auth::TokenAuth;
 use crate::connect::{ConnectError, Connector};
 use crate::proxy::Running;
 use crate::service::{Service, Tasks};
+use crate::user::User;
 use crate::{local, udp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
@@ -160,7 +161,9 @@ impl Context {
                     () = self.stop.cancelled() => {}
                 }
             }
-            Some(proxy) => local::serve(&proxy, stream, &start).await,
+            Some(proxy) => {
+                local::serve(&User::new(&proxy, &self.tasks, &start), stream).await;
+            }
             None => warn!(
                 self.log,
                 "work connection for proxy [{name}], which is not running"

@@ -11,14 +11,16 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`visitors`] (which names visitors may ask for),
-//! `frp_net::before_login` (how many strangers wait), [`web`] (the HTTP API, and what it tells of).
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
+//! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
+//! HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
 pub mod cli;
 mod door;
 mod greet;
+mod group;
 mod login;
 mod ports;
 mod proxy;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::go_text;
-use frp_net::listen::listen;
+use frp_net::listen::{Host, listen};
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
+use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
@@ -68,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) key: cfb::Key,
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     pub(crate) visitors: Arc<Visitors>,
@@ -97,6 +101,14 @@ pub enum BindError {
         /// The system's error.
         source: io::Error,
     },
+    /// The host name of `proxyBindAddr` has no address.
+    #[error("proxyBindAddr: lookup {host}: {}", go_text(source))]
+    ProxyBindAddr {
+        /// As configured.
+        host: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
     /// The web server cannot run.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -116,6 +128,11 @@ impl Server {
                 addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
+        // Once and here: a resolver may be slow, and registrations must not wait for it.
+        let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
+            let host = cfg.proxy_bind_addr.clone();
+            BindError::ProxyBindAddr { host, source }
+        })?;
         let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
@@ -124,8 +141,9 @@ impl Server {
             registry: Registry::default(),
             names: Arc::default(),
             visitors: Arc::default(),
-            ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
-            udp_ports: Arc::new(Ports::new(&cfg.proxy_bind_addr, &cfg.allow_ports)),
+            groups: Arc::default(),
+            ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
+            udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),

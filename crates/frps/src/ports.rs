@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use frp_config::PortRange;
-use frp_net::listen::listen;
+use frp_net::listen::Host;
 use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -35,13 +35,13 @@ pub(crate) enum PortError {
 
 /// A socket on a port.
 pub(crate) trait PortSocket: Sized {
-    fn open(host: &str, port: u16) -> io::Result<Self>;
+    fn open(host: Host, port: u16) -> io::Result<Self>;
     fn port(&self) -> io::Result<u16>;
 }
 
 impl PortSocket for TcpListener {
-    fn open(host: &str, port: u16) -> io::Result<Self> {
-        listen(host, port)
+    fn open(host: Host, port: u16) -> io::Result<Self> {
+        host.listen(port)
     }
 
     fn port(&self) -> io::Result<u16> {
@@ -50,8 +50,8 @@ impl PortSocket for TcpListener {
 }
 
 impl PortSocket for UdpSocket {
-    fn open(host: &str, port: u16) -> io::Result<Self> {
-        udp::bind(host, port)
+    fn open(host: Host, port: u16) -> io::Result<Self> {
+        udp::bind_at(host, port)
     }
 
     fn port(&self) -> io::Result<u16> {
@@ -63,7 +63,7 @@ impl PortSocket for UdpSocket {
 #[derive(Debug)]
 pub(crate) struct Ports<S = TcpListener> {
     socket: PhantomData<fn() -> S>,
-    host: String,
+    host: Host,
     /// Disjoint, in order.
     allowed: Vec<PortRange>,
     state: Mutex<State>,
@@ -97,7 +97,7 @@ pub(crate) struct Held<S = TcpListener> {
 
 impl<S: PortSocket> Ports<S> {
     /// `allowed` empty allows every port.
-    pub(crate) fn new(host: &str, allowed: &[PortRange]) -> Self {
+    pub(crate) fn new(host: Host, allowed: &[PortRange]) -> Self {
         let all = [PortRange {
             start: 1,
             end: u16::MAX,
@@ -105,7 +105,7 @@ impl<S: PortSocket> Ports<S> {
         let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
         Self {
             socket: PhantomData,
-            host: host.to_owned(),
+            host,
             allowed,
             state: Mutex::default(),
         }
@@ -169,7 +169,7 @@ impl<S: PortSocket> Ports<S> {
     }
 
     fn open(&self, port: u16) -> io::Result<S> {
-        S::open(&self.host, port)
+        S::open(self.host, port)
     }
 
     fn allows(&self, port: u16) -> bool {
@@ -233,6 +233,10 @@ mod tests {
         PortRange { start, end }
     }
 
+    fn local() -> Host {
+        Host::resolve("127.0.0.1").unwrap()
+    }
+
     /// A port that was free a moment ago.
     fn free_port() -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -245,7 +249,7 @@ mod tests {
         let taken_port = taken.local_addr().unwrap().port();
         let port = free_port();
         let ports: Arc<Ports> = Arc::new(Ports::new(
-            "127.0.0.1",
+            local(),
             &[range(port, port), range(taken_port, taken_port)],
         ));
         let lease = ports.acquire("a", port).unwrap();
@@ -272,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_gets_its_random_port_again() {
-        let ports: Arc<Ports> = Arc::new(Ports::new("127.0.0.1", &[]));
+        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
         let first = ports.acquire("a", 0).unwrap().port();
         assert_eq!(ports.acquire("a", 0).unwrap().port(), first);
     }
@@ -281,8 +285,8 @@ mod tests {
     async fn a_udp_port_is_taken_by_udp_only() {
         let port = free_port();
         let allowed = [range(port, port)];
-        let tcp: Arc<Ports> = Arc::new(Ports::new("127.0.0.1", &allowed));
-        let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new("127.0.0.1", &allowed));
+        let tcp: Arc<Ports> = Arc::new(Ports::new(local(), &allowed));
+        let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new(local(), &allowed));
         let lease = udp.acquire("a", port).unwrap();
         assert_eq!(udp.acquire("b", port).unwrap_err(), PortError::AlreadyUsed);
         tcp.acquire("c", port).unwrap();

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,34 +16,63 @@ use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
 ///
-/// As Go's `net.Listen`, an empty host and both wildcard addresses listen on IPv4 and IPv6 alike
-/// where the system has IPv6.
-///
 /// # Errors
-/// The system's error, or `InvalidInput` where `host` is not an address or a resolvable name.
+/// Those of [`Host::resolve`] and [`Host::listen`].
 pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
-    at_host(host, port, listen_at)
+    Host::resolve(host)?.listen(port)
 }
 
-/// Opens a socket on `host:port` by `open`, which is told whether to take IPv4 beside IPv6.
-pub(crate) fn at_host<S>(
-    host: &str,
-    port: u16,
-    open: impl Fn(SocketAddr, bool) -> io::Result<S>,
-) -> io::Result<S> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return everywhere(port, open);
+/// An address of this machine to listen on, resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Every address, of IPv4 and IPv6 alike where the system has IPv6. As in Go's `net.Listen`
+    /// that is what an empty host and both wildcard addresses mean.
+    Everywhere,
+    /// This one; its port means nothing.
+    At(SocketAddr),
+}
+
+impl Host {
+    /// `host` is an address, a name or empty. A name is asked for now, which may take its time.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is neither an address nor a resolvable name, or the resolver's.
+    pub fn resolve(host: &str) -> io::Result<Self> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match host.parse::<IpAddr>() {
+            _ if host.is_empty() => Ok(Self::Everywhere),
+            Ok(ip) if ip.is_unspecified() => Ok(Self::Everywhere),
+            Ok(ip) => Ok(Self::At(SocketAddr::new(ip, 0))),
+            Err(_) => {
+                use std::net::ToSocketAddrs;
+                let addr = (host, 0).to_socket_addrs()?.next().ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::InvalidInput, format!("{host}: no address"))
+                })?;
+                Ok(Self::At(addr))
+            }
+        }
     }
-    match host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => everywhere(port, open),
-        Ok(ip) => open(SocketAddr::new(ip, port), false),
-        Err(_) => {
-            use std::net::ToSocketAddrs;
-            let addr = (host, port).to_socket_addrs()?.next().ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, format!("{host}: no address"))
-            })?;
-            open(addr, false)
+
+    /// Opens a listening TCP socket there; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listen(self, port: u16) -> io::Result<TcpListener> {
+        self.open(port, listen_at)
+    }
+
+    /// Opens a socket there by `open`, which is told whether to take IPv4 beside IPv6.
+    pub(crate) fn open<S>(
+        self,
+        port: u16,
+        open: impl Fn(SocketAddr, bool) -> io::Result<S>,
+    ) -> io::Result<S> {
+        match self {
+            Self::Everywhere => everywhere(port, open),
+            Self::At(mut addr) => {
+                addr.set_port(port);
+                open(addr, false)
+            }
         }
     }
 }
@@ -79,11 +109,21 @@ fn listen_at(addr: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
 pub async fn accept_loop(
     listener: TcpListener,
     stop: CancellationToken,
+    each: impl FnMut(TcpStream, SocketAddr),
+) {
+    accept_loop_polled(|cx| listener.poll_accept(cx), stop, each).await;
+}
+
+/// As [`accept_loop`], for a listener that belongs to somebody else: `accept` polls it.
+pub async fn accept_loop_polled(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
+    stop: CancellationToken,
     mut each: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut pause = Duration::ZERO;
     loop {
-        let Some(accepted) = unless_stopped(&stop, listener.accept()).await else {
+        let accepting = std::future::poll_fn(&mut accept);
+        let Some(accepted) = unless_stopped(&stop, accepting).await else {
             return;
         };
         match accepted {

@@ -106,6 +106,42 @@ impl<'a> Home<'a> {
     }
 }
 
+/// The thread that something lives on, kept to bring connections to it.
+#[derive(Debug, Clone)]
+pub struct Thread {
+    id: thread::ThreadId,
+    handle: Handle,
+}
+
+impl Thread {
+    /// That of the caller.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[must_use]
+    pub fn here() -> Self {
+        Self {
+            id: thread::current().id(),
+            handle: Handle::current(),
+        }
+    }
+
+    /// To spawn with.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Has `conn`, accepted on any thread, wake tasks of this one.
+    pub fn adopt(&self, conn: TcpStream) -> io::Result<TcpStream> {
+        if self.id == thread::current().id() {
+            return Ok(conn);
+        }
+        let conn = conn.into_std()?;
+        let _inside = self.handle.enter();
+        TcpStream::from_std(conn)
+    }
+}
+
 fn start(n: usize) -> Option<Other> {
     let (stop, stopped) = oneshot::channel::<()>();
     let started = runtime().and_then(|runtime| {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -370,7 +372,7 @@ async fn over_mux<T>(io: T, role: mux::Role, opts: &LayerOptions, side: Side) ->
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mux, mut incoming) = mux::spawn(io, role, quiet());
+    let (mux, mut incoming) = support::spawn(io, role, quiet());
     let stream = match role {
         mux::Role::Client => mux.open().await.unwrap(),
         mux::Role::Server => incoming.accept().await.unwrap(),
@@ -387,8 +389,8 @@ fn quiet() -> mux::Config {
 /// Both ends of one stream of a session in memory.
 async fn mux_pair() -> (MuxStream, MuxStream) {
     let (a, b) = duplex(1 << 16);
-    let (client, _) = mux::spawn(a, mux::Role::Client, quiet());
-    let (_, mut incoming) = mux::spawn(b, mux::Role::Server, quiet());
+    let (client, _) = support::spawn(a, mux::Role::Client, quiet());
+    let (_, mut incoming) = support::spawn(b, mux::Role::Server, quiet());
     let ours = client.open().await.unwrap();
     let theirs = incoming.accept().await.unwrap();
     (ours, theirs)

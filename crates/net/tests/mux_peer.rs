@@ -1,6 +1,8 @@
 //! A scripted peer that speaks raw frames at our mux: one test per rule of the protocol.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::{future::poll_fn, io, time::Duration};
 
 use frp_net::mux::{self, CloseReason, Config, Incoming, Mux, MuxError, ProtocolError, Role};
@@ -86,7 +88,7 @@ fn start(role: Role, keepalive: Option<u64>) -> (Mux, Incoming, Peer) {
     let config = Config {
         keepalive_interval: keepalive.map(Duration::from_secs),
     };
-    let (mux, incoming) = mux::spawn(io, role, config);
+    let (mux, incoming) = support::spawn(io, role, config);
     (mux, incoming, Peer(peer))
 }
 
@@ -428,7 +430,7 @@ async fn the_end_of_the_connection_inside_a_frame_ends_the_session() {
 #[tokio::test]
 async fn a_peer_that_floods_pings_and_never_reads_stalls_no_stream() {
     let (io, peer) = duplex(4 * 1024);
-    let (_mux, mut incoming) = mux::spawn(
+    let (_mux, mut incoming) = support::spawn(
         io,
         Role::Server,
         Config {

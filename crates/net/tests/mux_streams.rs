@@ -1,6 +1,8 @@
 //! Two ends of our own mux: what an application of a stream sees.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::{future::poll_fn, io, time::Duration};
 
 use bytes::Bytes;
@@ -22,8 +24,8 @@ fn config() -> Config {
 /// A client and a server over a pipe of 64 KiB.
 fn pair() -> (Mux, Incoming, Mux, Incoming) {
     let (a, b): (DuplexStream, DuplexStream) = duplex(64 * 1024);
-    let (client, client_incoming) = mux::spawn(a, Role::Client, config());
-    let (server, server_incoming) = mux::spawn(b, Role::Server, config());
+    let (client, client_incoming) = support::spawn(a, Role::Client, config());
+    let (server, server_incoming) = support::spawn(b, Role::Server, config());
     (client, client_incoming, server, server_incoming)
 }
 
@@ -83,8 +85,8 @@ async fn request_and_answer_with_half_close() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_megabytes_each_way_arrive_intact() {
     let (a, b) = tcp_pair().await;
-    let (client, _ci) = mux::spawn(a, Role::Client, config());
-    let (_server, mut incoming) = mux::spawn(b, Role::Server, config());
+    let (client, _ci) = support::spawn(a, Role::Client, config());
+    let (_server, mut incoming) = support::spawn(b, Role::Server, config());
     let server = tokio::spawn(async move {
         let mut echoes = JoinSet::new();
         for _ in 0..4 {

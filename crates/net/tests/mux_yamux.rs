@@ -1,9 +1,11 @@
 //! Our mux against an independent implementation, in both roles.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::{future::poll_fn, time::Duration};
 
-use frp_net::mux::{self, CloseReason, Config, Role};
+use frp_net::mux::{CloseReason, Config, Role};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     task::JoinSet,
@@ -44,7 +46,7 @@ async fn transfer(stream: impl AsyncRead + AsyncWrite, seed: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_client_their_server() {
     let (a, b) = duplex(64 * 1024);
-    let (mux, _incoming) = mux::spawn(a, Role::Client, config());
+    let (mux, _incoming) = support::spawn(a, Role::Client, config());
     let mut theirs = Connection::new(b.compat(), yamux::Config::default(), Mode::Server);
     let server = tokio::spawn(async move {
         while let Some(stream) = poll_fn(|cx| theirs.poll_next_inbound(cx)).await {
@@ -66,7 +68,7 @@ async fn our_client_their_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn their_client_our_server() {
     let (a, b) = duplex(64 * 1024);
-    let (mux, mut incoming) = mux::spawn(a, Role::Server, config());
+    let (mux, mut incoming) = support::spawn(a, Role::Server, config());
     tokio::spawn(async move {
         while let Some(stream) = incoming.accept().await {
             tokio::spawn(echo(stream));

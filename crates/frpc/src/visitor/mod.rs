@@ -4,6 +4,7 @@
 mod stcp;
 mod sudp;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +36,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// The visitors of a session. They listen while it lasts.
 #[derive(Debug)]
 pub(crate) struct Visitors {
+    user: String,
+    server: Arc<Server>,
+    started: BTreeMap<String, Started>,
+    log: Log,
+}
+
+/// A visitor that listens, or tries to.
+#[derive(Debug)]
+struct Started {
+    visitor: Arc<Visitor>,
     /// What listens. Users are served by tasks of the service, which may outlive the session.
     listeners: TaskTracker,
-    stop: CancellationToken,
 }
 
 /// What every connection of a visitor needs.
@@ -49,6 +59,8 @@ pub(crate) struct Visitor {
     layers: LayerOptions,
     traffic: Traffic,
     server: Arc<Server>,
+    /// The end of listening.
+    stop: CancellationToken,
     log: Log,
 }
 
@@ -91,83 +103,103 @@ enum VisitError {
 }
 
 impl Visitors {
-    /// Starts every visitor of the configuration, whether its proxy exists or not.
-    pub(crate) fn start(
+    /// None yet; [`update`](Self::update) starts them.
+    pub(crate) fn new(
         service: &Service,
         connector: Arc<Connector>,
         run_id: String,
         log: &Log,
     ) -> Self {
-        let visitors = Self {
-            listeners: TaskTracker::new(),
-            stop: service.tasks().stop.child_token(),
-        };
         let cfg = service.cfg();
-        let server = Arc::new(Server {
+        let server = Server {
             connector,
             run_id,
             protocol: cfg.transport.wire_protocol,
             udp_packet_size: cfg.udp_packet_size,
             tasks: service.tasks().clone(),
-            stop: visitors.stop.clone(),
-        });
-        let mut failed: Vec<Arc<Visitor>> = cfg
-            .visitors
+            stop: service.tasks().stop.child_token(),
+        };
+        Self {
+            user: cfg.user.clone(),
+            server: Arc::new(server),
+            started: BTreeMap::new(),
+            log: log.clone(),
+        }
+    }
+
+    /// Makes the visitors those of `wanted`, whether their proxies exist or not. What is
+    /// configured as before is left alone.
+    pub(crate) async fn update(&mut self, wanted: &[VisitorConfig]) {
+        let stays = |started: &Started| wanted.contains(&started.visitor.cfg);
+        let gone: Vec<String> = self
+            .started
             .iter()
-            .map(|visitor| Arc::new(Visitor::new(visitor, &cfg.user, &server, log)))
+            .filter(|(_, started)| !stays(started))
+            .map(|(name, _)| name.clone())
             .collect();
-        failed.retain(|visitor| !starts(visitor, &visitors.listeners));
-        if !cfg.visitors.is_empty() {
-            let names: Vec<&str> = cfg.visitors.iter().map(|v| v.name.as_str()).collect();
-            info!(log, "visitor added: [{}]", names.join(" "));
+        for name in &gone {
+            if let Some(started) = self.started.remove(name) {
+                started.close().await;
+            }
         }
-        if !failed.is_empty() {
-            let trying = keep_trying(failed, visitors.listeners.clone(), visitors.stop.clone());
-            visitors.listeners.spawn(trying);
+        if !gone.is_empty() {
+            info!(self.log, "visitor removed: [{}]", gone.join(" "));
         }
-        visitors
+        let mut added = Vec::new();
+        for cfg in wanted {
+            if !self.started.contains_key(&cfg.name) {
+                let visitor = Visitor::new(cfg, &self.user, &self.server, &self.log);
+                let started = Started::start(Arc::new(visitor));
+                self.started.insert(cfg.name.clone(), started);
+                added.push(cfg.name.as_str());
+            }
+        }
+        if !added.is_empty() {
+            info!(self.log, "visitor added: [{}]", added.join(" "));
+        }
     }
 
     /// Stops listening; the addresses are free when this returns.
-    pub(crate) async fn close(self) {
-        self.stop.cancel();
-        self.listeners.close();
-        self.listeners.wait().await;
-    }
-}
-
-fn starts(visitor: &Arc<Visitor>, listeners: &TaskTracker) -> bool {
-    let started = visitor.start(listeners);
-    match &started {
-        Ok(()) => info!(visitor.log, "{}", contract::start_visitor_success()),
-        Err(e) => {
-            let again = RETRY_AFTER.as_secs();
-            warn!(visitor.log, "start error: {e}; trying again in {again} s");
+    pub(crate) async fn close(mut self) {
+        self.server.stop.cancel();
+        for (_, started) in std::mem::take(&mut self.started) {
+            started.close().await;
         }
-    }
-    started.is_ok()
-}
-
-async fn keep_trying(
-    mut failed: Vec<Arc<Visitor>>,
-    listeners: TaskTracker,
-    stop: CancellationToken,
-) {
-    while !failed.is_empty() {
-        tokio::select! {
-            () = tokio::time::sleep(RETRY_AFTER) => {}
-            () = stop.cancelled() => return,
-        }
-        failed.retain(|visitor| {
-            info!(visitor.log, "try to start visitor [{}]", visitor.cfg.name);
-            !starts(visitor, &listeners)
-        });
     }
 }
 
 impl Drop for Visitors {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.server.stop.cancel();
+    }
+}
+
+impl Started {
+    fn start(visitor: Arc<Visitor>) -> Self {
+        let listeners = TaskTracker::new();
+        if !visitor.starts(&listeners) {
+            listeners.spawn(keep_trying(visitor.clone(), listeners.clone()));
+        }
+        Self { visitor, listeners }
+    }
+
+    async fn close(self) {
+        self.visitor.stop.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
+    }
+}
+
+async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_AFTER) => {}
+            () = visitor.stop.cancelled() => return,
+        }
+        info!(visitor.log, "try to start visitor [{}]", visitor.cfg.name);
+        if visitor.starts(&listeners) {
+            return;
+        }
     }
 }
 
@@ -183,9 +215,23 @@ impl Visitor {
             },
             traffic: Traffic::default(),
             server: server.clone(),
+            stop: server.stop.child_token(),
             log: log.with(&cfg.name),
             cfg: cfg.clone(),
         }
+    }
+
+    /// Whether it listens now; the log says why not.
+    fn starts(self: &Arc<Self>, listeners: &TaskTracker) -> bool {
+        let started = self.start(listeners);
+        match &started {
+            Ok(()) => info!(self.log, "{}", contract::start_visitor_success()),
+            Err(e) => {
+                let again = RETRY_AFTER.as_secs();
+                warn!(self.log, "start error: {e}; trying again in {again} s");
+            }
+        }
+        started.is_ok()
     }
 
     /// Listens, in a task of `listeners` that ends with the session.

@@ -23,7 +23,7 @@ pub(super) fn start(visitor: &Arc<Visitor>, listeners: &TaskTracker) -> Result<(
     })?;
     let visitor = visitor.clone();
     listeners.spawn(async move {
-        let stop = visitor.server.stop.clone();
+        let stop = visitor.stop.clone();
         accept_loop(listener, stop, |user, peer| {
             tune(&user, Some(END_KEEPALIVE));
             let from = peer.to_string();

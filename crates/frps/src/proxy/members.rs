@@ -1,9 +1,18 @@
 //! Who serves the users of a port or a route: one proxy, or the members of a group in turn.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use frp_log::{debug, info, warn};
+use frp_net::layers::Carried;
+use frp_net::limits::END_KEEPALIVE;
+use frp_net::listen::tune;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
 use super::Proxy;
+use super::user::{UserAddrs, UserError};
 
 /// See the module. Empty once the last member has left.
 #[derive(Debug, Default)]
@@ -32,10 +41,87 @@ impl Members {
 
     /// Whose turn it is.
     pub(crate) fn next(&self) -> Option<Arc<Proxy>> {
+        self.next_but(&[])
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a user who has just connected to whose turn it is, on the thread of its session.
+    pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, peer: SocketAddr) {
+        let Some(first) = self.next() else { return };
+        info!(first.log, "get a user connection [{peer}]");
+        tune(&user, Some(END_KEEPALIVE));
+        let at = UserAddrs::of(&user, peer);
+        let user = match first.thread.adopt(user) {
+            Ok(user) => user,
+            Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
+        };
+        let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
+        tasks.spawn_on(self.clone().serve(first, user, at), thread.handle());
+    }
+
+    /// Serves a user by `first`, or by the next one that has a work connection, until both ends
+    /// are done or the server stops.
+    async fn serve(self: Arc<Self>, first: Arc<Proxy>, user: TcpStream, at: UserAddrs) {
+        let stop = first.shared.stop.clone();
+        let opened = tokio::select! {
+            opened = self.open_from(first, &at) => opened,
+            () = stop.cancelled() => return,
+        };
+        match opened {
+            Ok((proxy, carried)) => proxy.carry(user.into(), carried, &at).await,
+            Err((proxy, e)) => {
+                warn!(proxy.log, "user connection [{}] closed: {e}", at.source());
+            }
+        }
+    }
+
+    /// A work connection of `first`, or of another member where that one has none: nothing of the
+    /// user is lost by asking the next. All of them share the time that a user may wait.
+    async fn open_from(
+        &self,
+        first: Arc<Proxy>,
+        at: &UserAddrs,
+    ) -> Result<(Arc<Proxy>, Carried), (Arc<Proxy>, UserError)> {
+        let until = Instant::now() + first.shared.cfg.user_conn_timeout;
+        let mut tried = Vec::new();
+        let mut proxy = first;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let is_last = tried.len() + 1 >= self.len();
+            let limit = if is_last { left } else { left / 2 };
+            let e = match proxy.open_within(at, limit).await {
+                Ok(carried) => return Ok((proxy, carried)),
+                Err(e) => e,
+            };
+            tried.push(proxy.clone());
+            let Some(next) = self.next_but(&tried) else {
+                return Err((proxy, e));
+            };
+            let (peer, name) = (at.source(), &next.name);
+            warn!(proxy.log, "user connection [{peer}] goes to [{name}]: {e}");
+            proxy = next;
+        }
+    }
+
+    /// Whose turn it is among those not `tried`.
+    fn next_but(&self, tried: &[Arc<Proxy>]) -> Option<Arc<Proxy>> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let nth = turn.checked_rem(list.len())?;
-        list.get(nth).cloned()
+        let first = turn.checked_rem(list.len())?;
+        let (sooner, later) = list.split_at_checked(first)?;
+        let is_tried = |proxy: &Arc<Proxy>| tried.iter().any(|other| Arc::ptr_eq(proxy, other));
+        let mut in_turn = later.iter().chain(sooner);
+        in_turn.find(|proxy| !is_tried(proxy)).cloned()
+    }
+
+    fn len(&self) -> usize {
+        self.list
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 

@@ -14,15 +14,17 @@ use std::sync::Arc;
 use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, info};
 use frp_net::layers::{Bucket, LayerOptions};
+use frp_net::threads::Thread;
 use frp_proto::msg::NewProxy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use self::members::Members;
+pub(crate) use self::members::{Members, Membership};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
 use crate::Shared;
+use crate::group::GroupError;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
 use crate::visitors::{Repeated, VisitedKind};
@@ -43,8 +45,8 @@ pub(crate) enum ProxyError {
     Repeated(#[from] Repeated),
     #[error("proxy type [{0}] is not supported yet by this server; supported: [tcp udp stcp sudp]")]
     Kind(String),
-    #[error("loadBalancer.group is not supported yet by this server")]
-    Group,
+    #[error("{0}")]
+    Group(#[from] GroupError),
 }
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
@@ -66,6 +68,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// That of the session: its work connections are there, so its users should be.
+    pub(crate) thread: Thread,
     pub(crate) log: Log,
 }
 
@@ -125,6 +129,7 @@ impl RunningProxy {
             session: session.clone(),
             layers: layers_of(shared, new),
             counters,
+            thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use frp_log::{debug, warn};
 use frp_net::layers::{Carried, Side, wrap};
-use frp_net::relay::{Relayed, relay};
+use frp_net::relay::relay;
 use frp_proto::msg::StartWorkConn;
 
 use super::Proxy;
@@ -48,33 +49,52 @@ impl Proxy {
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
     pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
-        let served = tokio::select! {
-            served = self.carry(user.into(), &at) => served,
+        let opened = tokio::select! {
+            opened = self.open(&at) => opened,
             () = self.shared.stop.cancelled() => return,
         };
-        let peer = at.source();
-        match served {
-            Ok(relayed) => debug!(self.log, "join connections closed, [{peer}]: {relayed}"),
-            Err(e) => warn!(self.log, "user connection [{peer}] closed: {e}"),
+        match opened {
+            Ok(carried) => self.carry(user.into(), carried, &at).await,
+            Err(e) => warn!(self.log, "user connection [{}] closed: {e}", at.source()),
         }
     }
 
-    async fn carry(&self, user: Carried, at: &UserAddrs) -> Result<Relayed, UserError> {
-        let carried = self.open(at).await?;
+    /// Moves bytes between a user and its work connection until both ends are done or the server
+    /// stops.
+    pub(super) async fn carry(&self, user: Carried, carried: Carried, at: &UserAddrs) {
         let _counted = self.counters.serving();
-        Ok(relay(user, carried, &self.counters.traffic).await)
+        let relayed = tokio::select! {
+            relayed = relay(user, carried, &self.counters.traffic) => relayed,
+            () = self.shared.stop.cancelled() => return,
+        };
+        let peer = at.source();
+        debug!(self.log, "join connections closed, [{peer}]: {relayed}");
     }
 
     /// A work connection for a user at `at`, behind the layers of this proxy.
     pub(crate) async fn open(&self, at: &UserAddrs) -> Result<Carried, UserError> {
-        let (stream, rest) = self.start_work_conn(at).await?.into_parts();
+        self.open_within(at, self.shared.cfg.user_conn_timeout)
+            .await
+    }
+
+    /// The same with another limit than `userConnTimeout`.
+    pub(super) async fn open_within(
+        &self,
+        at: &UserAddrs,
+        limit: Duration,
+    ) -> Result<Carried, UserError> {
+        let (stream, rest) = self.start_within(at, limit).await?.into_parts();
         Ok(wrap(stream, rest, &self.layers, Side::Server))
     }
 
     /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as
     /// many are tried as the pool keeps, and one more.
     pub(crate) async fn start_work_conn(&self, at: &UserAddrs) -> Result<Greeted, UserError> {
-        let limit = self.shared.cfg.user_conn_timeout;
+        self.start_within(at, self.shared.cfg.user_conn_timeout)
+            .await
+    }
+
+    async fn start_within(&self, at: &UserAddrs, limit: Duration) -> Result<Greeted, UserError> {
         let mut start = StartWorkConn {
             proxy_name: self.name.clone(),
             ..StartWorkConn::default()

@@ -47,6 +47,10 @@ impl<S> CipherStream<S> {
         }
     }
 
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

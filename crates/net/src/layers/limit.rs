@@ -99,6 +99,10 @@ impl<S> LimitStream<S> {
         }
     }
 
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

@@ -84,6 +84,11 @@ pub fn wrap(stream: Stream, leftover: Bytes, opts: &LayerOptions, side: Side) ->
 pub trait Duplex: Pipe {
     /// Ends the stream so that the peer sees a failure instead of an end, where its kind can.
     fn abort(self: Box<Self>);
+
+    /// The TCP connection below, if it carries this stream alone.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 /// The stream that carries a connection's payload.
@@ -156,6 +161,24 @@ impl AsyncWrite for Carried {
         }
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Layered(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain { stream, .. } => stream.is_write_vectored(),
+            Self::Layered(io) => io.is_write_vectored(),
+        }
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain { stream, .. } => Pin::new(stream).poll_flush(cx),
@@ -178,6 +201,13 @@ impl Duplex for Carried {
             Self::Layered(io) => io.abort(),
         }
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain { stream, .. } => stream.socket(),
+            Self::Layered(io) => io.socket(),
+        }
+    }
 }
 
 impl Duplex for Stream {
@@ -189,11 +219,23 @@ impl Duplex for Stream {
             Self::Tls(_) => {}
         }
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.socket()),
+            Self::Mux(_) => None,
+        }
+    }
 }
 
 impl Duplex for LimitStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
     }
 }
 
@@ -201,11 +243,19 @@ impl Duplex for CipherStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
+    }
 }
 
 impl Duplex for SnappyStream<Box<dyn Duplex>> {
     fn abort(self: Box<Self>) {
         self.into_inner().abort();
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.inner().socket()
     }
 }
 

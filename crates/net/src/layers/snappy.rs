@@ -91,6 +91,10 @@ impl<S> SnappyStream<S> {
         }
     }
 
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

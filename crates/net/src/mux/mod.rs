@@ -1,6 +1,6 @@
 //! Many streams over one connection: yamux version 0 as frp 0.70.1 sets it.
 //!
-//! A session is one driver task ([`session`], [`spawn`]) that alone touches the connection, and
+//! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
 //! read stays queued, and the window (6 MiB) limits how much that can be.
@@ -132,18 +132,9 @@ pub enum MuxError {
     Finished,
 }
 
-/// Starts a session on `io` in a task of its own. Needs a tokio runtime with time enabled.
-pub fn spawn<T>(io: T, role: Role, config: Config) -> (Mux, Incoming)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mux, incoming, run) = session(io, role, config);
-    tokio::spawn(run);
-    (mux, incoming)
-}
-
-/// Like [`spawn`], with the driver left to the caller to run and track. Nothing moves before it is
-/// polled; dropping it ends the session and drops the connection.
+/// Starts a session on `io`. The last of the three is its driver, which the caller runs and tracks, on
+/// a runtime with time enabled: nothing moves before it is polled; dropping it ends the session and
+/// drops the connection.
 pub fn session<T>(
     io: T,
     role: Role,

@@ -75,6 +75,15 @@ impl End {
         }
     }
 
+    /// The TCP connection that carries the stream alone, if there is one.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Mux(_) => None,
+            Self::Other(io) => io.socket(),
+        }
+    }
+
     /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.
     pub(super) fn abort(self) {
         match self {

@@ -48,7 +48,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::end::End;
@@ -84,10 +83,14 @@ impl Traffic {
         self.far_to_near.load(Ordering::Relaxed)
     }
 
-    /// Counts what was carried otherwise than by a relay.
-    pub(crate) fn add(&self, near_to_far: u64, far_to_near: u64) {
-        self.near_to_far.fetch_add(near_to_far, Ordering::Relaxed);
-        self.far_to_near.fetch_add(far_to_near, Ordering::Relaxed);
+    /// Counts bytes that were written to the far side without a relay.
+    pub fn add_near_to_far(&self, bytes: usize) {
+        self.near_to_far.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that came from the far side without a relay.
+    pub fn add_far_to_near(&self, bytes: usize) {
+        self.far_to_near.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -134,6 +137,12 @@ pub enum RelayError {
     /// One side had ended and the other was silent for [`HALF_CLOSED_PATIENCE`].
     #[error("half-closed connection was idle for {} seconds", HALF_CLOSED_PATIENCE.as_secs())]
     HalfClosedIdle,
+    /// One side had failed, and the other took nothing of what was left for [`DELIVERY_PATIENCE`].
+    #[error(
+        "what a failed side had sent could not be delivered for {} seconds",
+        DELIVERY_PATIENCE.as_secs()
+    )]
+    NotDelivered,
 }
 
 /// Carries bytes between `near` (whoever connected, or the local service) and `far` (the tunnel)
@@ -184,7 +193,8 @@ struct Patience {
 }
 
 struct Farewell {
-    tcp: TcpStream,
+    /// There until it is let go.
+    side: Option<End>,
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
@@ -197,7 +207,8 @@ enum Leave {
     Close,
     Reset,
     /// Not before the peer has all that was written to it: the system turns the close of a
-    /// connection with unread input into a reset, and a reset discards what is on its way.
+    /// connection with unread input into a reset, and a reset discards what is on its way. A mux
+    /// does the same by itself.
     CloseDelivered,
     ResetDelivered,
 }
@@ -259,7 +270,11 @@ impl Relay<'_> {
             (Phase::Ended, Phase::Ended) => (Ok(()), Leave::Close, Leave::Close),
             // The far side refused data, and then ended what it had to say.
             (Phase::Dead, Phase::Ended) => (Ok(()), Leave::CloseDelivered, Leave::Close),
-            (Phase::Ended, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Close),
+            // The same the other way round: the near side closed behind its answer.
+            (Phase::Ended, Phase::Dead) => {
+                let end = error.map_or(Ok(()), Err);
+                (end, Leave::Close, Leave::CloseDelivered)
+            }
             (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
             (up, down) => {
                 let length = match (up, down) {
@@ -285,11 +300,12 @@ impl Relay<'_> {
                 } else {
                     Leave::Close
                 };
-                (
-                    Err(error.take().unwrap_or(RelayError::HalfClosedIdle)),
-                    leave,
-                    leave,
-                )
+                let why = if length == DELIVERY_PATIENCE {
+                    RelayError::NotDelivered
+                } else {
+                    RelayError::HalfClosedIdle
+                };
+                (Err(error.take().unwrap_or(why)), leave, leave)
             }
         };
         Poll::Ready(over)
@@ -311,17 +327,19 @@ impl Relay<'_> {
         // At most one side is left with patience: the one whose opposite has failed.
         let mut patient = None;
         for (end, leave) in sides {
-            match (end, leave) {
-                (Some(End::Tcp(tcp)), Leave::CloseDelivered) => patient = Some((tcp, false)),
-                (Some(End::Tcp(tcp)), Leave::ResetDelivered) => patient = Some((tcp, true)),
-                (Some(end), Leave::Reset | Leave::ResetDelivered) => end.abort(),
-                _ => {}
+            let Some(end) = end else { continue };
+            match leave {
+                Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
+                Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
+                // Its end was passed on before. A peer that goes on sending has to be told.
+                Leave::CloseDelivered | Leave::Reset | Leave::ResetDelivered => end.abort(),
+                Leave::Close => {}
             }
         }
-        let Some((tcp, reset)) = patient else {
+        let Some((side, reset)) = patient else {
             return Some(result);
         };
-        self.farewell = Some(Box::new(Farewell::new(tcp, reset, result)));
+        self.farewell = Some(Box::new(Farewell::new(side, reset, result)));
         None
     }
 }
@@ -359,11 +377,11 @@ impl Patience {
 impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-    fn new(tcp: TcpStream, reset: bool, result: Relayed) -> Self {
+    fn new(side: End, reset: bool, result: Relayed) -> Self {
         let give_up = Instant::now() + DRAIN_PATIENCE;
         let sleep = Box::pin(sleep(Self::FIRST_WAIT));
         Self {
-            tcp,
+            side: Some(side),
             reset,
             sleep,
             give_up,
@@ -374,9 +392,12 @@ impl Farewell {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Relayed> {
         loop {
             let now = Instant::now();
-            if end::unacknowledged(&self.tcp) == 0 || now >= self.give_up {
-                if self.reset {
-                    reset_tcp(&self.tcp);
+            let socket = self.side.as_ref().and_then(End::socket);
+            if socket.map_or(0, end::unacknowledged) == 0 || now >= self.give_up {
+                if let Some(side) = self.side.take()
+                    && self.reset
+                {
+                    side.abort();
                 }
                 return self.result.take().map_or(Poll::Pending, Poll::Ready);
             }

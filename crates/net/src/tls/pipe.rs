@@ -108,6 +108,11 @@ impl TlsPipe {
         self.session.common().protocol_version()
     }
 
+    /// The connection below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.io
+    }
+
     /// Reads from the socket once and decrypts what is whole.
     fn poll_fill(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.io.poll_read_ready(cx))?;

@@ -50,14 +50,14 @@ where
         MsgStream::new(visitor_reads, visitor_protocol, BytesMut::new()),
         MsgStream::new(proxy_writes, proxy_protocol, BytesMut::new()),
         false,
-        |n| traffic.add(n, 0),
+        |n| traffic.add_near_to_far(n),
         losses.0,
     );
     let to_visitor = pass(
         MsgStream::new(proxy_reads, proxy_protocol, BytesMut::new()),
         MsgStream::new(visitor_writes, visitor_protocol, BytesMut::new()),
         true,
-        |n| traffic.add(0, n),
+        |n| traffic.add_far_to_near(n),
         losses.1,
     );
     tokio::select! {
@@ -70,7 +70,7 @@ async fn pass<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     mut from: MsgStream<R>,
     mut to: MsgStream<W>,
     pings: bool,
-    count: impl Fn(u64),
+    count: impl Fn(usize),
     losses: &mut Losses,
 ) -> Bridged {
     loop {
@@ -86,7 +86,7 @@ async fn pass<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                     losses.say();
                     continue;
                 }
-                count(length as u64);
+                count(length);
             }
             Message::Ping(_) if pings => {
                 if let Err(e) = to.queue(&message) {

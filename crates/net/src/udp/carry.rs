@@ -55,7 +55,7 @@ pub async fn carry<E: Ends, S: AsyncRead + AsyncWrite + Unpin>(
     poll_fn(|cx| {
         for _ in 0..ROUNDS {
             let mut moved = ends.poll_receive(cx, out, losses).is_ready();
-            traffic.add(out.take_count(), 0);
+            traffic.add_near_to_far(out.take_count());
             if let Poll::Ready(Err(e)) = out.poll_write(cx, &mut stream) {
                 return Poll::Ready(CarryError::Write(e));
             }
@@ -67,7 +67,7 @@ pub async fn carry<E: Ends, S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 heard = Instant::now();
                 moved = true;
-                traffic.add(0, incoming.bytes());
+                traffic.add_far_to_near(incoming.bytes());
             }
             // What was delivered makes room to read more.
             moved |=

@@ -57,8 +57,8 @@ impl Incoming {
     }
 
     /// Bytes of the datagrams that are here.
-    pub(super) fn bytes(&self) -> u64 {
-        self.content.len() as u64
+    pub(super) fn bytes(&self) -> usize {
+        self.content.len()
     }
 
     /// Gives back what only a busy stream needs.

@@ -26,7 +26,7 @@ pub use self::incoming::Incoming;
 pub use self::locals::{LocalOptions, Locals};
 pub use self::losses::Losses;
 pub use self::outgoing::Outgoing;
-pub use self::socket::bind;
+pub use self::socket::{bind, bind_at};
 pub use self::target::Target;
 pub use self::users::Users;
 

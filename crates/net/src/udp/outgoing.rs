@@ -35,7 +35,7 @@ pub struct Outgoing {
     sent: u64,
     /// Layers may hold what they were given.
     flush: bool,
-    datagram_bytes: u64,
+    datagram_bytes: usize,
 }
 
 impl Outgoing {
@@ -69,7 +69,7 @@ impl Outgoing {
         }
         match datagram::encode(self.protocol, content, remote, &mut self.buf) {
             Ok(()) => {
-                self.datagram_bytes += content.len() as u64;
+                self.datagram_bytes += content.len();
                 self.end_message();
             }
             Err(_) => losses.too_long(content.len()),
@@ -90,7 +90,7 @@ impl Outgoing {
     }
 
     /// Bytes of datagrams that were put here since this was last asked.
-    pub(super) fn take_count(&mut self) -> u64 {
+    pub(super) fn take_count(&mut self) -> usize {
         std::mem::take(&mut self.datagram_bytes)
     }
 

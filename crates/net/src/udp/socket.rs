@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
+use crate::listen::Host;
+
 /// What the system may keep of datagrams that were not taken yet, bytes. It gives less where its
 /// own limit is lower, and uses it only while there is something to keep.
 const SOCKET_BUFFER: usize = 1024 * 1024;
@@ -15,16 +17,21 @@ pub(super) const BATCH: usize = 64;
 
 /// Opens a UDP socket on `host:port`; port 0 lets the system choose.
 ///
-/// As Go's `net.ListenUDP`, an empty host and both wildcard addresses take IPv4 and IPv6 alike
-/// where the system has IPv6.
-///
 /// # Errors
-/// The system's error, or `InvalidInput` where `host` is not an address or a resolvable name.
+/// Those of [`Host::resolve`] and [`bind_at`].
 pub fn bind(host: &str, port: u16) -> io::Result<UdpSocket> {
-    crate::listen::at_host(host, port, bind_at)
+    bind_at(Host::resolve(host)?, port)
 }
 
-fn bind_at(addr: SocketAddr, dual_stack: bool) -> io::Result<UdpSocket> {
+/// Opens a UDP socket there; port 0 lets the system choose.
+///
+/// # Errors
+/// The system's.
+pub fn bind_at(host: Host, port: u16) -> io::Result<UdpSocket> {
+    host.open(port, bind_to)
+}
+
+fn bind_to(addr: SocketAddr, dual_stack: bool) -> io::Result<UdpSocket> {
     let socket = open(addr)?;
     if addr.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
