@@ -84,7 +84,7 @@ async fn look_up(host: String, port: u16) -> io::Result<SocketAddr> {
     let found = timeout(LOCAL_DIAL, tokio::net::lookup_host((host, port))).await??;
     let found: Vec<SocketAddr> = found.collect();
     let v4 = found.iter().find(|addr| addr.is_ipv4());
-    v4.or(found.first())
+    v4.or_else(|| found.first())
         .copied()
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such host"))
 }
