@@ -121,6 +121,12 @@ pub fn tcp_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> 
     )
 }
 
+/// A `[[proxies]]` table of type udp with further `lines`.
+#[must_use]
+pub fn udp_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> String {
+    tcp_proxy(name, local_port, remote_port, lines).replace("\"tcp\"", "\"udp\"")
+}
+
 /// A `[[proxies]]` table of type stcp with the secret `secret` and further `lines`.
 #[must_use]
 pub fn stcp_proxy(name: &str, local_port: u16, lines: &str) -> String {

@@ -31,6 +31,8 @@ pub const NEW_WORK_CONN: u8 = b'w';
 pub const REQ_WORK_CONN: u8 = b'r';
 /// v1 type byte of StartWorkConn.
 pub const START_WORK_CONN: u8 = b's';
+/// v1 type byte of UDPPacket.
+pub const UDP_PACKET: u8 = b'u';
 /// v1 type byte of NewVisitorConn.
 pub const NEW_VISITOR_CONN: u8 = b'v';
 /// v1 type byte of NewVisitorConnResp.

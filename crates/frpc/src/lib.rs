@@ -9,7 +9,7 @@
 //!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
-//!    [`plugin`] serves the [`user`].
+//!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
 //! [`visitor`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
@@ -31,6 +31,7 @@ mod proxy;
 mod registration;
 mod service;
 mod session;
+mod udp;
 mod user;
 mod visitor;
 mod work;

@@ -11,6 +11,7 @@ use frp_proto::crypto::cfb;
 
 use crate::plugin::{Plugin, PluginError};
 use crate::service::Tasks;
+use crate::udp;
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Proxy {
     pub(crate) cfg: ProxyConfig,
     pub(crate) layers: LayerOptions,
     pub(crate) traffic: Traffic,
+    /// Of type udp.
+    pub(crate) udp: udp::Current,
     pub(crate) log: Log,
     /// Made when the proxy starts, for that may fail.
     plugin: OnceLock<Plugin>,
@@ -38,6 +41,7 @@ impl Proxy {
         Self {
             layers,
             traffic: Traffic::default(),
+            udp: udp::Current::default(),
             log: log.with(&cfg.name),
             plugin: OnceLock::new(),
             cfg,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use frp_config::ProxyKind;
 use frp_log::{Log, error, trace, warn};
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
@@ -17,10 +18,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::TokenAuth;
 use crate::connect::{ConnectError, Connector};
-use crate::local;
 use crate::proxy::Running;
 use crate::service::{Service, Tasks};
 use crate::user::User;
+use crate::{local, udp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
 const MAX_WAITING: usize = 4096;
@@ -42,6 +43,7 @@ struct Context {
     auth: Arc<TokenAuth>,
     running: Arc<Running>,
     waiting: Arc<Semaphore>,
+    udp_packet_size: i64,
     stop: CancellationToken,
     /// The service's: a work connection that carries a user outlives its session.
     tasks: Tasks,
@@ -79,6 +81,7 @@ impl WorkConns {
             auth: service.auth().clone(),
             running,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            udp_packet_size: service.cfg().udp_packet_size,
             stop: stop.clone(),
             tasks: service.tasks().clone(),
             log,
@@ -151,6 +154,13 @@ impl Context {
     async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
         let name = naming::raw_name(&self.user, &start.proxy_name);
         match self.running.by_name(name) {
+            Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Udp { .. } | ProxyKind::Sudp(_)) => {
+                // As in frp, users of datagrams end with the session.
+                tokio::select! {
+                    () = udp::serve(&proxy, stream, self.udp_packet_size) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            }
             Some(proxy) => {
                 local::serve(&User::new(&proxy, &self.tasks, &start), stream).await;
             }

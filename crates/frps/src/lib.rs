@@ -40,7 +40,7 @@ use frp_net::listen::{Host, listen};
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -77,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
     pub(crate) vhosts: Vhosts,
@@ -163,6 +164,7 @@ impl Server {
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             http: Arc::default(),
             vhosts,
+            udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),

@@ -1,14 +1,16 @@
-//! Who has which TCP port (frp `server/ports/ports.go`). A port is probed by opening it for good,
-//! so nothing can slip in between.
+//! Who has which port (frp `server/ports/ports.go`); TCP and UDP ports are apart. A port is probed
+//! by opening it for good, so nothing can slip in between.
 
 use std::collections::HashMap;
 use std::io;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use frp_config::PortRange;
 use frp_net::listen::Host;
-use tokio::net::TcpListener;
+use frp_net::udp;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::greet::random_bytes;
 
@@ -31,9 +33,36 @@ pub(crate) enum PortError {
     NoneAvailable,
 }
 
-/// The ports of one address.
+/// A socket on a port.
+pub(crate) trait PortSocket: Sized {
+    fn open(host: Host, port: u16) -> io::Result<Self>;
+    fn port(&self) -> io::Result<u16>;
+}
+
+impl PortSocket for TcpListener {
+    fn open(host: Host, port: u16) -> io::Result<Self> {
+        host.listen(port)
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        Ok(self.local_addr()?.port())
+    }
+}
+
+impl PortSocket for UdpSocket {
+    fn open(host: Host, port: u16) -> io::Result<Self> {
+        udp::bind_at(host, port)
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        Ok(self.local_addr()?.port())
+    }
+}
+
+/// The ports of one address and one kind of socket.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub(crate) struct Ports<S = TcpListener> {
+    socket: PhantomData<fn() -> S>,
     host: Host,
     /// Disjoint, in order.
     allowed: Vec<PortRange>,
@@ -54,19 +83,19 @@ struct LastPort {
 
 /// An open port, given back on drop.
 #[derive(Debug)]
-pub(crate) struct Lease {
-    listener: TcpListener,
-    held: Held,
+pub(crate) struct Lease<S = TcpListener> {
+    listener: S,
+    held: Held<S>,
 }
 
 /// The part of a [`Lease`] that gives the port back.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Held<S = TcpListener> {
     port: u16,
-    ports: Arc<Ports>,
+    ports: Arc<Ports<S>>,
 }
 
-impl Ports {
+impl<S: PortSocket> Ports<S> {
     /// `allowed` empty allows every port.
     pub(crate) fn new(host: Host, allowed: &[PortRange]) -> Self {
         let all = [PortRange {
@@ -75,6 +104,7 @@ impl Ports {
         }];
         let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
         Self {
+            socket: PhantomData,
             host,
             allowed,
             state: Mutex::default(),
@@ -82,7 +112,7 @@ impl Ports {
     }
 
     /// Opens `port` for the proxy `name`; 0 means the port that the name had last, else any.
-    pub(crate) fn acquire(self: &Arc<Self>, name: &str, port: u16) -> Result<Lease, PortError> {
+    pub(crate) fn acquire(self: &Arc<Self>, name: &str, port: u16) -> Result<Lease<S>, PortError> {
         let mut state = self.lock();
         state
             .last
@@ -93,10 +123,7 @@ impl Ports {
             _ if !self.allows(port) => return Err(PortError::NotAllowed),
             _ => self.open(port).map_err(|_| PortError::Unavailable)?,
         };
-        let port = listener
-            .local_addr()
-            .map_err(|_| PortError::Unavailable)?
-            .port();
+        let port = listener.port().map_err(|_| PortError::Unavailable)?;
         state.used.insert(port, name.to_owned());
         state.last.insert(
             name.to_owned(),
@@ -114,7 +141,7 @@ impl Ports {
         })
     }
 
-    fn open_any(&self, state: &State, name: &str) -> Result<TcpListener, PortError> {
+    fn open_any(&self, state: &State, name: &str) -> Result<S, PortError> {
         let free = |port: &u16| !state.used.contains_key(port);
         let last = state.last.get(name).map(|last| last.port).filter(free);
         if let Some(listener) = last.and_then(|port| self.open(port).ok()) {
@@ -141,8 +168,8 @@ impl Ports {
             .ok_or(PortError::NoneAvailable)
     }
 
-    fn open(&self, port: u16) -> io::Result<TcpListener> {
-        self.host.listen(port)
+    fn open(&self, port: u16) -> io::Result<S> {
+        S::open(self.host, port)
     }
 
     fn allows(&self, port: u16) -> bool {
@@ -150,24 +177,26 @@ impl Ports {
             .iter()
             .any(|range| (range.start..=range.end).contains(&port))
     }
+}
 
+impl<S> Ports<S> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lease {
+impl<S> Lease<S> {
     pub(crate) fn port(&self) -> u16 {
         self.held.port
     }
 
     /// The listener, and what must be dropped after it.
-    pub(crate) fn into_listener(self) -> (TcpListener, Held) {
+    pub(crate) fn into_listener(self) -> (S, Held<S>) {
         (self.listener, self.held)
     }
 }
 
-impl Drop for Held {
+impl<S> Drop for Held<S> {
     fn drop(&mut self) {
         let mut state = self.ports.lock();
         if let Some(name) = state.used.remove(&self.port)
@@ -219,7 +248,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken_port = taken.local_addr().unwrap().port();
         let port = free_port();
-        let ports = Arc::new(Ports::new(
+        let ports: Arc<Ports> = Arc::new(Ports::new(
             local(),
             &[range(port, port), range(taken_port, taken_port)],
         ));
@@ -247,9 +276,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_gets_its_random_port_again() {
-        let ports = Arc::new(Ports::new(local(), &[]));
+        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
         let first = ports.acquire("a", 0).unwrap().port();
         assert_eq!(ports.acquire("a", 0).unwrap().port(), first);
+    }
+
+    #[tokio::test]
+    async fn a_udp_port_is_taken_by_udp_only() {
+        let port = free_port();
+        let allowed = [range(port, port)];
+        let tcp: Arc<Ports> = Arc::new(Ports::new(local(), &allowed));
+        let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new(local(), &allowed));
+        let lease = udp.acquire("a", port).unwrap();
+        assert_eq!(udp.acquire("b", port).unwrap_err(), PortError::AlreadyUsed);
+        tcp.acquire("c", port).unwrap();
+        drop(lease);
+        let taken = std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
+        assert_eq!(udp.acquire("b", port).unwrap_err(), PortError::Unavailable);
+        drop(taken);
+        udp.acquire("b", port).unwrap();
     }
 
     #[test]

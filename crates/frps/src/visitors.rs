@@ -39,6 +39,8 @@ pub(crate) struct Visited {
 pub(crate) enum VisitedKind {
     /// Its bytes go to a work connection.
     Stcp,
+    /// As above, but messages are translated where the two speak different wire protocols.
+    Sudp,
 }
 
 /// A name in the table, until dropped.

@@ -3,7 +3,8 @@
 //!
 //! In the order in which a connection meets them:
 //! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
-//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes).
+//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
+//! [`udp`] (datagrams).
 
 pub mod before_login;
 mod buffers;
@@ -20,4 +21,5 @@ pub mod sniff;
 pub mod stream;
 pub mod threads;
 pub mod tls;
+pub mod udp;
 pub mod web;

@@ -79,3 +79,19 @@ pub const END_KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Probes without an answer that end a connection, as in Go.
 pub const KEEPALIVE_PROBES: u32 = 9;
+
+/// How often the proxy's side of a udp or sudp stream says that it is there (frp
+/// `client/proxy/udp.go`).
+pub const UDP_PING: Duration = Duration::from_secs(30);
+
+/// The users' side gives a udp or sudp stream up after this time without a byte (frp
+/// `server/proxy/udp.go`).
+pub const UDP_SILENCE: Duration = Duration::from_secs(60);
+
+/// A udp user's socket in frpc is closed after this time without a datagram either way (frp
+/// `pkg/proto/udp/udp.go`).
+pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
+
+/// Users of one udp or sudp stream at a time; each takes a socket of frpc. Source addresses are
+/// easily forged.
+pub const MAX_UDP_USERS: usize = 4096;

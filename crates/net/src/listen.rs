@@ -58,23 +58,32 @@ impl Host {
     /// # Errors
     /// The system's.
     pub fn listen(self, port: u16) -> io::Result<TcpListener> {
+        self.open(port, listen_at)
+    }
+
+    /// Opens a socket there by `open`, which is told whether to take IPv4 beside IPv6.
+    pub(crate) fn open<S>(
+        self,
+        port: u16,
+        open: impl Fn(SocketAddr, bool) -> io::Result<S>,
+    ) -> io::Result<S> {
         match self {
-            Self::Everywhere => listen_everywhere(port),
+            Self::Everywhere => everywhere(port, open),
             Self::At(mut addr) => {
                 addr.set_port(port);
-                listen_at(addr, false)
+                open(addr, false)
             }
         }
     }
 }
 
-fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
-    match listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true) {
+fn everywhere<S>(port: u16, open: impl Fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
+    match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true) {
         Err(e)
             if e.kind() != io::ErrorKind::AddrInUse
                 && e.kind() != io::ErrorKind::PermissionDenied =>
         {
-            listen_at(SocketAddr::from(([0, 0, 0, 0], port)), false)
+            open(SocketAddr::from(([0, 0, 0, 0], port)), false)
         }
         bound => bound,
     }

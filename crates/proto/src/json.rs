@@ -165,6 +165,16 @@ pub(crate) fn write_base64(bytes: &[u8], out: &mut BytesMut) {
     out.truncate(start + length);
 }
 
+/// Appends what `text` stands for to `out`; false, and nothing, where it is not plain base64.
+pub(crate) fn read_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let read = BASE64.decode_vec(text, out).is_ok();
+    if !read {
+        out.truncate(start);
+    }
+    read
+}
+
 /// As Go's `base64.StdEncoding`: padding is needed, stray bits in the last digit are let pass.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,

@@ -2,6 +2,8 @@
 //! network cuts a stream into pieces changes nothing.
 #![allow(clippy::unwrap_used, reason = "a failure has to fail the test")]
 
+#[path = "properties/datagram.rs"]
+mod datagram;
 #[path = "properties/inputs.rs"]
 mod inputs;
 

@@ -8,12 +8,12 @@ pub(crate) const PROXY: Tagged = Tagged {
     base: BASE,
     types: &[
         tag("tcp", &[REMOTE_PORT], Support::Ready),
-        tag("udp", &[REMOTE_PORT], Support::Later),
+        tag("udp", &[REMOTE_PORT], Support::Ready),
         tag("http", HTTP, Support::Ready),
         tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Ready),
         tag("tcpmux", TCPMUX, Support::Ready),
         tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
-        tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
+        tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
         tag(
             "xtcp",
             &[SECRET_KEY, ALLOW_USERS, NAT_TRAVERSAL],

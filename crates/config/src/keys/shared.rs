@@ -156,8 +156,7 @@ pub(super) const UDP_PACKET_SIZE: Key = key(
     "Bytes of the largest datagram; must be the same on both sides.",
 )
 .int(1500)
-.ini("udp_packet_size")
-.inert();
+.ini("udp_packet_size");
 
 /// The default of a heartbeat key: off with `tcpMux`, as the mux has its own keep-alive.
 pub(super) const HEARTBEAT_30: Fallback = Fallback::Depends("off with tcpMux, else 30");

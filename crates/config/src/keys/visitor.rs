@@ -49,7 +49,7 @@ pub(crate) const VISITOR: Tagged = Tagged {
     ],
     types: &[
         tag("stcp", &[], Support::Ready),
-        tag("sudp", &[], Support::Later),
+        tag("sudp", &[], Support::Ready),
         tag("xtcp", XTCP, Support::Later),
     ],
 };

@@ -2,6 +2,7 @@
 //! (frp `client/visitor`).
 
 mod stcp;
+mod sudp;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -69,6 +70,7 @@ struct Server {
     connector: Arc<Connector>,
     run_id: String,
     protocol: WireProtocol,
+    udp_packet_size: i64,
     tasks: Tasks,
     /// The session's end.
     stop: CancellationToken,
@@ -79,6 +81,8 @@ struct Server {
 enum StartError {
     #[error("listen tcp {addr}: bind: {}", go_text(source))]
     Listen { addr: String, source: io::Error },
+    #[error("listen udp port {addr} error: {}", go_text(source))]
+    ListenUdp { addr: String, source: io::Error },
     #[error("visitors of type {0} are not supported yet")]
     Kind(&'static str),
 }
@@ -111,6 +115,7 @@ impl Visitors {
             connector,
             run_id,
             protocol: cfg.transport.wire_protocol,
+            udp_packet_size: cfg.udp_packet_size,
             tasks: service.tasks().clone(),
             stop: service.tasks().stop.child_token(),
         };
@@ -233,7 +238,7 @@ impl Visitor {
     fn start(self: &Arc<Self>, listeners: &TaskTracker) -> Result<(), StartError> {
         match &self.cfg.kind {
             VisitorKind::Stcp => stcp::start(self, listeners),
-            VisitorKind::Sudp => Err(StartError::Kind("sudp")),
+            VisitorKind::Sudp => sudp::start(self, listeners),
             _ => Err(StartError::Kind("xtcp")),
         }
     }

@@ -5,8 +5,10 @@ mod https;
 mod members;
 mod names;
 pub(crate) mod secret;
+mod sudp;
 mod tcp;
 mod tcpmux;
+mod udp;
 pub(crate) mod user;
 
 use std::fmt;
@@ -42,11 +44,13 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
+    #[error("acquire port {wanted} error: {why}")]
+    UdpPort { wanted: i64, why: PortError },
     #[error("{0}")]
     Repeated(#[from] Repeated),
     #[error(
-        "proxy type [{0}] is not supported yet by this server; supported: [tcp http https tcpmux \
-         stcp]"
+        "proxy type [{0}] is not supported yet by this server; supported: [tcp udp http https \
+         tcpmux stcp sudp]"
     )]
     Kind(String),
     #[error("{0}")]
@@ -161,10 +165,12 @@ impl RunningProxy {
         };
         let published = match new.kind() {
             "tcp" => tcp::publish(&setup)?,
+            "udp" => udp::publish(&setup)?,
             "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
             "http" => http::publish(&setup)?,
             "https" => https::publish(&setup)?,
             "tcpmux" => tcpmux::publish(&setup)?,
+            "sudp" => secret::publish(&setup, VisitedKind::Sudp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

@@ -1,5 +1,5 @@
 //! Proxies without a port or a route: only visitors reach them, by name and secret
-//! (frp `server/proxy/stcp.go`).
+//! (frp `server/proxy/stcp.go`, `server/proxy/sudp.go`).
 
 use frp_log::{debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
@@ -8,7 +8,7 @@ use frp_net::msg_stream::SendError;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
 
 use super::user::UserAddrs;
-use super::{Held, ProxyError, Published, Setup};
+use super::{Held, ProxyError, Published, Setup, sudp};
 use crate::door::Caller;
 use crate::greet::Greeted;
 use crate::visitors::{Visited, VisitedKind};
@@ -43,6 +43,7 @@ pub(crate) async fn serve_visitor(
         compress: conn.use_compression,
         limit: None,
     };
+    let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
     let user: Carried = wrap(stream, rest, &layers, Side::Server);
     // As in frp: the user's own address is known to nobody but the visitor.
@@ -52,6 +53,7 @@ pub(crate) async fn serve_visitor(
     };
     match visited.kind {
         VisitedKind::Stcp => proxy.clone().serve_user(user, at).await,
+        VisitedKind::Sudp => sudp::serve(proxy, user, protocol, &at).await,
     }
 }
 

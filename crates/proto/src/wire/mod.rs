@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::msg::Message;
 
+pub mod datagram;
 pub mod hello;
 pub mod v1;
 pub mod v2;

@@ -49,6 +49,20 @@ pub fn encode(message: &Message, out: &mut BytesMut) -> Result<(), EncodeError> 
 /// # Errors
 /// As there.
 pub fn decode(buf: &mut BytesMut) -> Result<Option<Message>, DecodeError> {
+    let Some((kind, body)) = split_frame(buf)? else {
+        return Ok(None);
+    };
+    let message = Message::read_body(kind, body).map_err(|source| DecodeError::Json {
+        message: kind.name(),
+        source,
+    })?;
+    let used = HEADER + body.len();
+    buf.advance(used);
+    Ok(Some(message))
+}
+
+/// The kind and the body of the message that `buf` starts with; `None`: it is not complete yet.
+pub(super) fn split_frame(buf: &[u8]) -> Result<Option<(MessageType, &[u8])>, DecodeError> {
     let Some((&byte, rest)) = buf.split_first() else {
         return Ok(None);
     };
@@ -66,15 +80,7 @@ pub fn decode(buf: &mut BytesMut) -> Result<Option<Message>, DecodeError> {
             length,
         });
     };
-    let Some(body) = rest.get(..length) else {
-        return Ok(None);
-    };
-    let message = Message::read_body(kind, body).map_err(|source| DecodeError::Json {
-        message: kind.name(),
-        source,
-    })?;
-    buf.advance(HEADER + length);
-    Ok(Some(message))
+    Ok(rest.get(..length).map(|body| (kind, body)))
 }
 
 /// Most messages fit, so that one allocation is enough.

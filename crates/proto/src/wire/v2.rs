@@ -85,15 +85,20 @@ pub fn encode_frame(
 /// # Errors
 /// [`DecodeError`] when the id is missing or unknown, or the JSON is wrong.
 pub fn decode_message(payload: &[u8]) -> Result<Message, DecodeError> {
+    let (kind, body) = split_message(payload)?;
+    Message::read_body(kind, body).map_err(|source| DecodeError::Json {
+        message: kind.name(),
+        source,
+    })
+}
+
+fn split_message(payload: &[u8]) -> Result<(MessageType, &[u8]), DecodeError> {
     let Some((id, body)) = payload.split_first_chunk() else {
         return Err(DecodeError::ShortMessage(payload.len()));
     };
     let id = u16::from_be_bytes(*id);
     let kind = MessageType::from_v2_id(id).ok_or(DecodeError::UnknownMessage(id))?;
-    Message::read_body(kind, body).map_err(|source| DecodeError::Json {
-        message: kind.name(),
-        source,
-    })
+    Ok((kind, body))
 }
 
 /// See [`super::encode`].
@@ -128,6 +133,22 @@ pub fn encode(message: &Message, out: &mut BytesMut) -> Result<(), EncodeError> 
 /// # Errors
 /// As there.
 pub fn decode(buf: &mut BytesMut) -> Result<Option<Message>, DecodeError> {
+    let Some(payload) = split_payload(buf)? else {
+        return Ok(None);
+    };
+    let message = decode_message(payload)?;
+    let used = HEADER + payload.len();
+    buf.advance(used);
+    Ok(Some(message))
+}
+
+/// The kind and the body of the message that `buf` starts with; `None`: it is not complete yet.
+pub(super) fn split_frame(buf: &[u8]) -> Result<Option<(MessageType, &[u8])>, DecodeError> {
+    split_payload(buf)?.map(split_message).transpose()
+}
+
+/// The payload of the frame that `buf` starts with, which must hold a message.
+fn split_payload(buf: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
     let Some(header) = Header::parse(buf)? else {
         return Ok(None);
     };
@@ -138,13 +159,7 @@ pub fn decode(buf: &mut BytesMut) -> Result<Option<Message>, DecodeError> {
             want,
         });
     }
-    let end = HEADER + header.length;
-    let Some(payload) = buf.get(HEADER..end) else {
-        return Ok(None);
-    };
-    let message = decode_message(payload)?;
-    buf.advance(end);
-    Ok(Some(message))
+    Ok(buf.get(HEADER..HEADER + header.length))
 }
 
 struct Header {
@@ -175,7 +190,7 @@ impl Header {
     }
 }
 
-fn put_header(kind: FrameKind, length: usize, out: &mut BytesMut) {
+pub(super) fn put_header(kind: FrameKind, length: usize, out: &mut BytesMut) {
     out.put_u16(kind as u16);
     out.put_u16(0);
     out.put_u32(length as u32);

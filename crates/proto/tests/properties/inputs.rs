@@ -96,7 +96,7 @@ fn map() -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(text(), text(), 0..3)
 }
 
-fn udp_addr() -> impl Strategy<Value = Option<UdpAddr>> {
+pub(super) fn udp_addr() -> impl Strategy<Value = Option<UdpAddr>> {
     let addr =
         (any::<Option<IpAddr>>(), any::<u16>(), text()).prop_map(|(ip, port, zone)| UdpAddr {
             ip: ip.map(|ip| ip.to_canonical()),

@@ -1,0 +1,89 @@
+//! Stage 5 for udp and sudp: one work connection carries all users' datagrams
+//! (frp `client/proxy/udp.go`, `client/proxy/sudp.go`).
+
+use std::sync::{Mutex, PoisonError};
+
+use frp_log::{debug, error, info, warn};
+use frp_net::layers::{Side, wrap};
+use frp_net::msg_stream::{MsgStream, RecvError};
+use frp_net::stream::Stream;
+use frp_net::udp::{CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Target, carry};
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::Proxy;
+
+/// The work connection of a udp proxy. A new one takes the place of the last: the server has given
+/// that up.
+#[derive(Debug, Default)]
+pub(crate) struct Current(Mutex<CancellationToken>);
+
+impl Current {
+    /// Ends the last one; the new one's token.
+    fn replace(&self) -> CancellationToken {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.cancel();
+        *current = CancellationToken::new();
+        current.clone()
+    }
+}
+
+/// Carries datagrams until the stream ends, or another takes its place.
+pub(crate) async fn serve(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_size: i64) {
+    let kind = proxy.cfg.kind.as_str();
+    info!(proxy.log, "incoming a new work connection for {kind} proxy");
+    // Each visitor of a sudp proxy has a work connection of its own.
+    if kind == "sudp" {
+        return carry_all(proxy, stream, udp_packet_size).await;
+    }
+    let replaced = proxy.udp.replace();
+    tokio::select! {
+        () = carry_all(proxy, stream, udp_packet_size) => {}
+        () = replaced.cancelled() => {
+            debug!(proxy.log, "the work connection for {kind} was replaced");
+        }
+    }
+}
+
+async fn carry_all(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_size: i64) {
+    let kind = proxy.cfg.kind.as_str();
+    let (host, port) = (&proxy.cfg.local_ip, proxy.cfg.local_port);
+    let target = match Target::resolve(host, port).await {
+        Ok(target) => target,
+        Err(e) => {
+            return error!(
+                proxy.log,
+                "connect to local service [{host}:{port}] error: {e}"
+            );
+        }
+    };
+    let mut locals = Locals::new(LocalOptions {
+        target,
+        proxy_protocol: proxy.cfg.transport.proxy_protocol,
+        udp_packet_size,
+    });
+    let log = proxy.log.clone();
+    let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
+    let mut out = Outgoing::new(stream.protocol());
+    let (stream, rest) = stream.into_parts();
+    let stream = wrap(stream, rest, &proxy.layers, Side::Client);
+    let (heartbeat, traffic) = (Heartbeat::Send, &proxy.traffic);
+    match carry(
+        &mut locals,
+        stream,
+        &mut out,
+        heartbeat,
+        traffic,
+        &mut losses,
+    )
+    .await
+    {
+        CarryError::Recv(RecvError::Closed) => {
+            debug!(
+                proxy.log,
+                "the server closed the work connection for {kind}"
+            );
+        }
+        CarryError::Recv(e) => warn!(proxy.log, "read from workConn for {kind} error: {e}"),
+        CarryError::Write(e) => error!(proxy.log, "{kind} work write error: {e}"),
+    }
+}

@@ -1,0 +1,54 @@
+//! The way of a sudp visitor: its messages go to a work connection of their own
+//! (frp `server/proxy/proxy.go`: joinUserConnection).
+
+use frp_log::{debug, info, warn};
+use frp_net::layers::{Carried, Side, wrap};
+use frp_net::relay::relay;
+use frp_net::udp::{Losses, bridge};
+use frp_proto::wire::WireProtocol;
+
+use super::Proxy;
+use super::user::UserAddrs;
+
+/// Serves a visitor that speaks `protocol` until it or the proxy's side ends, or the server stops.
+pub(super) async fn serve(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, at: &UserAddrs) {
+    tokio::select! {
+        () = join(proxy, visitor, protocol, at) => {}
+        () = proxy.shared.stop.cancelled() => {}
+    }
+}
+
+async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, at: &UserAddrs) {
+    let log = &proxy.log;
+    let peer = at.source();
+    let conn = match proxy.start_work_conn(at).await {
+        Ok(conn) => conn,
+        Err(e) => return warn!(log, "user connection [{peer}] closed: {e}"),
+    };
+    let own_protocol = conn.protocol();
+    let (stream, rest) = conn.into_parts();
+    let carried = wrap(stream, rest, &proxy.layers, Side::Server);
+    let _counted = proxy.counters.serving();
+    let traffic = &proxy.counters.traffic;
+    if own_protocol == protocol {
+        let relayed = relay(visitor, carried, traffic).await;
+        return debug!(log, "join connections closed, [{peer}]: {relayed}");
+    }
+    info!(
+        log,
+        "bridge mixed SUDP payload codecs, proxy wireProtocol [{own_protocol}], visitor \
+         wireProtocol [{protocol}]"
+    );
+    let losses = || {
+        let log = log.clone();
+        Losses::new(move |lost| warn!(log, "{lost}"))
+    };
+    let ended = bridge(
+        (visitor, protocol),
+        (carried, own_protocol),
+        traffic,
+        (&mut losses(), &mut losses()),
+    )
+    .await;
+    debug!(log, "join connections closed, [{peer}]: {ended}");
+}
