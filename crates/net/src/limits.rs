@@ -44,6 +44,10 @@ pub const MAX_IDLE_BACKENDS: usize = 64;
 /// Fields that the head of a plugin's request or answer may have.
 pub const MAX_HTTP_FIELDS: usize = 256;
 
+/// Bytes that the head of a plugin's request or answer may have. frp allows 1 MB, which every
+/// connection could then hold.
+pub const MAX_HTTP_HEAD: usize = 256 * 1024;
+
 /// Connections that have not logged in yet, over all sources. Beyond it the oldest one is closed:
 /// an honest login is over long before its turn comes.
 pub const MAX_BEFORE_LOGIN: usize = 1024;

@@ -10,7 +10,7 @@ use frp_tests::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-use super::backend::{Backend, Io, curl, curl_hello, read_request, service};
+use super::backend::{Backend, Io, curl, curl_hello, read_head, read_request, service};
 use super::{BRIDGES, Bridges};
 
 const OURS: [&Side; 2] = [&Side::Ours, &Side::Ours];
@@ -208,4 +208,32 @@ async fn a_client_that_is_stopped_ends_the_requests_under_way() {
     };
     let ((first, second), ()) = tokio::join!(users, stop);
     assert!(first.exit != 0 && second.exit != 0, "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_not_the_services_fault() {
+    let rig = Rig::new();
+    let (asked, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (asked, left) = (asked.clone(), left.clone());
+        move |mut io: Box<dyn Io>| {
+            let (asked, left) = (asked.clone(), left.clone());
+            async move {
+                read_head(&mut *io).await;
+                asked.notify_one();
+                until_closed(&mut io, SOON, "the user has left").await;
+                left.notify_one();
+            }
+        }
+    };
+    let service = service(None, slow).await;
+    let bridges = Bridges::new(&rig, OURS, service.port, 1, "").await;
+    let mut user = connect(bridges.ports[0]).await;
+    let half = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
+    user.write_all(half).await.unwrap();
+    within(SOON, "the request arrives", asked.notified()).await;
+    drop(user);
+    within(SOON, "the service is let go", left.notified()).await;
+    bridges.frpc.expect("handle by plugin finished").await;
+    assert_eq!(bridges.frpc.log().count("http: proxy error"), 0);
 }

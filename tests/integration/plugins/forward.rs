@@ -97,6 +97,18 @@ const REQUESTS: &[(&str, &[&str])] = &[
         &["-H", "Accept-Encoding: identity", "--http1.0", "--no-alpn"],
     ),
     (
+        "in absolute form",
+        &[
+            "-H",
+            "Accept-Encoding: identity",
+            "-H",
+            "Connection: close",
+            "--http1.1",
+            "--request-target",
+            "http://127.0.0.1/x?y",
+        ],
+    ),
+    (
         "to another host",
         &[
             "-H",
@@ -232,6 +244,10 @@ async fn nothing_is_added_to_what_the_user_said() {
     // frp drops parameters with a semicolon.
     curl_hello(&format!("{}/?a=1;b=2&c=%zz", bridges.urls()[0]), &[]).await;
     assert_eq!(service.seen().await.line, "GET /?a=1;b=2&c=%zz HTTP/1.1");
+    // frp answers this one itself.
+    let about = ["-X", "OPTIONS", "--request-target", "*"];
+    curl_hello(&bridges.urls()[0], &about).await;
+    assert_eq!(service.seen().await.line, "OPTIONS * HTTP/1.1");
 }
 
 #[tokio::test]

@@ -19,6 +19,14 @@ pub(crate) struct BadTarget {
 }
 
 impl Target {
+    /// The address is none after all.
+    pub(super) fn bad(&self, why: &'static str) -> BadTarget {
+        BadTarget {
+            addr: self.authority.clone(),
+            why,
+        }
+    }
+
     /// Parses `host:port`. An empty host is this one; without a port it is `default_port`.
     pub(super) fn parse(addr: &str, default_port: Option<u16>) -> Result<Self, BadTarget> {
         let bad = |why| BadTarget {

@@ -11,12 +11,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use frp_config::BackendTls;
 use frp_net::dial::{DialError, dial};
-use frp_net::limits::{BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_IDLE_BACKENDS};
+use frp_net::limits::{
+    BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_IDLE_BACKENDS,
+};
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};
 use http_body_util::{Either, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
@@ -38,7 +41,7 @@ type Body = Either<Incoming, Empty<Bytes>>;
 pub(super) struct Backend {
     client: Client<Connector, Body>,
     scheme: &'static str,
-    authority: String,
+    authority: Authority,
 }
 
 /// Why a request got no answer.
@@ -46,6 +49,8 @@ pub(super) struct Backend {
 pub(super) enum BackendError {
     #[error("{0}")]
     Connect(String),
+    #[error("{0}")]
+    User(String),
     #[error("EOF: {0} closed the connection before it answered")]
     Closed(String),
     #[error("malformed HTTP response from {0}: {1}")]
@@ -67,7 +72,8 @@ impl Backend {
             ("http", 80)
         };
         let target = Target::parse(local_addr, Some(port))?;
-        let authority = target.authority.clone();
+        let authority =
+            Authority::try_from(target.authority.as_str()).map_err(|_| target.bad("not a host"))?;
         let tls = tls.map(|tls| Tls::new(tls, &target.host)).transpose()?;
         let connector = Connector(Arc::new(Place { target, tls }));
         let client = Client::builder(Tracked(tasks.clone()))
@@ -75,6 +81,7 @@ impl Backend {
             .pool_idle_timeout(BACKEND_IDLE)
             .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
             .http1_title_case_headers(true)
+            .http1_max_buf_size(MAX_HTTP_HEAD)
             .http1_max_headers(MAX_HTTP_FIELDS)
             .set_host(false)
             .build(connector);
@@ -87,7 +94,7 @@ impl Backend {
 
     /// `localAddr` as the file has it: the host of a request that names none.
     pub(super) fn authority(&self) -> &str {
-        &self.authority
+        self.authority.as_str()
     }
 
     /// The place of `target` (path and query) at the local service.
@@ -95,7 +102,7 @@ impl Backend {
         let path = target.path_and_query().map_or("/", |path| path.as_str());
         Uri::builder()
             .scheme(self.scheme)
-            .authority(self.authority.as_str())
+            .authority(self.authority.clone())
             .path_and_query(path)
             .build()
     }
@@ -131,11 +138,14 @@ impl Backend {
     }
 
     fn explain(&self, error: legacy::Error) -> BackendError {
-        let place = self.authority.clone();
+        let place = self.authority.to_string();
         let connecting = error.is_connect();
         let ended = is_end(&error);
         match find::<Unreachable>(&error) {
             Some(reason) if connecting => BackendError::Connect(reason.to_string()),
+            _ if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_user) => {
+                BackendError::User(deepest(&error).to_string())
+            }
             _ if ended => BackendError::Closed(place),
             _ if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) => {
                 BackendError::Malformed(place, deepest(&error).to_string())

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Log, debug, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::relay::{Traffic, relay};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
@@ -191,6 +191,7 @@ impl Visit {
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
+            .max_buf_size(MAX_HTTP_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
             .title_case_headers(true)
             .serve_connection(TokioIo::new(io), service)
@@ -219,6 +220,7 @@ impl Visit {
         });
         let served = http2::Builder::new(Tracked(tasks.clone()))
             .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HTTP_HEAD as u32)
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
@@ -244,6 +246,10 @@ impl Visit {
         }
         match self.forward(request, host).await {
             Ok(response) => response,
+            Err(ForwardError::Backend(BackendError::User(e))) => {
+                debug!(self.log, "http: the user's request broke off: {e}");
+                bare(StatusCode::BAD_GATEWAY)
+            }
             Err(e) => {
                 warn!(self.log, "http: proxy error: {e}");
                 bare(StatusCode::BAD_GATEWAY)
