@@ -595,19 +595,23 @@ async fn memory_does_not_grow_with_abandoned_users() {
     for _ in 0..5 {
         round().await;
     }
-    let before = [
-        scene.frps.program.private_bytes(),
-        scene.frpc.private_bytes(),
-    ];
+    let bytes = || {
+        [
+            scene.frps.program.private_bytes(),
+            scene.frpc.private_bytes(),
+        ]
+    };
+    let before = bytes();
     for _ in 0..20 {
         round().await;
     }
-    let after = [
-        scene.frps.program.private_bytes(),
-        scene.frpc.private_bytes(),
-    ];
-    for (before, after) in before.into_iter().zip(after) {
-        let most = before + 8 * 1024 * 1024;
-        assert!(after < most, "{before} bytes became {after}");
-    }
+    // 480 users: far less than one read buffer (64 KiB) for each. The allocator keeps a few
+    // megabytes of a peak.
+    let most = before.map(|bytes| bytes + 20 * 1024 * 1024);
+    eventually(&format!("at most {most:?} bytes of memory"), || async {
+        echo(scene.warm, b"the next, please").await;
+        let now = bytes();
+        now[0] < most[0] && now[1] < most[1]
+    })
+    .await;
 }
