@@ -120,7 +120,7 @@ impl Members {
 
     /// A work connection of `first`, or of another member where that one has none: nothing of the
     /// user is lost by asking the next. All of them share the time that a user may wait.
-    async fn open_from(
+    pub(crate) async fn open_from(
         &self,
         first: Arc<Proxy>,
         at: &UserAddrs,

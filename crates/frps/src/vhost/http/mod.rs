@@ -4,7 +4,7 @@
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
-//! - [`answer`]: what we say ourselves; [`auth`]: user and password.
+//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users.
 
 mod answer;
 mod auth;
@@ -13,12 +13,11 @@ mod conn;
 mod forward;
 mod head;
 mod idle;
+mod waiting;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use frp_log::{Log, debug};
@@ -30,22 +29,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::timeout_at;
 
 pub(crate) use self::answer::not_found_page;
 pub(crate) use self::auth::{Basic, Credentials};
 pub(crate) use self::head::{BadHeader, Policy};
 pub(crate) use self::idle::Idle;
+use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
-
-/// From the start of a connection until the head of its first request is in (frp
-/// `server/service.go`: ReadHeaderTimeout).
-const FIRST_HEAD: Duration = Duration::from_secs(60);
-
-/// From an answer to the next request. frp waits for ever; load balancers in front of us keep
-/// their connections for a minute, and must be the ones who close them.
-const NEXT_HEAD: Duration = Duration::from_secs(300);
 
 /// Bytes that the head of a request or an answer may have.
 const MAX_HEAD: usize = 256 * 1024;
@@ -73,28 +65,29 @@ struct User {
     peer: SocketAddr,
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
-    waiting: Waiting,
+    waiting: Arc<Waiting>,
 }
 
 /// Serves a user's connection until one of the two ends it.
 pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: SocketAddr) {
     let stop = shared.stop.clone();
-    let deadline = Instant::now() + FIRST_HEAD;
+    let waiting = Waiting::new();
     let served = async {
-        let Ok(Ok((is_h2, conn))) = timeout_at(deadline, tell_version(conn)).await else {
+        let Ok(Ok((is_h2, conn))) = timeout_at(waiting.first_head(), tell_version(conn)).await
+        else {
             return;
         };
         let ip = peer.ip().to_string();
         let user = User {
             forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
-            waiting: Waiting::since(Instant::now()),
+            waiting,
             shared,
             peer,
         };
         if is_h2 {
             serve_h2(Arc::new(user), conn).await;
         } else {
-            serve_h1(Arc::new(user), conn, deadline).await;
+            serve_h1(Arc::new(user), conn).await;
         }
     };
     tokio::select! {
@@ -103,15 +96,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     }
 }
 
-async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>, first_head: Instant) {
+async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
     let service = service_fn(|request| {
         let user = user.clone();
-        async move {
-            user.waiting.stop();
-            let answered = forward::answer(&user, request).await;
-            user.waiting.start();
-            answered
-        }
+        async move { forward::answer(&user, request).await }
     });
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
@@ -125,27 +113,31 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>, first_head: Instant)
         served = served => if let Err(e) = served {
             debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
         },
-        () = user.waiting.too_long(first_head) => {
-            debug!(Log::root(), "http connection [{}] was idle", user.peer);
-        }
+        () = idle_for_too_long(&user) => {}
     }
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let tasks = Tasks(user.shared.clone());
-    let peer = user.peer;
-    let service = service_fn(move |request| {
+    let service = service_fn(|request| {
         let user = user.clone();
         async move { forward::answer(&user, request).await }
     });
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
-        .serve_connection(TokioIo::new(conn), service)
-        .await;
-    if let Err(e) = served {
-        debug!(Log::root(), "http connection [{peer}] ended: {e}");
+        .serve_connection(TokioIo::new(conn), service);
+    tokio::select! {
+        served = served => if let Err(e) = served {
+            debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
+        },
+        () = idle_for_too_long(&user) => {}
     }
+}
+
+async fn idle_for_too_long(user: &User) {
+    user.waiting.too_long().await;
+    debug!(Log::root(), "http connection [{}] was idle", user.peer);
 }
 
 /// Whether the connection begins as HTTP/2 does.
@@ -165,54 +157,6 @@ async fn tell_version(conn: Rewind<TcpStream>) -> std::io::Result<(bool, Rewind<
         }
     };
     Ok((is_h2, Rewind::new(Bytes::from(first), tcp)))
-}
-
-/// Since when a connection waits for the head of a request, in milliseconds after its start; or
-/// that it does not.
-struct Waiting {
-    start: Instant,
-    since: AtomicU64,
-}
-
-impl Waiting {
-    const NOT: u64 = u64::MAX;
-
-    fn since(start: Instant) -> Self {
-        Self {
-            start,
-            since: AtomicU64::new(0),
-        }
-    }
-
-    fn start(&self) {
-        let now = self.start.elapsed().as_millis();
-        self.since.store(now as u64, Ordering::Relaxed);
-    }
-
-    fn stop(&self) {
-        self.since.store(Self::NOT, Ordering::Relaxed);
-    }
-
-    /// Completes when the first head is not in by `first_head`, or a later one too long after the
-    /// answer before.
-    async fn too_long(&self, first_head: Instant) {
-        let mut look = first_head;
-        loop {
-            sleep_until(look).await;
-            let now = Instant::now();
-            look = match self.since.load(Ordering::Relaxed) {
-                0 => return,
-                Self::NOT => now + NEXT_HEAD,
-                since => {
-                    let until = self.start + Duration::from_millis(since) + NEXT_HEAD;
-                    if until <= now {
-                        return;
-                    }
-                    until
-                }
-            };
-        }
-    }
 }
 
 /// Streams of an HTTP/2 connection are tasks of the server.
