@@ -56,6 +56,12 @@ impl Members {
         self.next_but(&[])
     }
 
+    /// Any of them, without taking its turn.
+    pub(crate) fn first(&self) -> Option<Arc<Proxy>> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.first().cloned()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

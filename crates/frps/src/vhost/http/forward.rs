@@ -27,7 +27,8 @@ use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
 use super::{Target, User, head};
 use crate::proxy::Proxy;
-use crate::proxy::user::{UserAddrs, UserError};
+use crate::proxy::UserAddrs;
+use crate::proxy::user::UserError;
 use crate::web::metrics::Serving;
 
 /// A request may carry either of them to say that sending it twice does no harm, as Go knows it.

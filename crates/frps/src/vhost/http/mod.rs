@@ -1,12 +1,14 @@
 //! Users' HTTP connections: each request finds its proxy and goes to it over a work connection
 //! (frp `pkg/util/vhost/http.go`).
 //!
+//! - [`arrival`]: which HTTP the user speaks, and where it is served.
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
 //! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users.
 
 mod answer;
+mod arrival;
 mod auth;
 mod body;
 mod conn;
@@ -19,7 +21,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use frp_log::{Log, debug};
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
@@ -27,11 +28,11 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
 pub(crate) use self::answer::not_found_page;
+use self::arrival::Arrival;
 pub(crate) use self::auth::{Basic, Credentials};
 pub(crate) use self::head::{BadHeader, Policy};
 pub(crate) use self::idle::Idle;
@@ -47,9 +48,6 @@ const MAX_HEADERS: usize = 256;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
-
-/// How an HTTP/2 connection of prior knowledge begins (RFC 9113, section 3.4).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the routes of an http proxy, or of a group of them, lead to.
 #[derive(Debug)]
@@ -68,32 +66,40 @@ struct User {
     waiting: Arc<Waiting>,
 }
 
-/// Serves a user's connection until one of the two ends it.
+/// Sees where a user's connection belongs and has it served there, until one of the two ends it.
 pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: SocketAddr) {
-    let stop = shared.stop.clone();
     let waiting = Waiting::new();
-    let served = async {
-        let Ok(Ok((is_h2, conn))) = timeout_at(waiting.first_head(), tell_version(conn)).await
-        else {
-            return;
+    let arrival = tokio::select! {
+        arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
+        () = shared.stop.cancelled() => return,
+    };
+    let Ok(Ok(arrival)) = arrival else { return };
+    let home = arrival.home(&shared);
+    let (is_h2, conn) = match arrival.settle(&home) {
+        Ok(settled) => settled,
+        Err(e) => return debug!(Log::root(), "http connection [{peer}] ended: {e}"),
+    };
+    let ip = peer.ip().to_string();
+    let user = Arc::new(User {
+        forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
+        waiting,
+        shared: shared.clone(),
+        peer,
+    });
+    let serving = async move {
+        let stop = user.shared.stop.clone();
+        let served = async {
+            match is_h2 {
+                true => serve_h2(user, conn).await,
+                false => serve_h1(user, conn).await,
+            }
         };
-        let ip = peer.ip().to_string();
-        let user = User {
-            forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
-            waiting,
-            shared,
-            peer,
-        };
-        if is_h2 {
-            serve_h2(Arc::new(user), conn).await;
-        } else {
-            serve_h1(Arc::new(user), conn).await;
+        tokio::select! {
+            () = served => {}
+            () = stop.cancelled() => {}
         }
     };
-    tokio::select! {
-        () = served => {}
-        () = stop.cancelled() => {}
-    }
+    shared.tasks.spawn_on(serving, &home);
 }
 
 async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
@@ -138,25 +144,6 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
 async fn idle_for_too_long(user: &User) {
     user.waiting.too_long().await;
     debug!(Log::root(), "http connection [{}] was idle", user.peer);
-}
-
-/// Whether the connection begins as HTTP/2 does.
-async fn tell_version(conn: Rewind<TcpStream>) -> std::io::Result<(bool, Rewind<TcpStream>)> {
-    let (prefix, mut tcp) = conn.into_parts();
-    let mut first = BytesMut::from(prefix);
-    let is_h2 = loop {
-        if first.starts_with(H2_PREFACE) {
-            break true;
-        }
-        if !H2_PREFACE.starts_with(&first) {
-            break false;
-        }
-        first.reserve(1024);
-        if tcp.read_buf(&mut first).await? == 0 {
-            break false;
-        }
-    };
-    Ok((is_h2, Rewind::new(Bytes::from(first), tcp)))
 }
 
 /// Streams of an HTTP/2 connection are tasks of the server.
