@@ -13,6 +13,7 @@ mod groups;
 mod health;
 mod heartbeat;
 mod hostile;
+mod http;
 mod https;
 mod interop;
 mod labels;

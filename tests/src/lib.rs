@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods)] // the rules of clippy.toml are for the programs
 
+pub mod backend;
 pub mod clients;
 pub mod http;
 pub mod log;

@@ -45,8 +45,7 @@ pub(crate) const SERVER: &[Key] = &[
         "Seconds until a backend must answer.",
     )
     .int(60)
-    .ini("vhost_http_timeout")
-    .inert(),
+    .ini("vhost_http_timeout"),
     key(
         "vhostHTTPSPort",
         Kind::Int,

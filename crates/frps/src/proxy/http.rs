@@ -18,21 +18,28 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let policy = Policy::new(new)?;
     let (locations, user) = (&new.locations, &new.route_by_http_user);
     let keys = routes(&domains, locations, user);
-    for key in &keys {
-        info!(
-            proxy.log,
-            "http proxy listen for host [{}] location [{}] group [{}], routeByHTTPUser [{user}]",
-            key.domain,
-            key.location,
-            new.group
-        );
-    }
     let group = (new.group.as_str(), new.group_key.as_str());
     let target = |members| Arc::new(Target { members, policy });
     let held = HeldRoutes {
         _routes: shared.http.add(group, (), keys, proxy, target)?,
         proxy: (*proxy).clone(),
     };
+    let everywhere = [String::new()];
+    let listed = match locations.as_slice() {
+        [] => &everywhere,
+        some => some,
+    };
+    for (domain, location) in domains
+        .iter()
+        .flat_map(|d| listed.iter().map(move |l| (d, l)))
+    {
+        info!(
+            proxy.log,
+            "http proxy listen for host [{domain}] location [{location}] group [{}], \
+             routeByHTTPUser [{user}]",
+            new.group
+        );
+    }
     Ok(Published {
         remote_addr: remote_addr(&domains, locations, port),
         port: None,

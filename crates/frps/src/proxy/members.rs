@@ -56,6 +56,12 @@ impl Members {
         self.next_but(&[])
     }
 
+    /// Any of them, without taking its turn.
+    pub(crate) fn first(&self) -> Option<Arc<Proxy>> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.first().cloned()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -120,7 +126,7 @@ impl Members {
 
     /// A work connection of `first`, or of another member where that one has none: nothing of the
     /// user is lost by asking the next. All of them share the time that a user may wait.
-    async fn open_from(
+    pub(crate) async fn open_from(
         &self,
         first: Arc<Proxy>,
         at: &UserAddrs,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_log::{Log, contract, debug, info};
+use frp_log::{Log, contract, info};
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::stream::Rewind;
@@ -60,7 +60,9 @@ impl Listeners {
             info!(log, "{}", contract::http_listen(addr(cfg.vhost_http_port)));
         }
         if let Some(listener) = self.http {
-            accept_http(shared, listener);
+            accept(shared, listener, |shared, conn, peer| {
+                http::serve(shared, Rewind::new(Bytes::new(), conn), peer)
+            });
         }
         if let Some(listener) = self.https {
             // As frp, not where bindPort is the port.
@@ -74,26 +76,6 @@ impl Listeners {
             });
         }
     }
-}
-
-/// A user's requests may be for many proxies, so each connection is on any thread.
-fn accept_http(shared: &Arc<Shared>, listener: TcpListener) {
-    let shared = shared.clone();
-    shared.tasks.clone().spawn(async move {
-        accept_loop(listener, shared.stop.clone(), |conn, peer| {
-            tune(&conn, Some(END_KEEPALIVE));
-            let home = shared.threads.next();
-            match home.adopt(conn) {
-                Ok(conn) => {
-                    let conn = Rewind::new(Bytes::new(), conn);
-                    let serving = http::serve(shared.clone(), conn, peer);
-                    shared.tasks.spawn_on(serving, home.handle());
-                }
-                Err(e) => debug!(Log::root(), "[{peer}] {e}"),
-            }
-        })
-        .await;
-    });
 }
 
 /// Users say whom they are for on the thread that accepts; the proxy then takes them to its own.

@@ -8,10 +8,15 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::conn::WorkConn;
+use super::waiting::Busy;
 use crate::proxy::Proxy;
 
 /// A text of ours, or what the service answers.
-pub(crate) struct Body(Kind);
+pub(crate) struct Body {
+    kind: Kind,
+    /// The request is under way until its answer has gone out.
+    _busy: Option<Busy>,
+}
 
 enum Kind {
     Whole(Bytes),
@@ -23,12 +28,25 @@ struct Service {
     /// Read before the head went out.
     first: Option<Frame<Bytes>>,
     rest: Incoming,
+    /// Told one turn later: what came before it shall have gone out.
+    failed: Option<hyper::Error>,
     lease: Option<(WorkConn, Arc<Proxy>)>,
 }
 
 impl Body {
     pub(super) fn whole(bytes: Bytes) -> Self {
-        Self(Kind::Whole(bytes))
+        Self {
+            kind: Kind::Whole(bytes),
+            _busy: None,
+        }
+    }
+
+    /// The same, holding `busy` until it has gone out.
+    pub(super) fn holding(self, busy: Busy) -> Self {
+        Self {
+            kind: self.kind,
+            _busy: Some(busy),
+        }
     }
 
     /// What comes over `conn`, which `proxy` gets back when it is complete.
@@ -36,16 +54,20 @@ impl Body {
         let mut service = Box::new(Service {
             first: None,
             rest: body,
+            failed: None,
             lease: Some((conn, proxy)),
         });
         service.release_if_complete();
-        Self(Kind::Service(service))
+        Self {
+            kind: Kind::Service(service),
+            _busy: None,
+        }
     }
 
     /// Takes what is there of the body already, so that a short answer goes out whole and its work
     /// connection is free for the next request before the user can send one.
     pub(super) async fn look_ahead(&mut self) {
-        let Kind::Service(service) = &mut self.0 else {
+        let Kind::Service(service) = &mut self.kind else {
             return;
         };
         std::future::poll_fn(|cx| {
@@ -60,6 +82,9 @@ impl Body {
 
 impl Service {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if let Some(e) = self.failed.take() {
+            return Poll::Ready(Some(Err(e)));
+        }
         // Asking for a frame is what has the connection read one.
         let mut polled = Pin::new(&mut self.rest).poll_frame(cx);
         if polled.is_pending()
@@ -68,11 +93,16 @@ impl Service {
             conn.drive(cx);
             polled = Pin::new(&mut self.rest).poll_frame(cx);
         }
-        match &polled {
-            Poll::Pending => {}
+        match polled {
+            Poll::Ready(Some(Err(e))) => {
+                self.lease = None;
+                self.failed = Some(e);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(Some(Ok(_))) => self.release_if_complete(),
             Poll::Ready(None) => self.release(),
-            Poll::Ready(Some(Err(_))) => self.lease = None,
+            Poll::Pending => {}
         }
         polled
     }
@@ -98,7 +128,7 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Kind::Service(service) => match service.first.take() {
@@ -109,14 +139,14 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
             Kind::Service(service) => service.first.is_none() && service.rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Service(service) => {
                 let first = service.first.as_ref().and_then(Frame::data_ref);

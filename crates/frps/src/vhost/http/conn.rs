@@ -5,6 +5,7 @@
 //! answer begins before the request has ended does the connection get a task, because then both
 //! directions must go on by themselves.
 
+use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -47,8 +48,13 @@ enum Driver {
 pub(super) enum SendError {
     #[error("timeout awaiting response headers")]
     TimedOut,
-    #[error("{0}")]
+    #[error("{}{}", .0, cause(.0))]
     Http(hyper::Error),
+}
+
+/// What hyper's own text leaves out.
+fn cause(e: &hyper::Error) -> String {
+    e.source().map(|e| format!(": {e}")).unwrap_or_default()
 }
 
 /// A request that got no answer, and the request itself where nothing of it was sent.

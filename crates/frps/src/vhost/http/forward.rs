@@ -27,7 +27,8 @@ use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
 use super::{Target, User, head};
 use crate::proxy::Proxy;
-use crate::proxy::user::{UserAddrs, UserError};
+use crate::proxy::UserAddrs;
+use crate::proxy::user::UserError;
 use crate::web::metrics::Serving;
 
 /// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
@@ -39,7 +40,7 @@ const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
 /// Why a request was not served; the texts are frp's where it has one.
 #[derive(Debug, thiserror::Error)]
 enum ForwardError {
-    #[error("no route found: {host} {path} {user}")]
+    #[error("no route found: {host} {} {}", path.escape_debug(), user.escape_debug())]
     NoRoute {
         host: String,
         path: String,
@@ -62,14 +63,20 @@ pub(super) async fn answer(
     user: &Arc<User>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let busy = user.waiting.interrupt();
+    let response = respond(user, request).await;
+    Ok(response.map(|body| body.holding(busy)))
+}
+
+async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let host = match host(&head) {
         Ok(host) => host,
-        Err(text) => return Ok(bad_request(text)),
+        Err(text) => return bad_request(text),
     };
     let method = head.method.clone();
     let shown = host.clone();
-    Ok(match route(user, head, host, body).await {
+    match route(user, head, host, body).await {
         Ok(response) => response,
         Err(e) => {
             let host = shown.to_str().unwrap_or_default();
@@ -82,7 +89,7 @@ pub(super) async fn answer(
                 _ => not_found(&user.shared, &method).await,
             }
         }
-    })
+    }
 }
 
 /// Where a request wants to go.
@@ -93,7 +100,7 @@ fn host(head: &Parts) -> Result<HeaderValue, &'static str> {
     }
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err("400 Bad Request: too many Host headers"),
+        (Some(_), Some(_)) => Err("400 Bad Request"),
         (Some(host), None) => Ok(host.clone()),
         (None, _) if head.version == Version::HTTP_11 => {
             Err("400 Bad Request: missing required Host header")
@@ -134,7 +141,9 @@ async fn route(
     };
     debug!(
         Log::root(),
-        "get new http request host [{name}] path [{path}] httpuser [{http_user}]"
+        "get new http request host [{name}] path [{}] httpuser [{}]",
+        path.escape_debug(),
+        http_user.escape_debug()
     );
     if let Some(credentials) = &target.policy.credentials
         && !credentials.admit(basic.as_ref().filter(|_| shown.is_some()))
@@ -162,13 +171,7 @@ async fn forward(
         target.policy.request(&mut head, host, &user.forwarded_for);
     }
     let body = Upload::new(body);
-    if body.is_end_stream()
-        && matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
-        && !head.headers.contains_key(CONTENT_LENGTH)
-    {
-        head.headers
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
+    state_length(&mut head, &body);
     let progress = body.progress();
     let (response, mut conn, proxy) = send(user, target, Request::from_parts(head, body)).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -185,6 +188,21 @@ async fn forward(
     let mut body = Body::service(body, conn, proxy);
     body.look_ahead().await;
     Ok(Response::from_parts(head, body))
+}
+
+/// Says how long the body is, where hyper would leave it out.
+fn state_length(head: &mut Parts, body: &Upload) {
+    let is_empty = body.is_end_stream();
+    let wants_length = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+    if is_empty && wants_length && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    // Of a GET, hyper would drop the body.
+    if !is_empty && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        head.headers.insert(TRANSFER_ENCODING, chunked);
+    }
 }
 
 /// The head of the answer, and what its body comes over.
@@ -221,32 +239,19 @@ async fn connection(
     user: &User,
     target: &Target,
 ) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
-    let mut tried: Vec<Arc<Proxy>> = Vec::new();
-    let mut last = ForwardError::NoMember;
-    loop {
-        let Some(proxy) = target.members.next() else {
-            return Err(last);
-        };
-        // Once around the group: nothing of the request is lost by asking the next one.
-        if tried.iter().any(|p| Arc::ptr_eq(p, &proxy)) {
-            return Err(last);
-        }
-        if let Some(conn) = proxy.idle.take() {
-            return Ok((conn, proxy, true));
-        }
-        let at = UserAddrs {
-            src: Some(user.peer),
-            dst: None,
-        };
-        match proxy.open(&at).await {
-            Ok(carried) => match WorkConn::new(carried, &proxy.counters).await {
-                Ok(conn) => return Ok((conn, proxy, false)),
-                Err(e) => return Err(ForwardError::Send(SendError::Http(e))),
-            },
-            Err(e) => last = e.into(),
-        }
-        tried.push(proxy);
+    let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
+    if let Some(conn) = proxy.idle.take() {
+        return Ok((conn, proxy, true));
     }
+    let at = UserAddrs {
+        src: Some(user.peer),
+        dst: None,
+    };
+    let opened = target.members.open_from(proxy, &at).await;
+    let (proxy, carried) = opened.map_err(|(_, e)| e)?;
+    let conn = WorkConn::new(carried, &proxy.counters).await;
+    let conn = conn.map_err(|e| ForwardError::Send(SendError::Http(e)))?;
+    Ok((conn, proxy, false))
 }
 
 /// Whether Go would send it twice: it changes nothing, or says that it does not matter.

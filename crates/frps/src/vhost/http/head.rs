@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
@@ -81,6 +81,9 @@ impl Policy {
         if let Some(protocol) = upgrade {
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(UPGRADE, protocol);
+        }
+        if head.version == Version::HTTP_2 {
+            join_cookies(headers);
         }
         headers.remove(FORWARDED);
         headers.insert(X_FORWARDED_FOR, forwarded_for);
@@ -182,6 +185,20 @@ fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
     }
     all.extend_from_slice(peer.as_bytes());
     HeaderValue::from_bytes(&all).unwrap_or_else(|_| peer.clone())
+}
+
+/// HTTP/2 may have a line for each cookie, others may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Takes out what is meant for the next hop only, but for `TE` and `Trailer`: they are what the
@@ -358,8 +375,14 @@ mod tests {
             "http://a.b:80/x?y"
         );
         assert_eq!(request(proxied(), &rewrite).uri, "http://inner/x?y");
-        let h2 = proxied().version(Version::HTTP_2);
-        assert_eq!(request(h2, &rewrite).uri, "/x?y");
+        let h2 = proxied()
+            .version(Version::HTTP_2)
+            .header("cookie", "a=b")
+            .header("cookie", "c=d");
+        let h2 = request(h2, &rewrite);
+        assert_eq!(h2.uri, "/x?y");
+        assert_eq!(h2.headers.get_all("cookie").iter().count(), 1);
+        assert_eq!(h2.headers["cookie"], "a=b; c=d");
         let authority = Authority::from_static("u:p@a.b:80");
         assert_eq!(host_of(&authority), "a.b:80");
     }

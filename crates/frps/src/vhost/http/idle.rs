@@ -64,7 +64,8 @@ impl Idle {
         if !state.kept {
             state.kept = true;
             drop(state);
-            proxy.shared.tasks.spawn(keep(proxy.clone()));
+            let keeping = keep(proxy.clone());
+            proxy.shared.tasks.spawn_on(keeping, proxy.thread.handle());
         }
     }
 

@@ -1,26 +1,26 @@
 //! Users' HTTP connections: each request finds its proxy and goes to it over a work connection
 //! (frp `pkg/util/vhost/http.go`).
 //!
+//! - [`arrival`]: which HTTP the user speaks, and where it is served.
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
-//! - [`answer`]: what we say ourselves; [`auth`]: user and password.
+//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users.
 
 mod answer;
+mod arrival;
 mod auth;
 mod body;
 mod conn;
 mod forward;
 mod head;
 mod idle;
+mod waiting;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use frp_log::{Log, debug};
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
@@ -28,24 +28,17 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::timeout_at;
 
 pub(crate) use self::answer::not_found_page;
+use self::arrival::Arrival;
 pub(crate) use self::auth::{Basic, Credentials};
 pub(crate) use self::head::{BadHeader, Policy};
 pub(crate) use self::idle::Idle;
+use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
-
-/// From the start of a connection until the head of its first request is in (frp
-/// `server/service.go`: ReadHeaderTimeout).
-const FIRST_HEAD: Duration = Duration::from_secs(60);
-
-/// From an answer to the next request. frp waits for ever; load balancers in front of us keep
-/// their connections for a minute, and must be the ones who close them.
-const NEXT_HEAD: Duration = Duration::from_secs(300);
 
 /// Bytes that the head of a request or an answer may have.
 const MAX_HEAD: usize = 256 * 1024;
@@ -55,9 +48,6 @@ const MAX_HEADERS: usize = 256;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
-
-/// How an HTTP/2 connection of prior knowledge begins (RFC 9113, section 3.4).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the routes of an http proxy, or of a group of them, lead to.
 #[derive(Debug)]
@@ -73,45 +63,49 @@ struct User {
     peer: SocketAddr,
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
-    waiting: Waiting,
+    waiting: Arc<Waiting>,
 }
 
-/// Serves a user's connection until one of the two ends it.
+/// Sees where a user's connection belongs and has it served there, until one of the two ends it.
 pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: SocketAddr) {
-    let stop = shared.stop.clone();
-    let deadline = Instant::now() + FIRST_HEAD;
-    let served = async {
-        let Ok(Ok((is_h2, conn))) = timeout_at(deadline, tell_version(conn)).await else {
-            return;
+    let waiting = Waiting::new();
+    let arrival = tokio::select! {
+        arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
+        () = shared.stop.cancelled() => return,
+    };
+    let Ok(Ok(arrival)) = arrival else { return };
+    let home = arrival.home(&shared);
+    let (is_h2, conn) = match arrival.settle(&home) {
+        Ok(settled) => settled,
+        Err(e) => return debug!(Log::root(), "http connection [{peer}] ended: {e}"),
+    };
+    let ip = peer.ip().to_string();
+    let user = Arc::new(User {
+        forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
+        waiting,
+        shared: shared.clone(),
+        peer,
+    });
+    let serving = async move {
+        let stop = user.shared.stop.clone();
+        let served = async {
+            match is_h2 {
+                true => serve_h2(user, conn).await,
+                false => serve_h1(user, conn).await,
+            }
         };
-        let ip = peer.ip().to_string();
-        let user = User {
-            forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
-            waiting: Waiting::since(Instant::now()),
-            shared,
-            peer,
-        };
-        if is_h2 {
-            serve_h2(Arc::new(user), conn).await;
-        } else {
-            serve_h1(Arc::new(user), conn, deadline).await;
+        tokio::select! {
+            () = served => {}
+            () = stop.cancelled() => {}
         }
     };
-    tokio::select! {
-        () = served => {}
-        () = stop.cancelled() => {}
-    }
+    shared.tasks.spawn_on(serving, &home);
 }
 
-async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>, first_head: Instant) {
+async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
     let service = service_fn(|request| {
         let user = user.clone();
-        async move {
-            user.waiting.stop();
-            let answered = forward::answer(&user, request).await;
-            user.waiting.start();
-            answered
-        }
+        async move { forward::answer(&user, request).await }
     });
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
@@ -125,94 +119,31 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>, first_head: Instant)
         served = served => if let Err(e) = served {
             debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
         },
-        () = user.waiting.too_long(first_head) => {
-            debug!(Log::root(), "http connection [{}] was idle", user.peer);
-        }
+        () = idle_for_too_long(&user) => {}
     }
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let tasks = Tasks(user.shared.clone());
-    let peer = user.peer;
-    let service = service_fn(move |request| {
+    let service = service_fn(|request| {
         let user = user.clone();
         async move { forward::answer(&user, request).await }
     });
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
-        .serve_connection(TokioIo::new(conn), service)
-        .await;
-    if let Err(e) = served {
-        debug!(Log::root(), "http connection [{peer}] ended: {e}");
+        .serve_connection(TokioIo::new(conn), service);
+    tokio::select! {
+        served = served => if let Err(e) = served {
+            debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
+        },
+        () = idle_for_too_long(&user) => {}
     }
 }
 
-/// Whether the connection begins as HTTP/2 does.
-async fn tell_version(conn: Rewind<TcpStream>) -> std::io::Result<(bool, Rewind<TcpStream>)> {
-    let (prefix, mut tcp) = conn.into_parts();
-    let mut first = BytesMut::from(prefix);
-    let is_h2 = loop {
-        if first.starts_with(H2_PREFACE) {
-            break true;
-        }
-        if !H2_PREFACE.starts_with(&first) {
-            break false;
-        }
-        first.reserve(1024);
-        if tcp.read_buf(&mut first).await? == 0 {
-            break false;
-        }
-    };
-    Ok((is_h2, Rewind::new(Bytes::from(first), tcp)))
-}
-
-/// Since when a connection waits for the head of a request, in milliseconds after its start; or
-/// that it does not.
-struct Waiting {
-    start: Instant,
-    since: AtomicU64,
-}
-
-impl Waiting {
-    const NOT: u64 = u64::MAX;
-
-    fn since(start: Instant) -> Self {
-        Self {
-            start,
-            since: AtomicU64::new(0),
-        }
-    }
-
-    fn start(&self) {
-        let now = self.start.elapsed().as_millis();
-        self.since.store(now as u64, Ordering::Relaxed);
-    }
-
-    fn stop(&self) {
-        self.since.store(Self::NOT, Ordering::Relaxed);
-    }
-
-    /// Completes when the first head is not in by `first_head`, or a later one too long after the
-    /// answer before.
-    async fn too_long(&self, first_head: Instant) {
-        let mut look = first_head;
-        loop {
-            sleep_until(look).await;
-            let now = Instant::now();
-            look = match self.since.load(Ordering::Relaxed) {
-                0 => return,
-                Self::NOT => now + NEXT_HEAD,
-                since => {
-                    let until = self.start + Duration::from_millis(since) + NEXT_HEAD;
-                    if until <= now {
-                        return;
-                    }
-                    until
-                }
-            };
-        }
-    }
+async fn idle_for_too_long(user: &User) {
+    user.waiting.too_long().await;
+    debug!(Log::root(), "http connection [{}] was idle", user.peer);
 }
 
 /// Streams of an HTTP/2 connection are tasks of the server.
