@@ -33,7 +33,7 @@ pub(super) fn start(visitor: &Arc<Visitor>, listeners: &TaskTracker) -> Result<(
     listeners.spawn(async move {
         tokio::select! {
             () = serve(&visitor, users) => {}
-            () = visitor.server.stop.cancelled() => {}
+            () = visitor.stop.cancelled() => {}
         }
     });
     Ok(())
