@@ -27,7 +27,7 @@ use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
 use super::{Target, User, head};
 use crate::proxy::Proxy;
-use crate::proxy::UserAddrs;
+use crate::proxy::user::UserAddrs;
 use crate::proxy::user::UserError;
 use crate::web::metrics::Serving;
 
