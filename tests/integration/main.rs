@@ -3,6 +3,7 @@
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod admin;
 mod auth;
 mod cli;
 mod commands;
@@ -16,6 +17,7 @@ mod https;
 mod interop;
 mod labels;
 mod logs;
+mod plugins;
 mod reconnect;
 mod registration;
 mod ssh;
@@ -24,4 +26,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod visitors;
+mod visitors_interop;
+mod visitors_wire;
 mod web;

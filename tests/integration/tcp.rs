@@ -211,22 +211,24 @@ async fn a_bandwidth_limit_holds_in_both_modes() {
 
 /// One bucket for all connections of a proxy: two at once take as long as one with both loads.
 #[tokio::test]
-async fn connections_share_the_limit_of_their_proxy() {
-    let rig = Rig::new();
-    let service = Service::echo().await;
-    let frps = rig.frps("").await;
-    let port = free_port();
-    let lines = "transport.bandwidthLimit = \"8KB\"";
-    let frpc = rig.frpc(frps.port, &tcp_proxy("slow", service.port, port, lines));
-    frpc.expect("[slow] start proxy success").await;
-    let start = Instant::now();
-    let (one, other) = (pattern(12 * 1024, 1), pattern(12 * 1024, 2));
-    tokio::join!(echo(port, &one), echo(port, &other));
-    assert!(
-        start.elapsed() > Duration::from_secs(4),
-        "{:?}",
-        start.elapsed()
-    );
+async fn connections_share_the_limit_of_their_proxy_in_both_modes() {
+    let limited = async |mode: &str| {
+        let rig = Rig::new();
+        let service = Service::echo().await;
+        let frps = rig.frps("").await;
+        let port = free_port();
+        let lines = format!(
+            "transport.bandwidthLimit = \"8KB\"\ntransport.bandwidthLimitMode = \"{mode}\""
+        );
+        let frpc = rig.frpc(frps.port, &tcp_proxy("slow", service.port, port, &lines));
+        frpc.expect("[slow] start proxy success").await;
+        let start = Instant::now();
+        let (one, other) = (pattern(12 * 1024, 1), pattern(12 * 1024, 2));
+        tokio::join!(echo(port, &one), echo(port, &other));
+        let took = start.elapsed();
+        assert!(took > Duration::from_secs(4), "{mode}: {took:?}");
+    };
+    tokio::join!(limited("client"), limited("server"));
 }
 
 #[tokio::test]

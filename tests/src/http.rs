@@ -49,15 +49,34 @@ pub async fn request(port: u16, method: &str, path: &str, authorization: Option<
 
 /// As [`request`], on a connection of the caller's.
 pub async fn request_on(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
     path: &str,
     authorization: Option<&str>,
 ) -> Answer {
     let authorization = authorization.map(|value| format!("Authorization: {value}\r\n"));
+    exchange(stream, method, path, &authorization.unwrap_or_default(), "").await
+}
+
+/// Sends a request with a body, [`ADMIN`]'s credentials and further header lines (each with its
+/// line end) to `port` of 127.0.0.1.
+pub async fn send(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let headers = format!(
+        "Authorization: {ADMIN}\r\nContent-Length: {}\r\n{headers}",
+        body.len()
+    );
+    exchange(connect(port).await, method, path, &headers, body).await
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: frps\r\nConnection: close\r\n{}\r\n",
-        authorization.unwrap_or_default()
+        "{method} {path} HTTP/1.1\r\nHost: frps\r\nConnection: close\r\n{headers}\r\n{body}"
     );
     let mut all = Vec::new();
     within(

@@ -129,6 +129,24 @@ pub fn host_proxy(kind: &str, name: &str, local_port: u16, lines: &str) -> Strin
     )
 }
 
+/// A `[[proxies]]` table of type stcp with the secret `secret` and further `lines`.
+#[must_use]
+pub fn stcp_proxy(name: &str, local_port: u16, lines: &str) -> String {
+    format!(
+        "\n[[proxies]]\nname = \"{name}\"\ntype = \"stcp\"\nlocalPort = {local_port}\n\
+         secretKey = \"secret\"\n{lines}\n"
+    )
+}
+
+/// A `[[visitors]]` table that visits `proxy` from `bind_port`, with the same secret.
+#[must_use]
+pub fn stcp_visitor(name: &str, proxy: &str, bind_port: u16, lines: &str) -> String {
+    format!(
+        "\n[[visitors]]\nname = \"{name}\"\ntype = \"stcp\"\nserverName = \"{proxy}\"\n\
+         bindPort = {bind_port}\nsecretKey = \"secret\"\n{lines}\n"
+    )
+}
+
 /// The same as a section of an INI file.
 #[must_use]
 pub fn ini_proxy(name: &str, local_port: u16, remote_port: u16, lines: &str) -> String {

@@ -31,6 +31,10 @@ pub const NEW_WORK_CONN: u8 = b'w';
 pub const REQ_WORK_CONN: u8 = b'r';
 /// v1 type byte of StartWorkConn.
 pub const START_WORK_CONN: u8 = b's';
+/// v1 type byte of NewVisitorConn.
+pub const NEW_VISITOR_CONN: u8 = b'v';
+/// v1 type byte of NewVisitorConnResp.
+pub const NEW_VISITOR_CONN_RESP: u8 = b'3';
 /// v1 type byte of Ping.
 pub const PING: u8 = b'h';
 /// v1 type byte of Pong.

@@ -235,7 +235,7 @@ fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Rep
         at: plugin.at,
         written: format!("plugin {name}"),
         items,
-        support: Support::Later,
+        support: Support::Ready,
     };
     out.lists.insert("plugin".to_owned(), list);
 }

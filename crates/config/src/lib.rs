@@ -51,7 +51,9 @@ pub use common::{
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};
-pub use plugin::{ClientPlugin, ForwardPlugin, HttpsForwardPlugin, PluginLogin, PluginTls};
+pub use plugin::{
+    BackendTls, ClientPlugin, ForwardPlugin, HttpsForwardPlugin, PluginLogin, PluginTls,
+};
 pub use problem::{LoadError, Problem};
 pub use proxy::{
     BandwidthLimitMode, Domains, HealthCheck, HealthCheckKind, HttpProxy, LoadBalancer,

@@ -46,6 +46,25 @@ pub enum ClientPlugin {
     VirtualNet,
 }
 
+impl ClientPlugin {
+    /// The `type` in the file.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Http2Https(_) => "http2https",
+            Self::HttpProxy(_) => "http_proxy",
+            Self::Https2Http(_) => "https2http",
+            Self::Https2Https(_) => "https2https",
+            Self::Http2Http(_) => "http2http",
+            Self::Socks5(_) => "socks5",
+            Self::StaticFile { .. } => "static_file",
+            Self::UnixDomainSocket { .. } => "unix_domain_socket",
+            Self::Tls2Raw { .. } => "tls2raw",
+            Self::VirtualNet => "virtual_net",
+        }
+    }
+}
+
 /// Where requests go, and how they are changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardPlugin {
@@ -55,6 +74,17 @@ pub struct ForwardPlugin {
     pub host_header_rewrite: String,
     /// `requestHeaders.set`
     pub request_headers: BTreeMap<String, String>,
+    /// `backendTrustedCaFile`, `backendServerName`; empty where requests go on without TLS.
+    pub backend_tls: BackendTls,
+}
+
+/// Whom a plugin trusts that sends requests on by TLS. frp trusts anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackendTls {
+    /// `backendTrustedCaFile`: PEM; `None` trusts anybody.
+    pub trusted_ca_file: Option<PathBuf>,
+    /// `backendServerName`: sent and checked instead of the host of `localAddr`.
+    pub server_name: Option<String>,
 }
 
 /// The same for plugins that users reach by HTTPS.

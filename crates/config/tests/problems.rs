@@ -66,10 +66,8 @@ fn keys_of_another_type_of_proxy() {
     assert_eq!(
         frpc(text),
         [
-            format!("f:3:8: proxy u: type = \"stcp\" {LATER}"),
             "f:5:1: proxy u: json: unknown field \"remotePort\": remotePort is for proxies of \
              type tcp, udp; this one is stcp; remove it or change the type"
-                .to_owned(),
         ]
     );
     // #4732, #4724, #4143
@@ -419,7 +417,6 @@ fn doubtful_files_work_with_warnings() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     let client = [
-        "webServer.port = 7400",
         "store.path = 'x'",
         "dnsServer = '8.8.8.8'",
         "transport.proxyURL = 'http://x'",
@@ -451,19 +448,20 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frps("[[httpPlugins]]\nname = 'x'\n"),
         [format!("f:1:3: httpPlugins {LATER}")]
     );
-    let proxy = ["plugin = { type = 'socks5', username = 'u' }"];
-    for line in proxy {
-        let key = line.split(" = ").next().unwrap();
-        assert_eq!(
-            frpc(&format!("{TCP}{line}\n")),
-            [format!("f:6:{}: proxy a: {key} {LATER}", last_column(key))]
-        );
-    }
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = 1\n";
+    assert_eq!(
+        frpc(&format!("{TCP}plugin = {{ type = 'virtual_net' }}\n")),
+        [format!(
+            "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
+        )]
+    );
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
     assert_eq!(
         frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"stcp\" {LATER}")]
+        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
     );
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
+                   plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
+    assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);
 }
 
 #[test]
@@ -619,8 +617,8 @@ fn legacy_files_that_are_wrong() {
             "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
         ),
         (
-            "[common]\nadmin_port = 7400\n",
-            "f:2:1: admin_port is not supported yet",
+            "[common]\ndns_server = 8.8.8.8\n",
+            "f:2:1: dns_server is not supported yet",
         ),
         (
             "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",
@@ -635,16 +633,12 @@ fn legacy_files_that_are_wrong() {
             "f:3:8: proxy x: type = \"udp\" is not supported yet",
         ),
         (
-            "[common]\n[x]\nrole = visitor\ntype = stcp\nserver_name = y\nbind_port = 1\n",
-            "f:4:8: visitor x: type = \"stcp\" is not supported yet",
+            "[common]\n[x]\nrole = visitor\ntype = xtcp\nserver_name = y\nbind_port = 1\n",
+            "f:4:8: visitor x: type = \"xtcp\" is not supported yet",
         ),
         (
             "[common]\n[x]\nrole = boss\n",
             "f:3:8: proxy x role should be 'server' or 'visitor': this is \"boss\"",
-        ),
-        (
-            "[common]\n[x]\nplugin = socks5\nplugin_user = u\n",
-            "f:3:1: proxy x: plugin socks5 is not supported yet",
         ),
         (
             "[common]\n[x]\nbandwidth_limit = 1\n",

@@ -1,200 +1,406 @@
-//! Asks a running frpc, which may be frp's own, through its admin interface
-//! (frp `pkg/sdk/client`, `cmd/frpc/sub/admin.go`).
+//! The admin API of a running client (frp `client/api_router.go`, `client/http/controller.go`):
+//! what its proxies do, another configuration, the end. There are no pages yet.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use frp_config::cli::{AdminCall, AdminRequest};
-use frp_net::go_text::go_text;
-use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use bytes::Bytes;
+use frp_config::{ClientConfig, LoadOptions, ProxyKind, WebServer, load_client, parse_client};
+use frp_log::{Log, contract, info};
+use frp_net::web::answer::{
+    Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
+};
+use frp_net::web::login::WebLogin;
+use frp_net::web::path::{Query, clean, decode, encode};
+use frp_net::web::{Site, Web};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::{Method, Request, StatusCode};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-/// Longest answer, in bytes: far more than the status of every proxy that frps could hold.
-const LONGEST: u64 = 64 * 1024 * 1024;
+use crate::registration::Registrations;
+use crate::service::Tasks;
 
-/// Types of proxies in the order that frp shows them in.
-const TYPES: [&str; 8] = [
-    "tcp", "udp", "tcpmux", "http", "https", "stcp", "sudp", "xtcp",
-];
+/// Longest configuration file that is taken, in bytes.
+const LONGEST_FILE: usize = 16 * 1024 * 1024;
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    #[error("{request}: {}", what(.dialled.as_deref(), .source))]
-    Io {
-        request: String,
-        /// The address, where no connection came about.
-        dialled: Option<String>,
-        source: io::Error,
-    },
-    #[error("{0}: context deadline exceeded: the running frpc did not answer in time")]
-    Late(String),
-    #[error("{0}: the answer is not HTTP: is this the admin port of a frpc?")]
-    NotHttp(String),
-    #[error("api status code [{0}]{hint}", hint = hint(*.0))]
-    Status(u16),
-    #[error("unmarshal http response error: {0}")]
-    Json(String),
+/// From the order to stop until the connection to the server ends; the answer needs it to get out.
+const STOP_AFTER: Duration = Duration::from_millis(100);
+
+const CONFIG_TYPE: &str = "text/plain; charset=utf-8";
+
+const NO_PAGES: &str = "\
+This version of frpc has no pages yet, only the API that they would use, e.g.
+/api/status and /api/config.
+";
+
+/// Where a client's settings came from, to be read again from there.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// How it was read.
+    pub options: LoadOptions,
 }
 
-fn what(dialled: Option<&str>, source: &io::Error) -> String {
-    match dialled {
-        Some(addr) => format!("dial tcp {addr}: connect: {}", go_text(source)),
-        None => go_text(source),
-    }
+/// What the API shows and changes.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    login: WebLogin,
+    file: Option<ConfigFile>,
+    server_addr: String,
+    registrations: Arc<Mutex<Registrations>>,
+    /// The settings that the session compares its proxies and visitors with.
+    settings: watch::Sender<Arc<ClientConfig>>,
+    tasks: Tasks,
+    stop: CancellationToken,
 }
 
-fn hint(status: u16) -> &'static str {
-    match status {
-        401 => ": webServer.user and webServer.password are not those of the running frpc",
-        404 => ": the running frpc does not know this command",
-        _ => "",
-    }
-}
-
-/// Sends the request and gives the lines to show.
-pub(crate) async fn call(call: &AdminCall) -> Result<String, CallError> {
-    match call.request {
-        AdminRequest::Reload { strict } => {
-            let query = if strict { "?strictConfig=true" } else { "" };
-            send(call, "GET", &format!("/api/reload{query}")).await?;
-            Ok("reload success".to_owned())
-        }
-        AdminRequest::Stop => {
-            send(call, "POST", "/api/stop").await?;
-            Ok("stop success".to_owned())
-        }
-        AdminRequest::Status => {
-            let body = send(call, "GET", "/api/status").await?;
-            let status: HashMap<String, Vec<Proxy>> =
-                serde_json::from_str(&body).map_err(|_| CallError::Json(body.trim().to_owned()))?;
-            Ok(tables(&status))
-        }
-    }
-}
-
-/// A proxy as `/api/status` describes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Proxy {
+/// As frp shows a proxy.
+#[derive(Debug, Serialize)]
+struct ProxyStatus {
     name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
     status: String,
     err: String,
     local_addr: String,
-    plugin: String,
+    plugin: &'static str,
     remote_addr: String,
 }
 
-fn tables(status: &HashMap<String, Vec<Proxy>>) -> String {
-    let mut text = "Proxy Status...\n".to_owned();
-    for kind in TYPES {
-        let Some(proxies) = status.get(kind).filter(|proxies| !proxies.is_empty()) else {
-            continue;
-        };
-        let _ = write!(text, "\n{}\n", kind.to_uppercase());
-        let header = [
-            "Name",
-            "Status",
-            "LocalAddr",
-            "Plugin",
-            "RemoteAddr",
-            "Error",
-        ];
-        let rows = proxies.iter().map(|proxy| {
-            [
-                &proxy.name,
-                &proxy.status,
-                &proxy.local_addr,
-                &proxy.plugin,
-                &proxy.remote_addr,
-                &proxy.err,
-            ]
-            .map(String::as_str)
-        });
-        let rows: Vec<[&str; 6]> = std::iter::once(header).chain(rows).collect();
-        let mut widths = [0; 6];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for row in rows {
-            for (cell, width) in row.iter().zip(widths) {
-                let _ = write!(text, "{cell:width$}  ");
-            }
-            text.push('\n');
+impl Admin {
+    pub(crate) fn new(
+        web: &WebServer,
+        file: Option<ConfigFile>,
+        registrations: Arc<Mutex<Registrations>>,
+        settings: watch::Sender<Arc<ClientConfig>>,
+        tasks: Tasks,
+        stop: CancellationToken,
+    ) -> Self {
+        let server_addr = settings.borrow().server_addr.clone();
+        Self {
+            login: WebLogin::new(&web.user, web.password.expose()),
+            file,
+            server_addr,
+            registrations,
+            settings,
+            tasks,
+            stop,
         }
     }
-    text
-}
 
-/// One request as HTTP/1.0, whose answer ends with the connection.
-async fn send(call: &AdminCall, method: &str, path: &str) -> Result<String, CallError> {
-    let host = if call.addr.contains(':') {
-        format!("[{}]:{}", call.addr, call.port)
-    } else {
-        format!("{}:{}", call.addr, call.port)
-    };
-    // As Go names a request in its errors.
-    let verb = match method {
-        "POST" => "Post",
-        _ => "Get",
-    };
-    let request = format!("{verb} \"http://{host}{path}\"");
-    let exchange = exchange(call, method, path, &host);
-    let answer = match timeout(call.timeout, exchange).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err((connecting, source))) => {
-            return Err(CallError::Io {
-                request,
-                dialled: connecting.then_some(host),
-                source,
+    /// Serves until the client ends.
+    pub(crate) async fn run(self, web: Web, addr: String) {
+        info!(Log::root(), "{}", contract::admin_server_listen(addr));
+        let tasks = self.tasks.clone();
+        web.run(Arc::new(self), &tasks.tracker, tasks.stop).await;
+    }
+
+    async fn respond(&self, route: Route, request: Request<Incoming>, path: &str) -> Response {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let answer = match route {
+            Route::Healthz => return bare(StatusCode::OK),
+            Route::Root => return moved("/static/"),
+            Route::Static(below) if below.is_empty() => return text(StatusCode::OK, NO_PAGES),
+            Route::Static(_) | Route::Favicon => return not_found("404 page not found\n"),
+            Route::Status => return envelope_v1(Ok(json(&self.status())), path),
+            Route::ReadConfig => match self.read_config() {
+                Ok(content) => return with_type(CONFIG_TYPE, content),
+                Err(refusal) => Err(refusal),
+            },
+            Route::Reload => self.reload(is_true(query.value("strictConfig"))).await,
+            Route::WriteConfig => self.write_config(request).await,
+            Route::Stop => {
+                self.stop_soon();
+                Ok(())
+            }
+        };
+        match answer {
+            Ok(()) => bare(StatusCode::OK),
+            Err(refusal) => envelope_v1(Err(refusal), path),
+        }
+    }
+
+    /// By type, sorted by name.
+    fn status(&self) -> BTreeMap<&'static str, Vec<ProxyStatus>> {
+        let registrations = &self.registrations;
+        let registrations = registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_type: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for registration in registrations.all() {
+            let cfg = &registration.proxy().cfg;
+            let kind = cfg.kind.as_str();
+            let err = registration.error();
+            let port = matches!(cfg.kind, ProxyKind::Tcp { .. } | ProxyKind::Udp { .. });
+            let remote_addr = match registration.remote_addr() {
+                _ if !err.is_empty() => String::new(),
+                addr if port => format!("{}{addr}", self.server_addr),
+                addr => addr.to_owned(),
+            };
+            by_type.entry(kind).or_default().push(ProxyStatus {
+                name: cfg.name.clone(),
+                kind,
+                status: registration.status(),
+                err: err.to_owned(),
+                local_addr: match cfg.local_port {
+                    0 => String::new(),
+                    port if cfg.local_ip.contains(':') => format!("[{}]:{port}", cfg.local_ip),
+                    port => format!("{}:{port}", cfg.local_ip),
+                },
+                plugin: cfg.plugin.as_ref().map_or("", |plugin| plugin.name()),
+                remote_addr,
             });
         }
-        Err(_) => return Err(CallError::Late(request)),
-    };
-    let answer = String::from_utf8_lossy(&answer);
-    let parsed = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
-        let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-        Some((status, body.to_owned()))
-    });
-    match parsed {
-        Some((200, body)) => Ok(body),
-        Some((status, _)) => Err(CallError::Status(status)),
-        None => Err(CallError::NotHttp(request)),
+        by_type
+    }
+
+    fn file(&self) -> Result<&ConfigFile, Refusal> {
+        self.file
+            .as_ref()
+            .ok_or_else(|| Refusal::bad("invalid argument: frpc has no config file path"))
+    }
+
+    fn read_config(&self) -> Result<Bytes, Refusal> {
+        let content = std::fs::read(&self.file()?.path);
+        content
+            .map(Bytes::from)
+            .map_err(|e| Refusal::bad(format!("invalid argument: {e}")))
+    }
+
+    /// Reads the file again; the session then makes its proxies and visitors so.
+    async fn reload(&self, strict: bool) -> Result<(), Refusal> {
+        let ConfigFile { path, mut options } = self.file()?.clone();
+        options.strict = strict;
+        let loading = tokio::task::spawn_blocking(move || load_client(&path, &options));
+        let loaded = match loading.await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(e)) => return Err(Refusal::bad(format!("invalid argument: {e}"))),
+            Err(e) => return Err(internal(&e)),
+        };
+        self.settings.send_replace(Arc::new(loaded.settings));
+        info!(Log::root(), "success reload conf");
+        Ok(())
+    }
+
+    /// Writes the file, which takes effect at the next reload. What could not be loaded is refused,
+    /// and the file stays: frp writes anything and then cannot start again.
+    async fn write_config(&self, request: Request<Incoming>) -> Result<(), Refusal> {
+        let ConfigFile { path, mut options } = self.file()?.clone();
+        options.strict = false;
+        let body = Limited::new(request.into_body(), LONGEST_FILE);
+        let content = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(e) => return Err(Refusal::bad(format!("read request body error: {e}"))),
+        };
+        if content.is_empty() {
+            return Err(Refusal::bad("body can't be empty"));
+        }
+        let text = String::from_utf8(content.into());
+        let text = text.map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
+        parse_client(&text, &path.display().to_string(), &options)
+            .map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
+        let writing = tokio::task::spawn_blocking(move || write_private(&path, &text));
+        match writing.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(internal(&e)),
+            Err(e) => Err(internal(&e)),
+        }
+    }
+
+    fn stop_soon(&self) {
+        let stop = self.stop.clone();
+        self.tasks.tracker.spawn(async move {
+            tokio::time::sleep(STOP_AFTER).await;
+            stop.cancel();
+        });
     }
 }
 
-/// The whole answer; an error comes with whether it is one of connecting.
-async fn exchange(
-    call: &AdminCall,
-    method: &str,
-    path: &str,
-    host: &str,
-) -> Result<Vec<u8>, (bool, io::Error)> {
-    let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
-    if !call.user.is_empty() || !call.password.expose().is_empty() {
-        let login = format!("{}:{}", call.user, call.password.expose());
-        let _ = write!(
-            request,
-            "Authorization: Basic {}\r\n",
-            BASE64_STANDARD.encode(login)
-        );
+impl Site for Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        let path = request.uri().path().to_owned();
+        let route = match find(request.method(), &path) {
+            Ok(Route::Healthz) => return bare(StatusCode::OK),
+            Ok(route) => route,
+            Err(Astray::NotFound) => return not_found("404 page not found\n"),
+            Err(Astray::WrongMethod) => return bare(StatusCode::METHOD_NOT_ALLOWED),
+            Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
+            Err(Astray::Moved(to)) => {
+                let query = request.uri().query().map(|q| format!("?{q}"));
+                return moved(&(to + &query.unwrap_or_default()));
+            }
+        };
+        if !self.login.admits(request.headers().get(AUTHORIZATION)) {
+            return unauthorized().await;
+        }
+        if route.changes() && is_cross_site(request.headers()) {
+            let refusal = Refusal {
+                code: StatusCode::FORBIDDEN,
+                text: "refused: the request comes from a page of another site".to_owned(),
+            };
+            return envelope_v1(Err(refusal), &path);
+        }
+        let log = Log::root();
+        info!(log, "http request: [{path}]");
+        let response = self.respond(route, request, &path).await;
+        let code = response.status().as_u16();
+        info!(log, "http response [{path}]: code [{code}]");
+        response
     }
-    request.push_str("Content-Length: 0\r\n\r\n");
-    let mut stream = TcpStream::connect((call.addr.as_str(), call.port))
-        .await
-        .map_err(|error| (true, error))?;
-    let mut answer = Vec::new();
-    let exchanged = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.take(LONGEST).read_to_end(&mut answer).await
+}
+
+fn internal(e: &dyn std::error::Error) -> Refusal {
+    Refusal {
+        code: StatusCode::INTERNAL_SERVER_ERROR,
+        text: e.to_string(),
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// Whether a browser sends the request for a page that came from elsewhere. Programs send neither
+/// header.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    if headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site")
+    {
+        return true;
+    }
+    let Some(origin) = headers.get(ORIGIN) else {
+        return false;
     };
-    exchanged.await.map_err(|error| (false, error))?;
-    Ok(answer)
+    let origin = origin.to_str().ok().and_then(|o| o.split_once("://"));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    origin.map(|(_, host)| host) != host
+}
+
+/// Writes a file that, if it is new, only its owner can read. In place, for the file may be all of
+/// its directory that we may write, as in a container.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The requests that are answered.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    Healthz,
+    Root,
+    /// Path below `/static/`.
+    Static(String),
+    Favicon,
+    Reload,
+    Stop,
+    Status,
+    ReadConfig,
+    WriteConfig,
+}
+
+/// Why a request has no [`Route`].
+#[derive(Debug, PartialEq, Eq)]
+enum Astray {
+    /// The path has broken percent escapes.
+    BadPath,
+    /// The path has another, clean form.
+    Moved(String),
+    NotFound,
+    /// The path exists for another method.
+    WrongMethod,
+}
+
+impl Route {
+    fn changes(&self) -> bool {
+        matches!(self, Self::Reload | Self::Stop | Self::WriteConfig)
+    }
+}
+
+/// The route of a request for `path`, which is as sent, without the query.
+fn find(method: &Method, path: &str) -> Result<Route, Astray> {
+    let plain = decode(path, false).ok_or(Astray::BadPath)?;
+    let clean = clean(&plain);
+    if clean != plain {
+        return Err(Astray::Moved(encode(&clean)));
+    }
+    let only = |wanted: Method, route: Route| match *method == wanted {
+        true => Ok(route),
+        false => Err(Astray::WrongMethod),
+    };
+    match plain.as_str() {
+        "/" => Ok(Route::Root),
+        "/healthz" => Ok(Route::Healthz),
+        "/favicon.ico" => only(Method::GET, Route::Favicon),
+        "/api/reload" => only(Method::GET, Route::Reload),
+        "/api/stop" => only(Method::POST, Route::Stop),
+        "/api/status" => only(Method::GET, Route::Status),
+        "/api/config" if *method == Method::PUT => Ok(Route::WriteConfig),
+        "/api/config" => only(Method::GET, Route::ReadConfig),
+        other => match other.strip_prefix("/static/") {
+            Some(below) => only(Method::GET, Route::Static(below.to_owned())),
+            None => Err(Astray::NotFound),
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn routes_are_those_of_frp() {
+        for (method, path, route) in [
+            (Method::POST, "/healthz", Ok(Route::Healthz)),
+            (Method::GET, "/", Ok(Route::Root)),
+            (Method::GET, "/api/reload", Ok(Route::Reload)),
+            (Method::POST, "/api/reload", Err(Astray::WrongMethod)),
+            (Method::GET, "/api/stop", Err(Astray::WrongMethod)),
+            (Method::PUT, "/api/config", Ok(Route::WriteConfig)),
+            (Method::GET, "/api/config", Ok(Route::ReadConfig)),
+            (Method::DELETE, "/api/config", Err(Astray::WrongMethod)),
+            (Method::GET, "/api/nothing", Err(Astray::NotFound)),
+            (Method::GET, "/%zz", Err(Astray::BadPath)),
+            (
+                Method::GET,
+                "//api/status",
+                Err(Astray::Moved("/api/status".to_owned())),
+            ),
+        ] {
+            assert_eq!(find(&method, path), route, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing() {
+        let with = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("127.0.0.1:7400"));
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_cross_site(&headers)
+        };
+        assert!(!with(&[]));
+        assert!(!with(&[("origin", "http://127.0.0.1:7400")]));
+        assert!(!with(&[("sec-fetch-site", "same-origin")]));
+        assert!(with(&[("origin", "http://evil.example")]));
+        assert!(with(&[("origin", "null")]));
+        assert!(with(&[("sec-fetch-site", "cross-site")]));
+    }
 }

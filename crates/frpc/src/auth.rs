@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use frp_config::Auth;
+use frp_config::{Auth, Secret};
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -43,10 +43,15 @@ impl TokenAuth {
     }
 
     fn signature(&self) -> (i64, String) {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = i64::try_from(since.as_secs()).unwrap_or_default();
-        (now, token_key(self.0.token.expose(), now))
+        signature(&self.0.token)
     }
+}
+
+/// The time now in Unix seconds, and `secret` signed with it.
+pub(crate) fn signature(secret: &Secret) -> (i64, String) {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = i64::try_from(since.as_secs()).unwrap_or_default();
+    (now, token_key(secret.expose(), now))
 }

@@ -11,7 +11,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Service, admin};
+use crate::{ConfigFile, Service, admin_call};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -37,14 +37,14 @@ fn ask(call: &AdminCall) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return print_line(error, ExitCode::FAILURE),
     };
-    match runtime.block_on(admin::call(call)) {
+    match runtime.block_on(admin_call::call(call)) {
         Ok(text) => print_line(text, ExitCode::SUCCESS),
         Err(error) => print_line(error, ExitCode::FAILURE),
     }
 }
 
 fn run_file(path: &Path, options: &LoadOptions) -> ExitCode {
-    let ended = load(path, options).and_then(|loaded| run(Some(path), loaded));
+    let ended = load(path, options).and_then(|loaded| run(Some((path, options)), loaded));
     finish(ended)
 }
 
@@ -60,10 +60,14 @@ fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, Stri
 }
 
 /// Runs one client until it ends, which is never if all goes well.
-fn run(path: Option<&Path>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
+fn run(file: Option<(&Path, &LoadOptions)>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
     let cfg = prepare(loaded)?;
     let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
-    runtime.block_on(serve(path, cfg))
+    let file = file.map(|(path, options)| ConfigFile {
+        path: path.to_owned(),
+        options: options.clone(),
+    });
+    runtime.block_on(serve(file, cfg))
 }
 
 /// Runs a client for every file below the directory. frp's exit status is 0 whatever happens.
@@ -81,8 +85,12 @@ fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
         match load(&path, options).and_then(prepare) {
             Err(error) => failed(&path, &error),
             Ok(cfg) => {
+                let file = ConfigFile {
+                    path: path.clone(),
+                    options: options.clone(),
+                };
                 let client = async move {
-                    if let Err(error) = serve(Some(&path), cfg).await {
+                    if let Err(error) = serve(Some(file), cfg).await {
                         failed(&path, &error);
                     }
                 };
@@ -135,8 +143,9 @@ fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
     Ok(cfg)
 }
 
-async fn serve(path: Option<&Path>, mut cfg: ClientConfig) -> Result<(), String> {
-    if let Some(path) = path {
+async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), String> {
+    let path = file.as_ref().map(|file| file.path.clone());
+    if let Some(path) = &path {
         info!(
             Log::root(),
             "{}",
@@ -146,7 +155,7 @@ async fn serve(path: Option<&Path>, mut cfg: ClientConfig) -> Result<(), String>
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
     // A signal ends the process where it stands, as it ends frp: the kernel gives back every
     // socket, and the server sees that at once.
-    let ended = match Service::new(cfg) {
+    let ended = match Service::new(cfg, file) {
         Ok(service) => service
             .run(CancellationToken::new())
             .await

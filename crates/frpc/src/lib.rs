@@ -8,12 +8,16 @@
 //!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
 //!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`.
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
+//!    [`plugin`] serves the [`user`].
 //!
-//! [`cli`] is what the program runs; [`admin`] asks another one that runs.
+//! [`visitor`] goes the other way: local users to proxies of the server.
+//! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
+//! answers.
 //! [`proxy`] is what a configured proxy is between those stages.
 
 mod admin;
+mod admin_call;
 mod auth;
 mod backoff;
 pub mod cli;
@@ -22,10 +26,14 @@ mod diagnose;
 mod health;
 mod local;
 mod login;
+mod plugin;
 mod proxy;
 mod registration;
 mod service;
 mod session;
+mod user;
+mod visitor;
 mod work;
 
+pub use admin::ConfigFile;
 pub use service::{RunError, Service, SetupError};

@@ -1,13 +1,16 @@
 //! A configured proxy: what its connections share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
 use frp_log::Log;
 use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
+
+use crate::plugin::{Plugin, PluginError};
+use crate::service::Tasks;
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct Proxy {
     pub(crate) layers: LayerOptions,
     pub(crate) traffic: Traffic,
     pub(crate) log: Log,
+    /// Made when the proxy starts, for that may fail.
+    plugin: OnceLock<Plugin>,
 }
 
 impl Proxy {
@@ -34,8 +39,23 @@ impl Proxy {
             layers,
             traffic: Traffic::default(),
             log: log.with(&cfg.name),
+            plugin: OnceLock::new(),
             cfg,
         }
+    }
+
+    /// What serves the users instead of the local service; there once [`Proxy::prepare`] has
+    /// succeeded, if one is configured.
+    pub(crate) fn plugin(&self) -> Option<&Plugin> {
+        self.plugin.get()
+    }
+
+    /// Makes the plugin that is configured, if one is.
+    pub(crate) fn prepare(&self, tasks: &Tasks) -> Result<(), PluginError> {
+        if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
+            let _ = self.plugin.set(Plugin::new(cfg, tasks)?);
+        }
+        Ok(())
     }
 }
 

@@ -6,11 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_log::trace;
+use frp_config::ProxyConfig;
+use frp_log::{trace, warn};
+use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 
 use crate::health::Monitor;
 use crate::proxy::Proxy;
+use crate::service::Tasks;
 
 /// An unanswered registration is sent again after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -40,6 +43,10 @@ pub(crate) struct Registration {
     proxy: Arc<Proxy>,
     phase: Phase,
     refusals: usize,
+    /// Why it was refused last; empty where it was not.
+    error: String,
+    /// How users reach it, as the server says.
+    remote_addr: String,
     /// What the monitor said last; without a monitor every service is taken for well.
     healthy: bool,
     _monitor: Option<Monitor>,
@@ -62,9 +69,30 @@ impl Registration {
                 since: Instant::now(),
             },
             refusals: 0,
+            error: String::new(),
+            remote_addr: String::new(),
             healthy: monitor.is_none(),
             _monitor: monitor,
         }
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// The phase as frp names it.
+    pub(crate) fn status(&self) -> String {
+        self.phase.to_string()
+    }
+
+    /// Why the proxy was refused last; empty where it was not.
+    pub(crate) fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// How users reach the proxy, as the server says: `:PORT` or host names.
+    pub(crate) fn remote_addr(&self) -> &str {
+        &self.remote_addr
     }
 
     fn due(&self) -> Option<Instant> {
@@ -88,18 +116,37 @@ impl Registration {
         self.phase = phase;
     }
 
+    /// The proxy, if its registration is to be sent. One that nothing here could serve is not
+    /// registered; frp registers it first, and takes it back.
+    fn start(&mut self, now: Instant, tasks: &Tasks) -> Option<Arc<Proxy>> {
+        if let Err(e) = self.proxy.prepare(tasks) {
+            warn!(self.proxy.log, "start error: {e}");
+            self.refused(e.to_string());
+            return None;
+        }
+        self.enter(Phase::WaitStart { since: now });
+        Some(self.proxy.clone())
+    }
+
+    fn refused(&mut self, error: String) {
+        self.refusals += 1;
+        self.error = error;
+        let since = Instant::now();
+        self.enter(Phase::StartError { since });
+    }
+
     /// An empty `error` means that the proxy runs.
-    fn answered(&mut self, error: &str) -> Result<Arc<Proxy>, String> {
+    fn answered(&mut self, error: &str, remote_addr: &str) -> Result<Arc<Proxy>, String> {
         if !matches!(self.phase, Phase::WaitStart { .. }) {
             return Err("status not wait start, ignore start message".to_owned());
         }
         if !error.is_empty() {
-            self.refusals += 1;
-            let since = Instant::now();
-            self.enter(Phase::StartError { since });
+            self.refused(error.to_owned());
             return Err(error.to_owned());
         }
         self.refusals = 0;
+        self.error.clear();
+        remote_addr.clone_into(&mut self.remote_addr);
         self.enter(Phase::Running);
         Ok(self.proxy.clone())
     }
@@ -120,19 +167,46 @@ impl FromIterator<Registration> for Registrations {
     fn from_iter<I: IntoIterator<Item = Registration>>(all: I) -> Self {
         let mut registrations = Self::default();
         for registration in all {
-            let name = registration.proxy.cfg.name.clone();
-            if let Some(at) = registration.due() {
-                registrations.due.insert((at, name.clone()));
-            }
-            registrations.by_name.insert(name, registration);
+            registrations.add(registration);
         }
         registrations
     }
 }
 
 impl Registrations {
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
+    /// In the order of their names.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Registration> {
+        self.by_name.values()
+    }
+
+    /// Whether the proxy is configured like this already.
+    pub(crate) fn has(&self, cfg: &ProxyConfig) -> bool {
+        let known = self.by_name.get(&cfg.name);
+        known.is_some_and(|registration| registration.proxy.cfg == *cfg)
+    }
+
+    pub(crate) fn add(&mut self, registration: Registration) {
+        let name = registration.proxy.cfg.name.clone();
+        if let Some(at) = registration.due() {
+            self.due.insert((at, name.clone()));
+        }
+        self.by_name.insert(name, registration);
+    }
+
+    /// Takes out all but those for which `keep` says so, and gives their names.
+    pub(crate) fn remove_unless(&mut self, keep: impl Fn(&ProxyConfig) -> bool) -> Vec<String> {
+        let gone: Vec<String> = self
+            .by_name
+            .values()
+            .filter(|registration| !keep(&registration.proxy.cfg))
+            .map(|registration| registration.proxy.cfg.name.clone())
+            .collect();
+        for name in &gone {
+            if let Some(at) = self.by_name.remove(name).and_then(|gone| gone.due()) {
+                self.due.remove(&(at, name.clone()));
+            }
+        }
+        gone
     }
 
     /// When the next one is to be sent.
@@ -141,26 +215,32 @@ impl Registrations {
     }
 
     /// The proxies whose registration is to be sent now, which is what the caller does.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Arc<Proxy>> {
+    pub(crate) fn take_due(&mut self, now: Instant, tasks: &Tasks) -> Vec<Arc<Proxy>> {
         let mut taken = Vec::new();
         while let Some((at, name)) = self.due.pop_first() {
             if at > now {
                 self.due.insert((at, name));
                 break;
             }
-            let sent = self.change(&name, |registration| {
-                registration.enter(Phase::WaitStart { since: now });
-                registration.proxy.clone()
-            });
-            taken.extend(sent);
+            let start = |registration: &mut Registration| registration.start(now, tasks);
+            taken.extend(self.change(&name, start).flatten());
         }
         taken
     }
 
     /// The server answered: an empty `error` means that the proxy runs.
-    pub(crate) fn answered(&mut self, name: &str, error: &str) -> Result<Arc<Proxy>, String> {
-        self.change(name, |registration| registration.answered(error))
-            .unwrap_or_else(|| Err(format!("proxy [{name}] not found")))
+    pub(crate) fn answered(
+        &mut self,
+        answer: &NewProxyResp,
+        name: &str,
+    ) -> Result<Arc<Proxy>, String> {
+        let NewProxyResp {
+            error, remote_addr, ..
+        } = answer;
+        self.change(name, |registration| {
+            registration.answered(error, remote_addr)
+        })
+        .unwrap_or_else(|| Err(format!("proxy [{name}] not found")))
     }
 
     /// The monitor found the service well or ill. Returns whether the server has the proxy, or has

@@ -1,21 +1,25 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
 use frp_net::process;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{Admin, ConfigFile};
 use crate::auth::TokenAuth;
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::answers_tls;
 use crate::diagnose;
 use crate::login::{LoggedIn, login};
+use crate::registration::Registrations;
 use crate::session::Session;
 
 /// A client of one configuration.
@@ -26,6 +30,11 @@ pub struct Service {
     auth: Arc<TokenAuth>,
     key: cfb::Key,
     tasks: Tasks,
+    registrations: Arc<Mutex<Registrations>>,
+    settings: watch::Sender<Arc<ClientConfig>>,
+    /// Where the settings came from, to be read again from there.
+    file: Option<ConfigFile>,
+    web: Option<Web>,
 }
 
 /// The tasks of a client, which may outlive the session that they began in.
@@ -42,6 +51,9 @@ pub enum SetupError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
+    /// The admin API cannot listen.
+    #[error("{0}")]
+    Web(#[from] WebError),
 }
 
 /// Why a client ended.
@@ -56,8 +68,9 @@ pub enum RunError {
 }
 
 impl Service {
-    /// Reads the certificate files that `cfg` names.
-    pub fn new(cfg: ClientConfig) -> Result<Self, SetupError> {
+    /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
+    /// where `cfg` came from. Needs a tokio runtime.
+    pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
         let files = &cfg.transport.tls;
         let tls = files.enable.then(|| {
             tls::client_config(&TlsFiles {
@@ -66,18 +79,29 @@ impl Service {
                 trusted_ca: files.trusted_ca_file.clone(),
             })
         });
+        let web = cfg.web_server.as_ref().map(|web| {
+            let tls = web.tls.as_ref();
+            let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
+            Web::bind(&web.addr, web.port, tls)
+        });
+        let cfg = Arc::new(cfg);
         Ok(Self {
             tls: tls.transpose()?,
             auth: Arc::new(TokenAuth(cfg.auth.clone())),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
-            cfg: Arc::new(cfg),
+            web: web.transpose()?,
+            settings: watch::Sender::new(cfg.clone()),
+            cfg,
             tasks: Tasks::default(),
+            registrations: Arc::default(),
+            file,
         })
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
     /// then ends whatever still carries a user.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        self.serve_admin(&stop);
         let ended = tokio::select! {
             ended = self.keep_session() => ended,
             () = stop.cancelled() => Ok(()),
@@ -86,6 +110,22 @@ impl Service {
         self.tasks.tracker.close();
         self.tasks.tracker.wait().await;
         ended
+    }
+
+    /// Starts the admin API, where there is one; it can end the client by `stop`.
+    fn serve_admin(&mut self, stop: &CancellationToken) {
+        if let (Some(web), Some(cfg)) = (self.web.take(), &self.cfg.web_server) {
+            let admin = Admin::new(
+                cfg,
+                self.file.take(),
+                self.registrations.clone(),
+                self.settings.clone(),
+                self.tasks.clone(),
+                stop.clone(),
+            );
+            let addr = format!("{}:{}", cfg.addr, cfg.port);
+            self.tasks.tracker.spawn(admin.run(web, addr));
+        }
     }
 
     async fn keep_session(&self) -> Result<(), RunError> {
@@ -157,6 +197,15 @@ impl Service {
 
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    pub(crate) fn registrations(&self) -> &Arc<Mutex<Registrations>> {
+        &self.registrations
+    }
+
+    /// What proxies and visitors there shall be; changes while the client runs.
+    pub(crate) fn settings(&self) -> watch::Receiver<Arc<ClientConfig>> {
+        self.settings.subscribe()
     }
 
     pub(crate) fn key(&self) -> &cfb::Key {

@@ -1,8 +1,9 @@
 //! Stage 3: a session. One task owns the control connection and the proxies' registrations
 //! (frp `client/control.go`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
@@ -10,7 +11,7 @@ use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
 use frp_proto::naming;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::{self, Change};
@@ -18,6 +19,7 @@ use crate::login::LoggedIn;
 use crate::proxy::{Proxy, Running};
 use crate::registration::{Registration, Registrations};
 use crate::service::Service;
+use crate::visitor::Visitors;
 use crate::work::WorkConns;
 
 /// Health changes that may wait for the session; a monitor waits when there are more.
@@ -27,7 +29,12 @@ const CHANGES: usize = 64;
 pub(crate) struct Session<'a> {
     service: &'a Service,
     control: MsgStream<ControlPipe>,
-    registrations: Registrations,
+    /// Shared with the admin API, which only looks.
+    registrations: Arc<Mutex<Registrations>>,
+    /// What is configured, which the admin API may change.
+    settings: watch::Receiver<Arc<ClientConfig>>,
+    changes: mpsc::Sender<Change>,
+    visitors: Visitors,
     /// What the monitors of local services find out.
     health: mpsc::Receiver<Change>,
     running: Arc<Running>,
@@ -61,15 +68,17 @@ impl<'a> Session<'a> {
             control,
             connector,
         } = logged_in;
+        let connector = Arc::new(connector);
         let running = Arc::new(Running::default());
         let (changes, health) = mpsc::channel(CHANGES);
-        let registrations = service.cfg().proxies.iter().map(|cfg| {
-            let proxy = Arc::new(Proxy::new(cfg.clone(), service.key(), &log));
-            let monitor = health::watch(&proxy, service.tasks(), &changes);
-            Registration::new(proxy, monitor)
-        });
+        let registrations = service.registrations().clone();
+        *lock(&registrations) = Registrations::default();
+        let visitors = Visitors::new(service, connector.clone(), run_id.clone(), &log);
         Self {
-            registrations: registrations.collect(),
+            registrations,
+            settings: service.settings(),
+            changes,
+            visitors,
             health,
             work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
             service,
@@ -84,17 +93,23 @@ impl<'a> Session<'a> {
     /// Serves until something ends the session. Dropping it (the caller does) ends its connection
     /// and the work connections that wait on it.
     pub(crate) async fn run(mut self) -> End {
-        let names: Vec<&str> = self.registrations.names().collect();
-        if !names.is_empty() {
-            info!(self.log, "proxy added: [{}]", names.join(" "));
-        }
+        let end = match self.configure().await {
+            Ok(()) => self.serve().await,
+            Err(end) => end,
+        };
+        // The next session listens on the same addresses.
+        self.visitors.close().await;
+        end
+    }
+
+    async fn serve(&mut self) -> End {
         loop {
             let transport = &self.service.cfg().transport;
             let silent_until = transport
                 .heartbeat_interval
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
-            let registration_due = self.registrations.next_due();
+            let registration_due = lock(&self.registrations).next_due();
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -108,6 +123,7 @@ impl<'a> Session<'a> {
                     self.register().await
                 }
                 Some(change) = self.health.recv() => self.on_health(&change).await,
+                Ok(()) = self.settings.changed() => self.configure().await,
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
                     Err(End::HeartbeatTimeout)
@@ -143,9 +159,52 @@ impl<'a> Session<'a> {
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
+    /// Makes proxies and visitors those of the settings; what is configured as before is left
+    /// alone.
+    async fn configure(&mut self) -> Result<(), End> {
+        let settings = self.settings.borrow_and_update().clone();
+        // Both are sorted by name.
+        let wanted = |cfg: &ProxyConfig| {
+            let at = settings.proxies.binary_search_by(|p| p.name.cmp(&cfg.name));
+            at.is_ok_and(|at| settings.proxies.get(at) == Some(cfg))
+        };
+        let removed = lock(&self.registrations).remove_unless(wanted);
+        for name in &removed {
+            self.withdraw(name)?;
+        }
+        if !removed.is_empty() {
+            info!(self.log, "proxy removed: [{}]", removed.join(" "));
+            self.control.flush_within(CONTROL_WRITE).await?;
+        }
+        let mut added = Vec::new();
+        for cfg in &settings.proxies {
+            if !lock(&self.registrations).has(cfg) {
+                let proxy = Arc::new(Proxy::new(cfg.clone(), self.service.key(), &self.log));
+                let monitor = health::watch(&proxy, self.service.tasks(), &self.changes);
+                lock(&self.registrations).add(Registration::new(proxy, monitor));
+                added.push(cfg.name.as_str());
+            }
+        }
+        if !added.is_empty() {
+            info!(self.log, "proxy added: [{}]", added.join(" "));
+        }
+        self.visitors.update(&settings.visitors).await;
+        Ok(())
+    }
+
+    /// Takes no more users for the proxy, and tells the server.
+    fn withdraw(&mut self, name: &str) -> Result<(), SendError> {
+        self.running.remove(name);
+        let close = CloseProxy {
+            proxy_name: naming::wire_name(&self.service.cfg().user, name),
+        };
+        Ok(self.control.queue(&close.into())?)
+    }
+
     /// Sends every registration that is due, all in one write.
     async fn register(&mut self) -> Result<(), End> {
-        for proxy in self.registrations.take_due(Instant::now()) {
+        let due = lock(&self.registrations).take_due(Instant::now(), self.service.tasks());
+        for proxy in due {
             let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
             self.control.queue(&new.into()).map_err(SendError::from)?;
         }
@@ -155,15 +214,11 @@ impl<'a> Session<'a> {
     /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
     async fn on_health(&mut self, change: &Change) -> Result<(), End> {
         let name = &change.name;
-        let was_there = self.registrations.set_healthy(name, change.healthy);
+        let was_there = lock(&self.registrations).set_healthy(name, change.healthy);
         if change.healthy || !was_there {
             return Ok(());
         }
-        self.running.remove(name);
-        let close = CloseProxy {
-            proxy_name: naming::wire_name(&self.service.cfg().user, name),
-        };
-        self.control.queue(&close.into()).map_err(SendError::from)?;
+        self.withdraw(name)?;
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -179,7 +234,8 @@ impl<'a> Session<'a> {
 
     fn on_new_proxy_resp(&mut self, answer: &NewProxyResp) {
         let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
-        match self.registrations.answered(name, &answer.error) {
+        let answered = lock(&self.registrations).answered(answer, name);
+        match answered {
             Ok(proxy) => {
                 self.running.insert(&proxy);
                 info!(self.log, "{}", contract::start_proxy_success(name));
@@ -197,4 +253,8 @@ impl<'a> Session<'a> {
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }
+}
+
+fn lock(registrations: &Mutex<Registrations>) -> MutexGuard<'_, Registrations> {
+    registrations.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,6 +20,7 @@ use crate::connect::{ConnectError, Connector};
 use crate::local;
 use crate::proxy::Running;
 use crate::service::{Service, Tasks};
+use crate::user::User;
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
 const MAX_WAITING: usize = 4096;
@@ -34,7 +35,7 @@ pub(crate) struct WorkConns {
 
 #[derive(Debug)]
 struct Context {
-    connector: Connector,
+    connector: Arc<Connector>,
     run_id: String,
     user: String,
     protocol: WireProtocol,
@@ -64,7 +65,7 @@ enum WorkError {
 impl WorkConns {
     pub(crate) fn new(
         service: &Service,
-        connector: Connector,
+        connector: Arc<Connector>,
         run_id: String,
         running: Arc<Running>,
         log: Log,
@@ -150,7 +151,9 @@ impl Context {
     async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
         let name = naming::raw_name(&self.user, &start.proxy_name);
         match self.running.by_name(name) {
-            Some(proxy) => local::serve(&proxy, stream, &start).await,
+            Some(proxy) => {
+                local::serve(&User::new(&proxy, &self.tasks, &start), stream).await;
+            }
             None => warn!(
                 self.log,
                 "work connection for proxy [{name}], which is not running"

@@ -12,7 +12,7 @@ use frp_net::limits::{
     BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
     MUX_WITHOUT_SESSION,
 };
-use frp_net::listen::tune;
+use frp_net::listen::{canonical, tune};
 use frp_net::mux::{self, Incoming, Mux, MuxStream};
 use frp_net::sniff::{Kind, sniff};
 use frp_net::stream::{Rewind, Stream};
@@ -28,6 +28,8 @@ use crate::{Shared, greet, vhost};
 pub(crate) struct Caller {
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// Ours, as far as the system tells.
+    pub(crate) local: Option<SocketAddr>,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
 }
@@ -39,6 +41,13 @@ pub(crate) struct Link {
     sessions: AtomicUsize,
     sessions_changed: Notify,
     greeting: AtomicUsize,
+}
+
+impl Link {
+    /// Whether a client has logged in on the connection and is there still.
+    pub(crate) fn has_session(&self) -> bool {
+        self.sessions.load(Ordering::Acquire) > 0
+    }
 }
 
 /// Where a connection goes.
@@ -69,6 +78,11 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
     let log = Log::root();
     let turn = shared.before_login.enter();
     tune(&conn, shared.cfg.transport.tcp_keepalive);
+    let caller = Caller {
+        peer,
+        local: conn.local_addr().map(canonical).ok(),
+        link: None,
+    };
     let opened = tokio::select! {
         opened = open(&shared, conn) => opened,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
@@ -84,9 +98,8 @@ pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr
         Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
     };
     if shared.cfg.transport.tcp_mux {
-        serve_mux(shared, Rewind::new(first, stream), peer, turn).await;
+        serve_mux(shared, Rewind::new(first, stream), caller, turn).await;
     } else {
-        let caller = Caller { peer, link: None };
         greet::serve(shared, stream, first, caller, Place::Stranger(turn)).await;
     }
 }
@@ -127,7 +140,7 @@ async fn open(shared: &Shared, mut conn: TcpStream) -> Result<Opened, DoorError>
 
 /// Hands out the streams of a multiplexed connection until it ends, or until nobody has logged in
 /// on it for too long.
-async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, peer: SocketAddr, turn: Turn) {
+async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn: Turn) {
     let config = mux::Config {
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
     };
@@ -139,8 +152,13 @@ async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, peer: SocketAddr, tu
         sessions_changed: Notify::new(),
         greeting: AtomicUsize::new(0),
     });
+    let peer = caller.peer;
+    let caller = Caller {
+        link: Some(link.clone()),
+        ..caller
+    };
     let ended = tokio::select! {
-        () = serve_streams(&shared, &link, &mut incoming, peer, turn) => None,
+        () = serve_streams(&shared, &link, &mut incoming, &caller, turn) => None,
         reason = mux.closed() => Some(reason),
         () = shared.stop.cancelled() => None,
     };
@@ -154,20 +172,21 @@ async fn serve_streams(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     incoming: &mut Incoming,
-    peer: SocketAddr,
+    caller: &Caller,
     turn: Turn,
 ) {
+    let peer = caller.peer;
     let mut turn = Some(turn);
     let mut lonely_since = Instant::now();
     loop {
-        let lonely = link.sessions.load(Ordering::Acquire) == 0;
+        let lonely = !link.has_session();
         if !lonely {
             turn = None;
         }
         tokio::select! {
             accepted = incoming.accept() => {
                 let Some(stream) = accepted else { return };
-                spawn_greeting(shared, link, stream, peer);
+                spawn_greeting(shared, link, stream, caller.clone());
             }
             () = link.sessions_changed.notified() => lonely_since = Instant::now(),
             () = sleep_until(lonely_since + MUX_WITHOUT_SESSION), if lonely => {
@@ -187,21 +206,18 @@ async fn evicted(turn: Option<&Turn>) {
     }
 }
 
-fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, peer: SocketAddr) {
-    let limit = match link.sessions.load(Ordering::Acquire) {
-        0 => MAX_STREAMS_BEFORE_LOGIN,
-        _ => MAX_STREAMS_IN_GREETING,
+fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, caller: Caller) {
+    let limit = if link.has_session() {
+        MAX_STREAMS_IN_GREETING
+    } else {
+        MAX_STREAMS_BEFORE_LOGIN
     };
     let Some(greeting) = Greeting::begin(link, limit) else {
         debug!(
             Log::root(),
-            "[{peer}] too many streams without a first message"
+            "[{}] too many streams without a first message", caller.peer
         );
         return stream.reset();
-    };
-    let caller = Caller {
-        peer,
-        link: Some(link.clone()),
     };
     let shared = shared.clone();
     shared.tasks.clone().spawn(async move {

@@ -15,7 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use crate::door::{Caller, Place};
-use crate::{Shared, login};
+use crate::proxy::secret;
+use crate::{Shared, login, visitors};
 
 /// A stream past its greeting.
 pub(crate) type Greeted = MsgStream<Stream>;
@@ -63,7 +64,7 @@ pub(crate) async fn serve(
             login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
         Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn, &caller).await,
-        Message::NewVisitorConn(conn) => refuse_visitor(&shared, stream, conn).await,
+        Message::NewVisitorConn(conn) => serve_visitor(&shared, stream, conn, &caller, place).await,
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
             warn!(
@@ -182,16 +183,30 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
     last_word(&mut stream, &answer.into()).await;
 }
 
-/// No kind of proxy that visitors reach is served yet, so no name can have a listener.
-async fn refuse_visitor(shared: &Shared, mut stream: Greeted, conn: NewVisitorConn) {
-    let why = format!("custom listener for [{}] doesn't exist", conn.proxy_name);
-    warn!(Log::root(), "register visitor conn error: {why}");
-    let error = shared.text_for_peer("register visitor conn error", &why);
-    let answer = NewVisitorConnResp {
-        proxy_name: conn.proxy_name,
-        error,
-    };
-    last_word(&mut stream, &answer.into()).await;
+/// Takes a visitor to the proxy that it names. `place` is given back once that is decided.
+async fn serve_visitor(
+    shared: &Shared,
+    mut stream: Greeted,
+    conn: NewVisitorConn,
+    caller: &Caller,
+    place: Place,
+) {
+    match visitors::admit(shared, &conn, caller) {
+        Ok(visited) => {
+            drop(place);
+            secret::serve_visitor(&visited, stream, conn, caller).await;
+        }
+        Err(e) => {
+            let peer = caller.peer;
+            warn!(Log::root(), "[{peer}] register visitor conn error: {e}");
+            let error = shared.text_for_peer("register visitor conn error", &e.to_string());
+            let answer = NewVisitorConnResp {
+                proxy_name: conn.proxy_name,
+                error,
+            };
+            last_word(&mut stream, &answer.into()).await;
+        }
+    }
 }
 
 /// Tells the peer why it is about to be closed. Whether it still listens is its own affair.

@@ -11,9 +11,9 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one),
-//! `frp_net::before_login` (how many strangers wait),
-//! [`web`] (the HTTP API, and what it tells of).
+//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
+//! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
+//! HTTP API, and what it tells of).
 
 mod accept;
 mod auth;
@@ -26,6 +26,7 @@ mod ports;
 mod proxy;
 mod session;
 mod vhost;
+mod visitors;
 mod web;
 
 use std::io;
@@ -50,6 +51,7 @@ use crate::proxy::Names;
 use crate::session::registry::Registry;
 use crate::vhost::http::Target;
 use crate::vhost::{Listeners, VhostGroups, Vhosts};
+use crate::visitors::Visitors;
 use crate::web::Stats;
 use frp_net::before_login::BeforeLogin;
 pub use frp_net::web::WebError;
@@ -77,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
     pub(crate) vhosts: Vhosts,
+    pub(crate) visitors: Arc<Visitors>,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
@@ -155,6 +158,7 @@ impl Server {
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
+            visitors: Arc::default(),
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             http: Arc::default(),

@@ -71,7 +71,7 @@ pub(crate) async fn serve(
     )
     .await;
     drop(place);
-    let admitted = match admitted {
+    let (admitted, presence) = match admitted {
         Ok(admitted) => admitted,
         Err(e) => {
             warn!(log, "register control error: {e}");
@@ -85,7 +85,6 @@ pub(crate) async fn serve(
         }
     };
     process::forget_start_soon();
-    let presence = caller.link.as_ref().map(Presence::on);
     let control = control_stream(&shared, stream, negotiated.as_ref());
     Session::new(shared, admitted, control, caller).run().await;
     drop(presence);
@@ -98,7 +97,7 @@ async fn admit(
     negotiated: Option<&Negotiated>,
     caller: &Caller,
     log: &Log,
-) -> Result<(Admission, Option<Listed>), LoginError> {
+) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
         return Err(LoginError::NoHello);
     }
@@ -136,9 +135,10 @@ async fn admit(
     };
     stream.queue(&answer.into()).map_err(SendError::Encode)?;
     // Before the client can read the answer, so that nothing it does next comes too early.
+    let presence = caller.link.as_ref().map(Presence::on);
     admission.set_running();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
-    Ok((admission, listed))
+    Ok(((admission, listed), presence))
 }
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative

@@ -17,12 +17,36 @@ pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
 /// frpc's wait for the answer to its login (frp `client/control_session.go`).
 pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 
+/// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
+pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
+
 /// A write on an established control connection that makes no progress for this long ends the
 /// session: the peer does not read.
 pub const CONTROL_WRITE: Duration = Duration::from_secs(10);
 
 /// frpc's dial of the local service (frp `client/proxy/proxy.go`).
 pub const LOCAL_DIAL: Duration = Duration::from_secs(10);
+
+/// TLS with a user that frpc's plugins end (frp `pkg/plugin/client/internal/httpsserver`).
+pub const USER_HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// From the start of a user's connection to a plugin that speaks HTTP, or of an idle time, until a
+/// request's head is in. frp allows 60 s from the first byte on and any idle time; this must be
+/// longer than the 60 s that frps keeps an idle work connection, lest both let go of it at once.
+pub const USER_REQUEST_HEAD: Duration = Duration::from_secs(120);
+
+/// How long a plugin keeps an idle connection to its local service, as Go's `http.Transport`.
+pub const BACKEND_IDLE: Duration = Duration::from_secs(90);
+
+/// Idle connections that a plugin keeps to its local service.
+pub const MAX_IDLE_BACKENDS: usize = 64;
+
+/// Fields that the head of a plugin's request or answer may have.
+pub const MAX_HTTP_FIELDS: usize = 256;
+
+/// Bytes that the head of a plugin's request or answer may have. frp allows 1 MB, which every
+/// connection could then hold.
+pub const MAX_HTTP_HEAD: usize = 256 * 1024;
 
 /// Connections that have not logged in yet, over all sources. Beyond it the oldest one is closed:
 /// an honest login is over long before its turn comes.

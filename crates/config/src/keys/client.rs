@@ -146,30 +146,25 @@ const OIDC: &[Key] = &[
 const WEB_SERVER: &[Key] = &[
     key("addr", Kind::Text, "Address to listen on.")
         .text("127.0.0.1")
-        .ini("admin_addr")
-        .inert(),
+        .ini("admin_addr"),
     key("port", Kind::Int, "Port to listen on; 0 for none.")
         .ini("admin_port")
-        .rule(Rule::Port)
-        .later(),
-    key("user", Kind::Text, "User name.")
-        .ini("admin_user")
-        .inert(),
-    key("password", Kind::Secret, "Password.")
-        .ini("admin_pwd")
-        .inert(),
+        .rule(Rule::Port),
+    key("user", Kind::Text, "User name.").ini("admin_user"),
+    key("password", Kind::Secret, "Password.").ini("admin_pwd"),
+    // Refused in `resolve`, and only where there is an admin interface.
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")
         .inert(),
     key("pprofEnable", Kind::Bool, "Profiling routes.")
         .ini("pprof_enable")
         .inert(),
-    key("tls", Kind::Table(WEB_TLS), "TLS for the admin interface.").inert(),
+    key("tls", Kind::Table(WEB_TLS), "TLS for the admin interface."),
 ];
 
 const WEB_TLS: &[Key] = &[
-    key("certFile", Kind::Text, "Certificate, PEM.").inert(),
-    key("keyFile", Kind::Text, "Key, PEM.").inert(),
+    key("certFile", Kind::Text, "Certificate, PEM."),
+    key("keyFile", Kind::Text, "Key, PEM."),
     key("trustedCaFile", Kind::Text, "No effect.").inert(),
     key("serverName", Kind::Text, "No effect.").inert(),
 ];

@@ -12,7 +12,7 @@ pub(crate) const PROXY: Tagged = Tagged {
         tag("http", HTTP, Support::Ready),
         tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Ready),
         tag("tcpmux", TCPMUX, Support::Ready),
-        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
+        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
         tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Later),
         tag(
             "xtcp",
@@ -61,8 +61,7 @@ const BASE: &[Key] = &[
         "plugin",
         Kind::Tagged(&PLUGIN),
         "A built-in service instead of a local one.",
-    )
-    .later(),
+    ),
 ];
 
 const TRANSPORT: &[Key] = &[
@@ -234,20 +233,26 @@ pub(crate) const PLUGIN: Tagged = Tagged {
     types: &[
         tag(
             "http2https",
-            &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS],
-            Support::Later,
+            &[
+                LOCAL_ADDR,
+                HOST_REWRITE,
+                SET_HEADERS,
+                BACKEND_CA,
+                BACKEND_NAME,
+            ],
+            Support::Ready,
         ),
         tag(
             "http_proxy",
             &[PLUGIN_USER, PLUGIN_PASSWORD],
             Support::Later,
         ),
-        tag("https2http", HTTPS_TO, Support::Later),
-        tag("https2https", HTTPS_TO, Support::Later),
+        tag("https2http", HTTPS_TO, Support::Ready),
+        tag("https2https", HTTPS_TO_HTTPS, Support::Ready),
         tag(
             "http2http",
             &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS],
-            Support::Later,
+            Support::Ready,
         ),
         tag(
             "socks5",
@@ -275,9 +280,9 @@ pub(crate) const PLUGIN: Tagged = Tagged {
         tag(
             "unix_domain_socket",
             &[key("unixPath", Kind::Text, "The socket.").ini("plugin_unix_path")],
-            Support::Later,
+            Support::Ready,
         ),
-        tag("tls2raw", &[LOCAL_ADDR, CRT_PATH, KEY_PATH], Support::Later),
+        tag("tls2raw", &[LOCAL_ADDR, CRT_PATH, KEY_PATH], Support::Ready),
         tag("virtual_net", &[], Support::Later),
     ],
 };
@@ -286,10 +291,35 @@ const HTTPS_TO: &[Key] = &[
     LOCAL_ADDR,
     HOST_REWRITE,
     SET_HEADERS,
-    key("enableHTTP2", Kind::Bool, "Offer HTTP/2 to users.").on(),
+    ENABLE_HTTP2,
     CRT_PATH,
     KEY_PATH,
 ];
+const HTTPS_TO_HTTPS: &[Key] = &[
+    LOCAL_ADDR,
+    HOST_REWRITE,
+    SET_HEADERS,
+    ENABLE_HTTP2,
+    CRT_PATH,
+    KEY_PATH,
+    BACKEND_CA,
+    BACKEND_NAME,
+];
+
+const ENABLE_HTTP2: Key = key("enableHTTP2", Kind::Bool, "Offer HTTP/2 to users.").on();
+/// frp has neither of these two: it never checks who a plugin's local service is.
+const BACKEND_CA: Key = key(
+    "backendTrustedCaFile",
+    Kind::Text,
+    "Certificates that the local service's must be, or come from, PEM; without it anybody is \
+     trusted, as in frp.",
+);
+const BACKEND_NAME: Key = key(
+    "backendServerName",
+    Kind::Text,
+    "Name sent to the local service and looked for in its certificate; without it the host of \
+     localAddr.",
+);
 
 const LOCAL_ADDR: Key =
     key("localAddr", Kind::Text, "host:port of the local service.").ini("plugin_local_addr");

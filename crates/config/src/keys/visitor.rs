@@ -48,7 +48,7 @@ pub(crate) const VISITOR: Tagged = Tagged {
         .later(),
     ],
     types: &[
-        tag("stcp", &[], Support::Later),
+        tag("stcp", &[], Support::Ready),
         tag("sudp", &[], Support::Later),
         tag("xtcp", XTCP, Support::Later),
     ],

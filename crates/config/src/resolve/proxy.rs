@@ -7,13 +7,13 @@ use frp_proto::proxy_protocol::Version;
 use super::{is_active, port, seconds};
 use crate::bandwidth::parse_bandwidth;
 use crate::check::{judge, judge_decoding, not_supported};
-use crate::keys::{PROXY, Support};
+use crate::keys::{PLUGIN, PROXY, Support};
 use crate::report::Report;
 use crate::section::Section;
 use crate::{
-    BandwidthLimitMode, ClientPlugin, Domains, ForwardPlugin, HealthCheck, HealthCheckKind,
-    HttpProxy, HttpsForwardPlugin, LoadBalancer, PluginLogin, PluginTls, ProxyConfig, ProxyKind,
-    ProxyTransport, Secret, SecretAccess, TcpmuxProxy,
+    BackendTls, BandwidthLimitMode, ClientPlugin, Domains, ForwardPlugin, HealthCheck,
+    HealthCheckKind, HttpProxy, HttpsForwardPlugin, LoadBalancer, PluginLogin, PluginTls,
+    ProxyConfig, ProxyKind, ProxyTransport, Secret, SecretAccess, TcpmuxProxy,
 };
 
 /// The proxies that are to run; only those must be free of unsupported and invalid values.
@@ -193,6 +193,13 @@ fn proxy_kind(entry: &Section, kind: &str) -> ProxyKind {
 fn plugin(entry: &Section, prefix: &str, report: &mut Report<'_>) -> Option<ClientPlugin> {
     let table = entry.items("plugin").first()?;
     let kind = table.text("type");
+    if PLUGIN
+        .tag(&kind)
+        .is_some_and(|tag| tag.support != Support::Ready)
+    {
+        let at = table.value_at("type");
+        not_supported(prefix, &format!("plugin.type = {kind:?}"), at, report);
+    }
     let required = match kind.as_str() {
         "http2https" | "https2http" | "https2https" | "tls2raw" => Some("localAddr"),
         "static_file" => Some("localPath"),
@@ -206,12 +213,16 @@ fn plugin(entry: &Section, prefix: &str, report: &mut Report<'_>) -> Option<Clie
             &format!("add plugin.{key}"),
         );
     }
+    let some_path = |key: &str| table.some_text(key).map(PathBuf::from);
     let forward = || ForwardPlugin {
         local_addr: table.text("localAddr"),
         host_header_rewrite: table.text("hostHeaderRewrite"),
         request_headers: table.map("requestHeaders.set"),
+        backend_tls: BackendTls {
+            trusted_ca_file: some_path("backendTrustedCaFile"),
+            server_name: table.some_text("backendServerName"),
+        },
     };
-    let some_path = |key: &str| table.some_text(key).map(PathBuf::from);
     let tls = || PluginTls {
         crt_path: some_path("crtPath"),
         key_path: some_path("keyPath"),

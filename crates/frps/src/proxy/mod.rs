@@ -4,6 +4,7 @@ mod http;
 mod https;
 mod members;
 mod names;
+pub(crate) mod secret;
 mod tcp;
 mod tcpmux;
 pub(crate) mod user;
@@ -23,12 +24,12 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::members::{Members, Membership, Replies};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
-pub(crate) use self::user::UserAddrs;
 use crate::Shared;
 use crate::ports::PortError;
 use crate::session::registry::SessionHandle;
 use crate::vhost::http::{BadHeader, Idle};
 use crate::vhost::{DomainError, GroupError};
+use crate::visitors::{Repeated, VisitedKind};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -40,8 +41,10 @@ pub(crate) enum ProxyError {
     TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
+    #[error("{0}")]
+    Repeated(#[from] Repeated),
     #[error(
-        "proxy type [{0}] is not supported yet by this server; supported: [tcp http https tcpmux]"
+        "proxy type [{0}] is not supported yet by this server; supported: [tcp http https tcpmux stcp]"
     )]
     Kind(String),
     #[error("{0}")]
@@ -159,6 +162,7 @@ impl RunningProxy {
             "http" => http::publish(&setup)?,
             "https" => https::publish(&setup)?,
             "tcpmux" => tcpmux::publish(&setup)?,
+            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
             other => return Err(ProxyError::Kind(other.to_owned())),
         };
         let counted = shared.stats.as_ref().map(|stats| {

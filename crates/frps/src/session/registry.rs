@@ -264,7 +264,11 @@ mod tests {
             ..Login::default()
         };
         let peer = "127.0.0.1:1".parse().unwrap();
-        let caller = Caller { peer, link: None };
+        let caller = Caller {
+            peer,
+            local: None,
+            link: None,
+        };
         Arc::new(SessionHandle::new(
             &login,
             Pool::new(1),

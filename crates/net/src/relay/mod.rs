@@ -83,14 +83,14 @@ impl Traffic {
         self.far_to_near.load(Ordering::Relaxed)
     }
 
-    /// Counts `bytes` that somebody else than a relay wrote to the far side.
-    pub fn add_near_to_far(&self, bytes: u64) {
-        self.near_to_far.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes that were written to the far side without a relay.
+    pub fn add_near_to_far(&self, bytes: usize) {
+        self.near_to_far.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts `bytes` that somebody else than a relay read from the far side.
-    pub fn add_far_to_near(&self, bytes: u64) {
-        self.far_to_near.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes that came from the far side without a relay.
+    pub fn add_far_to_near(&self, bytes: usize) {
+        self.far_to_near.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -207,7 +207,8 @@ enum Leave {
     Close,
     Reset,
     /// Not before the peer has all that was written to it: the system turns the close of a
-    /// connection with unread input into a reset, and a reset discards what is on its way.
+    /// connection with unread input into a reset, and a reset discards what is on its way. A mux
+    /// does the same by itself.
     CloseDelivered,
     ResetDelivered,
 }
@@ -330,8 +331,9 @@ impl Relay<'_> {
             match leave {
                 Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
                 Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
-                Leave::Reset | Leave::ResetDelivered => end.abort(),
-                Leave::Close | Leave::CloseDelivered => {}
+                // Its end was passed on before. A peer that goes on sending has to be told.
+                Leave::CloseDelivered | Leave::Reset | Leave::ResetDelivered => end.abort(),
+                Leave::Close => {}
             }
         }
         let Some((side, reset)) = patient else {

@@ -30,6 +30,7 @@ use rustls::{
 use tokio::net::TcpStream;
 
 pub use self::pipe::TlsPipe;
+use crate::go_text::go_text;
 use crate::stream::Rewind;
 
 /// Certificate files of either end; every one is PEM.
@@ -47,7 +48,7 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     /// A file could not be read.
-    #[error("open {}: {source}", path.display())]
+    #[error("open {}: {}", path.display(), go_text(source))]
     Read {
         /// The file.
         path: PathBuf,

@@ -281,7 +281,7 @@ impl AsyncRead for Counted {
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
         let read = buf.filled().len().saturating_sub(before);
         if read > 0 {
-            this.counters.traffic.add_far_to_near(read as u64);
+            this.counters.traffic.add_far_to_near(read);
         }
         polled
     }
@@ -296,7 +296,7 @@ impl AsyncWrite for Counted {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.io).poll_write(cx, buf);
         if let Poll::Ready(Ok(written)) = polled {
-            this.counters.traffic.add_near_to_far(written as u64);
+            this.counters.traffic.add_near_to_far(written);
         }
         polled
     }

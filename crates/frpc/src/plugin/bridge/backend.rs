@@ -1,0 +1,345 @@
+//! Requests to the local service, on connections that are kept for the next ones.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use frp_config::BackendTls;
+use frp_net::dial::{DialError, dial};
+use frp_net::limits::{
+    BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_IDLE_BACKENDS,
+};
+use frp_net::stream::Stream;
+use frp_net::tls::{self, HandshakeError, TlsFiles};
+use http_body_util::{Either, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use crate::local::DIAL;
+use crate::plugin::PluginError;
+use crate::plugin::target::Target;
+use crate::plugin::tracked::Tracked;
+use crate::service::Tasks;
+
+type Body = Either<Incoming, Empty<Bytes>>;
+
+/// The local service and the connections to it.
+#[derive(Debug)]
+pub(super) struct Backend {
+    client: Client<Connector, Body>,
+    scheme: &'static str,
+    authority: Authority,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackendError {
+    #[error("{0}")]
+    Connect(String),
+    #[error("{0}")]
+    User(String),
+    #[error("EOF: {0} closed the connection before it answered")]
+    Closed(String),
+    #[error("malformed HTTP response from {0}: {1}")]
+    Malformed(String, String),
+    #[error("{0}: {1}")]
+    Other(String, String),
+}
+
+impl Backend {
+    /// `tls`: requests go on by HTTPS.
+    pub(super) fn new(
+        local_addr: &str,
+        tls: Option<&BackendTls>,
+        tasks: &Tasks,
+    ) -> Result<Self, PluginError> {
+        let (scheme, port) = if tls.is_some() {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let target = Target::parse(local_addr, Some(port))?;
+        let authority =
+            Authority::try_from(target.authority.as_str()).map_err(|_| target.bad("not a host"))?;
+        let tls = tls.map(|tls| Tls::new(tls, &target.host)).transpose()?;
+        let connector = Connector(Arc::new(Place { target, tls }));
+        let client = Client::builder(Tracked(tasks.clone()))
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(BACKEND_IDLE)
+            .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
+            .http1_title_case_headers(true)
+            .http1_max_buf_size(MAX_HTTP_HEAD)
+            .http1_max_headers(MAX_HTTP_FIELDS)
+            .set_host(false)
+            .build(connector);
+        Ok(Self {
+            client,
+            scheme,
+            authority,
+        })
+    }
+
+    /// `localAddr` as the file has it: the host of a request that names none.
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The place of `target` (path and query) at the local service.
+    pub(super) fn uri(&self, target: &Uri) -> Result<Uri, hyper::http::Error> {
+        let path = target.path_and_query().map_or("/", |path| path.as_str());
+        Uri::builder()
+            .scheme(self.scheme)
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+    }
+
+    /// Sends a request. One that may be repeated is, when it met a kept connection that the service
+    /// was just closing.
+    pub(super) async fn send(
+        &self,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<Response<Incoming>, BackendError> {
+        let mut body = Some(body).filter(|body| !body.is_end_stream());
+        let repeatable = body.is_none() && may_be_repeated(&head);
+        loop {
+            let body = body.take().map_or(Body::Right(Empty::new()), Body::Left);
+            let mut request = Request::from_parts(head.clone(), body);
+            let connection = capture_connection(&mut request);
+            let error = match self.client.request(request).await {
+                Ok(response) => {
+                    if let Some(used) = used(&connection.connection_metadata()) {
+                        used.0.store(true, Ordering::Relaxed);
+                    }
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let kept = used(&connection.connection_metadata());
+            let was_used = kept.is_some_and(|used| used.0.load(Ordering::Relaxed));
+            if !(repeatable && was_used && is_end(&error)) {
+                return Err(self.explain(error));
+            }
+        }
+    }
+
+    fn explain(&self, error: legacy::Error) -> BackendError {
+        let place = self.authority.to_string();
+        let connecting = error.is_connect();
+        let ended = is_end(&error);
+        match find::<Unreachable>(&error) {
+            Some(reason) if connecting => BackendError::Connect(reason.to_string()),
+            _ if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_user) => {
+                BackendError::User(deepest(&error).to_string())
+            }
+            _ if ended => BackendError::Closed(place),
+            _ if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) => {
+                BackendError::Malformed(place, deepest(&error).to_string())
+            }
+            _ => BackendError::Other(place, deepest(&error).to_string()),
+        }
+    }
+}
+
+/// As Go's `http.Request.isReplayable`.
+fn may_be_repeated(head: &Parts) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+    safe.contains(&head.method)
+        || head.headers.contains_key("idempotency-key")
+        || head.headers.contains_key("x-idempotency-key")
+}
+
+/// The service ended the connection instead of answering.
+fn is_end(error: &legacy::Error) -> bool {
+    let reset = |e: &io::Error| {
+        let kinds = [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::UnexpectedEof,
+        ];
+        kinds.contains(&e.kind())
+    };
+    !error.is_connect()
+        && (find::<hyper::Error>(error).is_some_and(|e| e.is_incomplete_message() || e.is_closed())
+            || find::<io::Error>(error).is_some_and(reset))
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+/// Makes connections.
+#[derive(Debug, Clone)]
+struct Connector(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    target: Target,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    config: Arc<ClientConfig>,
+    server_name: String,
+}
+
+/// Why the local service was not reached.
+#[derive(Debug, thiserror::Error)]
+enum Unreachable {
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    #[error("tls: {0}")]
+    Handshake(#[from] HandshakeError),
+}
+
+impl Tls {
+    fn new(cfg: &BackendTls, host: &str) -> Result<Self, PluginError> {
+        let files = TlsFiles {
+            trusted_ca: cfg.trusted_ca_file.clone(),
+            ..TlsFiles::default()
+        };
+        if let Some(name) = &cfg.server_name
+            && ServerName::try_from(name.as_str()).is_err()
+        {
+            return Err(PluginError::BackendName(name.clone()));
+        }
+        Ok(Self {
+            config: tls::client_config(&files)?,
+            server_name: cfg.server_name.clone().unwrap_or_else(|| host.to_owned()),
+        })
+    }
+}
+
+impl Place {
+    async fn connect(&self) -> Result<BackendIo, Unreachable> {
+        let tcp = dial(&self.target.host, self.target.port, &DIAL).await?;
+        let stream = match &self.tls {
+            None => Stream::Tcp(tcp),
+            Some(Tls {
+                config,
+                server_name,
+            }) => {
+                let pipe = tls::connect(config.clone(), server_name, tcp, LOCAL_DIAL).await?;
+                Stream::Tls(Box::new(pipe))
+            }
+        };
+        Ok(BackendIo {
+            io: TokioIo::new(stream),
+            used: Used::default(),
+        })
+    }
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = BackendIo;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<BackendIo, Unreachable>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let place = self.0.clone();
+        Box::pin(async move { place.connect().await })
+    }
+}
+
+/// Whether a connection has carried an answer already.
+#[derive(Debug, Clone, Default)]
+struct Used(Arc<AtomicBool>);
+
+fn used(connected: &impl std::ops::Deref<Target = Option<Connected>>) -> Option<Used> {
+    let mut extras = hyper::http::Extensions::new();
+    connected.as_ref()?.get_extras(&mut extras);
+    extras.remove()
+}
+
+/// A connection to the local service.
+struct BackendIo {
+    io: TokioIo<Stream>,
+    used: Used,
+}
+
+impl fmt::Debug for BackendIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendIo").finish_non_exhaustive()
+    }
+}
+
+impl Connection for BackendIo {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(self.used.clone())
+    }
+}
+
+impl Read for BackendIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for BackendIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,386 @@
+//! `http2http`, `http2https`, `https2http` and `https2https`: users speak HTTP, with or without
+//! TLS, to frpc, which speaks HTTP, with or without TLS, to the local service
+//! (frp `pkg/plugin/client/http_common.go`).
+//!
+//! Bodies pass through as they come, both ways; each side is read only as fast as the other takes.
+
+mod backend;
+mod headers;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use frp_config::{ForwardPlugin, HttpsForwardPlugin};
+use frp_log::{Log, debug, warn};
+use frp_net::layers::Carried;
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
+use frp_net::relay::{Traffic, relay};
+use http_body_util::{Either, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::backend::{Backend, BackendError};
+use self::headers::Forwarding;
+use super::PluginError;
+use super::counted::Counted;
+use super::tracked::Tracked;
+use super::user_tls::UserTls;
+use crate::service::Tasks;
+use crate::user::User;
+
+type Response = hyper::Response<Either<Incoming, Full<Bytes>>>;
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// One of the four plugins.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    name: &'static str,
+    /// Where users speak TLS.
+    tls: Option<UserTls>,
+    backend: Backend,
+    forwarding: Forwarding,
+    /// `hostHeaderRewrite`
+    host: Option<HeaderValue>,
+    /// `requestHeaders.set`
+    set: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A user's connection.
+struct Visit {
+    bridge: Arc<Bridge>,
+    source: Option<IpAddr>,
+    /// The host that the user's TLS is for.
+    server_name: Option<String>,
+    /// Filled by the last request of the connection, if that switches to another protocol.
+    upgrade: Mutex<Option<Upgrade>>,
+    log: Log,
+}
+
+/// Both sides of a connection that becomes another protocol's.
+struct Upgrade {
+    user: OnUpgrade,
+    backend: OnUpgrade,
+}
+
+/// Why a request was not passed on, or its answer not back.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error("{0}")]
+    Backend(#[from] BackendError),
+    #[error("{0}")]
+    Request(#[from] hyper::http::Error),
+    #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
+    Switch { got: String, wanted: String },
+}
+
+impl Bridge {
+    /// `http2http` or `http2https`.
+    pub(super) fn plain(
+        name: &'static str,
+        cfg: &ForwardPlugin,
+        to_tls: bool,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, PluginError> {
+        let forwarding = if to_tls {
+            Forwarding::Keep
+        } else {
+            Forwarding::Drop
+        };
+        Self::new(name, None, cfg, to_tls, forwarding, tasks)
+    }
+
+    /// `https2http` or `https2https`.
+    pub(super) fn secure(
+        name: &'static str,
+        cfg: &HttpsForwardPlugin,
+        to_tls: bool,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, PluginError> {
+        let alpn: &[&[u8]] = if cfg.enable_http2 {
+            &[HTTP2, HTTP1]
+        } else {
+            &[HTTP1]
+        };
+        let tls = UserTls::new(&cfg.tls, alpn).map_err(PluginError::UserTls)?;
+        let forward = &cfg.forward;
+        Self::new(name, Some(tls), forward, to_tls, Forwarding::Add, tasks)
+    }
+
+    fn new(
+        name: &'static str,
+        tls: Option<UserTls>,
+        cfg: &ForwardPlugin,
+        to_tls: bool,
+        forwarding: Forwarding,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, PluginError> {
+        let mut set = Vec::new();
+        for (name, value) in &cfg.request_headers {
+            let bad = || PluginError::RequestHeader(name.clone());
+            let name: HeaderName = name.parse().map_err(|_| bad())?;
+            let value = value.parse().map_err(|_| bad())?;
+            if headers::may_be_set(&name) {
+                set.push((name, value));
+            }
+        }
+        let host = Some(&cfg.host_header_rewrite).filter(|host| !host.is_empty());
+        let host = host.map(|host| host.parse());
+        let to_tls = to_tls.then_some(&cfg.backend_tls);
+        Ok(Arc::new(Self {
+            name,
+            tls,
+            backend: Backend::new(&cfg.local_addr, to_tls, tasks)?,
+            forwarding,
+            host: host.transpose().map_err(|_| PluginError::HostRewrite)?,
+            set,
+        }))
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User<'_>) {
+        let log = &user.proxy.log;
+        let io = Counted::new(carried, user.proxy.clone());
+        let mut visit = Visit {
+            bridge: self.clone(),
+            source: user.addresses.map(|(src, _)| src.ip()),
+            server_name: None,
+            upgrade: Mutex::default(),
+            log: log.clone(),
+        };
+        let Some(tls) = &self.tls else {
+            return Arc::new(visit).serve_http1(io).await;
+        };
+        let stream = match tls.accept(io, true).await {
+            Ok(stream) => stream,
+            Err(e) => return debug!(log, "http: TLS handshake error: {e}"),
+        };
+        let session = stream.get_ref().1;
+        let http2 = session.alpn_protocol() == Some(HTTP2);
+        visit.server_name = session.server_name().map(headers::canonical_host);
+        let visit = Arc::new(visit);
+        if http2 {
+            visit.serve_http2(stream, user.tasks).await;
+        } else {
+            visit.serve_http1(stream).await;
+        }
+    }
+}
+
+impl Visit {
+    async fn serve_http1<T>(self: Arc<Self>, io: T)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| {
+            let visit = self.clone();
+            async move { Ok::<_, Infallible>(visit.answer(request).await) }
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(USER_REQUEST_HEAD)
+            .max_buf_size(MAX_HTTP_HEAD)
+            .max_headers(MAX_HTTP_FIELDS)
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+            .await;
+        if let Err(e) = served {
+            return debug!(self.log, "http: {e}");
+        }
+        let upgrade = self
+            .upgrade
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(upgrade) = upgrade {
+            upgrade.run(&self.log).await;
+        }
+    }
+
+    async fn serve_http2<T>(self: Arc<Self>, io: T, tasks: &Tasks)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| {
+            let visit = self.clone();
+            async move { Ok::<_, Infallible>(visit.answer(request).await) }
+        });
+        let served = http2::Builder::new(Tracked(tasks.clone()))
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HTTP_HEAD as u32)
+            .serve_connection(TokioIo::new(io), service)
+            .await;
+        if let Err(e) = served {
+            debug!(self.log, "http: {e}");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        let host = match host_of(&request) {
+            Ok(host) => host,
+            Err(why) => return bad(why),
+        };
+        if let Some(name) = &self.server_name {
+            let asked = host.as_ref().map(HeaderValue::to_str);
+            let asked = headers::canonical_host(asked.and_then(Result::ok).unwrap_or_default());
+            if *name != asked {
+                return bare(StatusCode::MISDIRECTED_REQUEST);
+            }
+        }
+        // A tunnel through the service is not what this is for.
+        if request.method() == Method::CONNECT {
+            return bare(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        match self.forward(request, host).await {
+            Ok(response) => response,
+            Err(ForwardError::Backend(BackendError::User(e))) => {
+                debug!(self.log, "http: the user's request broke off: {e}");
+                bare(StatusCode::BAD_GATEWAY)
+            }
+            Err(e) => {
+                warn!(self.log, "http: proxy error: {e}");
+                bare(StatusCode::BAD_GATEWAY)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        host: Option<HeaderValue>,
+    ) -> Result<Response, ForwardError> {
+        let Bridge {
+            backend,
+            forwarding,
+            host: rewritten,
+            set,
+            ..
+        } = &*self.bridge;
+        let wanted = headers::upgrade_of(request.headers());
+        let user = wanted.is_some().then(|| hyper::upgrade::on(&mut request));
+        let http2 = request.version() == Version::HTTP_2;
+
+        let (mut head, body) = request.into_parts();
+        let host = match host {
+            Some(host) => host,
+            None => HeaderValue::from_str(backend.authority()).map_err(hyper::http::Error::from)?,
+        };
+        let fields = &mut head.headers;
+        headers::rewrite(fields, wanted.as_ref(), *forwarding, self.source, &host);
+        if http2 {
+            headers::join_cookies(fields);
+        }
+        fields.insert(HOST, rewritten.clone().unwrap_or(host));
+        for (name, value) in set {
+            fields.insert(name.clone(), value.clone());
+        }
+        frame_body(fields, &head.method, body.is_end_stream());
+        head.uri = backend.uri(&head.uri)?;
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+
+        let mut response = backend.send(head, body).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let got = headers::upgrade_of(response.headers());
+            let same = |got: &HeaderValue, wanted: &HeaderValue| {
+                got.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())
+            };
+            match (&got, &wanted, user) {
+                (Some(got), Some(wanted), Some(user)) if same(got, wanted) => {
+                    let backend = hyper::upgrade::on(&mut response);
+                    let mut place = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner);
+                    *place = Some(Upgrade { user, backend });
+                }
+                _ => {
+                    let text = |name: Option<HeaderValue>| {
+                        name.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned())
+                            .unwrap_or_default()
+                    };
+                    return Err(ForwardError::Switch {
+                        got: text(got),
+                        wanted: text(wanted),
+                    });
+                }
+            }
+        } else {
+            headers::strip_hop_by_hop(response.headers_mut());
+        }
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response.map(Either::Left))
+    }
+}
+
+impl Upgrade {
+    /// Carries what the two say in their new protocol.
+    async fn run(self, log: &Log) {
+        match tokio::try_join!(self.user, self.backend) {
+            Ok((user, backend)) => {
+                let user = Carried::other(TokioIo::new(user));
+                let backend = Carried::other(TokioIo::new(backend));
+                // The user's side counts already.
+                let relayed = relay(backend, user, &Traffic::default()).await;
+                debug!(log, "join connections closed: {relayed}");
+            }
+            Err(e) => debug!(log, "http: the switch to another protocol failed: {e}"),
+        }
+    }
+}
+
+/// Says how long the body is where the user's HTTP did not need to, or said it to this hop only.
+fn frame_body(fields: &mut HeaderMap, method: &Method, empty: bool) {
+    let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    if empty && wants_length {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if !empty && !fields.contains_key(CONTENT_LENGTH) {
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// The host that a request is for, which HTTP/1.0 need not name; or what is wrong with it.
+fn host_of(request: &Request<Incoming>) -> Result<Option<HeaderValue>, &'static str> {
+    if let Some(authority) = request.uri().authority() {
+        // Without a user's name, which Go drops, too.
+        let text = authority.as_str();
+        let host = text.rsplit('@').next().unwrap_or(text);
+        return HeaderValue::from_str(host)
+            .map(Some)
+            .map_err(|_| "malformed Host header");
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err("too many Host headers"),
+        (None, _) if request.version() == Version::HTTP_11 => Err("missing required Host header"),
+        (host, _) => Ok(host.cloned().filter(|host| !host.is_empty())),
+    }
+}
+
+fn bare(status: StatusCode) -> Response {
+    with_body(status, Bytes::new())
+}
+
+/// As Go's server refuses a request.
+fn bad(why: &str) -> Response {
+    with_body(
+        StatusCode::BAD_REQUEST,
+        format!("400 Bad Request: {why}").into(),
+    )
+}
+
+fn with_body(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Either::Right(Full::new(body)));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,45 @@
+//! `tls2raw`: ends the users' TLS and passes the plain bytes to the local service.
+
+use frp_config::PluginTls;
+use frp_log::warn;
+use frp_net::dial::dial;
+use frp_net::layers::Carried;
+use frp_net::relay::relay;
+
+use super::PluginError;
+use super::target::Target;
+use super::user_tls::UserTls;
+use crate::local::DIAL;
+use crate::user::User;
+
+#[derive(Debug)]
+pub(crate) struct Tls2Raw {
+    target: Target,
+    tls: UserTls,
+}
+
+impl Tls2Raw {
+    pub(super) fn new(local_addr: &str, tls: &PluginTls) -> Result<Self, PluginError> {
+        Ok(Self {
+            target: Target::parse(local_addr, None)?,
+            tls: UserTls::new(tls, &[])?,
+        })
+    }
+
+    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
+        let log = &user.proxy.log;
+        let stream = match self.tls.accept(carried, false).await {
+            Ok(stream) => stream,
+            Err(e) => return warn!(log, "tls handshake error: {e}"),
+        };
+        let mut service = match dial(&self.target.host, self.target.port, &DIAL).await {
+            Ok(service) => service,
+            Err(e) => return warn!(log, "dial to local addr error: {e}"),
+        };
+        if let Err(e) = user.write_header(&mut service).await {
+            return warn!(log, "tls2raw {e}");
+        }
+        let relayed = relay(service, Carried::other(stream), &user.proxy.traffic).await;
+        user.log_end(&relayed);
+    }
+}

@@ -1,0 +1,53 @@
+//! `unix_domain_socket`: the local service listens on a Unix socket.
+
+use std::io;
+use std::path::PathBuf;
+
+use frp_log::warn;
+use frp_net::go_text::go_text;
+use frp_net::layers::Carried;
+use frp_net::limits::LOCAL_DIAL;
+use frp_net::relay::relay;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::user::User;
+
+#[derive(Debug)]
+pub(crate) struct UnixDomainSocket {
+    path: PathBuf,
+}
+
+impl UnixDomainSocket {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
+        let log = &user.proxy.log;
+        let mut service = match self.connect().await {
+            Ok(service) => service,
+            Err(e) => {
+                let path = self.path.display();
+                let why = go_text(&e);
+                return warn!(
+                    log,
+                    "dial to uds {path} error: dial unix {path}: connect: {why}"
+                );
+            }
+        };
+        if let Err(e) = user.write_header(&mut service).await {
+            return warn!(log, "{e}");
+        }
+        let service = Carried::other(service);
+        user.log_end(&relay(service, carried, &user.proxy.traffic).await);
+    }
+
+    /// The connect of a socket whose backlog is full waits.
+    async fn connect(&self) -> io::Result<UnixStream> {
+        match timeout(LOCAL_DIAL, UnixStream::connect(&self.path)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}

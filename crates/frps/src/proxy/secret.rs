@@ -1,0 +1,65 @@
+//! Proxies without a port or a route: only visitors reach them, by name and secret
+//! (frp `server/proxy/stcp.go`).
+
+use frp_log::{debug, info};
+use frp_net::layers::{Carried, LayerOptions, Side, wrap};
+use frp_net::limits::LOGIN_ANSWER_WRITE;
+use frp_net::msg_stream::SendError;
+use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
+
+use super::user::UserAddrs;
+use super::{Held, ProxyError, Published, Setup};
+use crate::door::Caller;
+use crate::greet::Greeted;
+use crate::visitors::{Visited, VisitedKind};
+
+/// Puts the proxy in the table of visitors.
+pub(super) fn publish(setup: &Setup<'_>, kind: VisitedKind) -> Result<Published, ProxyError> {
+    let Setup { proxy, new, .. } = setup;
+    let listed = proxy.shared.visitors.list(Visited::new(proxy, kind, new))?;
+    info!(proxy.log, "{} proxy custom listen success", new.kind());
+    Ok(Published {
+        remote_addr: String::new(),
+        port: None,
+        held: Held::Places(Box::new(listed)),
+    })
+}
+
+/// Serves an admitted visitor to its end.
+pub(crate) async fn serve_visitor(
+    visited: &Visited,
+    mut stream: Greeted,
+    conn: NewVisitorConn,
+    caller: &Caller,
+) {
+    let proxy = &visited.proxy;
+    if let Err(e) = welcome(&mut stream, conn.proxy_name).await {
+        return debug!(proxy.log, "visitor [{}] left at once: {e}", caller.peer);
+    }
+    info!(proxy.log, "get a user connection [{}]", caller.peer);
+    // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
+    let layers = LayerOptions {
+        cipher: conn.use_encryption.then(|| visited.key.clone()),
+        compress: conn.use_compression,
+        limit: None,
+    };
+    let (stream, rest) = stream.into_parts();
+    let user: Carried = wrap(stream, rest, &layers, Side::Server);
+    // As in frp: the user's own address is known to nobody but the visitor.
+    let at = UserAddrs {
+        src: Some(caller.peer),
+        dst: caller.local,
+    };
+    match visited.kind {
+        VisitedKind::Stcp => proxy.clone().serve_user(user, at).await,
+    }
+}
+
+async fn welcome(stream: &mut Greeted, proxy_name: String) -> Result<(), SendError> {
+    let answer = NewVisitorConnResp {
+        proxy_name,
+        error: String::new(),
+    };
+    stream.queue(&answer.into())?;
+    stream.flush_within(LOGIN_ANSWER_WRITE).await
+}

@@ -1,0 +1,246 @@
+//! The admin API of frpc: what runs, another configuration, the end; asked as scripts, frp's own
+//! commands and browsers ask.
+
+use std::time::Duration;
+
+use frp_tests::clients::echo_on;
+use frp_tests::http::{get, request, send};
+use frp_tests::rig::tcp_proxy;
+use frp_tests::*;
+use serde_json::json;
+
+fn admin(port: u16) -> String {
+    format!(
+        "webServer.port = {port}\nwebServer.user = \"admin\"\nwebServer.password = \"secret\"\n"
+    )
+}
+
+async fn status_of(port: u16, kind: &str, name: &str) -> serde_json::Value {
+    let all = get(port, "/api/status").await.json();
+    let found = all[kind]
+        .as_array()
+        .and_then(|list| list.iter().find(|p| p["name"] == name));
+    found.cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_status_is_that_of_frp() {
+    for side in sides() {
+        let rig = Rig::new();
+        let frps = rig.frps("").await;
+        let echo = Service::echo().await;
+        let (port, web, taken) = (free_port(), free_port(), free_port());
+        let _taken = std::net::TcpListener::bind(("0.0.0.0", taken)).unwrap();
+        let text = admin(web)
+            + "user = \"u\"\n"
+            + &tcp_proxy("a", echo.port, port, "")
+            + &tcp_proxy("b", echo.port, taken, "");
+        let frpc = rig.frpc_of(&side, frps.port, &text);
+        frpc.expect("[a] start proxy success").await;
+        frpc.expect("[b] start error").await;
+        let answer = get(web, "/api/status").await;
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json"),
+            "{side:?}"
+        );
+        assert_eq!(
+            answer.json(),
+            json!({"tcp": [
+                {
+                    "name": "a", "type": "tcp", "status": "running", "err": "",
+                    "local_addr": format!("127.0.0.1:{}", echo.port), "plugin": "",
+                    "remote_addr": format!("127.0.0.1:{port}"),
+                },
+                {
+                    "name": "b", "type": "tcp", "status": "start error",
+                    "err": "port unavailable",
+                    "local_addr": format!("127.0.0.1:{}", echo.port), "plugin": "",
+                    "remote_addr": "",
+                },
+            ]}),
+            "{side:?}"
+        );
+    }
+}
+
+/// Ours, and frp's where it is there to compare with.
+fn sides() -> Vec<Side> {
+    let mut sides = vec![Side::Ours];
+    sides.extend(Side::reference("0.70.1"));
+    sides
+}
+
+#[tokio::test]
+async fn another_configuration_takes_effect_at_reload_and_disturbs_nothing_else() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let echo = Service::echo().await;
+    let web = free_port();
+    let [kept, moved, new, dropped] = [(); 4].map(|()| free_port());
+    let head = format!("serverAddr = \"127.0.0.1\"\nserverPort = {}\n", frps.port) + &admin(web);
+    let before = head.clone()
+        + &tcp_proxy("kept", echo.port, kept, "")
+        + &tcp_proxy("moves", echo.port, moved, "")
+        + &tcp_proxy("goes", echo.port, dropped, "");
+    let frpc = rig.start(&Side::Ours, "frpc", &before);
+    for name in ["kept", "moves", "goes"] {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+    }
+    let mut user = connect(kept).await;
+    echo_on(&mut user, b"before").await;
+
+    assert_eq!(get(web, "/api/config").await.body, before);
+    let after = head
+        + &tcp_proxy("kept", echo.port, kept, "")
+        + &tcp_proxy("moves", echo.port, new, "")
+        + &tcp_proxy("comes", echo.port, moved, "");
+    let answer = send(web, "PUT", "/api/config", "", &after).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    let mark = frpc.log().mark();
+    assert_eq!(get(web, "/api/reload?strictConfig=true").await.status, 200);
+    for name in ["moves", "comes"] {
+        frpc.expect_from(
+            mark,
+            &format!("[{name}] start proxy success"),
+            Duration::from_secs(20),
+        )
+        .await;
+    }
+    assert_eq!(frpc.log().count("[kept] start proxy success"), 1);
+    echo_on(&mut user, b"after").await;
+    for port in [kept, new, moved] {
+        echo_on(&mut connect(port).await, b"x").await;
+    }
+    eventually("the dropped port is free", async || {
+        std::net::TcpListener::bind(("127.0.0.1", dropped)).is_ok()
+    })
+    .await;
+    assert_eq!(
+        status_of(web, "tcp", "moves").await["remote_addr"],
+        format!("127.0.0.1:{new}")
+    );
+    assert!(status_of(web, "tcp", "goes").await.is_null());
+}
+
+#[tokio::test]
+async fn visitors_come_and_go_at_reload() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let echo = Service::echo().await;
+    let (web, first, second) = (free_port(), free_port(), free_port());
+    let text = |port: u16| {
+        format!("serverAddr = \"127.0.0.1\"\nserverPort = {}\n", frps.port)
+            + &admin(web)
+            + &format!(
+                "[[proxies]]\nname = \"s\"\ntype = \"stcp\"\nsecretKey = \"k\"\nlocalPort = {}\n\
+                 [[visitors]]\nname = \"v\"\ntype = \"stcp\"\nserverName = \"s\"\n\
+                 secretKey = \"k\"\nbindPort = {port}\n",
+                echo.port
+            )
+    };
+    let frpc = rig.start(&Side::Ours, "frpc", &text(first));
+    frpc.expect("[s] start proxy success").await;
+    frpc.expect("start visitor success").await;
+    echo_on(&mut connect(first).await, b"first").await;
+    assert_eq!(
+        send(web, "PUT", "/api/config", "", &text(second))
+            .await
+            .status,
+        200
+    );
+    let mark = frpc.log().mark();
+    assert_eq!(get(web, "/api/reload").await.status, 200);
+    frpc.expect_from(mark, "start visitor success", Duration::from_secs(20))
+        .await;
+    echo_on(&mut connect(second).await, b"second").await;
+    assert!(
+        std::net::TcpListener::bind(("127.0.0.1", first)).is_ok(),
+        "given back"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_and_changes_nothing() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let frpc = rig.frpc(frps.port, &admin(web));
+    frpc.expect("login to server success").await;
+    let before = get(web, "/api/config").await.body;
+    let refused = async |method: &str, path: &str, headers: &str, body: &str| {
+        let answer = send(web, method, path, headers, body).await;
+        assert!(answer.status >= 400, "{method} {path}: {answer:?}");
+        answer.json()["Msg"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        refused("PUT", "/api/config", "", "").await,
+        "body can't be empty"
+    );
+    let why = refused("PUT", "/api/config", "", "serverPort = \"x\"\n").await;
+    assert!(
+        why.starts_with("invalid argument: ") && why.contains(":1:"),
+        "{why}"
+    );
+    // A page of another site cannot make a browser do it.
+    for headers in [
+        "Origin: http://evil.example\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+    ] {
+        for (method, path) in [
+            ("GET", "/api/reload"),
+            ("POST", "/api/stop"),
+            ("PUT", "/api/config"),
+        ] {
+            let why = refused(method, path, headers, "serverPort = 1\n").await;
+            assert!(why.contains("another site"), "{why}");
+        }
+    }
+    assert_eq!(request(web, "GET", "/api/status", None).await.status, 401);
+    assert_eq!(request(web, "GET", "/healthz", None).await.status, 200);
+    assert_eq!(get(web, "/api/config").await.body, before);
+}
+
+#[tokio::test]
+async fn the_commands_ask_a_running_frpc() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let echo = Service::echo().await;
+    let (port, web) = (free_port(), free_port());
+    let text = format!("serverAddr = \"127.0.0.1\"\nserverPort = {}\n", frps.port)
+        + &admin(web)
+        + &tcp_proxy("a", echo.port, port, "");
+    let file = rig.file("asked.toml", &text);
+    let mut frpc = rig.run(
+        &Side::Ours,
+        "frpc",
+        ["-c".into(), file.clone().into_os_string()],
+    );
+    frpc.expect("[a] start proxy success").await;
+    for side in sides() {
+        for (command, text) in [("status", "running"), ("reload", "reload success")] {
+            let mut asked = rig.run(
+                &side,
+                "frpc",
+                [command.into(), "-c".into(), file.clone().into_os_string()],
+            );
+            assert_eq!(asked.exit_code().await, Some(0), "{side:?} {command}");
+            assert!(
+                asked.log().text().contains(text),
+                "{side:?}: {}",
+                asked.log().text()
+            );
+        }
+    }
+    let mut stop = rig.run(
+        &Side::Ours,
+        "frpc",
+        ["stop".into(), "-c".into(), file.into_os_string()],
+    );
+    assert_eq!(stop.exit_code().await, Some(0));
+    assert_eq!(frpc.exit_code().await, Some(0));
+    eventually("the port is free", async || {
+        std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+    })
+    .await;
+}
