@@ -86,7 +86,7 @@ async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
     (Peer(MsgStream::new(far, V1, BytesMut::new())), task)
 }
 
-async fn service() -> (UdpSocket, SocketAddr) {
+fn service() -> (UdpSocket, SocketAddr) {
     let socket = bind("127.0.0.1", 0).unwrap();
     let addr = socket.local_addr().unwrap();
     (socket, addr)
@@ -116,7 +116,7 @@ async fn pass(by: Duration) {
 
 #[tokio::test]
 async fn a_user_keeps_its_socket_as_long_as_there_is_traffic_either_way() {
-    let (service, at) = service().await;
+    let (service, at) = service();
     let (mut peer, task) = locals(at).await;
     peer.send(packet(b"one", "192.0.2.1:1000")).await;
     let (content, first) = heard(&service).await;
@@ -150,7 +150,7 @@ async fn a_user_keeps_its_socket_as_long_as_there_is_traffic_either_way() {
 
 #[tokio::test]
 async fn the_proxys_side_pings() {
-    let (_service, at) = service().await;
+    let (_service, at) = service();
     let (mut peer, _task) = locals(at).await;
     for _ in 0..3 {
         pass(UDP_PING + Duration::from_secs(1)).await;
@@ -190,7 +190,7 @@ async fn the_users_side_gives_a_silent_stream_up() {
 #[tokio::test]
 async fn hundreds_of_users_each_get_their_own_answers() {
     const USERS: u16 = 300;
-    let (service, at) = service().await;
+    let (service, at) = service();
     tokio::spawn(async move {
         let mut buf = [0; 1500];
         while let Ok((n, from)) = service.recv_from(&mut buf).await {
