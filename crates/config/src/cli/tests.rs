@@ -625,11 +625,31 @@ fn no_secret_is_shown_in_debug_output() {
     assert!(!format!("{quick:?}").contains("hidden"));
 }
 
-/// A file that tests of this process share by its name.
-fn tempfile(name: &str, text: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("frp-config-{}", std::process::id()));
+/// A file in a directory of its own, both gone when this is dropped.
+struct TempFile(PathBuf);
+
+impl std::ops::Deref for TempFile {
+    type Target = std::path::Path;
+
+    fn deref(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+fn tempfile(name: &str, text: &str) -> TempFile {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = format!("frp-config-{}-{nth}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
-    path
+    TempFile(path)
 }
