@@ -84,6 +84,12 @@ impl End {
         }
     }
 
+    /// Whether the system knows that there is no peer any more. Streams that share a connection are
+    /// told by that.
+    pub(super) fn is_gone(&self) -> bool {
+        self.socket().is_some_and(|tcp| tcp.peer_addr().is_err())
+    }
+
     /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.
     pub(super) fn abort(self) {
         match self {

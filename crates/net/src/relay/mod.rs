@@ -29,7 +29,8 @@
 //!   which ends an abandoned download.
 //! * A half-closed pair may be idle for [`HALF_CLOSED_PATIENCE`], then both sides are closed: the
 //!   peer that is gone for good and the peer that has only ended its output look the same, and a
-//!   user's connection pool may keep the dead half for days.
+//!   user's connection pool may keep the dead half for days. One that is known to be gone, because
+//!   its TCP connection was reset, ends the pair at once.
 //!
 //! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
 //! caller drops the future to cut a connection short.
@@ -61,6 +62,10 @@ pub const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long the delivery of what a broken side had sent may be without progress.
 pub const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A peer that has ended its output and is reset later wakes nobody: its input has been read to the
+/// end. So it is looked for this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long to wait for a peer to acknowledge what was written before its connection is cut.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -188,8 +193,16 @@ struct Relay<'a> {
 struct Patience {
     sleep: Pin<Box<Sleep>>,
     length: Duration,
+    until: Instant,
     /// Bytes moved when the wait began.
     moved: u64,
+}
+
+/// What is to be done by whoever waits.
+enum Patient {
+    /// See whether the side that has ended is there at all.
+    Look,
+    NoMore,
 }
 
 struct Farewell {
@@ -291,9 +304,23 @@ impl Relay<'_> {
                 let patience = self
                     .patience
                     .get_or_insert_with(|| Patience::new(length, moved));
-                if patience.poll(cx, length, moved).is_pending() {
-                    self.write_error = error;
-                    return Poll::Pending;
+                loop {
+                    match patience.poll(cx, length, moved) {
+                        Poll::Pending => {
+                            self.write_error = error;
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Patient::Look) if up == Phase::Ended && near.is_gone() => {
+                            let why = RelayError::Near(io::ErrorKind::ConnectionReset.into());
+                            return Poll::Ready((Err(why), Leave::Close, Leave::ResetDelivered));
+                        }
+                        Poll::Ready(Patient::Look) if down == Phase::Ended && far.is_gone() => {
+                            let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
+                            return Poll::Ready((Err(why), Leave::ResetDelivered, Leave::Close));
+                        }
+                        Poll::Ready(Patient::Look) => {}
+                        Poll::Ready(Patient::NoMore) => break,
+                    }
                 }
                 let leave = if error.is_some() {
                     Leave::Reset
@@ -346,31 +373,37 @@ impl Relay<'_> {
 
 impl Patience {
     fn new(length: Duration, moved: u64) -> Box<Self> {
+        let now = Instant::now();
         Box::new(Self {
-            sleep: Box::pin(sleep(length)),
+            sleep: Box::pin(sleep(length.min(LOOK_EVERY))),
             length,
+            until: now + length,
             moved,
         })
     }
 
-    /// Ready when nothing moved for `length`.
-    fn poll(&mut self, cx: &mut Context<'_>, length: Duration, moved: u64) -> Poll<()> {
+    /// Ready every [`LOOK_EVERY`], and when nothing moved for `length`.
+    fn poll(&mut self, cx: &mut Context<'_>, length: Duration, moved: u64) -> Poll<Patient> {
         if self.length != length {
             self.length = length;
-            self.restart(moved);
+            self.until = Instant::now() + length;
+            self.moved = moved;
+            self.sleep_on();
         }
-        loop {
-            ready!(self.sleep.as_mut().poll(cx));
-            if self.moved == moved {
-                return Poll::Ready(());
-            }
-            self.restart(moved);
+        ready!(self.sleep.as_mut().poll(cx));
+        if self.moved != moved {
+            self.moved = moved;
+            self.until = Instant::now() + length;
+        } else if Instant::now() >= self.until {
+            return Poll::Ready(Patient::NoMore);
         }
+        self.sleep_on();
+        Poll::Ready(Patient::Look)
     }
 
-    fn restart(&mut self, moved: u64) {
-        self.moved = moved;
-        self.sleep.as_mut().reset(Instant::now() + self.length);
+    fn sleep_on(&mut self) {
+        let look = Instant::now() + LOOK_EVERY;
+        self.sleep.as_mut().reset(self.until.min(look));
     }
 }
 
