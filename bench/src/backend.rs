@@ -1,16 +1,18 @@
-//! The service behind the tunnel. The first byte of a connection says what it is to do.
+//! The service behind the tunnel. The first byte of a connection says what it is to do; what comes
+//! by UDP goes back as it is.
 //!
 //! Blocking threads: they take the fewest system calls per byte, and the load generator shares the
 //! cores with what it measures.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Error};
+use crate::mode::Kind;
+use crate::{Context, Error, http, udp};
 
 /// Send back whatever comes.
 pub(crate) const ECHO: u8 = b'E';
@@ -19,29 +21,38 @@ pub(crate) const HOLD: u8 = b'H';
 /// Take bytes and count them.
 pub(crate) const SINK: u8 = b'S';
 /// Send bytes until the user has had enough.
-pub(crate) const SOURCE: u8 = b'G';
+pub(crate) const SOURCE: u8 = b'D';
+/// As in GET: answer http requests.
+const GET: u8 = b'G';
 
 /// A pool of threads that serve connections.
 pub(crate) struct Backend {
     shared: Arc<Shared>,
     addr: SocketAddr,
+    udp_addr: SocketAddr,
     threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
     listener: TcpListener,
+    datagrams: UdpSocket,
+    stopped: AtomicBool,
     sunk: AtomicU64,
     busy: AtomicUsize,
     held: Mutex<Vec<TcpStream>>,
 }
 
 impl Backend {
-    /// Listens on a free port of the loopback.
+    /// Listens on a free port of the loopback, one for TCP and one for UDP.
     pub(crate) fn start() -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen")?;
         let addr = listener.local_addr().context("listen")?;
+        let datagrams = udp::socket().context("open a UDP socket")?;
+        let udp_addr = datagrams.local_addr().context("open a UDP socket")?;
         let shared = Arc::new(Shared {
             listener,
+            datagrams,
+            stopped: AtomicBool::new(false),
             sunk: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
             held: Mutex::default(),
@@ -49,21 +60,31 @@ impl Backend {
         let mut backend = Self {
             shared,
             addr,
+            udp_addr,
             threads: Vec::new(),
         };
+        backend.spawn(Shared::serve_datagrams)?;
         for _ in 0..THREADS {
-            let shared = Arc::clone(&backend.shared);
-            let thread = thread::Builder::new()
-                .stack_size(STACK)
-                .spawn(move || shared.serve());
-            backend.threads.push(thread.context("start a thread")?);
+            backend.spawn(Shared::serve)?;
         }
         Ok(backend)
     }
 
-    /// Where it listens.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+    fn spawn(&mut self, run: fn(&Shared)) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || run(&shared));
+        self.threads.push(thread.context("start a thread")?);
+        Ok(())
+    }
+
+    /// Where a proxy of this kind finds it.
+    pub(crate) fn addr(&self, kind: Kind) -> SocketAddr {
+        match kind {
+            Kind::Tcp | Kind::Http => self.addr,
+            Kind::Udp => self.udp_addr,
+        }
     }
 
     /// Bytes taken so far by connections that sink.
@@ -72,11 +93,15 @@ impl Backend {
     }
 
     /// Closes held connections and waits until no other is left, so that one figure does not run
-    /// into the next; gives up after a while, for a pair that leaks connections.
-    pub(crate) fn wait_until_quiet(&self) {
+    /// into the next; gives up after a while, for a pair that leaks connections. A http proxy
+    /// may keep idle ones.
+    pub(crate) fn wait_until_quiet(&self, kind: Kind) {
         self.shared.release_held();
         let begin = Instant::now();
-        while self.shared.busy.load(Ordering::Relaxed) > 0 && begin.elapsed() < QUIET_LIMIT {
+        while kind != Kind::Http
+            && self.shared.busy.load(Ordering::Relaxed) > 0
+            && begin.elapsed() < QUIET_LIMIT
+        {
             thread::sleep(Duration::from_millis(10));
         }
         thread::sleep(Duration::from_millis(100));
@@ -86,6 +111,9 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.shared.release_held();
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that waits for datagrams.
+        let _ = self.shared.datagrams.send_to(&[], self.udp_addr);
         // Wakes the threads that wait in accept. Those with a connection end with the pair, which is
         // gone or going, so they are not waited for.
         let _ = rustix::net::shutdown(&self.shared.listener, rustix::net::Shutdown::Both);
@@ -106,12 +134,25 @@ impl Shared {
         }
     }
 
+    fn serve_datagrams(&self) {
+        let mut buf = vec![0; 2048];
+        while !self.stopped.load(Ordering::Relaxed) {
+            // What is lost is noticed, and counted, at the user's end.
+            if let Ok((n, peer)) = self.datagrams.recv_from(&mut buf) {
+                let _ = self
+                    .datagrams
+                    .send_to(buf.get(..n).unwrap_or_default(), peer);
+            }
+        }
+    }
+
     fn handle(&self, mut stream: TcpStream, buf: &mut [u8]) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let n = stream.read(buf)?;
         match buf.first() {
             Some(&SINK) if n > 0 => drain(&stream, &self.sunk),
             Some(&SOURCE) if n > 0 => pour(&stream),
+            Some(&GET) if n > 0 => http::answer(&stream, buf, n),
             Some(&HOLD) if n > 0 => {
                 stream.write_all(buf.get(..n).unwrap_or_default())?;
                 self.held
@@ -186,8 +227,8 @@ fn payload() -> Vec<u8> {
     bytes
 }
 
-/// More than any load has open at a time, with those that are still closing.
-const THREADS: usize = 64;
+/// More than any load has open at a time, with those that are still closing or kept for later.
+const THREADS: usize = 128;
 const STACK: usize = 128 << 10;
 const PAYLOAD: usize = 128 << 10;
 const QUIET_LIMIT: Duration = Duration::from_secs(3);

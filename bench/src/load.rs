@@ -117,8 +117,8 @@ pub(crate) fn churn(pair: &Pair, window: Duration) -> Result<Churn, Error> {
         return Err(Error::NoBytes);
     }
     Ok(Churn {
-        per_second: count as f64 / spent.wall.as_secs_f64(),
-        cpu_ms: spent.cpu.as_secs_f64() * 1e3 / count as f64,
+        per_second: spent.per_second(count),
+        cpu_ms: spent.cpu_us_each(count) / 1e3,
     })
 }
 
@@ -149,15 +149,17 @@ pub(crate) fn latency(pair: &Pair, window: Duration) -> Result<Latency, Error> {
         results.collect::<io::Result<Vec<_>>>()
     });
     let mut samples = samples.context("round trip")?.concat();
-    samples.sort_unstable();
-    let at = |share: f64| {
-        let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
-        samples.get(index).map(|time| time.as_secs_f64() * 1e6)
-    };
-    match (at(0.5), at(0.99)) {
+    match (at(&mut samples, 0.5), at(&mut samples, 0.99)) {
         (Some(p50_us), Some(p99_us)) => Ok(Latency { p50_us, p99_us }),
         _ => Err(Error::NoBytes),
     }
+}
+
+/// The microseconds that `share` of the samples, 0 to 1, do not exceed.
+pub(crate) fn at(samples: &mut [Duration], share: f64) -> Option<f64> {
+    samples.sort_unstable();
+    let index = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
+    samples.get(index).map(|time| time.as_secs_f64() * 1e6)
 }
 
 fn pings(user: &mut TcpStream, begin: Instant, end: Instant) -> io::Result<Vec<Duration>> {
@@ -204,13 +206,28 @@ pub(crate) fn open_idle(addr: SocketAddr, count: usize) -> Result<Vec<TcpStream>
 }
 
 /// What was used while something was counted.
-struct Spent {
-    cpu: Duration,
-    wall: Duration,
+pub(crate) struct Spent {
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+}
+
+impl Spent {
+    /// CPU microseconds of both programs for each of `count`.
+    pub(crate) fn cpu_us_each(&self, count: u64) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / count as f64
+    }
+
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.wall.as_secs_f64()
+    }
 }
 
 /// Lets the load run up, then watches it for `window`.
-fn measure(pair: &Pair, window: Duration, count: impl Fn() -> u64) -> Result<(u64, Spent), Error> {
+pub(crate) fn measure(
+    pair: &Pair,
+    window: Duration,
+    count: impl Fn() -> u64,
+) -> Result<(u64, Spent), Error> {
     thread::sleep(RUN_UP);
     let (begin, cpu, counted) = (Instant::now(), pair.cpu(), count());
     thread::sleep(window);
@@ -224,7 +241,7 @@ fn measure(pair: &Pair, window: Duration, count: impl Fn() -> u64) -> Result<(u6
     ))
 }
 
-fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -248,10 +265,10 @@ fn ping(stream: &mut TcpStream, command: u8) -> io::Result<()> {
 
 /// Counts what went wrong, and keeps the first reason.
 #[derive(Default)]
-struct Failures(Mutex<(usize, Option<io::Error>)>);
+pub(crate) struct Failures(Mutex<(usize, Option<io::Error>)>);
 
 impl Failures {
-    fn add(&self, e: io::Error) {
+    pub(crate) fn add(&self, e: io::Error) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.0 += 1;
         inner.1.get_or_insert(e);
@@ -260,7 +277,7 @@ impl Failures {
         thread::sleep(Duration::from_millis(1));
     }
 
-    fn check(self, done: usize) -> Result<(), Error> {
+    pub(crate) fn check(self, done: usize) -> Result<(), Error> {
         match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
             (failed, Some(first)) => Err(Error::Connections {
                 failed,
@@ -274,5 +291,6 @@ impl Failures {
 
 const WORKERS: usize = 8;
 const PINGERS: usize = 4;
-const RUN_UP: Duration = Duration::from_millis(300);
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a load runs before it counts.
+pub(crate) const RUN_UP: Duration = Duration::from_millis(300);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -14,11 +14,13 @@
 )]
 
 mod backend;
+mod http;
 mod load;
 mod machine;
 mod mode;
 mod pair;
 mod report;
+mod udp;
 
 use std::io;
 use std::path::PathBuf;
@@ -28,9 +30,10 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::backend::Backend;
+use crate::http::Style;
 use crate::load::Way;
 use crate::machine::Ticks;
-use crate::mode::{MODES, Mode};
+use crate::mode::{Kind, MODES, Mode};
 use crate::pair::{Pair, Programs};
 use crate::report::{Report, Side};
 
@@ -44,8 +47,8 @@ struct Args {
     /// taken); without it, only our figures are shown.
     #[arg(long, env = "FRP_REFERENCE_DIR")]
     theirs: Option<PathBuf>,
-    /// Transports to measure.
-    #[arg(long, value_delimiter = ',', value_parser = parse_mode, default_values = ["tls-mux", "mux", "tls", "plain"])]
+    /// Transports to measure [default: tls-mux,mux,tls,plain; http and udp in tls-mux and plain]
+    #[arg(long, value_delimiter = ',', value_parser = parse_mode)]
     modes: Vec<&'static Mode>,
     /// What to measure.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Metric::value_variants().to_vec())]
@@ -59,10 +62,13 @@ struct Args {
     /// Numbers of parallel streams for throughput.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     streams: Vec<usize>,
+    /// Packets per second for udp at a fixed rate.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    udp_rate: u32,
     /// Open connections for the memory of an idle one.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
-    /// One round of one second: a first impression in about a minute and a half.
+    /// One round of one second: a first impression in two and a half minutes.
     #[arg(long)]
     quick: bool,
     /// Also write all figures, of every round, to this file.
@@ -80,6 +86,31 @@ enum Metric {
     Latency,
     /// Memory at rest and per idle connection.
     Memory,
+    /// Requests through a http proxy.
+    Http,
+    /// Packets through a udp proxy.
+    Udp,
+}
+
+impl Args {
+    fn modes(&self) -> Vec<&'static Mode> {
+        let measures_some = |mode: &&'static Mode| {
+            let mut metrics = self.metrics.iter();
+            metrics.any(|metric| self.measures(*metric, mode))
+        };
+        if self.modes.is_empty() {
+            let default = MODES.iter().filter(|mode| mode.is_default);
+            default.filter(measures_some).collect()
+        } else {
+            self.modes.clone()
+        }
+    }
+
+    fn measures(&self, metric: Metric, mode: &Mode) -> bool {
+        let is_for_all_modes = !matches!(metric, Metric::Http | Metric::Udp);
+        self.metrics.contains(&metric)
+            && (is_for_all_modes || mode.is_for_all_kinds || !self.modes.is_empty())
+    }
 }
 
 /// Why the run, or one figure of it, failed.
@@ -152,7 +183,7 @@ fn run(args: &Args) -> Result<bool, Error> {
     let mut report = Report::new(&ours, theirs.as_ref());
     let begin = Ticks::now();
     for round in 0..args.rounds {
-        for mode in &args.modes {
+        for mode in args.modes() {
             eprintln!("round {}/{} {}", round + 1, args.rounds, mode.name);
             Round {
                 args,
@@ -191,6 +222,11 @@ enum Figure {
     Latency,
     Churn,
     Bulk(Way, usize),
+    Http(Style),
+    /// At a fixed rate of packets a second, of so many bytes each.
+    Udp(usize, u32),
+    /// As many packets as the pair can do, of so many bytes each.
+    Flood(usize),
 }
 
 /// Names and values.
@@ -198,7 +234,7 @@ type Values = Vec<(String, f64)>;
 
 impl Round<'_> {
     fn measure(&mut self) {
-        if self.args.metrics.contains(&Metric::Memory) {
+        if self.args.measures(Metric::Memory, self.mode) {
             // One side at a time, in processes of its own: pages that both sides share would count
             // half, and a heap that has seen other load tells nothing about rest.
             for &(side, programs) in self.sides {
@@ -206,17 +242,22 @@ impl Round<'_> {
                 self.record(side, "memory", values);
             }
         }
-        let figures = self.figures();
-        if figures.is_empty() {
-            return;
+        for kind in [Kind::Tcp, Kind::Http, Kind::Udp] {
+            let figures = self.figures(kind);
+            if !figures.is_empty() {
+                self.measure_in_turns(kind, figures);
+            }
         }
+    }
 
+    fn measure_in_turns(&mut self, kind: Kind, figures: Vec<Figure>) {
         // Both sides stay up and take turns figure by figure, so that what else the machine does
         // falls on both. A pair without connections uses no CPU to speak of.
         let mut running = Vec::new();
         for &(side, programs) in self.sides {
             let started = Backend::start().and_then(|backend| {
-                Ok((Pair::start(programs, self.mode, backend.addr())?, backend))
+                let pair = Pair::start(programs, self.mode, kind, backend.addr(kind))?;
+                Ok((pair, backend))
             });
             match started {
                 Ok((pair, backend)) => running.push((side, pair, backend, Vec::new())),
@@ -231,7 +272,7 @@ impl Round<'_> {
         for figure in figures {
             for (side, pair, backend, costs) in &mut running {
                 let values = figure.measure(pair, backend, window, costs);
-                backend.wait_until_quiet();
+                backend.wait_until_quiet(kind);
                 self.record(*side, &format!("{figure:?}"), values);
             }
             running.reverse();
@@ -244,23 +285,33 @@ impl Round<'_> {
         }
     }
 
-    fn figures(&self) -> Vec<Figure> {
+    fn figures(&self, kind: Kind) -> Vec<Figure> {
+        let measures = |metric| self.args.measures(metric, self.mode);
         let mut figures = Vec::new();
-        if self.args.metrics.contains(&Metric::Latency) {
-            figures.push(Figure::Latency);
-        }
-        if self.args.metrics.contains(&Metric::Churn) {
-            figures.push(Figure::Churn);
-        }
-        if self.args.metrics.contains(&Metric::Throughput) {
-            for way in [Way::Up, Way::Down] {
-                figures.extend(
-                    self.args
-                        .streams
-                        .iter()
-                        .map(|&streams| Figure::Bulk(way, streams)),
-                );
+        match kind {
+            Kind::Tcp => {
+                if measures(Metric::Latency) {
+                    figures.push(Figure::Latency);
+                }
+                if measures(Metric::Churn) {
+                    figures.push(Figure::Churn);
+                }
+                if measures(Metric::Throughput) {
+                    for way in [Way::Up, Way::Down] {
+                        let streams = self.args.streams.iter();
+                        figures.extend(streams.map(|&streams| Figure::Bulk(way, streams)));
+                    }
+                }
             }
+            Kind::Http if measures(Metric::Http) => {
+                figures.extend([Style::KeepAlive, Style::OneShot].map(Figure::Http));
+            }
+            Kind::Udp if measures(Metric::Udp) => {
+                let rate = self.args.udp_rate;
+                figures.extend(UDP_SIZES.map(|size| Figure::Udp(size, rate)));
+                figures.extend(UDP_SIZES.map(Figure::Flood));
+            }
+            Kind::Http | Kind::Udp => {}
         }
         figures
     }
@@ -315,13 +366,36 @@ impl Figure {
                     (format!("{way} x{streams}, MB/s"), bulk.mb_per_s),
                 ])
             }
+            Self::Http(style) => {
+                let http = http::requests(pair, style, window)?;
+                Ok(vec![
+                    (format!("http {style} CPU, us/req"), http.cpu_us),
+                    (format!("http {style} p99, us"), http.p99_us),
+                    (format!("http {style}, req/s"), http.per_second),
+                ])
+            }
+            Self::Udp(size, rate) => {
+                let udp = udp::fixed_rate(pair, size, rate, window)?;
+                Ok(vec![
+                    (format!("udp {size} B CPU, us/echo"), udp.cpu_us),
+                    (format!("udp {size} B p99, us"), udp.p99_us),
+                    (format!("udp {size} B loss, %"), udp.loss),
+                ])
+            }
+            Self::Flood(size) => {
+                let flood = udp::flood(pair, size, window)?;
+                Ok(vec![
+                    (format!("udp {size} B max CPU, us/echo"), flood.cpu_us),
+                    (format!("udp {size} B max, echoes/s"), flood.per_second),
+                ])
+            }
         }
     }
 }
 
 fn memory(programs: &Programs, mode: &Mode, idle: usize) -> Result<Values, Error> {
     let backend = Backend::start()?;
-    let pair = Pair::start(programs, mode, backend.addr())?;
+    let pair = Pair::start(programs, mode, Kind::Tcp, backend.addr(Kind::Tcp))?;
     std::thread::sleep(SETTLE);
     let rest = pair.pss_bytes()?;
     let _open = load::open_idle(pair.user_addr(), idle)?;
@@ -356,6 +430,9 @@ fn raise_file_limit() {
         },
     );
 }
+
+/// Bytes of a small and of a full datagram.
+const UDP_SIZES: [usize; 2] = [64, 1200];
 
 /// How long processes are left alone before their memory is read.
 const SETTLE: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::ECHO;
-use crate::mode::Mode;
-use crate::{Context, Error};
+use crate::mode::{Kind, Mode, Ports};
+use crate::{Context, Error, http, udp};
 
 /// Where the programs of one side are.
 #[derive(Debug)]
@@ -60,11 +60,12 @@ fn version_key(path: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// A running pair with one tcp proxy. Dropping it kills both.
+/// A running pair with one proxy. Dropping it kills both.
 pub(crate) struct Pair {
     // In this order: a frpc that loses its server would log and retry.
     frpc: Process,
     frps: Process,
+    kind: Kind,
     user_addr: SocketAddr,
 }
 
@@ -73,29 +74,36 @@ impl Pair {
     pub(crate) fn start(
         programs: &Programs,
         mode: &Mode,
+        kind: Kind,
         local: SocketAddr,
     ) -> Result<Self, Error> {
         // A port that was free may be taken by the time it is bound.
-        let first = Self::try_start(programs, mode, local);
+        let first = Self::try_start(programs, mode, kind, local);
         if matches!(first, Err(Error::Ended { .. } | Error::NoAnswer { .. })) {
-            return Self::try_start(programs, mode, local);
+            return Self::try_start(programs, mode, kind, local);
         }
         first
     }
 
-    fn try_start(programs: &Programs, mode: &Mode, local: SocketAddr) -> Result<Self, Error> {
-        let [bind_port, remote_port] = free_ports()?;
+    fn try_start(
+        programs: &Programs,
+        mode: &Mode,
+        kind: Kind,
+        local: SocketAddr,
+    ) -> Result<Self, Error> {
+        let ports = free_ports(kind).context("find a port")?;
         let dir = TempDir::new()?;
-        let frps_toml = dir.write("frps.toml", &mode.frps_toml(bind_port))?;
-        let frpc_toml = dir.write("frpc.toml", &mode.frpc_toml(bind_port, remote_port, local))?;
+        let frps_toml = dir.write("frps.toml", &mode.frps_toml(kind, &ports))?;
+        let frpc_toml = dir.write("frpc.toml", &mode.frpc_toml(kind, &ports, local))?;
 
         let mut frps = Process::spawn("frps", &programs.dir, &frps_toml, &dir)?;
-        frps.wait_for_port(bind_port)?;
+        frps.wait_for_port(ports.bind)?;
         let frpc = Process::spawn("frpc", &programs.dir, &frpc_toml, &dir)?;
-        let user_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, remote_port));
+        let user_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.user));
         let mut pair = Self {
             frpc,
             frps,
+            kind,
             user_addr,
         };
         pair.wait_for_answer()?;
@@ -120,7 +128,12 @@ impl Pair {
     fn wait_for_answer(&mut self) -> Result<(), Error> {
         let begin = Instant::now();
         loop {
-            let Err(last) = echo_once(self.user_addr) else {
+            let answer = match self.kind {
+                Kind::Tcp => echo_once(self.user_addr),
+                Kind::Http => http::get_once(self.user_addr),
+                Kind::Udp => udp::echo_once(self.user_addr),
+            };
+            let Err(last) = answer else {
                 return Ok(());
             };
             self.frps.check_alive()?;
@@ -292,18 +305,17 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn free_ports() -> Result<[u16; 2], Error> {
-    let listen = || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        Ok((listener, port))
-    };
+fn free_ports(kind: Kind) -> io::Result<Ports> {
     // Both at once, so that they differ.
-    let (first, second) = (
-        listen().context("find a port")?,
-        listen().context("find a port")?,
-    );
-    Ok([first.1, second.1])
+    let bind = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let user = match kind {
+        Kind::Tcp | Kind::Http => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
+        Kind::Udp => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
+    };
+    Ok(Ports {
+        bind: bind.local_addr()?.port(),
+        user: user.port(),
+    })
 }
 
 /// A folder for configuration and logs while a pair starts.

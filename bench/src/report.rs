@@ -203,7 +203,11 @@ struct Ratio {
 impl Row {
     /// Ours / theirs, round by round: a machine that slows down slows both of a round.
     fn ratio(&self) -> Option<Ratio> {
-        let pair = |(round, ours): (&usize, &f64)| Some(ours / self.theirs.get(round)?);
+        // A loss of nothing compares with nothing.
+        let pair = |(round, ours): (&usize, &f64)| {
+            let ratio = ours / self.theirs.get(round)?;
+            ratio.is_finite().then_some(ratio)
+        };
         let ratios = self.ours.iter().filter_map(pair).collect::<Vec<_>>();
         Some(Ratio {
             median: median(&ratios)?,
@@ -264,6 +268,19 @@ mod tests {
             row("CPU per new connection, ms", &[0.2], &[0.4]).passes(),
             Some(true)
         );
+        for (metric, ratio, passes) in [
+            ("http keep-alive CPU, us/req", 0.5, Some(true)),
+            ("http one-shot CPU, us/req", 0.51, Some(false)),
+            ("http one-shot p99, us", 1.0, Some(true)),
+            ("http one-shot, req/s", 2.0, None),
+            ("udp 64 B CPU, us/echo", 0.34, Some(false)),
+            ("udp 1200 B max CPU, us/echo", 0.33, Some(true)),
+            ("udp 64 B p99, us", 0.5, None),
+        ] {
+            assert_eq!(row(metric, &[ratio], &[1.0]).passes(), passes, "{metric}");
+        }
+        let lossless = row("udp 64 B loss, %", &[0.0, 0.1], &[0.0, 0.0]);
+        assert!(lossless.ratio().is_none());
         assert_eq!(row("latency p99, us", &[1.0], &[1.0]).passes(), None);
         assert_eq!(row(MEAN_CPU, &[1.0], &[]).passes(), None);
 
