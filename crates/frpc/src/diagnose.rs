@@ -8,7 +8,7 @@ use std::io;
 
 use frp_config::ClientConfig;
 use frp_net::dial::DialError;
-use frp_net::go_text::go_text;
+use frp_net::go_text::{go_text, join_host_port};
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
 use frp_net::tls::HandshakeError;
@@ -413,5 +413,5 @@ fn visible(c: char) -> impl Iterator<Item = char> {
 }
 
 fn server(cfg: &ClientConfig) -> String {
-    format!("{}:{}", cfg.server_addr, cfg.server_port)
+    join_host_port(&cfg.server_addr, cfg.server_port)
 }

@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
-use frp_net::go_text::go_text;
+use frp_net::go_text::{go_text, join_host_port};
 use frp_net::listen::{Host, listen};
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
@@ -142,7 +142,7 @@ impl Server {
         })?;
         let listener =
             listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| BindError::Listen {
-                addr: format!("{}:{}", cfg.bind_addr, cfg.bind_port),
+                addr: join_host_port(&cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
         // Once and here: a resolver may be slow, and registrations must not wait for it.
@@ -194,7 +194,7 @@ impl Server {
             shared,
         } = self;
         let cfg = &shared.cfg;
-        let addr = format!("{}:{}", cfg.bind_addr, cfg.bind_port);
+        let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
@@ -205,11 +205,10 @@ impl Server {
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
         info!(Log::root(), "{}", contract::frps_started());
-        let accepting = shared.tasks.spawn(accept::run(listener, shared.clone()));
+        shared.tasks.spawn(accept::run(listener, shared.clone()));
         stop.cancelled().await;
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
-        drop(accepting);
     }
 }

@@ -17,6 +17,16 @@ pub fn go_text(error: &io::Error) -> String {
     }
 }
 
+/// `host:port` as Go joins them: an IPv6 address gets brackets.
+pub fn join_host_port(host: &str, port: u16) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use frp_log::{debug, warn};
 use frp_net::layers::{Carried, Side, wrap};
 use frp_net::relay::relay;
 use frp_proto::msg::StartWorkConn;
+use tokio::time::Instant;
 
 use super::Proxy;
 use crate::greet::Greeted;
@@ -108,11 +109,13 @@ impl Proxy {
             start.dst_port = dst.port();
         }
         let start = start.into();
+        let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
         let mut tries = self.session.pool.count + 1;
         loop {
-            let mut conn = self.session.pool.take(limit).await?;
+            let mut conn = self.session.pool.take(left()).await?;
             let sent = match conn.queue(&start) {
-                Ok(()) => conn.flush_within(limit).await,
+                Ok(()) => conn.flush_within(left()).await,
                 Err(e) => Err(e.into()),
             };
             tries -= 1;

@@ -7,11 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::greet::Greeted;
 
 /// frp keeps this many places beyond `poolCount` (frp `server/control.go`).
 const EXTRA_PLACES: usize = 10;
+
+/// A work connection that has not arrived this long after it was asked for is not expected any
+/// more. The client may have had no descriptor left, or no way to us.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// Ready work connections, those who wait for one, and how many to ask the client for.
 #[derive(Debug)]
@@ -27,8 +32,8 @@ pub(crate) struct Pool {
 struct State {
     ready: VecDeque<Greeted>,
     waiting: VecDeque<oneshot::Sender<Greeted>>,
-    /// Asked for and not arrived.
-    outstanding: usize,
+    /// When those were asked for that have not arrived, oldest first.
+    asked: VecDeque<Instant>,
     closed: bool,
 }
 
@@ -48,10 +53,50 @@ pub(crate) enum TakeError {
     TimedOut,
 }
 
+impl State {
+    fn forget_lost(&mut self) {
+        let is_lost = |at: &Instant| at.elapsed() > LOST_AFTER;
+        while self.asked.front().is_some_and(is_lost) {
+            self.asked.pop_front();
+        }
+    }
+}
+
+/// A user in the queue, until dropped.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    rx: oneshot::Receiver<Greeted>,
+}
+
+impl Waiting<'_> {
+    async fn wait(mut self, limit: Duration) -> Result<Greeted, TakeError> {
+        match tokio::time::timeout(limit, &mut self.rx).await {
+            Ok(Ok(conn)) => {
+                self.pool.ask_for_another(&mut self.pool.lock());
+                Ok(conn)
+            }
+            Ok(Err(_)) => Err(TakeError::Closed),
+            Err(_) => Err(TakeError::TimedOut),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        self.rx.close();
+        // Handed over in the last moment: somebody else's then.
+        if let Ok(conn) = self.rx.try_recv() {
+            let _ = self.pool.hand_over(conn, &mut state);
+        }
+        state.waiting.retain(|user| !user.is_closed());
+    }
+}
+
 impl Pool {
     pub(crate) fn new(count: usize) -> Self {
         let state = State {
-            outstanding: count,
+            asked: std::iter::repeat_n(Instant::now(), count).collect(),
             ..State::default()
         };
         Self {
@@ -77,32 +122,23 @@ impl Pool {
             let (tx, rx) = oneshot::channel();
             state.waiting.push_back(tx);
             self.ask(&mut state);
-            rx
+            Waiting { pool: self, rx }
         };
-        match tokio::time::timeout(limit, coming).await {
-            Ok(Ok(conn)) => {
-                self.ask_for_another(&mut self.lock());
-                Ok(conn)
-            }
-            Ok(Err(_)) => Err(TakeError::Closed),
-            Err(_) => {
-                // What was asked for this user is not coming.
-                let mut state = self.lock();
-                state.outstanding = state.outstanding.saturating_sub(1);
-                state.waiting.retain(|user| !user.is_closed());
-                Err(TakeError::TimedOut)
-            }
-        }
+        coming.wait(limit).await
     }
 
     /// Hands a new work connection to whoever waits longest, or keeps it ready.
-    pub(crate) fn put(&self, mut conn: Greeted) -> Result<(), Box<Refused>> {
+    pub(crate) fn put(&self, conn: Greeted) -> Result<(), Box<Refused>> {
         let mut state = self.lock();
+        state.asked.pop_front();
+        self.hand_over(conn, &mut state)
+    }
+
+    fn hand_over(&self, mut conn: Greeted, state: &mut State) -> Result<(), Box<Refused>> {
         if state.closed {
             let why = "client control is closing";
             return Err(Box::new(Refused { conn, why }));
         }
-        state.outstanding = state.outstanding.saturating_sub(1);
         while let Some(user) = state.waiting.pop_front() {
             match user.send(conn) {
                 Ok(()) => return Ok(()),
@@ -142,14 +178,16 @@ impl Pool {
 
     /// Asks for one more, as frp does after each user; but not for one that would find no place.
     fn ask_for_another(&self, state: &mut State) {
-        let coming = state.outstanding.saturating_sub(state.waiting.len());
+        state.forget_lost();
+        let coming = state.asked.len().saturating_sub(state.waiting.len());
         if state.ready.len() + coming < self.count + EXTRA_PLACES {
             self.ask(state);
         }
     }
 
     fn ask(&self, state: &mut State) {
-        state.outstanding += 1;
+        state.forget_lost();
+        state.asked.push_back(Instant::now());
         self.to_request.fetch_add(1, Ordering::AcqRel);
         self.request.notify_one();
     }
@@ -224,6 +262,38 @@ mod tests {
         assert!(matches!(taken, Err(TakeError::Closed)));
         assert!(matches!(pool.take(LIMIT).await, Err(TakeError::Closed)));
         assert!(pool.put(conn().await).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_user_who_leaves_the_queue_leaves_nothing_there() {
+        let pool = Pool::new(0);
+        {
+            let taking = pool.take(LIMIT);
+            tokio::pin!(taking);
+            assert!(futures_util::poll!(taking.as_mut()).is_pending());
+            assert_eq!(pool.lock().waiting.len(), 1);
+            // Arrives while nobody looks, and its user leaves.
+            pool.put(conn().await).unwrap();
+        }
+        assert!(pool.lock().waiting.is_empty());
+        assert_eq!(pool.lock().ready.len(), 1, "the next user's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_came_is_asked_for_again() {
+        let pool = Pool::new(1);
+        assert_eq!(pool.wanted().await, 1);
+        for _ in 0..EXTRA_PLACES {
+            pool.ask_for_another(&mut pool.lock());
+        }
+        assert_eq!(pool.wanted().await, EXTRA_PLACES);
+        let asks = || {
+            pool.ask_for_another(&mut pool.lock());
+            pool.to_request.swap(0, Ordering::AcqRel)
+        };
+        assert_eq!(asks(), 0);
+        tokio::time::advance(LOST_AFTER + Duration::from_secs(1)).await;
+        assert_eq!(asks(), 1);
     }
 
     #[tokio::test(start_paused = true)]
