@@ -1,5 +1,5 @@
 //! The programs against real peers, one module per feature. Run it by `./test`, which builds
-//! `frps` and `frpc` first and installs OpenSSH where it lacks.
+//! `frps` and `frpc` first and installs the peers (OpenSSH, Chromium, ...) where they lack.
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -19,6 +19,7 @@ mod interop;
 mod labels;
 mod logs;
 mod plugins;
+mod real_clients;
 mod reconnect;
 mod registration;
 mod ssh;

@@ -14,7 +14,9 @@
 #![allow(clippy::disallowed_methods)] // the rules of clippy.toml are for the programs
 
 pub mod backend;
+pub mod browser;
 pub mod clients;
+pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
@@ -23,6 +25,7 @@ pub mod ports;
 pub mod program;
 pub mod rig;
 pub mod service;
+pub mod site;
 pub mod temp;
 pub mod tls;
 pub mod udp;

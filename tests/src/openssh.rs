@@ -89,6 +89,18 @@ impl Sshd {
         command
     }
 
+    /// The URL of `path` for git through `port`, with [`Sshd::git_ssh`].
+    #[must_use]
+    pub fn git_url(&self, port: u16, path: &Path) -> String {
+        format!("ssh://{}@127.0.0.1:{port}{}", self.user, path.display())
+    }
+
+    /// The value of `GIT_SSH_COMMAND`.
+    #[must_use]
+    pub fn git_ssh(&self) -> String {
+        format!("{} {}", find("ssh").display(), self.options().join(" "))
+    }
+
     /// A remote path in scp's notation.
     #[must_use]
     pub fn remote(&self, path: &Path) -> String {
@@ -118,12 +130,18 @@ impl Sshd {
 /// When it is not there.
 #[must_use]
 pub fn find(name: &str) -> PathBuf {
+    look_for(name)
+        .unwrap_or_else(|| panic!("no {name} here: run the tests by ./test, which installs it"))
+}
+
+/// As [`find`], for what need not be there.
+#[must_use]
+pub fn look_for(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"])
         .map(|dir| Path::new(dir).join(name))
         .find(|p| p.is_file())
-        .unwrap_or_else(|| panic!("no {name} here: run the tests by ./test, which installs it"))
 }
 
 async fn keygen(file: &Path) {

@@ -223,7 +223,7 @@ fn ours(name: &str) -> PathBuf {
 }
 
 /// Says so past the capture of the test's output: a skip that nobody sees would pass for a success.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
