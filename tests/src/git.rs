@@ -115,7 +115,10 @@ async fn serve(mut stream: TcpStream, directory: PathBuf) {
 
 /// Answers by `git http-backend` (RFC 3875), as its output comes. None when the user has gone.
 async fn cgi(stream: &mut TcpStream, seen: &Seen, directory: &Path) -> Option<()> {
-    let (path, query) = seen.path().split_once('?').unwrap_or((seen.path(), ""));
+    let (path, query) = seen
+        .path()
+        .split_once('?')
+        .unwrap_or_else(|| (seen.path(), ""));
     let method = seen.head.split(' ').next().unwrap_or_default();
     let mut child = git(directory)
         .arg("http-backend")
