@@ -629,9 +629,9 @@ fn no_secret_is_shown_in_debug_output() {
 struct TempFile(PathBuf);
 
 impl std::ops::Deref for TempFile {
-    type Target = std::path::Path;
+    type Target = Path;
 
-    fn deref(&self) -> &std::path::Path {
+    fn deref(&self) -> &Path {
         &self.0
     }
 }
