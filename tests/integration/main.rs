@@ -30,6 +30,7 @@ mod tcpmux;
 mod tidy;
 mod tls;
 mod udp;
+mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
