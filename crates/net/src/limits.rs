@@ -27,6 +27,17 @@ pub const CONTROL_WRITE: Duration = Duration::from_secs(10);
 /// frpc's dial of the local service (frp `client/proxy/proxy.go`).
 pub const LOCAL_DIAL: Duration = Duration::from_secs(10);
 
+/// Finding and reaching a target that the user of a proxy plugin names, as Go's `http.Transport`
+/// has it.
+pub const FORWARD_DIAL: Duration = Duration::from_secs(30);
+
+/// A wrong password is answered after this time, so that guessing takes its time (frp
+/// `pkg/util/http/server.go`, `pkg/plugin/client/http_proxy.go`).
+pub const WRONG_PASSWORD: Duration = Duration::from_millis(200);
+
+/// How long a user of HTTP/2 may take to answer whether it is still there.
+pub const HTTP2_ALIVE: Duration = Duration::from_secs(20);
+
 /// TLS with a user that frpc's plugins end (frp `pkg/plugin/client/internal/httpsserver`).
 pub const USER_HANDSHAKE: Duration = Duration::from_secs(60);
 

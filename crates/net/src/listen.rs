@@ -33,24 +33,44 @@ pub enum Host {
 }
 
 impl Host {
-    /// `host` is an address, a name or empty. A name is asked for now, which may take its time.
+    /// `host` is an address, a name or empty. A name is asked for now, which may take its time:
+    /// where others wait for this thread, [`lookup`](Self::lookup) is what they need.
     ///
     /// # Errors
-    /// `InvalidInput` where it is neither an address nor a resolvable name, or the resolver's.
+    /// `InvalidInput` where the name has no address, or the resolver's.
     pub fn resolve(host: &str) -> io::Result<Self> {
+        if let Some(host) = Self::literal(host) {
+            return Ok(host);
+        }
+        use std::net::ToSocketAddrs;
+        Self::first(host, (host, 0).to_socket_addrs()?)
+    }
+
+    /// As [`resolve`](Self::resolve), without holding up the thread.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn lookup(host: &str) -> io::Result<Self> {
+        if let Some(host) = Self::literal(host) {
+            return Ok(host);
+        }
+        Self::first(host, tokio::net::lookup_host((host, 0)).await?)
+    }
+
+    /// An address or nothing; `None`: a name.
+    pub fn literal(host: &str) -> Option<Self> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match host.parse::<IpAddr>() {
-            _ if host.is_empty() => Ok(Self::Everywhere),
-            Ok(ip) if ip.is_unspecified() => Ok(Self::Everywhere),
-            Ok(ip) => Ok(Self::At(SocketAddr::new(ip, 0))),
-            Err(_) => {
-                use std::net::ToSocketAddrs;
-                let addr = (host, 0).to_socket_addrs()?.next().ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, format!("{host}: no address"))
-                })?;
-                Ok(Self::At(addr))
-            }
+            _ if host.is_empty() => Some(Self::Everywhere),
+            Ok(ip) if ip.is_unspecified() => Some(Self::Everywhere),
+            Ok(ip) => Some(Self::At(SocketAddr::new(ip, 0))),
+            Err(_) => None,
         }
+    }
+
+    fn first(host: &str, mut found: impl Iterator<Item = SocketAddr>) -> io::Result<Self> {
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, format!("{host}: no address"));
+        found.next().map(Self::At).ok_or_else(none)
     }
 
     /// Opens a listening TCP socket there; port 0 lets the system choose.
@@ -205,6 +225,16 @@ mod tests {
                 "host {host:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_and_an_address_is_not() {
+        assert_eq!(Host::literal("localhost"), None);
+        assert_eq!(Host::literal("::"), Some(Host::Everywhere));
+        assert_eq!(
+            Host::lookup("localhost").await.unwrap(),
+            Host::resolve("localhost").unwrap()
+        );
     }
 
     #[tokio::test]

@@ -159,6 +159,16 @@ async fn tls_ends_at_frpc_and_the_service_gets_plain_bytes() {
                 .await
                 .unwrap();
             assert_eq!(rest, b"last words");
+            // So it is without a closing record, as long as no record is cut.
+            let mut user = connect_tls(web.port, client(&[version])).await.unwrap();
+            user.write_all(b"last words").await.unwrap();
+            user.flush().await.unwrap();
+            user.get_mut().0.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            within(SOON, "the end", user.read_to_end(&mut rest))
+                .await
+                .unwrap();
+            assert_eq!(rest, b"last words");
         }
     }
 }

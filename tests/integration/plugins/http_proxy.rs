@@ -166,6 +166,28 @@ async fn only_what_concerns_both_ends_is_passed_on() {
 }
 
 #[tokio::test]
+async fn an_answer_with_a_wrong_length_beside_its_chunks_is_whole() {
+    let rig = Rig::new();
+    let site = Service::new(|stream| async move {
+        let mut stream = BufReader::new(stream);
+        let _ = read_request(&mut stream).await;
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = format!("{head}5\r\nhello\r\n0\r\n\r\n");
+        let _ = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let web = plugged(&rig, "", OPEN).await;
+    let mut user = connect(web.port).await;
+    let request = format!(
+        "GET http://127.0.0.1:{}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        site.port
+    );
+    user.write_all(request.as_bytes()).await.unwrap();
+    let answer = parse(&read_all(&mut user).await);
+    assert_eq!(answer.text(), "hello");
+}
+
+#[tokio::test]
 async fn a_tunnel_carries_everything() {
     let layers = "transport.useEncryption = true\ntransport.useCompression = true";
     for lines in ["", layers] {
@@ -269,6 +291,7 @@ async fn what_is_no_proxy_request_is_refused_with_a_reason() {
         ("GET https://a.example/ HTTP/1.1", "use CONNECT"),
         ("GET ftp://a.example/ HTTP/1.1", "use CONNECT"),
         ("CONNECT a.example HTTP/1.1", "host:port"),
+        ("GET http://127.0.0.1:99999/ HTTP/1.1", "port"),
     ] {
         let mut user = connect(web.port).await;
         let request = format!("{line}\r\nHost: a.example\r\nConnection: close\r\n\r\n");

@@ -4,7 +4,7 @@ use frp_tests::tls::Authority;
 use frp_tests::wait::SOON;
 use frp_tests::*;
 
-use super::backend::{Backend, curl, curl_hello};
+use super::backend::{Backend, curl, curl_hello, read_request, service};
 use super::{Bridges, plugged, proxy};
 
 const OURS: [&Side; 2] = [&Side::Ours, &Side::Ours];
@@ -216,4 +216,39 @@ async fn who_speaks_http_to_https_is_told_so() {
         bridges.frpc.expect("http: TLS handshake error"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_the_connection_needs_no_end_of_tls() {
+    let rig = Rig::new();
+    let authority = Authority::new(rig.path(), "ca");
+    let identity = authority.issue(rig.path(), "web", &["127.0.0.1"]);
+    let service = service(Some(&identity), |mut io| async move {
+        read_request(&mut *io).await;
+        let _ = io.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello").await;
+        let _ = io.flush().await;
+        // Dropped without a closing record.
+    })
+    .await;
+    let bridges = Bridges::new(&rig, OURS, 1, service.port, "").await;
+    for url in [&bridges.urls()[1], &bridges.urls()[3]] {
+        curl_hello(url, &["--http1.1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_length_beside_chunks_does_not_count() {
+    let rig = Rig::new();
+    let service = service(None, |mut io| async move {
+        read_request(&mut *io).await;
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = format!("{head}5\r\nhello\r\n0\r\n\r\n");
+        let _ = io.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let bridges = Bridges::new(&rig, OURS, service.port, 1, "").await;
+    curl_hello(&bridges.urls()[0], &["--http1.1"]).await;
+    for version in ["--http1.1", "--http2"] {
+        curl_hello(&bridges.urls()[2], &[version]).await;
+    }
 }

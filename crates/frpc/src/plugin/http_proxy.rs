@@ -4,14 +4,13 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use frp_config::PluginLogin;
 use frp_log::{Log, debug};
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
-use frp_net::limits::{END_KEEPALIVE, MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
+use frp_net::limits::{MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
 use frp_net::relay::relay;
 use frp_net::stream::Rewind;
 use frp_net::web::login::WebLogin;
@@ -19,8 +18,8 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::server::conn::http1;
@@ -33,17 +32,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::counted::Counted;
 use super::login::{admits, login};
+use super::target::TARGET_DIAL;
 use crate::user::User;
 
 /// Bytes that a request's or an answer's head may have.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// Finding and reaching a target, as Go's transport has it.
-const DIAL: DialOptions = DialOptions {
-    timeout: Duration::from_secs(30),
-    keepalive: Some(END_KEEPALIVE),
-    local_ip: None,
-};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -79,6 +72,8 @@ enum ProxyError {
     NoTarget,
     #[error("CONNECT needs host:port")]
     NoPort,
+    #[error("the port of {0} is none")]
+    Port(Authority),
     #[error("a proxy cannot fetch {0} URLs, use CONNECT")]
     Scheme(String),
     #[error("{0}")]
@@ -158,8 +153,8 @@ async fn connect(
     visit: &Visit,
 ) -> Result<Response<Body>, ProxyError> {
     let authority = request.uri().authority().ok_or(ProxyError::NoTarget)?;
-    let port = authority.port_u16().ok_or(ProxyError::NoPort)?;
-    let target = dial(authority.host(), port, &DIAL).await?;
+    let port = port_of(authority)?.ok_or(ProxyError::NoPort)?;
+    let target = dial(authority.host(), port, &TARGET_DIAL).await?;
     *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
     Ok(Response::new(Either::Right(Full::default())))
 }
@@ -223,8 +218,8 @@ fn passed_on(response: Response<Incoming>, target: Target, visit: &Visit) -> Res
 
 impl Target {
     async fn open(authority: Authority) -> Result<Self, ProxyError> {
-        let port = authority.port_u16().unwrap_or(80);
-        let stream = dial(authority.host(), port, &DIAL).await?;
+        let port = port_of(&authority)?.unwrap_or(80);
+        let stream = dial(authority.host(), port, &TARGET_DIAL).await?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(MAX_HEAD)
@@ -245,15 +240,32 @@ impl Target {
 impl ProxyError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoTarget | Self::NoPort | Self::Scheme(_) => StatusCode::BAD_REQUEST,
+            Self::NoTarget | Self::NoPort | Self::Port(_) | Self::Scheme(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Dial(DialError::TimedOut { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial(_) | Self::Target(_) => StatusCode::BAD_GATEWAY,
         }
     }
 }
 
-/// What concerns only one of the two connections (RFC 9110, section 7.6.1).
+/// The port, if one is given; what is no port is an error, not an absent one.
+fn port_of(authority: &Authority) -> Result<Option<u16>, ProxyError> {
+    let text = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let given = text.strip_prefix(authority.host()).unwrap_or_default();
+    let port = authority.port_u16();
+    if port.is_none() && !matches!(given, "" | ":") {
+        return Err(ProxyError::Port(authority.clone()));
+    }
+    Ok(port)
+}
+
+/// What concerns only one of the two connections (RFC 9110, section 7.6.1). A length beside
+/// `Transfer-Encoding` meant nothing (RFC 9112, section 6.3) and must not count when that is gone.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -315,4 +327,30 @@ fn with_causes(e: &dyn StdError) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_port_is_not_taken_for_the_usual_one() {
+        let port = |text: &str| port_of(&text.parse().unwrap()).ok();
+        assert_eq!(port("h"), Some(None));
+        assert_eq!(port("h:"), Some(None));
+        assert_eq!(port("u:1@[::1]"), Some(None));
+        assert_eq!(port("u:1@[::1]:81"), Some(Some(81)));
+        assert!(port("u:p@h:99999").is_none());
+        assert!(port("h:99999").is_none());
+    }
+
+    #[test]
+    fn a_length_beside_a_transfer_encoding_means_nothing() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        remove_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
+    }
 }

@@ -1,14 +1,9 @@
 //! User name and password that a plugin asks for.
 
-use std::time::Duration;
-
 use frp_config::PluginLogin;
+use frp_net::limits::WRONG_PASSWORD;
 use frp_net::web::login::WebLogin;
 use hyper::header::HeaderValue;
-
-/// A wrong password is answered late, so that guessing takes its time (frp
-/// `pkg/plugin/client/http_proxy.go`).
-pub(super) const WRONG_PASSWORD: Duration = Duration::from_millis(200);
 
 pub(super) fn login(cfg: &PluginLogin) -> WebLogin {
     WebLogin::new(&cfg.user, cfg.password.expose())

@@ -15,6 +15,7 @@ use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::{CONTROL_WRITE, VISITOR_ANSWER};
+use frp_net::listen::Host;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
@@ -175,10 +176,17 @@ impl Drop for Visitors {
 }
 
 impl Started {
+    /// A visitor with an address listens when this returns, if it can. A name is looked up in a
+    /// task: a resolver that is down must not hold up the session.
     fn start(visitor: Arc<Visitor>) -> Self {
         let listeners = TaskTracker::new();
-        if !visitor.starts(&listeners) {
-            listeners.spawn(keep_trying(visitor.clone(), listeners.clone()));
+        let pause = match Host::literal(&visitor.cfg.bind_addr) {
+            Some(host) if visitor.starts(Ok(host), &listeners) => None,
+            Some(_) => Some(RETRY_AFTER),
+            None => Some(Duration::ZERO),
+        };
+        if let Some(pause) = pause {
+            listeners.spawn(keep_trying(visitor.clone(), listeners.clone(), pause));
         }
         Self { visitor, listeners }
     }
@@ -190,16 +198,24 @@ impl Started {
     }
 }
 
-async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(RETRY_AFTER) => {}
-            () = visitor.stop.cancelled() => return,
+/// Tries to start a visitor until it listens, for the first time after `pause`.
+async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker, mut pause: Duration) {
+    let trying = async {
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+                info!(visitor.log, "try to start visitor [{}]", visitor.cfg.name);
+            }
+            let host = Host::lookup(&visitor.cfg.bind_addr).await;
+            if visitor.starts(host, &listeners) {
+                return;
+            }
+            pause = RETRY_AFTER;
         }
-        info!(visitor.log, "try to start visitor [{}]", visitor.cfg.name);
-        if visitor.starts(&listeners) {
-            return;
-        }
+    };
+    tokio::select! {
+        () = trying => {}
+        () = visitor.stop.cancelled() => {}
     }
 }
 
@@ -221,9 +237,9 @@ impl Visitor {
         }
     }
 
-    /// Whether it listens now; the log says why not.
-    fn starts(self: &Arc<Self>, listeners: &TaskTracker) -> bool {
-        let started = self.start(listeners);
+    /// Whether it listens now, on `host`; the log says why not.
+    fn starts(self: &Arc<Self>, host: io::Result<Host>, listeners: &TaskTracker) -> bool {
+        let started = self.start(host, listeners);
         match &started {
             Ok(()) => info!(self.log, "{}", contract::start_visitor_success()),
             Err(e) => {
@@ -235,10 +251,14 @@ impl Visitor {
     }
 
     /// Listens, in a task of `listeners` that ends with the session.
-    fn start(self: &Arc<Self>, listeners: &TaskTracker) -> Result<(), StartError> {
+    fn start(
+        self: &Arc<Self>,
+        host: io::Result<Host>,
+        listeners: &TaskTracker,
+    ) -> Result<(), StartError> {
         match &self.cfg.kind {
-            VisitorKind::Stcp => stcp::start(self, listeners),
-            VisitorKind::Sudp => sudp::start(self, listeners),
+            VisitorKind::Stcp => stcp::start(self, host, listeners),
+            VisitorKind::Sudp => sudp::start(self, host, listeners),
             _ => Err(StartError::Kind("xtcp")),
         }
     }

@@ -1,23 +1,29 @@
 //! A stcp visitor: a local port whose users reach the proxy (frp `client/visitor/stcp.go`).
 
+use std::io;
 use std::sync::Arc;
 
 use frp_log::{debug, warn};
 use frp_net::layers::Carried;
 use frp_net::limits::END_KEEPALIVE;
-use frp_net::listen::{accept_loop, listen, tune};
+use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::relay::relay;
 use tokio_util::task::TaskTracker;
 
 use super::{StartError, Visitor};
 
-/// Listens on the visitor's address; without a port there is nothing to do.
-pub(super) fn start(visitor: &Arc<Visitor>, listeners: &TaskTracker) -> Result<(), StartError> {
+/// Listens on `host`, the visitor's address; without a port there is nothing to do.
+pub(super) fn start(
+    visitor: &Arc<Visitor>,
+    host: io::Result<Host>,
+    listeners: &TaskTracker,
+) -> Result<(), StartError> {
     let cfg = &visitor.cfg;
     let Some(port) = cfg.bind_port else {
         return Ok(());
     };
-    let listener = listen(&cfg.bind_addr, port).map_err(|source| StartError::Listen {
+    let listener = host.and_then(|host| host.listen(port));
+    let listener = listener.map_err(|source| StartError::Listen {
         addr: format!("{}:{port}", cfg.bind_addr),
         source,
     })?;

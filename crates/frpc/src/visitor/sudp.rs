@@ -1,13 +1,15 @@
 //! A sudp visitor: a local UDP port whose users reach the proxy, all by one connection
 //! (frp `client/visitor/sudp.go`).
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{debug, info, warn};
+use frp_net::listen::Host;
 use frp_net::msg_stream::RecvError;
 use frp_net::udp::{
-    CarryError, Heartbeat, Losses, Outgoing, Users, bind, carry, meanwhile, wait_for_datagram,
+    CarryError, Heartbeat, Losses, Outgoing, Users, bind_at, carry, meanwhile, wait_for_datagram,
 };
 use tokio_util::task::TaskTracker;
 
@@ -16,14 +18,18 @@ use super::{StartError, Visitor};
 /// After a failure to reach the proxy the next try comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Listens on the visitor's address; without a port there is nothing to do.
-pub(super) fn start(visitor: &Arc<Visitor>, listeners: &TaskTracker) -> Result<(), StartError> {
+/// Listens on `host`, the visitor's address; without a port there is nothing to do.
+pub(super) fn start(
+    visitor: &Arc<Visitor>,
+    host: io::Result<Host>,
+    listeners: &TaskTracker,
+) -> Result<(), StartError> {
     let cfg = &visitor.cfg;
     let Some(port) = cfg.bind_port else {
         return Ok(());
     };
     let addr = format!("{}:{port}", cfg.bind_addr);
-    let socket = match bind(&cfg.bind_addr, port) {
+    let socket = match host.and_then(|host| bind_at(host, port)) {
         Ok(socket) => socket,
         Err(source) => return Err(StartError::ListenUdp { addr, source }),
     };

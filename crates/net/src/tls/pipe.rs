@@ -108,6 +108,12 @@ impl TlsPipe {
         self.session.common().protocol_version()
     }
 
+    /// Whether all that came were whole records. Where it matters less who ended a connection,
+    /// its end there may be taken for one, as Go does.
+    pub fn at_record_boundary(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The connection below.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.io

@@ -1,7 +1,5 @@
 //! The forms of answers that frp's programs give.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
@@ -10,12 +8,10 @@ use hyper::header::{
 };
 use serde::Serialize;
 
+use crate::limits::WRONG_PASSWORD;
+
 /// An answer whose body is there as a whole.
 pub type Response = hyper::Response<Full<Bytes>>;
-
-/// A wrong password is answered late, so that guessing takes its time (frp
-/// `pkg/util/http/server.go`).
-const WRONG_PASSWORD: Duration = Duration::from_millis(200);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The type of the API's answers.

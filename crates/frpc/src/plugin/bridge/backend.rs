@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use frp_config::BackendTls;
@@ -292,6 +292,14 @@ struct BackendIo {
     used: Used,
 }
 
+impl BackendIo {
+    /// Many services close TCP without ending TLS. HTTP says by itself what is whole, but for a
+    /// body that ends with the connection, where Go takes the same risk.
+    fn between_records(&self) -> bool {
+        matches!(self.io.inner(), Stream::Tls(pipe) if pipe.at_record_boundary())
+    }
+}
+
 impl fmt::Debug for BackendIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendIo").finish_non_exhaustive()
@@ -310,7 +318,12 @@ impl Read for BackendIo {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        match ready!(Pin::new(&mut self.io).poll_read(cx, buf)) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && self.between_records() => {
+                Poll::Ready(Ok(()))
+            }
+            read => Poll::Ready(read),
+        }
     }
 }
 

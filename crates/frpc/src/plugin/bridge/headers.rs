@@ -33,8 +33,12 @@ pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Removes what is meant for the next hop only. `Trailer` stays: the fields that it announces are
-/// passed on.
+/// passed on. A length beside `Transfer-Encoding` meant nothing (RFC 9112, 6.3) and must not count
+/// when that is gone.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
         .filter_map(|name| name.parse().ok())
         .collect();
@@ -190,6 +194,17 @@ mod tests {
         ];
         let expected = headers(&[("accept", "*/*")]);
         assert_eq!(rewritten(Forwarding::Keep, &given), expected);
+    }
+
+    #[test]
+    fn a_length_beside_a_transfer_encoding_means_nothing() {
+        let mut map = headers(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
+        strip_hop_by_hop(&mut map);
+        assert!(map.is_empty());
+        let length = [("content-length", "3")];
+        let mut map = headers(&length);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&length));
     }
 
     #[test]

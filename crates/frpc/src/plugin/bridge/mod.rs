@@ -8,6 +8,7 @@ mod backend;
 mod headers;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +16,9 @@ use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Log, debug, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
+use frp_net::limits::{HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::relay::{Traffic, relay};
+use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -25,7 +27,8 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
 use self::headers::Forwarding;
@@ -37,6 +40,9 @@ use crate::service::Tasks;
 use crate::user::User;
 
 type Response = hyper::Response<Either<Incoming, Full<Bytes>>>;
+
+/// Bytes with which every HTTP/2 client begins (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
 
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
@@ -167,12 +173,15 @@ impl Bridge {
             Ok(stream) => stream,
             Err(e) => return debug!(log, "http: TLS handshake error: {e}"),
         };
-        let session = stream.get_ref().1;
+        let session = stream.session();
         let http2 = session.alpn_protocol() == Some(HTTP2);
         visit.server_name = session.server_name().map(headers::canonical_host);
         let visit = Arc::new(visit);
         if http2 {
-            visit.serve_http2(stream, user.tasks).await;
+            match preface(stream).await {
+                Ok(stream) => visit.serve_http2(stream, user.tasks).await,
+                Err(e) => debug!(log, "http: {e}"),
+            }
         } else {
             visit.serve_http1(stream).await;
         }
@@ -221,6 +230,9 @@ impl Visit {
         let served = http2::Builder::new(Tracked(tasks.clone()))
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HTTP_HEAD as u32)
+            // Idle users may stay as long as they answer.
+            .keep_alive_interval(USER_REQUEST_HEAD)
+            .keep_alive_timeout(HTTP2_ALIVE)
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
@@ -339,6 +351,16 @@ impl Upgrade {
     }
 }
 
+/// Waits for a user to begin with HTTP/2; without that hyper would do so for ever.
+async fn preface<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Rewind<T>> {
+    let mut begin = [0; PREFACE];
+    match timeout(USER_REQUEST_HEAD, io.read_exact(&mut begin)).await {
+        Ok(read) => read?,
+        Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "i/o timeout")),
+    };
+    Ok(Rewind::new(Bytes::copy_from_slice(&begin), io))
+}
+
 /// Says how long the body is where the user's HTTP did not need to, or said it to this hop only.
 fn frame_body(fields: &mut HeaderMap, method: &Method, empty: bool) {
     let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(method);
@@ -383,4 +405,35 @@ fn with_body(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Either::Right(Full::new(body)));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_begin_with_http2_is_let_go() {
+        let (mut user, ours) = tokio::io::duplex(64);
+        user.write_all(b"PRI * HTTP/2.0").await.unwrap();
+        let error = preface(ours).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+
+        let (mut user, ours) = tokio::io::duplex(64);
+        let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        user.write_all(&[&begin[..], b"more"].concat())
+            .await
+            .unwrap();
+        drop(user);
+        let mut all = Vec::new();
+        preface(ours)
+            .await
+            .unwrap()
+            .read_to_end(&mut all)
+            .await
+            .unwrap();
+        assert_eq!(all, [&begin[..], b"more"].concat());
+    }
 }

@@ -14,29 +14,23 @@ use std::time::Duration;
 
 use frp_config::PluginLogin;
 use frp_log::debug;
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{DialError, dial};
 use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
-use frp_net::limits::END_KEEPALIVE;
+use frp_net::limits::WRONG_PASSWORD;
 use frp_net::relay::relay;
 use frp_net::web::login::WebLogin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use self::address::{Address, Host};
-use super::login::{WRONG_PASSWORD, login};
+use super::login::login;
+use super::target::TARGET_DIAL;
 use crate::user::User;
 
 /// From the start of a connection until its request is in, and until an answer is written. frp
 /// waits for ever.
 const HANDSHAKE: Duration = Duration::from_secs(30);
-
-/// Finding and reaching a target, as Go's transport has it; here frp leaves it to the system.
-const DIAL: DialOptions = DialOptions {
-    timeout: Duration::from_secs(30),
-    keepalive: Some(END_KEEPALIVE),
-    local_ip: None,
-};
 
 const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;
@@ -175,7 +169,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
                 reply(&mut carried, Reply::Succeeded, None).await?;
                 return udp::over_tcp(carried, version, user).await;
             }
-            let target = match dial(&address.host.to_string(), address.port, &DIAL).await {
+            let target = match dial(&address.host.to_string(), address.port, &TARGET_DIAL).await {
                 Ok(target) => target,
                 Err(e) => {
                     let e = e.into();

@@ -7,15 +7,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use frp_net::layers::Carried;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{UdpSocket, lookup_host};
-use tokio::task::JoinSet;
+use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, consume_budget, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
 use super::super::counted::Counted;
@@ -34,6 +35,10 @@ const MAX_LOOKUPS: usize = 16;
 
 /// A lookup that takes longer is not waited for.
 const LOOKUP: Duration = Duration::from_secs(10);
+
+/// Lookups of all users at a time. Each takes a thread until the resolver has given up, also when
+/// nobody waits for it any more; everything else that needs one must find one.
+static LOOKUPS: Semaphore = Semaphore::const_new(64);
 
 /// How long an address that was looked up is used, and how many are remembered for a user.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -106,6 +111,7 @@ impl Association {
     async fn take_from_user(&self, user: &OnceLock<SocketAddr>) -> io::Result<()> {
         let mut sender = Sender::new(&self.outside);
         loop {
+            consume_budget().await;
             tokio::select! {
                 ready = self.socket.readable() => ready?,
                 () = sender.looked_up() => continue,
@@ -180,6 +186,7 @@ async fn from_stream(
     let mut buffer = BytesMut::new();
     loop {
         while let Some((to, len, heading)) = packet(&buffer, fixed.as_ref())? {
+            consume_budget().await;
             buffer.advance(heading);
             sender.send(to, &buffer.split_to(len));
         }
@@ -266,6 +273,8 @@ impl Outside {
     async fn receive(&self) -> io::Result<(SocketAddr, Vec<u8>)> {
         let mut data = Vec::new();
         loop {
+            // A flood must leave the thread to others at times.
+            consume_budget().await;
             let socket = match &self.v6 {
                 Some(v6) => tokio::select! {
                     ready = self.v4.readable() => ready.map(|()| &self.v4),
@@ -308,9 +317,9 @@ impl<'a> Sender<'a> {
             _ if self.lookups.len() < MAX_LOOKUPS => {
                 let data = data.to_vec();
                 self.lookups.spawn(async move {
-                    let found = timeout(LOOKUP, lookup_host((name.as_str(), to.port))).await;
-                    let found = found.ok()?.ok()?.next()?;
-                    Some((name, found, data))
+                    let target = (name.clone(), to.port);
+                    let found = in_thread(&LOOKUPS, move || target.to_socket_addrs()).await;
+                    Some((name, found?.ok()?.next()?, data))
                 });
             }
             _ => {}
@@ -331,6 +340,24 @@ impl<'a> Sender<'a> {
                 .insert(name, (to.ip(), Instant::now() + REMEMBER));
         }
     }
+}
+
+/// What `work` returns in a thread of its own, if that is within [`LOOKUP`]. Its place among
+/// `slots` is taken until it really ends.
+async fn in_thread<T: Send + 'static>(
+    slots: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let working = async {
+        let slot = slots.acquire().await.ok()?;
+        let working = spawn_blocking(move || {
+            let done = work();
+            drop(slot);
+            done
+        });
+        working.await.ok()
+    };
+    timeout(LOOKUP, working).await.ok()?
 }
 
 /// Takes one datagram, if one is there. `Err`: the socket is unusable.
@@ -375,5 +402,34 @@ fn any(like: IpAddr) -> SocketAddr {
     match like {
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_nobody_waits_for_keeps_its_place() {
+        static SLOTS: Semaphore = Semaphore::const_new(1);
+        let (release, released) = mpsc::channel::<()>();
+        let (began, begun) = mpsc::channel();
+        let lookup = tokio::spawn(in_thread(&SLOTS, move || {
+            began.send(()).unwrap();
+            released.recv()
+        }));
+        while begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(LOOKUP * 2).await;
+        assert!(lookup.await.unwrap().is_none());
+        assert_eq!(SLOTS.available_permits(), 0);
+
+        release.send(()).unwrap();
+        drop(SLOTS.acquire().await.unwrap());
+        assert_eq!(in_thread(&SLOTS, || 7).await, Some(7));
     }
 }
