@@ -104,7 +104,7 @@ async fn the_client_is_told_each_route_and_why_one_is_refused() {
         "[taken] start error: router config conflict",
         "[below] start error: custom domain [x.frp.test] should not belong to subdomain host [frp.test]",
         "[dotted] start error: '.' and '*' are not supported in subdomain",
-        "[header] start error: requestHeaders.set: [a b: c] is not a valid header",
+        "[header] start error: requestHeaders.set: [a b] is not a valid header",
     ] {
         frpc.expect(text).await;
     }
