@@ -200,11 +200,19 @@ async fn a_group_serves_in_turn_on_all_its_routes() {
     let refused = [
         proxy("wrong", &a, &lines("no", both)),
         proxy("less", &a, &lines("k", "\"one.test\"")),
+        // In frp its service would be open to everybody.
+        proxy(
+            "secret",
+            &a,
+            &format!("{}\nhttpPassword = \"x\"", lines("k", both)),
+        ),
     ];
     let frpc = site.rig.frpc(site.frps.port, &refused.concat());
     frpc.expect("[wrong] start error: group auth failed").await;
-    frpc.expect("[less] start error: group params invalid")
-        .await;
+    for name in ["less", "secret"] {
+        frpc.expect(&format!("[{name}] start error: group params invalid"))
+            .await;
+    }
 
     other.kill().await;
     eventually("the rest of the group serves all", || async {

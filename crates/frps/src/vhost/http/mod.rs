@@ -122,7 +122,10 @@ async fn evicted(user: Arc<User>, turn: Turn) {
 }
 
 fn made_room(peer: SocketAddr) {
-    debug!(Log::root(), "http connection [{peer}] made room for newer ones");
+    debug!(
+        Log::root(),
+        "http connection [{peer}] made room for newer ones"
+    );
 }
 
 async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
