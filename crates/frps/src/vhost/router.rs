@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(router.find(&longer, "/", ""), None);
         assert_eq!(cut(&longer).len(), MAX_HOST);
         assert_eq!(cut(&format!("a{}", "ä".repeat(200))).len(), MAX_HOST);
-        assert_eq!(cut(&format!("{}", "ä".repeat(200))).len(), MAX_HOST - 1);
+        assert_eq!(cut(&"ä".repeat(200)).len(), MAX_HOST - 1);
         assert_eq!(cut("a.b"), "a.b");
     }
 
