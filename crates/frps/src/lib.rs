@@ -49,8 +49,7 @@ use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
-use crate::vhost::http::Target;
-use crate::vhost::{Listeners, VhostGroups, Vhosts};
+use crate::vhost::{Listeners, Vhosts};
 use crate::visitors::Visitors;
 use crate::web::Stats;
 use frp_net::before_login::BeforeLogin;
@@ -79,7 +78,6 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     pub(crate) visitors: Arc<Visitors>,
-    pub(crate) http: Arc<VhostGroups<Arc<Target>, ()>>,
     pub(crate) vhosts: Vhosts,
     pub(crate) before_login: BeforeLogin,
     /// Where there is a web server to tell it.
@@ -162,7 +160,6 @@ impl Server {
             visitors: Arc::default(),
             groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
-            http: Arc::default(),
             vhosts,
             udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             before_login: BeforeLogin::default(),

@@ -83,10 +83,19 @@ async fn the_page_of_a_404_can_be_ones_own_and_changed() {
         fetch(site.port, "a.test", "/").await,
         (404, "second".into())
     );
+    let frps_own = async |error: &str| {
+        let (status, body) = fetch(site.port, "a.test", "/").await;
+        assert_eq!((status, body.len()), (404, 489), "frp's own page");
+        let text = format!("read custom 404 page error: {error}");
+        site.frps.program.expect(&text).await;
+    };
+    rig.file("404.html", &"x".repeat(1024 * 1024 + 1));
+    frps_own("larger than 1 MiB").await;
     std::fs::remove_file(&page).unwrap();
-    let (status, body) = fetch(site.port, "a.test", "/").await;
-    assert_eq!((status, body.len()), (404, 489), "frp's own page");
-    site.frps.program.expect("read custom 404 page error").await;
+    frps_own("No such file").await;
+    // As a pipe, it has no bytes to tell its kind by.
+    std::fs::create_dir(&page).unwrap();
+    frps_own("not a regular file").await;
 }
 
 #[tokio::test]

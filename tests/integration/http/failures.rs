@@ -216,3 +216,37 @@ async fn a_proxy_that_is_closed_lets_go_of_its_work_connections() {
     .await;
     assert_eq!(fetch(site.port, "a.test", "/").await.0, 404);
 }
+
+#[tokio::test]
+async fn a_crowd_of_silent_users_makes_room_and_known_ones_stay() {
+    let backend = Backend::saying("here").await;
+    let site = Site::open("", &domain("web", &backend, "a.test")).await;
+    let mut known = connect(site.port).await;
+    let mut ask_again = async || {
+        let request = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        known.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nhere") {
+            let reading = known.read_buf(&mut answer);
+            assert!(within(wait::SOON, "the answer", reading).await.unwrap() > 0);
+        }
+    };
+    ask_again().await;
+    // One is silent from the start, one in the middle of a head, one has asked for nobody.
+    let for_nobody = "GET / HTTP/1.1\r\nHost: b.test\r\n\r\n";
+    let mut oldest = Vec::new();
+    for first in ["", "GET / HTTP/1.1\r\nHost: a.te", for_nobody] {
+        let mut user = connect(site.port).await;
+        user.write_all(first.as_bytes()).await.unwrap();
+        oldest.push(user);
+    }
+    let mut crowd = Vec::new();
+    for _ in 0..1100 {
+        crowd.push(connect(site.port).await);
+    }
+    for mut user in oldest {
+        until_closed(&mut user, wait::SOON, "one of the oldest").await;
+    }
+    ask_again().await;
+    assert_eq!(fetch(site.port, "a.test", "/").await, (200, "here".into()));
+}

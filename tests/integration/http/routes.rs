@@ -104,7 +104,7 @@ async fn the_client_is_told_each_route_and_why_one_is_refused() {
         "[taken] start error: router config conflict",
         "[below] start error: custom domain [x.frp.test] should not belong to subdomain host [frp.test]",
         "[dotted] start error: '.' and '*' are not supported in subdomain",
-        "[header] start error: requestHeaders.set: [a b: c] is not a valid header",
+        "[header] start error: requestHeaders.set: [a b] is not a valid header",
     ] {
         frpc.expect(text).await;
     }
@@ -200,11 +200,19 @@ async fn a_group_serves_in_turn_on_all_its_routes() {
     let refused = [
         proxy("wrong", &a, &lines("no", both)),
         proxy("less", &a, &lines("k", "\"one.test\"")),
+        // In frp its service would be open to everybody.
+        proxy(
+            "secret",
+            &a,
+            &format!("{}\nhttpPassword = \"x\"", lines("k", both)),
+        ),
     ];
     let frpc = site.rig.frpc(site.frps.port, &refused.concat());
     frpc.expect("[wrong] start error: group auth failed").await;
-    frpc.expect("[less] start error: group params invalid")
-        .await;
+    for name in ["less", "secret"] {
+        frpc.expect(&format!("[{name}] start error: group params invalid"))
+            .await;
+    }
 
     other.kill().await;
     eventually("the rest of the group serves all", || async {

@@ -6,7 +6,7 @@ use frp_log::info;
 
 use super::{Held, Proxy, ProxyError, Published, Setup};
 use crate::vhost::http::{Policy, Target};
-use crate::vhost::{Routes, domains, remote_addr, routes};
+use crate::vhost::{Login, Routes, domains, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
@@ -20,8 +20,10 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let keys = routes(&domains, locations, user);
     let group = (new.group.as_str(), new.group_key.as_str());
     let target = |members| Arc::new(Target { members, policy });
+    let login: Login = (new.http_user.clone(), new.http_pwd.as_str().into());
+    let tables = &shared.vhosts.http;
     let held = HeldRoutes {
-        _routes: shared.http.add(group, (), keys, proxy, target)?,
+        _routes: tables.add(group, login, keys, proxy, target)?,
         proxy: (*proxy).clone(),
     };
     let everywhere = [String::new()];
@@ -49,7 +51,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
 
 /// The routes of a proxy; its idle work connections go with them.
 struct HeldRoutes {
-    _routes: Routes<Arc<Target>, ()>,
+    _routes: Routes<Arc<Target>, Login>,
     proxy: Arc<Proxy>,
 }
 

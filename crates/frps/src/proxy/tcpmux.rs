@@ -7,7 +7,7 @@ use frp_log::info;
 use super::{Held, ProxyError, Published, Setup};
 use crate::vhost::connect::Target;
 use crate::vhost::http::Credentials;
-use crate::vhost::{domains, remote_addr, routes};
+use crate::vhost::{Login, domains, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
@@ -24,13 +24,13 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let user = &new.route_by_http_user;
     let keys = routes(&domains, &[], user);
     let group = (new.group.as_str(), new.group_key.as_str());
-    let demanded = (new.http_user.clone(), new.http_pwd.as_str().into());
+    let login: Login = (new.http_user.clone(), new.http_pwd.as_str().into());
     let target = |members| {
         let credentials = Credentials::of(&new.http_user, &new.http_pwd);
         Arc::new(Target::new(members, credentials))
     };
     let tables = &shared.vhosts.connect;
-    let routes = tables.add(group, demanded, keys, proxy, target)?;
+    let routes = tables.add(group, login, keys, proxy, target)?;
     for domain in &domains {
         info!(
             proxy.log,

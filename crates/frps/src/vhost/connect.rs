@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
 use super::http::{Basic, Credentials, not_found_page};
+use super::router::cut;
 use crate::Shared;
 use crate::proxy::{Members, Replies};
 
@@ -47,9 +48,9 @@ enum ConnectError {
     Incomplete,
     #[error("connections to tcp vhost must be of method CONNECT")]
     Method,
-    #[error("no tcpmux proxy for host [{host}] httpUser [{user}]")]
+    #[error("no tcpmux proxy for host [{}] httpUser [{}]", cut(host), cut(user))]
     NotFound { host: String, user: String },
-    #[error("wrong user or password for host [{0}]")]
+    #[error("wrong user or password for host [{}]", cut(.0))]
     Unauthorized(String),
 }
 

@@ -9,6 +9,7 @@ use frp_proto::sni::{HelloError, HelloReader};
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
+use super::router::cut;
 use crate::Shared;
 use crate::proxy::{Members, Replies};
 
@@ -20,7 +21,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 enum HttpsError {
     #[error("{0}")]
     Hello(#[from] HelloError),
-    #[error("no https proxy for host [{0}]")]
+    #[error("no https proxy for host [{}]", cut(.0))]
     NotFound(String),
 }
 

@@ -20,10 +20,15 @@ use frp_net::before_login::BeforeLogin;
 use frp_net::sniff::Users;
 use frp_proto::msg::NewProxy;
 
-pub(crate) use self::groups::{GroupError, Routes, VhostGroups};
+use self::groups::VhostGroups;
+pub(crate) use self::groups::{GroupError, Routes};
 pub(crate) use self::listeners::Listeners;
 pub(crate) use self::router::RouteKey;
 use crate::proxy::Members;
+
+/// `httpUser` and `httpPassword`: the first member's hold for a whole group, so a member with
+/// others must not join it. In an http group of frp, its own are ignored.
+pub(crate) type Login = (String, Secret);
 
 /// Who has which host names.
 #[derive(Debug)]
@@ -31,9 +36,9 @@ pub(crate) struct Vhosts {
     /// Which of the ports below are bindPort itself.
     pub(crate) at_bind_port: Users,
     pub(crate) https: Arc<VhostGroups<Arc<Members>, ()>>,
-    /// In a group, user and password must be the same.
-    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, (String, Secret)>>,
-    /// Users of https and tcpmux that have not said yet whom they are for.
+    pub(crate) http: Arc<VhostGroups<Arc<http::Target>, Login>>,
+    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, Login>>,
+    /// Users that have not said yet whom they are for.
     strangers: BeforeLogin,
 }
 
@@ -46,6 +51,7 @@ impl Vhosts {
                 https: same(cfg.vhost_https_port),
             },
             https: Arc::default(),
+            http: Arc::default(),
             connect: Arc::default(),
             strangers: BeforeLogin::default(),
         }

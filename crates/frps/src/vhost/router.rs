@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Bytes that a host name may have (RFC 1035, section 2.3.4, without the trailing dot).
+const MAX_HOST: usize = 253;
+
 /// What a route is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct RouteKey {
@@ -102,8 +105,14 @@ impl<T: Clone> Router<T> {
     ///
     /// The name itself goes first, then `*.` for each parent of at least two labels, then `*`; at
     /// each step the routes of `http_user`, then those for everybody; there the longest location.
+    ///
+    /// What is too long for a name is for nobody, not even `*`: looking for each of its parents
+    /// would take seconds.
     pub(crate) fn find(&self, host: &str, path: &str, http_user: &str) -> Option<T> {
         let host = host_name(host);
+        if host.len() > MAX_HOST {
+            return None;
+        }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let found = |users: &Users<T>| pick(users, path, http_user);
         if let Some(target) = table.names.get(&*host).and_then(found) {
@@ -211,6 +220,13 @@ pub(crate) fn host_name(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// As much of what a user wrote as a name of [`MAX_HOST`] bytes would have, for log lines.
+pub(crate) fn cut(written: &str) -> &str {
+    written
+        .get(..written.floor_char_boundary(MAX_HOST))
+        .unwrap_or(written)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -260,6 +276,24 @@ mod tests {
         for host in ["example.org", "a.example.com", "com", "", ".", "..", "*"] {
             assert_eq!(router.find(host, "/", ""), None, "{host}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_name_has_no_route() {
+        let (router, _guards) = router(&["*.x.y", "*"]);
+        let longest = "a.".repeat(MAX_HOST / 2 - 1) + "x.y";
+        assert_eq!(longest.len(), MAX_HOST);
+        assert_eq!(router.find(&longest, "/", ""), Some("*.x.y"));
+        assert_eq!(
+            router.find(&format!("{longest}.:80"), "/", ""),
+            Some("*.x.y")
+        );
+        let longer = format!("a{longest}");
+        assert_eq!(router.find(&longer, "/", ""), None);
+        assert_eq!(cut(&longer).len(), MAX_HOST);
+        assert_eq!(cut(&format!("a{}", "ä".repeat(200))).len(), MAX_HOST);
+        assert_eq!(cut(&"ä".repeat(200)).len(), MAX_HOST - 1);
+        assert_eq!(cut("a.b"), "a.b");
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The answers that frps itself gives (frp `pkg/util/vhost/resource.go`, `http.go`).
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
 use bytes::Bytes;
 use frp_log::{Log, warn};
 use frp_proto::VERSION;
@@ -11,6 +15,9 @@ use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
 use crate::Shared;
+
+/// Bytes that `custom404Page` may have.
+const MAX_PAGE: u64 = 1024 * 1024;
 
 const NOT_FOUND: &str = r#"<!DOCTYPE html>
 <html>
@@ -44,7 +51,7 @@ pub(crate) async fn not_found_page(shared: &Shared) -> Bytes {
     let Some(path) = shared.cfg.custom_404_page.clone() else {
         return Bytes::from_static(NOT_FOUND.as_bytes());
     };
-    match tokio::task::spawn_blocking(move || std::fs::read(path)).await {
+    match tokio::task::spawn_blocking(move || read_page(&path)).await {
         Ok(Ok(page)) => page.into(),
         Ok(Err(e)) => {
             warn!(Log::root(), "read custom 404 page error: {e}");
@@ -52,6 +59,20 @@ pub(crate) async fn not_found_page(shared: &Shared) -> Bytes {
         }
         Err(_) => Bytes::from_static(NOT_FOUND.as_bytes()),
     }
+}
+
+/// Not of a pipe or a device, which have no end, or keep whoever opens them waiting.
+fn read_page(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut page = Vec::new();
+    let file = File::open(path)?;
+    file.take(MAX_PAGE + 1).read_to_end(&mut page)?;
+    if page.len() as u64 > MAX_PAGE {
+        return Err(io::Error::other("larger than 1 MiB"));
+    }
+    Ok(page)
 }
 
 /// 404, for whatever reason a request could not be served.

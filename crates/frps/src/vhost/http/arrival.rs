@@ -54,7 +54,7 @@ impl Arrival {
     /// that is not plain to see.
     pub(super) fn home(&self, shared: &Arc<Shared>) -> Handle {
         let proxy = destination(&self.first).and_then(|(host, path)| {
-            let target = shared.http.router.find(host, path, "")?;
+            let target = shared.vhosts.http.router.find(host, path, "")?;
             target.members.first()
         });
         match proxy {

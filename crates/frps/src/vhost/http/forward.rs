@@ -25,10 +25,12 @@ use super::answer::{bad_request, not_found, timed_out, unauthorized};
 use super::auth::Basic;
 use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
+use super::waiting::Busy;
 use super::{Target, User, head};
 use crate::proxy::Proxy;
 use crate::proxy::user::UserAddrs;
 use crate::proxy::user::UserError;
+use crate::vhost::router::cut;
 use crate::web::metrics::Serving;
 
 /// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
@@ -40,7 +42,7 @@ const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
 /// Why a request was not served; the texts are frp's where it has one.
 #[derive(Debug, thiserror::Error)]
 enum ForwardError {
-    #[error("no route found: {host} {} {}", path.escape_debug(), user.escape_debug())]
+    #[error("no route found: {} {} {}", cut(host), path.escape_debug(), cut(user).escape_debug())]
     NoRoute {
         host: String,
         path: String,
@@ -79,7 +81,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
     match route(user, head, host, body).await {
         Ok(response) => response,
         Err(e) => {
-            let host = shown.to_str().unwrap_or_default();
+            let host = cut(shown.to_str().unwrap_or_default());
             warn!(
                 Log::root(),
                 "do http proxy request [host: {host}] error: {e}"
@@ -132,18 +134,20 @@ async fn route(
         &Method::CONNECT => "",
         _ => head.uri.path(),
     });
-    let Some(target) = user.shared.http.router.find(name, &path, http_user) else {
+    let Some(target) = user.shared.vhosts.http.router.find(name, &path, http_user) else {
         return Err(ForwardError::NoRoute {
             host: name.to_owned(),
             path: path.into_owned(),
             user: http_user.to_owned(),
         });
     };
+    user.found.notify_one();
     debug!(
         Log::root(),
-        "get new http request host [{name}] path [{}] httpuser [{}]",
+        "get new http request host [{}] path [{}] httpuser [{}]",
+        cut(name),
         path.escape_debug(),
-        http_user.escape_debug()
+        cut(http_user).escape_debug()
     );
     if let Some(credentials) = &target.policy.credentials
         && !credentials.admit(basic.as_ref().filter(|_| shown.is_some()))
@@ -305,7 +309,9 @@ async fn switch(
         return Err(ForwardError::NotSwitched);
     };
     let (carried, serving) = pipe.into_parts();
-    let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), serving);
+    // The answer is over at once, what the user asked for is not.
+    let held = (serving, user.waiting.interrupt());
+    let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);
     user.shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(head, Body::whole(Bytes::new())))
 }
@@ -316,7 +322,7 @@ async fn tunnel(
     proxy: Arc<Proxy>,
     on_upgrade: OnUpgrade,
     (carried, early): (Carried, Bytes),
-    serving: Serving,
+    held: (Serving, Busy),
 ) {
     let moved = async {
         // Ends with an error when the user's connection does.
@@ -336,7 +342,7 @@ async fn tunnel(
         },
         () = user.shared.stop.cancelled() => {}
     }
-    drop(serving);
+    drop(held);
 }
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.

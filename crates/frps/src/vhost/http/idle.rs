@@ -23,6 +23,9 @@ const SPARE_FOR: Duration = Duration::from_secs(1);
 /// More than any service is asked for at once.
 const MAX_SPARE: usize = 1024;
 
+/// So many are out of reach while they are looked at.
+const AT_A_TIME: usize = 16;
+
 /// See the module. Closed when its proxy is no longer published.
 #[derive(Default)]
 pub(crate) struct Idle {
@@ -79,23 +82,44 @@ impl Idle {
     }
 
     /// Takes out what has been idle for too long or has ended. Whether any are left.
+    ///
+    /// A few at a time, and not under the lock while they are looked at: the others can be taken.
     fn sweep(&self, gone: &mut Vec<WorkConn>) -> bool {
         let now = Instant::now();
-        let mut state = self.lock();
-        let mut spare = state.conns.len().saturating_sub(KEPT);
-        let all = std::mem::take(&mut state.conns);
-        for (since, mut conn) in all {
-            let idle = now.saturating_duration_since(since);
-            let is_spare = spare > 0 && idle >= SPARE_FOR;
-            if is_spare || idle >= KEPT_FOR || !conn.is_usable() {
-                spare = spare.saturating_sub(1);
-                gone.push(conn);
-            } else {
-                state.conns.push((since, conn));
+        let mut spare = self.lock().conns.len().saturating_sub(KEPT);
+        // Those before have been looked at.
+        let mut at = 0;
+        loop {
+            let mut state = self.lock();
+            let end = state.conns.len().min(at + AT_A_TIME);
+            if at >= end {
+                state.kept = !state.conns.is_empty();
+                return state.kept;
             }
+            let some: Vec<_> = state.conns.drain(at..end).collect();
+            drop(state);
+            let mut good = Vec::with_capacity(some.len());
+            for (since, mut conn) in some {
+                let idle = now.saturating_duration_since(since);
+                let is_spare = spare > 0 && idle >= SPARE_FOR;
+                if is_spare || idle >= KEPT_FOR || !conn.is_usable() {
+                    spare = spare.saturating_sub(1);
+                    gone.push(conn);
+                } else {
+                    good.push((since, conn));
+                }
+            }
+            let mut state = self.lock();
+            if state.closed {
+                gone.extend(good.into_iter().map(|(_, conn)| conn));
+                state.kept = false;
+                return false;
+            }
+            // Some may have been taken meanwhile.
+            let from = at.min(state.conns.len());
+            at = from + good.len();
+            state.conns.splice(from..from, good);
         }
-        state.kept = !state.conns.is_empty();
-        state.kept
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
+use frp_net::before_login::Turn;
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
 use hyper::rt::Executor;
@@ -29,6 +30,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 pub(crate) use self::answer::not_found_page;
@@ -64,13 +66,17 @@ struct User {
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
     waiting: Arc<Waiting>,
+    /// A request has found its proxy: the user is no stranger any more.
+    found: Notify,
 }
 
 /// Sees where a user's connection belongs and has it served there, until one of the two ends it.
 pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: SocketAddr) {
     let waiting = Waiting::new();
+    let turn = shared.vhosts.strangers.enter();
     let arrival = tokio::select! {
         arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
+        () = turn.evicted() => return made_room(peer),
         () = shared.stop.cancelled() => return,
     };
     let Ok(Ok(arrival)) = arrival else { return };
@@ -83,11 +89,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     let user = Arc::new(User {
         forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
         waiting,
+        found: Notify::new(),
         shared: shared.clone(),
         peer,
     });
     let serving = async move {
         let stop = user.shared.stop.clone();
+        let evicted = evicted(user.clone(), turn);
         let served = async {
             match is_h2 {
                 true => serve_h2(user, conn).await,
@@ -96,10 +104,28 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         };
         tokio::select! {
             () = served => {}
+            () = evicted => made_room(peer),
             () = stop.cancelled() => {}
         }
     };
     shared.tasks.spawn_on(serving, &home);
+}
+
+/// Completes when the user, still a stranger, has lost its turn to a newer one.
+async fn evicted(user: Arc<User>, turn: Turn) {
+    tokio::select! {
+        () = user.found.notified() => {}
+        () = turn.evicted() => return,
+    }
+    drop(turn);
+    std::future::pending().await
+}
+
+fn made_room(peer: SocketAddr) {
+    debug!(
+        Log::root(),
+        "http connection [{peer}] made room for newer ones"
+    );
 }
 
 async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
