@@ -64,6 +64,29 @@ async fn the_status_is_that_of_frp() {
     }
 }
 
+#[tokio::test]
+async fn nothing_runs_while_the_server_is_away() {
+    for side in sides() {
+        let rig = Rig::new();
+        let mut frps = rig.frps("").await;
+        let echo = Service::echo().await;
+        let web = free_port();
+        let text = admin(web) + &tcp_proxy("a", echo.port, free_port(), "");
+        let frpc = rig.frpc_of(&side, frps.port, &text);
+        frpc.expect("[a] start proxy success").await;
+        frps.program.kill().await;
+        eventually("the status is empty", || async {
+            get(web, "/api/status").await.json() == json!({})
+        })
+        .await;
+        frps.program.start_again();
+        eventually("the proxy runs again", || async {
+            status_of(web, "tcp", "a").await["status"] == "running"
+        })
+        .await;
+    }
+}
+
 /// Ours, and frp's where it is there to compare with.
 fn sides() -> Vec<Side> {
     let mut sides = vec![Side::Ours];

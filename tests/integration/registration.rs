@@ -213,3 +213,39 @@ async fn stale_pooled_connections_do_not_cost_a_user() {
     within(wait::SOON, "the user's bytes", read).await.unwrap();
     assert_eq!(&heard, b"hello");
 }
+
+/// `:PORT` behind each domain makes the answer longer than the message was.
+#[tokio::test]
+async fn an_answer_that_does_not_fit_ends_the_proxy_and_not_the_session() {
+    let rig = Rig::new();
+    let lines = format!("vhostHTTPPort = {}\n{SINGLE}", free_port());
+    let frps = rig.frps(&lines).await;
+    let (mut control, _) = login(frps.port, &json!({})).await;
+    let domains: Vec<_> = (1000..1700).map(|n| format!("a{n}.test")).collect();
+    let proxy =
+        |domains| json!({"proxy_name": "p", "proxy_type": "http", "custom_domains": domains});
+    let answer = register(&mut control, proxy(&domains[..])).await;
+    assert!(
+        error(&answer).starts_with("NewProxyResp message of "),
+        "{answer}"
+    );
+    // Name and domains are free again.
+    let answer = register(&mut control, proxy(&domains[..10])).await;
+    assert_eq!(error(&answer), "");
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_fit_the_wire_is_refused_alone() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let frps = rig.frps("").await;
+    let port = free_port();
+    let much = format!("metadatas.much = \"{}\"", "x".repeat(11_000));
+    let proxies = rig::tcp_proxy("big", service.port, free_port(), &much)
+        + &rig::tcp_proxy("small", service.port, port, "");
+    let frpc = rig.frpc(frps.port, &proxies);
+    frpc.expect("[big] start error: NewProxy message of ").await;
+    frpc.expect("[small] start proxy success").await;
+    echo(port, b"served").await;
+    assert_eq!(frpc.log().count("session ended"), 0);
+}

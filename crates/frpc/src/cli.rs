@@ -33,14 +33,20 @@ pub fn main() -> ExitCode {
 }
 
 fn ask(call: &AdminCall) -> ExitCode {
-    let runtime = match frp_net::threads::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return print_line(error, ExitCode::FAILURE),
-    };
-    match runtime.block_on(admin_call::call(call)) {
-        Ok(text) => print_line(text, ExitCode::SUCCESS),
-        Err(error) => print_line(error, ExitCode::FAILURE),
+    let called = block_on(admin_call::call(call));
+    match called.map(|called| called.map_err(|error| error.to_string())) {
+        Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
+        Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
     }
+}
+
+/// Runs the program's first thread.
+fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
+    let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
+    let ended = runtime.block_on(program);
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    Ok(ended)
 }
 
 fn run_file(path: &Path, options: &LoadOptions) -> ExitCode {
@@ -62,24 +68,23 @@ fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, Stri
 /// Runs one client until it ends, which is never if all goes well.
 fn run(file: Option<(&Path, &LoadOptions)>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
     let cfg = prepare(loaded)?;
-    let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
     let file = file.map(|(path, options)| ConfigFile {
         path: path.to_owned(),
         options: options.clone(),
     });
-    runtime.block_on(serve(file, cfg))
+    block_on(serve(file, cfg))?
 }
 
 /// Runs a client for every file below the directory. frp's exit status is 0 whatever happens.
 fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
-    let runtime = match frp_net::threads::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return print_line(error, ExitCode::FAILURE),
-    };
-    let threads = {
-        let _inside = runtime.enter();
-        Threads::new()
-    };
+    match block_on(serve_directory(directory, options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => print_line(error, ExitCode::FAILURE),
+    }
+}
+
+async fn serve_directory(directory: &Path, options: &LoadOptions) {
+    let threads = Threads::new();
     let clients = TaskTracker::new();
     for path in files_below(directory) {
         match load(&path, options).and_then(prepare) {
@@ -99,8 +104,7 @@ fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
         }
     }
     clients.close();
-    runtime.block_on(clients.wait());
-    ExitCode::SUCCESS
+    clients.wait().await;
 }
 
 fn failed(path: &Path, error: &str) {
@@ -170,4 +174,29 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
         );
     }
     ended
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_a_name_server() {
+        let (answer, resolving) = mpsc::channel::<()>();
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let program = async {
+            tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                let _ = resolving.recv();
+            });
+            has_started.await.unwrap();
+            "ended"
+        };
+        assert_eq!(block_on(program).unwrap(), "ended");
+        // Only now; a runtime that waits would never have come here.
+        drop(answer);
+    }
 }

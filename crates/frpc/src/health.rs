@@ -5,7 +5,7 @@ mod http;
 use std::sync::Arc;
 
 use frp_config::{HealthCheck, HealthCheckKind, ProxyConfig};
-use frp_log::{Log, contract, info, trace, warn};
+use frp_log::{contract, info, trace, warn};
 use frp_net::dial::{DialError, DialOptions, dial};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -24,8 +24,8 @@ pub(crate) struct Monitor {
 /// A service became well or ill.
 #[derive(Debug)]
 pub(crate) struct Change {
-    /// The proxy's raw name.
-    pub(crate) name: String,
+    /// This very one: another of its name may be there by the time that this is read.
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) healthy: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn watch(
     let (stopped, proxy, changes) = (stop.clone(), proxy.clone(), changes.clone());
     tasks.tracker.spawn(async move {
         tokio::select! {
-            () = run(&proxy.cfg, &check, &changes, &proxy.log) => {}
+            () = run(&proxy, &check, &changes) => {}
             () = stopped.cancelled() => {}
         }
     });
@@ -61,10 +61,11 @@ pub(crate) fn watch(
     })
 }
 
-async fn run(cfg: &ProxyConfig, check: &HealthCheck, changes: &mpsc::Sender<Change>, log: &Log) {
+async fn run(proxy: &Arc<Proxy>, check: &HealthCheck, changes: &mpsc::Sender<Change>) {
+    let log = &proxy.log;
     let mut verdict = Verdict::default();
     loop {
-        let checked = check_once(cfg, check).await;
+        let checked = check_once(&proxy.cfg, check).await;
         match &checked {
             Ok(()) => trace!(log, "do one health check success"),
             Err(e) => warn!(log, "do one health check failed: {e}"),
@@ -78,8 +79,8 @@ async fn run(cfg: &ProxyConfig, check: &HealthCheck, changes: &mpsc::Sender<Chan
                 warn!(log, "health check status change to failed");
                 info!(log, "{}", contract::health_check_failed());
             }
-            let name = cfg.name.clone();
-            if changes.send(Change { name, healthy }).await.is_err() {
+            let proxy = proxy.clone();
+            if changes.send(Change { proxy, healthy }).await.is_err() {
                 return;
             }
         }

@@ -1,7 +1,6 @@
 //! A configured proxy: what its connections share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
 use frp_log::Log;
@@ -60,31 +59,5 @@ impl Proxy {
             let _ = self.plugin.set(Plugin::new(cfg, tasks)?);
         }
         Ok(())
-    }
-}
-
-/// The proxies that the server has accepted, by raw name; work connections look theirs up here.
-#[derive(Debug, Default)]
-pub(crate) struct Running {
-    by_name: RwLock<HashMap<String, Arc<Proxy>>>,
-}
-
-impl Running {
-    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Proxy>> {
-        self.by_name
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
-    }
-
-    pub(crate) fn insert(&self, proxy: &Arc<Proxy>) {
-        let mut map = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        map.insert(proxy.cfg.name.clone(), proxy.clone());
-    }
-
-    pub(crate) fn remove(&self, name: &str) {
-        let mut map = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        map.remove(name);
     }
 }

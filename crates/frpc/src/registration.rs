@@ -1,19 +1,18 @@
 //! The phases of the proxies' registrations, and which is due next
 //! (frp `client/proxy/proxy_wrapper.go`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use frp_config::ProxyConfig;
-use frp_log::{trace, warn};
+use frp_log::trace;
 use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 
 use crate::health::Monitor;
 use crate::proxy::Proxy;
-use crate::service::Tasks;
 
 /// An unanswered registration is sent again after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -58,6 +57,27 @@ pub(crate) struct Registrations {
     by_name: BTreeMap<String, Registration>,
     /// When each is to be sent (again), if it is.
     due: BTreeSet<(Instant, String)>,
+    /// By name, and kept when a registration is replaced.
+    asked: HashMap<String, Asked>,
+}
+
+/// The NewProxy messages of a name that the server has yet to answer; it answers each, in order.
+/// An answer tells only the name.
+#[derive(Debug, Default)]
+struct Asked {
+    unanswered: usize,
+    /// Those sent before the last CloseProxy, so that their answers say nothing of what is there
+    /// now. CloseProxy itself is not answered.
+    void: usize,
+}
+
+/// What an answer of the server means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Runs,
+    Refused(String),
+    /// It is to a registration that was withdrawn meanwhile.
+    Late,
 }
 
 impl Registration {
@@ -116,18 +136,6 @@ impl Registration {
         self.phase = phase;
     }
 
-    /// The proxy, if its registration is to be sent. One that nothing here could serve is not
-    /// registered; frp registers it first, and takes it back.
-    fn start(&mut self, now: Instant, tasks: &Tasks) -> Option<Arc<Proxy>> {
-        if let Err(e) = self.proxy.prepare(tasks) {
-            warn!(self.proxy.log, "start error: {e}");
-            self.refused(e.to_string());
-            return None;
-        }
-        self.enter(Phase::WaitStart { since: now });
-        Some(self.proxy.clone())
-    }
-
     fn refused(&mut self, error: String) {
         self.refusals += 1;
         self.error = error;
@@ -136,19 +144,22 @@ impl Registration {
     }
 
     /// An empty `error` means that the proxy runs.
-    fn answered(&mut self, error: &str, remote_addr: &str) -> Result<Arc<Proxy>, String> {
-        if !matches!(self.phase, Phase::WaitStart { .. }) {
-            return Err("status not wait start, ignore start message".to_owned());
+    fn answered(&mut self, error: &str, remote_addr: &str) -> Answer {
+        match self.phase {
+            Phase::WaitStart { .. } => {}
+            // A message that was repeated has been refused, and the other of the two accepted.
+            Phase::StartError { .. } if error.is_empty() => {}
+            _ => return Answer::Refused("status not wait start, ignore start message".to_owned()),
         }
         if !error.is_empty() {
             self.refused(error.to_owned());
-            return Err(error.to_owned());
+            return Answer::Refused(error.to_owned());
         }
         self.refusals = 0;
         self.error.clear();
         remote_addr.clone_into(&mut self.remote_addr);
         self.enter(Phase::Running);
-        Ok(self.proxy.clone())
+        Answer::Runs
     }
 
     /// Whether the server has it, or has been asked to.
@@ -193,7 +204,8 @@ impl Registrations {
         self.by_name.insert(name, registration);
     }
 
-    /// Takes out all but those for which `keep` says so, and gives their names.
+    /// Takes out all but those for which `keep` says so, and gives their names; the caller tells
+    /// the server.
     pub(crate) fn remove_unless(&mut self, keep: impl Fn(&ProxyConfig) -> bool) -> Vec<String> {
         let gone: Vec<String> = self
             .by_name
@@ -205,6 +217,7 @@ impl Registrations {
             if let Some(at) = self.by_name.remove(name).and_then(|gone| gone.due()) {
                 self.due.remove(&(at, name.clone()));
             }
+            self.withdrawn(name);
         }
         gone
     }
@@ -214,40 +227,84 @@ impl Registrations {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The proxies whose registration is to be sent now, which is what the caller does.
-    pub(crate) fn take_due(&mut self, now: Instant, tasks: &Tasks) -> Vec<Arc<Proxy>> {
-        let mut taken = Vec::new();
-        while let Some((at, name)) = self.due.pop_first() {
-            if at > now {
-                self.due.insert((at, name));
-                break;
-            }
-            let start = |registration: &mut Registration| registration.start(now, tasks);
-            taken.extend(self.change(&name, start).flatten());
-        }
-        taken
+    /// The proxies whose registration is to be sent now. Of each the caller then says
+    /// [`sent`](Self::sent) or [`not_sent`](Self::not_sent).
+    pub(crate) fn due(&self, now: Instant) -> Vec<Arc<Proxy>> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let due = due.filter_map(|(_, name)| self.by_name.get(name));
+        due.map(|registration| registration.proxy.clone()).collect()
+    }
+
+    pub(crate) fn sent(&mut self, name: &str, now: Instant) {
+        self.change(name, |registration| {
+            registration.enter(Phase::WaitStart { since: now });
+        });
+        self.asked.entry(name.to_owned()).or_default().unanswered += 1;
+    }
+
+    /// The registration could not be sent, and counts as refused.
+    pub(crate) fn not_sent(&mut self, name: &str, why: String) {
+        self.change(name, |registration| registration.refused(why));
     }
 
     /// The server answered: an empty `error` means that the proxy runs.
-    pub(crate) fn answered(
-        &mut self,
-        answer: &NewProxyResp,
-        name: &str,
-    ) -> Result<Arc<Proxy>, String> {
+    pub(crate) fn answered(&mut self, answer: &NewProxyResp, name: &str) -> Answer {
+        if self.is_void(name) {
+            return Answer::Late;
+        }
         let NewProxyResp {
             error, remote_addr, ..
         } = answer;
         self.change(name, |registration| {
             registration.answered(error, remote_addr)
         })
-        .unwrap_or_else(|| Err(format!("proxy [{name}] not found")))
+        .unwrap_or_else(|| Answer::Refused(format!("proxy [{name}] not found")))
     }
 
-    /// The monitor found the service well or ill. Returns whether the server has the proxy, or has
-    /// been asked to.
-    pub(crate) fn set_healthy(&mut self, name: &str, healthy: bool) -> bool {
-        self.change(name, |registration| registration.set_healthy(healthy))
-            .unwrap_or(false)
+    /// Counts an answer; whether it is to a registration that was withdrawn.
+    fn is_void(&mut self, name: &str) -> bool {
+        let Some(asked) = self.asked.get_mut(name) else {
+            return false;
+        };
+        let is_void = asked.void > 0;
+        asked.void = asked.void.saturating_sub(1);
+        asked.unanswered = asked.unanswered.saturating_sub(1);
+        if asked.unanswered == 0 {
+            self.asked.remove(name);
+        }
+        is_void
+    }
+
+    fn withdrawn(&mut self, name: &str) {
+        if let Some(asked) = self.asked.get_mut(name) {
+            asked.void = asked.unanswered;
+        }
+    }
+
+    /// The monitor of `proxy` found the service well or ill. Returns whether the proxy is to be
+    /// withdrawn, which is what the caller does.
+    pub(crate) fn set_healthy(&mut self, proxy: &Arc<Proxy>, healthy: bool) -> bool {
+        let name = &proxy.cfg.name;
+        let is_there = self.change(name, |registration| {
+            // The monitor's last word may come after its proxy was replaced.
+            let is_its = Arc::ptr_eq(&registration.proxy, proxy);
+            is_its.then(|| registration.set_healthy(healthy))
+        });
+        let Some(is_there) = is_there.flatten() else {
+            return false;
+        };
+        // Refused, but perhaps asked for twice.
+        let is_there = is_there || self.asked.contains_key(name);
+        if !healthy && is_there {
+            self.withdrawn(name);
+        }
+        !healthy && is_there
+    }
+
+    /// The proxy of this name, if the server has accepted it.
+    pub(crate) fn running(&self, name: &str) -> Option<Arc<Proxy>> {
+        let registration = self.by_name.get(name)?;
+        matches!(registration.phase, Phase::Running).then(|| registration.proxy.clone())
     }
 
     /// Every change goes through here, so that `due` is right.
@@ -268,6 +325,11 @@ impl Registrations {
     }
 }
 
+/// The session changes them; the admin API and work connections only look.
+pub(crate) fn lock(registrations: &Mutex<Registrations>) -> MutexGuard<'_, Registrations> {
+    registrations.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -277,5 +339,134 @@ impl fmt::Display for Phase {
             Self::Running => "running",
             Self::CheckFailed { .. } => "check failed",
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use frp_config::{LoadOptions, Purpose, parse_client};
+    use frp_log::Log;
+    use frp_proto::crypto::cfb;
+
+    use super::*;
+
+    fn proxy(remote_port: u16) -> Arc<Proxy> {
+        let text = format!(
+            "[[proxies]]\nname = \"p\"\ntype = \"tcp\"\nlocalPort = 1\n\
+             remotePort = {remote_port}\n"
+        );
+        let loaded = parse_client(&text, "f", &LoadOptions::new(Purpose::Run)).unwrap();
+        let cfg = loaded.settings.proxies[0].clone();
+        Arc::new(Proxy::new(cfg, &cfb::Key::derive(b""), &Log::root()))
+    }
+
+    fn with(proxy: &Arc<Proxy>) -> Registrations {
+        [Registration::new(proxy.clone(), None)]
+            .into_iter()
+            .collect()
+    }
+
+    /// Sends what is due; whether anything was.
+    fn send(registrations: &mut Registrations, after: Duration) -> bool {
+        let now = Instant::now() + after;
+        let due = registrations.due(now);
+        for proxy in &due {
+            registrations.sent(&proxy.cfg.name, now);
+        }
+        !due.is_empty()
+    }
+
+    fn answer(registrations: &mut Registrations, error: &str) -> Answer {
+        let answer = NewProxyResp {
+            error: error.to_owned(),
+            ..Default::default()
+        };
+        registrations.answered(&answer, "p")
+    }
+
+    fn refused(error: &str) -> Answer {
+        Answer::Refused(error.to_owned())
+    }
+
+    #[test]
+    fn an_answer_to_a_replaced_registration_says_nothing_of_its_successor() {
+        for late in ["", "port already used"] {
+            let (old, new) = (proxy(1), proxy(2));
+            let mut registrations = with(&old);
+            assert!(send(&mut registrations, Duration::ZERO));
+            assert_eq!(registrations.remove_unless(|cfg| *cfg == new.cfg), ["p"]);
+            registrations.add(Registration::new(new.clone(), None));
+            assert!(send(&mut registrations, Duration::ZERO));
+            assert_eq!(answer(&mut registrations, late), Answer::Late);
+            assert!(registrations.running("p").is_none());
+            assert_eq!(answer(&mut registrations, ""), Answer::Runs);
+            assert!(Arc::ptr_eq(&registrations.running("p").unwrap(), &new));
+            assert!(registrations.asked.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_answer_from_before_a_withdrawal_says_nothing_of_the_registration_after_it() {
+        let proxy = proxy(1);
+        let mut registrations = with(&proxy);
+        assert!(send(&mut registrations, Duration::ZERO));
+        assert!(registrations.set_healthy(&proxy, false));
+        assert!(!registrations.set_healthy(&proxy, true));
+        assert!(send(&mut registrations, Duration::ZERO));
+        assert_eq!(answer(&mut registrations, ""), Answer::Late);
+        assert_eq!(answer(&mut registrations, "no"), refused("no"));
+        assert!(registrations.running("p").is_none());
+    }
+
+    /// The server was slow: it accepts the first message and refuses its repetition.
+    #[test]
+    fn of_a_repeated_registration_the_accepted_one_counts() {
+        for answers in [["", "exists"], ["no", ""]] {
+            let proxy = proxy(1);
+            let mut registrations = with(&proxy);
+            assert!(send(&mut registrations, Duration::ZERO));
+            assert!(!send(&mut registrations, ANSWER_LIMIT / 2));
+            assert!(send(&mut registrations, ANSWER_LIMIT * 2));
+            for error in answers {
+                answer(&mut registrations, error);
+            }
+            assert!(registrations.running("p").is_some(), "{answers:?}");
+            assert_eq!(registrations.next_due(), None);
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_ill_is_not_kept_by_the_answer_to_a_repetition() {
+        let proxy = proxy(1);
+        let mut registrations = with(&proxy);
+        assert!(send(&mut registrations, Duration::ZERO));
+        assert!(send(&mut registrations, ANSWER_LIMIT * 2));
+        assert_eq!(answer(&mut registrations, "no"), refused("no"));
+        assert!(registrations.set_healthy(&proxy, false));
+        assert_eq!(answer(&mut registrations, ""), Answer::Late);
+        assert!(registrations.running("p").is_none());
+    }
+
+    #[test]
+    fn the_last_word_of_a_replaced_proxys_monitor_is_ignored() {
+        let (old, new) = (proxy(1), proxy(2));
+        let mut registrations = with(&new);
+        assert!(send(&mut registrations, Duration::ZERO));
+        assert_eq!(answer(&mut registrations, ""), Answer::Runs);
+        assert!(!registrations.set_healthy(&old, false));
+        assert!(registrations.running("p").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_and_due_again() {
+        let proxy = proxy(1);
+        let mut registrations = with(&proxy);
+        let now = Instant::now();
+        registrations.not_sent("p", "too long".to_owned());
+        assert!(registrations.due(now).is_empty());
+        assert!(registrations.next_due().is_some_and(|at| at > now));
+        let shown: Vec<_> = registrations.all().map(Registration::error).collect();
+        assert_eq!(shown, ["too long"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Stage 3: a session. One task owns the control connection and the proxies' registrations
 //! (frp `client/control.go`).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
@@ -11,13 +11,15 @@ use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::mux::CloseReason;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
 use frp_proto::naming;
+use frp_proto::wire::EncodeError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
-use crate::proxy::{Proxy, Running};
-use crate::registration::{Registration, Registrations};
+use crate::plugin::PluginError;
+use crate::proxy::Proxy;
+use crate::registration::{Answer, Registration, Registrations, lock};
 use crate::service::Service;
 use crate::visitor::Visitors;
 use crate::work::WorkConns;
@@ -29,7 +31,7 @@ const CHANGES: usize = 64;
 pub(crate) struct Session<'a> {
     service: &'a Service,
     control: MsgStream<ControlPipe>,
-    /// Shared with the admin API, which only looks.
+    /// Shared with the admin API and the work connections, which only look.
     registrations: Arc<Mutex<Registrations>>,
     /// What is configured, which the admin API may change.
     settings: watch::Receiver<Arc<ClientConfig>>,
@@ -37,7 +39,6 @@ pub(crate) struct Session<'a> {
     visitors: Visitors,
     /// What the monitors of local services find out.
     health: mpsc::Receiver<Change>,
-    running: Arc<Running>,
     work: WorkConns,
     last_pong: Instant,
     next_ping: Instant,
@@ -61,6 +62,15 @@ pub(crate) enum End {
     Send(#[from] SendError),
 }
 
+/// Why a proxy's registration was not sent.
+#[derive(Debug, thiserror::Error)]
+enum RegisterError {
+    #[error("{0}")]
+    Plugin(#[from] PluginError),
+    #[error("{0}")]
+    Encode(#[from] EncodeError),
+}
+
 impl<'a> Session<'a> {
     pub(crate) fn new(service: &'a Service, logged_in: LoggedIn, log: Log) -> Self {
         let LoggedIn {
@@ -69,10 +79,8 @@ impl<'a> Session<'a> {
             connector,
         } = logged_in;
         let connector = Arc::new(connector);
-        let running = Arc::new(Running::default());
         let (changes, health) = mpsc::channel(CHANGES);
         let registrations = service.registrations().clone();
-        *lock(&registrations) = Registrations::default();
         let visitors = Visitors::new(service, connector.clone(), run_id.clone(), &log);
         Self {
             registrations,
@@ -80,10 +88,9 @@ impl<'a> Session<'a> {
             changes,
             visitors,
             health,
-            work: WorkConns::new(service, connector, run_id, running.clone(), log.clone()),
+            work: WorkConns::new(service, connector, run_id, log.clone()),
             service,
             control,
-            running,
             last_pong: Instant::now(),
             next_ping: Instant::now(),
             log,
@@ -97,6 +104,8 @@ impl<'a> Session<'a> {
             Ok(()) => self.serve().await,
             Err(end) => end,
         };
+        // Nothing runs until the next login, so nothing is shown or checked either.
+        *lock(&self.registrations) = Registrations::default();
         // The next session listens on the same addresses.
         self.visitors.close().await;
         end
@@ -170,7 +179,7 @@ impl<'a> Session<'a> {
         };
         let removed = lock(&self.registrations).remove_unless(wanted);
         for name in &removed {
-            self.withdraw(name)?;
+            self.withdraw(name);
         }
         if !removed.is_empty() {
             info!(self.log, "proxy removed: [{}]", removed.join(" "));
@@ -192,33 +201,52 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Takes no more users for the proxy, and tells the server.
-    fn withdraw(&mut self, name: &str) -> Result<(), SendError> {
-        self.running.remove(name);
+    /// Tells the server that there is no such proxy any more.
+    fn withdraw(&mut self, name: &str) {
         let close = CloseProxy {
             proxy_name: naming::wire_name(&self.service.cfg().user, name),
         };
-        Ok(self.control.queue(&close.into())?)
+        // A name too long for this was too long for the registration.
+        if let Err(e) = self.control.queue(&close.into()) {
+            debug!(self.log, "[{name}] not withdrawn: {e}");
+        }
     }
 
     /// Sends every registration that is due, all in one write.
     async fn register(&mut self) -> Result<(), End> {
-        let due = lock(&self.registrations).take_due(Instant::now(), self.service.tasks());
+        let now = Instant::now();
+        let due = lock(&self.registrations).due(now);
         for proxy in due {
-            let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
-            self.control.queue(&new.into()).map_err(SendError::from)?;
+            let name = &proxy.cfg.name;
+            // Not under the lock: a plugin reads files.
+            let queued = self.queue_registration(&proxy);
+            let mut registrations = lock(&self.registrations);
+            match queued {
+                Ok(()) => registrations.sent(name, now),
+                Err(e) => {
+                    warn!(proxy.log, "start error: {e}");
+                    registrations.not_sent(name, e.to_string());
+                }
+            }
         }
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
+    /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
+    /// it back. Nor is one that does not fit the wire, which must not end the session.
+    fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
+        proxy.prepare(self.service.tasks())?;
+        let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
+        Ok(self.control.queue(&new.into())?)
+    }
+
     /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
     async fn on_health(&mut self, change: &Change) -> Result<(), End> {
-        let name = &change.name;
-        let was_there = lock(&self.registrations).set_healthy(name, change.healthy);
-        if change.healthy || !was_there {
+        let Change { proxy, healthy } = change;
+        if !lock(&self.registrations).set_healthy(proxy, *healthy) {
             return Ok(());
         }
-        self.withdraw(name)?;
+        self.withdraw(&proxy.cfg.name);
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -236,11 +264,9 @@ impl<'a> Session<'a> {
         let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
         let answered = lock(&self.registrations).answered(answer, name);
         match answered {
-            Ok(proxy) => {
-                self.running.insert(&proxy);
-                info!(self.log, "{}", contract::start_proxy_success(name));
-            }
-            Err(e) => warn!(self.log, "[{name}] start error: {e}"),
+            Answer::Runs => info!(self.log, "{}", contract::start_proxy_success(name)),
+            Answer::Refused(e) => warn!(self.log, "[{name}] start error: {e}"),
+            Answer::Late => debug!(self.log, "[{name}] answer to a withdrawn registration"),
         }
     }
 
@@ -253,8 +279,4 @@ impl<'a> Session<'a> {
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }
-}
-
-fn lock(registrations: &Mutex<Registrations>) -> MutexGuard<'_, Registrations> {
-    registrations.lock().unwrap_or_else(PoisonError::into_inner)
 }

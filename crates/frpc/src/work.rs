@@ -1,7 +1,7 @@
 //! Stage 4: work connections. The server asks for one, we open it, and it waits on the server's
 //! side until a user comes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use frp_config::ProxyKind;
@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::TokenAuth;
 use crate::connect::{ConnectError, Connector};
-use crate::proxy::Running;
+use crate::registration::{Registrations, lock};
 use crate::service::{Service, Tasks};
 use crate::user::User;
 use crate::{local, udp};
@@ -41,7 +41,7 @@ struct Context {
     user: String,
     protocol: WireProtocol,
     auth: Arc<TokenAuth>,
-    running: Arc<Running>,
+    registrations: Arc<Mutex<Registrations>>,
     waiting: Arc<Semaphore>,
     udp_packet_size: i64,
     stop: CancellationToken,
@@ -69,7 +69,6 @@ impl WorkConns {
         service: &Service,
         connector: Arc<Connector>,
         run_id: String,
-        running: Arc<Running>,
         log: Log,
     ) -> Self {
         let stop = service.tasks().stop.child_token();
@@ -79,7 +78,7 @@ impl WorkConns {
             user: service.cfg().user.clone(),
             protocol: service.cfg().transport.wire_protocol,
             auth: service.auth().clone(),
-            running,
+            registrations: service.registrations().clone(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             udp_packet_size: service.cfg().udp_packet_size,
             stop: stop.clone(),
@@ -153,7 +152,8 @@ impl Context {
 
     async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
         let name = naming::raw_name(&self.user, &start.proxy_name);
-        match self.running.by_name(name) {
+        let running = lock(&self.registrations).running(name);
+        match running {
             Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Udp { .. } | ProxyKind::Sudp(_)) => {
                 // As in frp, users of datagrams end with the session.
                 tokio::select! {

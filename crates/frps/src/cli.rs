@@ -50,7 +50,7 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match Server::bind(cfg) {
             Err(e) => print_line(e, ExitCode::FAILURE),
             Ok(server) => {
@@ -60,5 +60,8 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
                 ExitCode::SUCCESS
             }
         }
-    })
+    });
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    ended
 }

@@ -206,7 +206,30 @@ impl Session {
                 answer.error = self.shared.text_for_peer(&generic, &e.to_string());
             }
         }
-        self.send(answer).await
+        self.answer(answer).await
+    }
+
+    /// Answers a registration. An answer that does not fit the wire, which a long name or many
+    /// domains make, does not end the session: the proxy is refused then.
+    async fn answer(&mut self, mut answer: NewProxyResp) -> Result<(), SendError> {
+        let queued = self.control.queue(&answer.clone().into());
+        if let Err(e) = queued {
+            let (log, name) = (&self.handle.log, &answer.proxy_name);
+            warn!(log, "new proxy [{name}] answer: {e}");
+            // Where it was refused, the name may be that of another.
+            if answer.error.is_empty()
+                && let Some(proxy) = self.proxies.remove(name)
+            {
+                proxy.close().await;
+            }
+            answer.remote_addr.clear();
+            let generic = "new proxy error: the answer is too long";
+            answer.error = self.shared.text_for_peer(generic, &e.to_string());
+            if let Err(e) = self.control.queue(&answer.into()) {
+                debug!(self.handle.log, "no answer: {e}");
+            }
+        }
+        self.control.flush_within(CONTROL_WRITE).await
     }
 
     fn register(&self, new: &NewProxy) -> Result<RunningProxy, ProxyError> {
