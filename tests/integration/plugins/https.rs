@@ -3,6 +3,7 @@
 use frp_tests::tls::Authority;
 use frp_tests::wait::SOON;
 use frp_tests::*;
+use tokio::io::AsyncWriteExt as _;
 
 use super::backend::{Backend, curl, curl_hello, read_request, service};
 use super::{Bridges, plugged, proxy};
