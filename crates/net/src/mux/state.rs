@@ -551,7 +551,7 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if !stream.has_sent || stream.fin_due || stream.fin_sent {
+        if !stream.has_sent {
             return self.reset(id);
         }
         stream.drop_handle();

@@ -551,6 +551,20 @@ fn an_aborted_stream_is_reset_after_its_data_and_a_grace() {
 }
 
 #[test]
+fn the_end_of_an_aborted_streams_data_does_not_shorten_the_grace() {
+    let mut state = State::new(Role::Client, None);
+    let mut batch = Batch::new(true);
+    let id = state.open(NOW).unwrap();
+    state.send(id, Bytes::from_static(b"answer"));
+    state.finish(id);
+    state.abort(id, NOW);
+    state.fill(&mut batch, NOW);
+    let sent = batch.take_bytes();
+    assert!(sent.windows(6).any(|bytes| bytes == b"answer"));
+    assert_eq!(state.next_deadline().unwrap(), ABORT_GRACE);
+}
+
+#[test]
 fn what_a_reset_stream_had_queued_no_longer_counts() {
     let mut state = State::new(Role::Client, None);
     for _ in 0..8 {
