@@ -225,6 +225,77 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn without_a_password_a_name_of_a_stranger_is_refused() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let text = format!("webServer.port = {web}\nwebServer.pprofEnable = true\n");
+    let frpc = rig.frpc(frps.port, &text);
+    frpc.expect("login to server success").await;
+    // What a browser sends for a page whose name points here: nothing tells of another site.
+    let stranger = format!(
+        "Host: evil.example:{web}\r\nOrigin: http://evil.example:{web}\r\n\
+         Sec-Fetch-Site: same-origin\r\n"
+    );
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/api/status"),
+        ("GET", "/api/config"),
+        ("GET", "/api/reload"),
+        ("GET", "/debug/pprof/goroutine"),
+        ("PUT", "/api/config"),
+        ("POST", "/api/stop"),
+    ] {
+        let answer = send(web, method, path, &stranger, "serverPort = 1\n").await;
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert!(answer.body.contains("webServer.password"), "{answer:?}");
+    }
+    let healthz = send(web, "GET", "/healthz", &stranger, "").await;
+    assert_eq!(healthz.status, 200);
+    for host in ["127.0.0.1", "localhost", "[::1]"] {
+        let host = format!("Host: {host}:{web}\r\n");
+        let answer = send(web, "GET", "/api/config", &host, "").await;
+        assert!(answer.body.contains(&text), "{answer:?}");
+    }
+    let same_site = "Sec-Fetch-Site: same-site\r\n";
+    let answer = send(web, "GET", "/api/reload", same_site, "").await;
+    assert_eq!(answer.status, 403);
+
+    let alive = get(web, "/debug/pprof/goroutine?debug=2").await.body;
+    assert!(alive.contains("proxies 0\n"), "{alive}");
+    assert_eq!(get(web, "/debug/pprof/heap").await.status, 404);
+}
+
+#[tokio::test]
+async fn with_a_password_any_name_will_do() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let frpc = rig.frpc(frps.port, &admin(web));
+    frpc.expect("login to server success").await;
+    let named = "Host: office.example\r\n";
+    let answer = send(web, "GET", "/api/status", named, "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(get(web, "/debug/pprof/goroutine").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_reload_tells_what_is_doubtful() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let frpc = rig.frpc(frps.port, &admin(web));
+    frpc.expect("login to server success").await;
+    let text = get(web, "/api/config").await.body;
+    let doubtful = format!("start = [\"ghost\"]\n{text}");
+    let answer = send(web, "PUT", "/api/config", "", &doubtful).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(get(web, "/api/reload").await.status, 200);
+    frpc.expect("start names \"ghost\", but there is no such proxy")
+        .await;
+}
+
+#[tokio::test]
 async fn the_commands_ask_a_running_frpc() {
     let rig = Rig::new();
     let frps = rig.frps("").await;

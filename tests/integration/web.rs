@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use frp_tests::http::{ADMIN, Answer, get, request, request_on};
+use frp_tests::http::{ADMIN, Answer, get, request, request_on, send};
 use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, client};
 use frp_tests::wire::{Control, NEW_PROXY, NEW_PROXY_RESP};
@@ -30,6 +30,10 @@ const ONLINE: &[&str] = &[
     "GET /api/clients/nobody",
     "GET /api/proxy/tcp",
     "GET /api/proxy/udp",
+    "GET /api/proxy/http",
+    "GET /api/proxy/https",
+    "GET /api/proxy/tcpmux",
+    "GET /api/proxy/stcp",
     "GET /api/proxy/tcp/u.a",
     "GET /api/proxy/udp/u.a",
     "GET /api/proxies/u.a",
@@ -51,6 +55,7 @@ const ONLINE: &[&str] = &[
     "GET /api/v2/proxies",
     "GET /api/v2/proxies?type=udp",
     "GET /api/v2/proxies?type=magic",
+    "GET /api/v2/proxies?q=ONE.example",
     "GET /api/v2/proxies?page=0",
     "GET /api/v2/proxies?pageSize=201",
     "GET /api/v2/proxies?page=9223372036854775807",
@@ -89,11 +94,16 @@ async fn recording(side: &Side) -> String {
     let service = Service::echo().await;
     let web = free_port();
     let five_digits = "allowPorts = [{ start = 10000, end = 65535 }]\n";
-    let settings = format!("{five_digits}{}", dashboard(web));
+    let [http, https, tcpmux] = [(); 3].map(|()| free_port());
+    let settings = format!(
+        "{five_digits}vhostHTTPPort = {http}\nvhostHTTPSPort = {https}\n\
+         tcpmuxHTTPConnectPort = {tcpmux}\nsubDomainHost = \"sub.test\"\n{}",
+        dashboard(web)
+    );
     let frps = rig.frps_of(side, &settings).await;
     let remote = free_port();
     let office = format!(
-        "user = \"u\"\nclientID = \"office\"\n{}{}",
+        "user = \"u\"\nclientID = \"office\"\n{}{}{}",
         tcp_proxy(
             "a",
             service.port,
@@ -102,13 +112,17 @@ async fn recording(side: &Side) -> String {
              annotations = { b = \"2\", a = \"<1>&\" }\nmetadatas = { m = \"x\" }\n",
         ),
         tcp_proxy("b", service.port, 0, ""),
+        other_proxies(service.port),
     );
     let mut office = rig.frpc(frps.port, &office);
     let anonymous = tcp_proxy("plain", service.port, free_port(), "");
     let anonymous = format!("transport.wireProtocol = \"v2\"\n{anonymous}");
     let mut anonymous = rig.frpc(frps.port, &anonymous);
     office.expect("[a] start proxy success").await;
-    office.expect("[b] start proxy success").await;
+    for name in ["b", "h", "h2", "s", "m", "secret", "datagrams"] {
+        let text = format!("[{name}] start proxy success");
+        office.expect(&text).await;
+    }
     anonymous.expect("[plain] start proxy success").await;
     echo(remote, b"hello").await;
     // frp counts when a connection ends.
@@ -131,6 +145,39 @@ async fn recording(side: &Side) -> String {
     eventually("both have left", || async { online(web).await.is_empty() }).await;
     record(web, GONE, &masks, &mut text).await;
     text
+}
+
+/// One of each kind whose settings are others, and one with as few as can be.
+fn other_proxies(port: u16) -> String {
+    let proxy = |name: &str, kind: &str, more: &str| {
+        format!("[[proxies]]\nname = {name:?}\ntype = {kind:?}\nlocalPort = {port}\n{more}\n")
+    };
+    let user = "httpUser = \"hu\"\nhttpPassword = \"hp\"\nrouteByHTTPUser = \"ru\"\n";
+    [
+        proxy(
+            "h",
+            "http",
+            &format!(
+                "{user}customDomains = [\"One.example\", \"two.example\"]\nsubdomain = \"h\"\n\
+                 locations = [\"/\", \"/a&b\"]\nhostHeaderRewrite = \"in.example\"\n\
+                 requestHeaders.set.a = \"1\"\nresponseHeaders.set.b = \"2\"\n"
+            ),
+        ),
+        proxy("h2", "http", "subdomain = \"h2\"\n"),
+        proxy("s", "https", "customDomains = [\"s.example\"]\n"),
+        proxy(
+            "m",
+            "tcpmux",
+            &format!("{user}multiplexer = \"httpconnect\"\ncustomDomains = [\"m.example\"]\n"),
+        ),
+        proxy(
+            "secret",
+            "stcp",
+            "secretKey = \"k\"\nallowUsers = [\"*\"]\n",
+        ),
+        proxy("datagrams", "sudp", "secretKey = \"k\"\n"),
+    ]
+    .concat()
 }
 
 async fn record(web: u16, requests: &[&str], masks: &[String], text: &mut String) {
@@ -358,6 +405,30 @@ async fn what_is_not_asked_for_is_not_there() {
     let open = rig.frps(&open).await;
     open.program.expect("WARNING").await;
     open.program.expect("webServer.password").await;
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_clear_nothing() {
+    let rig = Rig::new();
+    let web = free_port();
+    let _frps = rig.frps(&dashboard(web)).await;
+    for (method, path, key) in [
+        ("POST", "/api/v2/system/prune?type=offline_proxies", "msg"),
+        ("DELETE", "/api/proxies?status=offline", "Msg"),
+    ] {
+        for headers in [
+            "Origin: http://evil.example\r\n",
+            "Sec-Fetch-Site: same-site\r\n",
+        ] {
+            let answer = send(web, method, path, headers, "").await;
+            assert_eq!(answer.status, 403, "{method} {path}");
+            let why = answer.json()[key].to_string();
+            assert!(why.contains("another site"), "{why}");
+        }
+        let own = send(web, method, path, "Sec-Fetch-Site: same-origin\r\n", "").await;
+        assert_eq!(own.status, 200, "{own:?}");
+        assert_eq!(request(web, method, path, Some(ADMIN)).await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub async fn request_on(
 }
 
 /// Sends a request with a body, [`ADMIN`]'s credentials and further header lines (each with its
-/// line end) to `port` of 127.0.0.1.
+/// line end, `Host` perhaps among them) to `port` of 127.0.0.1.
 pub async fn send(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let headers = format!(
         "Authorization: {ADMIN}\r\nContent-Length: {}\r\n{headers}",
@@ -75,9 +75,12 @@ async fn exchange(
     headers: &str,
     body: &str,
 ) -> Answer {
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: frps\r\nConnection: close\r\n{headers}\r\n{body}"
-    );
+    let host = match headers.contains("Host: ") {
+        true => "",
+        false => "Host: 127.0.0.1\r\n",
+    };
+    let head =
+        format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n{body}");
     let mut all = Vec::new();
     within(
         Duration::from_secs(60),

@@ -494,6 +494,37 @@ fn the_web_server_of_frps() {
     );
 }
 
+#[test]
+fn the_web_server_of_frpc() {
+    let none: [String; 0] = [];
+    assert_eq!(
+        frpc("webServer.port = 1\nwebServer.pprofEnable = true\n"),
+        none
+    );
+    let open = "webServer.port = 1\nwebServer.addr = '0.0.0.0'\n";
+    assert_eq!(
+        frpc(open),
+        [
+            "WARNING: f:1:11: the admin interface at 0.0.0.0 is open to everybody who reaches \
+             that address: neither webServer.user nor webServer.password is set; set \
+             webServer.user and webServer.password, or listen on 127.0.0.1"
+        ]
+    );
+    assert_eq!(frpc(&format!("{open}webServer.user = 'x'\n")), none);
+    let [legacy] = &frpc("[common]\nadmin_addr = 0.0.0.0\nadmin_port = 1\n")[..] else {
+        panic!("one warning")
+    };
+    assert!(
+        legacy.contains("set admin_user and admin_pwd, or"),
+        "{legacy}"
+    );
+    assert_eq!(frpc("webServer.assetsDir = 'd'\n"), none);
+    assert_eq!(
+        frpc("webServer.port = 1\nwebServer.assetsDir = 'd'\n"),
+        [format!("f:2:23: webServer.assetsDir {LATER}")]
+    );
+}
+
 /// The column of the last part of a dotted key.
 fn last_column(key: &str) -> usize {
     key.rfind('.').map_or(1, |dot| dot + 2)

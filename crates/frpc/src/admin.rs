@@ -1,24 +1,26 @@
 //! The admin API of a running client (frp `client/api_router.go`, `client/http/controller.go`):
 //! what its proxies do, another configuration, the end. There are no pages yet.
 
+mod file;
+
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use frp_config::{ClientConfig, LoadOptions, ProxyKind, WebServer, load_client, parse_client};
-use frp_log::{Log, contract, info};
+use frp_log::{Log, contract, info, warn};
 use frp_net::web::answer::{
     Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
 };
 use frp_net::web::login::WebLogin;
+use frp_net::web::origin::{asks_for_us, is_cross_site};
 use frp_net::web::path::{Query, clean, decode, encode};
 use frp_net::web::{Site, Web};
+use frp_proto::VERSION;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -26,9 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::registration::Registrations;
 use crate::service::Tasks;
-
-/// Longest configuration file that is taken, in bytes.
-const LONGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// From the order to stop until the connection to the server ends; the answer needs it to get out.
 const STOP_AFTER: Duration = Duration::from_millis(100);
@@ -39,6 +38,15 @@ const NO_PAGES: &str = "\
 This version of frpc has no pages yet, only the API that they would use, e.g.
 /api/status and /api/config.
 ";
+
+const NO_PROFILE: &str = "\
+frpc is not written in Go, so there is no such profile.
+/debug/pprof/goroutine counts what is alive.
+";
+
+const NOT_OURS: &str = "\
+refused: without a password this server answers only if it is asked for by address, as localhost \
+or by webServer.addr; set webServer.user and webServer.password to use another name";
 
 /// Where a client's settings came from, to be read again from there.
 #[derive(Debug, Clone)]
@@ -53,6 +61,9 @@ pub struct ConfigFile {
 #[derive(Debug)]
 pub(crate) struct Admin {
     login: WebLogin,
+    /// `webServer.addr`
+    addr: String,
+    pprof: bool,
     file: Option<ConfigFile>,
     server_addr: String,
     registrations: Arc<Mutex<Registrations>>,
@@ -87,6 +98,8 @@ impl Admin {
         let server_addr = settings.borrow().server_addr.clone();
         Self {
             login: WebLogin::new(&web.user, web.password.expose()),
+            addr: web.addr.clone(),
+            pprof: web.pprof_enable,
             file,
             server_addr,
             registrations,
@@ -110,8 +123,12 @@ impl Admin {
             Route::Root => return moved("/static/"),
             Route::Static(below) if below.is_empty() => return text(StatusCode::OK, NO_PAGES),
             Route::Static(_) | Route::Favicon => return not_found("404 page not found\n"),
+            Route::Pprof(name) if name == "goroutine" => {
+                return text(StatusCode::OK, self.alive());
+            }
+            Route::Pprof(_) => return not_found(NO_PROFILE),
             Route::Status => return envelope_v1(Ok(json(&self.status())), path),
-            Route::ReadConfig => match self.read_config() {
+            Route::ReadConfig => match self.read_config().await {
                 Ok(content) => return with_type(CONFIG_TYPE, content),
                 Err(refusal) => Err(refusal),
             },
@@ -160,17 +177,32 @@ impl Admin {
         by_type
     }
 
+    /// What a list of goroutines is looked at for.
+    fn alive(&self) -> String {
+        let registrations = &self.registrations;
+        let registrations = registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        format!(
+            "frpc {VERSION} is not written in Go: there are no goroutines. What is alive:\n\
+             tasks {}\nproxies {}\nvisitors {}\n",
+            self.tasks.tracker.len(),
+            registrations.all().count(),
+            self.settings.borrow().visitors.len(),
+        )
+    }
+
     fn file(&self) -> Result<&ConfigFile, Refusal> {
         self.file
             .as_ref()
             .ok_or_else(|| Refusal::bad("invalid argument: frpc has no config file path"))
     }
 
-    fn read_config(&self) -> Result<Bytes, Refusal> {
-        let content = std::fs::read(&self.file()?.path);
-        content
-            .map(Bytes::from)
-            .map_err(|e| Refusal::bad(format!("invalid argument: {e}")))
+    async fn read_config(&self) -> Result<Vec<u8>, Refusal> {
+        let path = self.file()?.path.clone();
+        match tokio::task::spawn_blocking(move || file::read(&path)).await {
+            Ok(Ok(content)) => Ok(content),
+            Ok(Err(e)) => Err(Refusal::bad(format!("invalid argument: {e}"))),
+            Err(e) => Err(internal(&e)),
+        }
     }
 
     /// Reads the file again; the session then makes its proxies and visitors so.
@@ -183,6 +215,9 @@ impl Admin {
             Ok(Err(e)) => return Err(Refusal::bad(format!("invalid argument: {e}"))),
             Err(e) => return Err(internal(&e)),
         };
+        for warning in &loaded.warnings {
+            warn!(Log::root(), "{warning}");
+        }
         self.settings.send_replace(Arc::new(loaded.settings));
         info!(Log::root(), "success reload conf");
         Ok(())
@@ -193,7 +228,8 @@ impl Admin {
     async fn write_config(&self, request: Request<Incoming>) -> Result<(), Refusal> {
         let ConfigFile { path, mut options } = self.file()?.clone();
         options.strict = false;
-        let body = Limited::new(request.into_body(), LONGEST_FILE);
+        let longest = usize::try_from(file::LONGEST).unwrap_or(usize::MAX);
+        let body = Limited::new(request.into_body(), longest);
         let content = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(e) => return Err(Refusal::bad(format!("read request body error: {e}"))),
@@ -205,7 +241,7 @@ impl Admin {
         let text = text.map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
         parse_client(&text, &path.display().to_string(), &options)
             .map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
-        let writing = tokio::task::spawn_blocking(move || write_private(&path, &text));
+        let writing = tokio::task::spawn_blocking(move || file::write(&path, &text));
         match writing.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(internal(&e)),
@@ -225,7 +261,7 @@ impl Admin {
 impl Site for Admin {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let path = request.uri().path().to_owned();
-        let route = match find(request.method(), &path) {
+        let route = match find(request.method(), &path, self.pprof) {
             Ok(Route::Healthz) => return bare(StatusCode::OK),
             Ok(route) => route,
             Err(Astray::NotFound) => return not_found("404 page not found\n"),
@@ -239,12 +275,13 @@ impl Site for Admin {
         if !self.login.admits(request.headers().get(AUTHORIZATION)) {
             return unauthorized().await;
         }
+        // A page that has its own name point here can do all that a program can: the browser
+        // takes us for its site. A password it does not know.
+        if self.login.is_open() && !asks_for_us(request.headers(), &self.addr) {
+            return envelope_v1(Err(Refusal::forbidden(NOT_OURS)), &path);
+        }
         if route.changes() && is_cross_site(request.headers()) {
-            let refusal = Refusal {
-                code: StatusCode::FORBIDDEN,
-                text: "refused: the request comes from a page of another site".to_owned(),
-            };
-            return envelope_v1(Err(refusal), &path);
+            return envelope_v1(Err(Refusal::cross_site()), &path);
         }
         let log = Log::root();
         info!(log, "http request: [{path}]");
@@ -267,36 +304,6 @@ fn is_true(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
-/// Whether a browser sends the request for a page that came from elsewhere. Programs send neither
-/// header.
-fn is_cross_site(headers: &HeaderMap) -> bool {
-    if headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "cross-site")
-    {
-        return true;
-    }
-    let Some(origin) = headers.get(ORIGIN) else {
-        return false;
-    };
-    let origin = origin.to_str().ok().and_then(|o| o.split_once("://"));
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    origin.map(|(_, host)| host) != host
-}
-
-/// Writes a file that, if it is new, only its owner can read. In place, for the file may be all of
-/// its directory that we may write, as in a container.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
@@ -305,6 +312,8 @@ enum Route {
     /// Path below `/static/`.
     Static(String),
     Favicon,
+    /// Name of the profile.
+    Pprof(String),
     Reload,
     Stop,
     Status,
@@ -330,8 +339,9 @@ impl Route {
     }
 }
 
-/// The route of a request for `path`, which is as sent, without the query.
-fn find(method: &Method, path: &str) -> Result<Route, Astray> {
+/// The route of a request for `path`, which is as sent, without the query; with those of
+/// `webServer.pprofEnable` or not.
+fn find(method: &Method, path: &str, pprof: bool) -> Result<Route, Astray> {
     let plain = decode(path, false).ok_or(Astray::BadPath)?;
     let clean = clean(&plain);
     if clean != plain {
@@ -350,9 +360,13 @@ fn find(method: &Method, path: &str) -> Result<Route, Astray> {
         "/api/status" => only(Method::GET, Route::Status),
         "/api/config" if *method == Method::PUT => Ok(Route::WriteConfig),
         "/api/config" => only(Method::GET, Route::ReadConfig),
-        other => match other.strip_prefix("/static/") {
-            Some(below) => only(Method::GET, Route::Static(below.to_owned())),
-            None => Err(Astray::NotFound),
+        other => match (
+            other.strip_prefix("/static/"),
+            other.strip_prefix("/debug/pprof/"),
+        ) {
+            (Some(below), _) => only(Method::GET, Route::Static(below.to_owned())),
+            (_, Some(name)) if pprof => Ok(Route::Pprof(name.to_owned())),
+            _ => Err(Astray::NotFound),
         },
     }
 }
@@ -361,7 +375,6 @@ fn find(method: &Method, path: &str) -> Result<Route, Astray> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     #[test]
     fn routes_are_those_of_frp() {
@@ -382,25 +395,10 @@ mod tests {
                 Err(Astray::Moved("/api/status".to_owned())),
             ),
         ] {
-            assert_eq!(find(&method, path), route, "{method} {path}");
+            assert_eq!(find(&method, path, false), route, "{method} {path}");
         }
-    }
-
-    #[test]
-    fn pages_of_other_sites_change_nothing() {
-        let with = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static("127.0.0.1:7400"));
-            for (name, value) in pairs {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            is_cross_site(&headers)
-        };
-        assert!(!with(&[]));
-        assert!(!with(&[("origin", "http://127.0.0.1:7400")]));
-        assert!(!with(&[("sec-fetch-site", "same-origin")]));
-        assert!(with(&[("origin", "http://evil.example")]));
-        assert!(with(&[("origin", "null")]));
-        assert!(with(&[("sec-fetch-site", "cross-site")]));
+        let (path, route) = ("/debug/pprof/heap", Route::Pprof("heap".to_owned()));
+        assert_eq!(find(&Method::GET, path, true), Ok(route));
+        assert_eq!(find(&Method::GET, path, false), Err(Astray::NotFound));
     }
 }

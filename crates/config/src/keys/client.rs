@@ -156,9 +156,12 @@ const WEB_SERVER: &[Key] = &[
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")
         .inert(),
-    key("pprofEnable", Kind::Bool, "Profiling routes.")
-        .ini("pprof_enable")
-        .inert(),
+    key(
+        "pprofEnable",
+        Kind::Bool,
+        "Counts of what is alive at /debug/pprof/goroutine.",
+    )
+    .ini("pprof_enable"),
     key("tls", Kind::Table(WEB_TLS), "TLS for the admin interface."),
 ];
 

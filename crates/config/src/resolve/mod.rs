@@ -49,7 +49,7 @@ pub(crate) fn client(
         dns_server: root.some_text("dnsServer"),
         login_fail_exit: root.bool("loginFailExit"),
         log: log(root),
-        web_server: web_server(root, report),
+        web_server: web_server(root, &ADMIN, legacy, report),
         transport: client_transport(root, report),
         virtual_net_address: root.some_text("virtualNet.address"),
         feature_gates: root.switches("featureGates"),
@@ -103,7 +103,7 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
                 authorized_keys_file: path(root, "sshTunnelGateway.authorizedKeysFile"),
             }
         }),
-        web_server: dashboard(root, legacy, report),
+        web_server: web_server(root, &DASHBOARD, legacy, report),
         enable_prometheus: root.bool("enablePrometheus"),
         log: log(root),
         transport: server_transport(root),
@@ -128,7 +128,7 @@ fn http_plugin(item: &Section) -> HttpPlugin {
     }
 }
 
-fn web_server(root: &Section, report: &mut Report<'_>) -> Option<WebServer> {
+fn web_server_as_given(root: &Section, report: &mut Report<'_>) -> Option<WebServer> {
     let tls = root.tables.get("webServer.tls").and_then(|at| {
         for key in ["certFile", "keyFile"] {
             if root.text(&format!("webServer.tls.{key}")).is_empty() {
@@ -160,21 +160,50 @@ fn web_server(root: &Section, report: &mut Report<'_>) -> Option<WebServer> {
     .filter(|server| server.port != 0)
 }
 
-/// The web server of frps, which says more than frp where it is open or cannot be had.
-fn dashboard(root: &Section, legacy: bool, report: &mut Report<'_>) -> Option<WebServer> {
-    let web = web_server(root, report)?;
+/// How the web server of a program is called.
+struct WebTerms {
+    what: &'static str,
+    /// Of legacy files: user and password.
+    legacy: (&'static str, &'static str),
+}
+
+const ADMIN: WebTerms = WebTerms {
+    what: "admin interface",
+    legacy: ("admin_user", "admin_pwd"),
+};
+
+const DASHBOARD: WebTerms = WebTerms {
+    what: "dashboard",
+    legacy: ("dashboard_user", "dashboard_pwd"),
+};
+
+/// Says more than frp where it is open or cannot be had.
+fn web_server(
+    root: &Section,
+    terms: &WebTerms,
+    legacy: bool,
+    report: &mut Report<'_>,
+) -> Option<WebServer> {
+    let web = web_server_as_given(root, report)?;
     if web.assets_dir.is_some()
         && let Some(pages) = root.fields.get("webServer.assetsDir")
     {
         not_supported("", &pages.written, pages.value_at, report);
     }
     let at = root.fields.get("webServer.port").map_or(0, |f| f.at);
-    warn_if_open(&web, legacy, at, report);
+    warn_if_open(&web, terms, legacy, at, report);
     Some(web)
 }
 
-/// frp says nothing; whoever reaches the port then sees every client and proxy.
-fn warn_if_open(web: &WebServer, legacy: bool, at: usize, report: &mut Report<'_>) {
+/// frp says nothing; whoever reaches the port then sees every client and proxy, or has frpc do
+/// what they like.
+fn warn_if_open(
+    web: &WebServer,
+    terms: &WebTerms,
+    legacy: bool,
+    at: usize,
+    report: &mut Report<'_>,
+) {
     let local = match web.addr.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback(),
         Err(_) => web.addr == "localhost",
@@ -183,15 +212,15 @@ fn warn_if_open(web: &WebServer, legacy: bool, at: usize, report: &mut Report<'_
         return;
     }
     let (user, password) = match legacy {
-        true => ("dashboard_user", "dashboard_pwd"),
+        true => terms.legacy,
         false => ("webServer.user", "webServer.password"),
     };
     report.warn(
         at,
         format!(
-            "the dashboard at {} is open to everybody who reaches that address: neither {user} \
-             nor {password} is set",
-            web.addr
+            "the {} at {} is open to everybody who reaches that address: neither {user} nor \
+             {password} is set",
+            terms.what, web.addr
         ),
         &format!("set {user} and {password}, or listen on 127.0.0.1"),
     );

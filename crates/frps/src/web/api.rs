@@ -32,7 +32,7 @@ pub(super) struct ServerInfo {
     counts: ServerCounts,
 }
 
-/// Settings that a dashboard shows. Ports of what this server does not serve yet are 0.
+/// Settings that a dashboard shows; a port is 0 where nothing listens.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServerSettings {
@@ -45,7 +45,7 @@ pub(super) struct ServerSettings {
     tcpmux_http_connect_port: u16,
     kcp_bind_port: u16,
     quic_bind_port: u16,
-    subdomain_host: &'static str,
+    subdomain_host: String,
     max_pool_count: i64,
     max_ports_per_client: u64,
     /// Seconds; -1 for none.
@@ -127,7 +127,48 @@ struct ProxyConf {
     #[serde(rename = "localIP")]
     local_ip: &'static str,
     plugin: Option<()>,
-    remote_port: i64,
+    #[serde(flatten)]
+    own: OwnConf,
+}
+
+/// What one type of proxy has and others have not. frp leaves some out where they are empty, and
+/// shows an absent list as null.
+#[derive(Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum OwnConf {
+    Port {
+        remote_port: i64,
+    },
+    Http {
+        #[serde(flatten)]
+        domains: Domains,
+        locations: Option<Vec<String>>,
+        host_header_rewrite: String,
+    },
+    Https {
+        #[serde(flatten)]
+        domains: Domains,
+    },
+    TcpMux {
+        #[serde(flatten)]
+        domains: Domains,
+        multiplexer: String,
+        #[serde(rename = "routeByHTTPUser")]
+        route_by_http_user: String,
+    },
+    /// frp shows a sudp proxy's `bandwidthLimit` as `{}`, whatever it is, and an object as its
+    /// plugin; here they are as with the other types.
+    Secret {},
+}
+
+/// The host names of a proxy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Domains {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    custom_domains: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subdomain: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -260,12 +301,12 @@ impl ServerSettings {
         let heartbeat = heartbeat.and_then(|limit| i64::try_from(limit.as_secs()).ok());
         Self {
             bind_port: cfg.bind_port,
-            vhost_http_port: 0,
-            vhost_https_port: 0,
-            tcpmux_http_connect_port: 0,
-            kcp_bind_port: 0,
-            quic_bind_port: 0,
-            subdomain_host: "",
+            vhost_http_port: cfg.vhost_http_port.unwrap_or(0),
+            vhost_https_port: cfg.vhost_https_port.unwrap_or(0),
+            tcpmux_http_connect_port: cfg.tcpmux_http_connect_port.unwrap_or(0),
+            kcp_bind_port: cfg.kcp_bind_port.unwrap_or(0),
+            quic_bind_port: cfg.quic_bind_port.unwrap_or(0),
+            subdomain_host: cfg.sub_domain_host.clone(),
             max_pool_count: cfg.transport.max_pool_count,
             max_ports_per_client: cfg.max_ports_per_client,
             heartbeat_timeout: heartbeat.unwrap_or(-1),
@@ -355,7 +396,39 @@ impl ProxyConf {
             health_check: HealthCheck::default(),
             local_ip: "127.0.0.1",
             plugin: None,
-            remote_port: new.remote_port,
+            own: OwnConf::of(new),
+        }
+    }
+}
+
+impl OwnConf {
+    fn of(new: &NewProxy) -> Self {
+        let domains = Domains::of(new);
+        match new.kind() {
+            "tcp" | "udp" => Self::Port {
+                remote_port: new.remote_port,
+            },
+            "http" => Self::Http {
+                domains,
+                locations: Some(new.locations.clone()).filter(|list| !list.is_empty()),
+                host_header_rewrite: new.host_header_rewrite.clone(),
+            },
+            "https" => Self::Https { domains },
+            "tcpmux" => Self::TcpMux {
+                domains,
+                multiplexer: new.multiplexer.clone(),
+                route_by_http_user: new.route_by_http_user.clone(),
+            },
+            _ => Self::Secret {},
+        }
+    }
+}
+
+impl Domains {
+    pub(super) fn of(new: &NewProxy) -> Self {
+        Self {
+            custom_domains: new.custom_domains.clone(),
+            subdomain: new.subdomain.clone(),
         }
     }
 }

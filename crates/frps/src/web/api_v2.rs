@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::api::{
-    ClientInfo, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, allow_ports, bandwidth_limit,
-    bandwidth_limit_mode, has_status, phase,
+    ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, allow_ports,
+    bandwidth_limit, bandwidth_limit_mode, has_status, phase,
 };
 use super::metrics::{DAYS, ProxyStats, Pruned};
 use super::route::V2;
@@ -113,8 +113,37 @@ struct Block {
     transport: Option<Transport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     load_balancer: Option<LoadBalancer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_port: Option<i64>,
+    #[serde(flatten)]
+    own: Option<OwnSpec>,
+}
+
+/// What one type of proxy has and others have not.
+#[derive(Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum OwnSpec {
+    Port {
+        remote_port: i64,
+    },
+    Http {
+        #[serde(flatten)]
+        domains: Domains,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        locations: Vec<String>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        host_header_rewrite: String,
+    },
+    Https {
+        #[serde(flatten)]
+        domains: Domains,
+    },
+    TcpMux {
+        #[serde(flatten)]
+        domains: Domains,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        multiplexer: String,
+        #[serde(rename = "routeByHTTPUser", skip_serializing_if = "String::is_empty")]
+        route_by_http_user: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -274,22 +303,20 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
     let mut found = stats.metrics.all();
     found.retain(|proxy| {
         let online = proxy.running.is_some();
-        let port = proxy
-            .running
-            .as_ref()
-            .map(|new| new.remote_port.to_string());
+        let places = proxy.running.as_deref().map(places).unwrap_or_default();
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
         query.given("user").is_none_or(|user| user == proxy.user)
             && (kind.is_empty() || kind == proxy.kind)
             && (id.is_empty() || id == proxy.client_id)
             && has_status(&status, online)
-            && search.finds(&[
-                &proxy.name,
-                &proxy.kind,
-                &proxy.user,
-                &proxy.client_id,
-                phase(online),
-                &port.unwrap_or_default(),
-            ])
+            && (search.finds(&places)
+                || search.finds(&[
+                    &proxy.name,
+                    &proxy.kind,
+                    &proxy.user,
+                    &proxy.client_id,
+                    phase(online),
+                ]))
     });
     found.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
     Ok(paging.page(found.into_iter().map(Proxy::from).collect()))
@@ -423,8 +450,44 @@ impl Block {
             load_balancer: Some(LoadBalancer {
                 group: new.group.clone(),
             }),
-            remote_port: Some(new.remote_port),
+            own: OwnSpec::of(new),
         }
+    }
+}
+
+impl OwnSpec {
+    fn of(new: &NewProxy) -> Option<Self> {
+        let domains = Domains::of(new);
+        Some(match new.kind() {
+            "tcp" | "udp" => Self::Port {
+                remote_port: new.remote_port,
+            },
+            "http" => Self::Http {
+                domains,
+                locations: new.locations.clone(),
+                host_header_rewrite: new.host_header_rewrite.clone(),
+            },
+            "https" => Self::Https { domains },
+            "tcpmux" => Self::TcpMux {
+                domains,
+                multiplexer: new.multiplexer.clone(),
+                route_by_http_user: new.route_by_http_user.clone(),
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// Where users reach a proxy of its type: the port, or the host names.
+fn places(new: &NewProxy) -> Vec<String> {
+    match new.kind() {
+        "tcp" | "udp" => vec![new.remote_port.to_string()],
+        "http" | "https" | "tcpmux" => {
+            let mut names = new.custom_domains.clone();
+            names.push(new.subdomain.clone());
+            names
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use frp_net::web::answer::{
     JSON, Refusal, Response, bare, envelope_v1, json, moved, not_found, refused, text,
     unauthorized, with_type,
 };
+use frp_net::web::origin::is_cross_site;
 use frp_net::web::path::Query;
 use frp_proto::VERSION;
 use hyper::body::Incoming;
@@ -47,6 +48,12 @@ impl frp_net::web::Site for Site {
         // The profiling routes, too; frp lets everybody have them.
         if !self.login.admits(request.headers().get(AUTHORIZATION)) {
             return unauthorized().await;
+        }
+        if route.changes() && is_cross_site(request.headers()) {
+            return match route {
+                Route::V2(_) => envelope_v2(Err(Refusal::cross_site()), path),
+                _ => envelope_v1(Err(Refusal::cross_site()), path),
+            };
         }
         let log = Log::root();
         info!(log, "http request: [{path}]");

@@ -37,6 +37,13 @@ pub(super) enum V2 {
     Traffic(String),
 }
 
+impl Route {
+    /// Whether the request is for more than to look.
+    pub(super) fn changes(&self) -> bool {
+        matches!(self, Self::ClearProxies | Self::V2(V2::Prune))
+    }
+}
+
 /// Why a request has no [`Route`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Astray {

@@ -35,6 +35,19 @@ impl Refusal {
         }
     }
 
+    /// 403
+    pub fn forbidden(text: impl Into<String>) -> Self {
+        Self {
+            code: StatusCode::FORBIDDEN,
+            text: text.into(),
+        }
+    }
+
+    /// 403 for what [`super::origin::is_cross_site`] finds.
+    pub fn cross_site() -> Self {
+        Self::forbidden("refused: the request comes from a page of another site")
+    }
+
     /// 404
     pub fn not_found(text: impl Into<String>) -> Self {
         Self {

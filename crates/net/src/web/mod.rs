@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod login;
+pub mod origin;
 pub mod path;
 
 use std::convert::Infallible;
@@ -91,16 +92,16 @@ impl Web {
     pub async fn run(self, site: Arc<impl Site>, tasks: &TaskTracker, stop: CancellationToken) {
         let Self { listener, tls } = self;
         // Bounds the connections as those of clients: the oldest makes room.
-        let visitors = Arc::new(BeforeLogin::default());
+        let crowd = Arc::new(BeforeLogin::default());
         accept_loop(listener, stop.clone(), |conn, peer| {
-            let turn = visitors.enter();
+            let turn = crowd.enter();
             let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
             let stop = stop.clone();
             tasks.spawn(async move {
                 tokio::select! {
                     () = serving => {}
                     () = turn.evicted() => {
-                        tracing::debug!("[{peer}] made room for newer connections to the dashboard");
+                        tracing::debug!("[{peer}] made room for newer connections to the web server");
                     }
                     () = stop.cancelled() => {}
                 }
@@ -122,7 +123,7 @@ async fn http_or_https(
     };
     match tls::accept(tls, Rewind::new(Bytes::new(), conn), BEFORE_LOGIN).await {
         Ok(conn) => serve(site, conn).await,
-        Err(e) => tracing::debug!("dashboard: TLS handshake of [{peer}]: {e}"),
+        Err(e) => tracing::debug!("web server: TLS handshake of [{peer}]: {e}"),
     }
 }
 
@@ -142,6 +143,6 @@ where
         .serve_connection(TokioIo::new(io), service)
         .await;
     if let Err(e) = served {
-        tracing::debug!("dashboard: {e}");
+        tracing::debug!("web server: {e}");
     }
 }

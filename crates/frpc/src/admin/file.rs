@@ -1,0 +1,258 @@
+//! The configuration file, read and written for the API. Both block.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Longest configuration file that is taken, in bytes.
+pub(super) const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// The content of a regular file.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Looked at first: opening a pipe would wait for its other end.
+    let size = regular(&std::fs::metadata(path)?)?.len();
+    let mut content = Vec::with_capacity(usize::try_from(size.min(LONGEST)).unwrap_or(0));
+    let mut file = File::open(path)?.take(LONGEST + 1);
+    file.read_to_end(&mut content)?;
+    if content.len() as u64 > LONGEST {
+        let text = format!("the file is longer than {LONGEST} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(content)
+}
+
+/// Writes the file: as a whole or, where an error is returned, not at all. A new one can only be
+/// read by its owner, an old one keeps owner and mode.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let old = match std::fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    if let Some(old) = &old {
+        regular(old)?;
+    }
+    // What a link points to, not the link.
+    let path = match old {
+        Some(_) => path.canonicalize()?,
+        None => path.to_owned(),
+    };
+    if old.as_ref().is_some_and(has_other_names) {
+        return write_in_place(&path, text);
+    }
+    match replace(&path, old.as_ref(), text) {
+        Err(e) if is_about_directory(&e) => write_in_place(&path, text),
+        written => written,
+    }
+}
+
+fn regular(meta: &Metadata) -> io::Result<&Metadata> {
+    match meta.is_file() {
+        true => Ok(meta),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        )),
+    }
+}
+
+/// Whether the directory, not the disk, is in the way: it is not ours to write, or the file is
+/// mounted on its own, as in a container.
+fn is_about_directory(e: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(
+        e.kind(),
+        PermissionDenied | ResourceBusy | ReadOnlyFilesystem | CrossesDevices
+    )
+}
+
+/// Writes beside `path` and renames over it.
+fn replace(path: &Path, old: Option<&Metadata>, text: &str) -> io::Result<()> {
+    let (mut file, beside) = create_beside(path)?;
+    let done = fill(&mut file, old, text).and_then(|()| std::fs::rename(&beside, path));
+    if done.is_err() {
+        let _ = std::fs::remove_file(&beside);
+        return done;
+    }
+    // The name is as lasting as the content, where the system can do that.
+    if let Some(directory) = beside.parent().and_then(|parent| File::open(parent).ok()) {
+        let _ = directory.sync_all();
+    }
+    Ok(())
+}
+
+fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    for n in 0_u8.. {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}-{n}.tmp", std::process::id()));
+        let beside = path.with_file_name(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        private(&mut options);
+        match options.open(&beside) {
+            Ok(file) => return Ok((file, beside)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < u8::MAX => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn fill(file: &mut File, old: Option<&Metadata>, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    if let Some(old) = old {
+        keep_owner(file, old)?;
+        file.set_permissions(old.permissions())?;
+    }
+    file.sync_all()
+}
+
+/// For a file that is all of its directory that we may write. What was there comes back if the
+/// new text does not fit.
+fn write_in_place(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    let mut file = options.open(path)?;
+    // Who may write a file and not read it has nothing to put back.
+    let old = read(path).ok();
+    let done = overwrite(&mut file, text.as_bytes());
+    if let (Err(_), Some(old)) = (&done, old) {
+        overwrite(&mut file, &old)?;
+    }
+    done
+}
+
+fn overwrite(file: &mut File, content: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+#[cfg(unix)]
+fn has_other_names(meta: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(meta) > 1
+}
+
+#[cfg(unix)]
+fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()))
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut OpenOptions) {}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("frpc-admin-{}-{n}", std::process::id()));
+            std::fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn names(&self) -> usize {
+            std::fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let dir = Dir::new();
+        let (file, link) = (dir.0.join("frpc.toml"), dir.0.join("link"));
+        write(&file, "new").unwrap();
+        assert_eq!(mode(&file), 0o600);
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        symlink("frpc.toml", &link).unwrap();
+        let mut before = File::open(&file).unwrap();
+        write(&link, "another").unwrap();
+        assert_eq!(read(&file).unwrap(), b"another");
+        assert_eq!(mode(&file), 0o640);
+        assert!(link.is_symlink());
+        // Whoever reads the old one reads all of it.
+        let mut text = String::new();
+        before.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "new");
+        assert_eq!(dir.names(), 2);
+    }
+
+    #[test]
+    fn a_file_with_two_names_keeps_both() {
+        let dir = Dir::new();
+        let (file, other) = (dir.0.join("a"), dir.0.join("b"));
+        write(&file, "a longer text").unwrap();
+        std::fs::hard_link(&file, &other).unwrap();
+        write(&file, "short").unwrap();
+        assert_eq!(read(&other).unwrap(), b"short");
+    }
+
+    #[test]
+    fn what_cannot_be_written_stays() {
+        let dir = Dir::new();
+        let file = dir.0.join("a");
+        write(&file, "old").unwrap();
+        // No room for it.
+        let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert!(fill(&mut full, None, "x").is_err());
+        assert!(replace(&dir.0, None, "x").is_err(), "a directory");
+        assert_eq!(dir.names(), 1);
+        assert_eq!(read(&file).unwrap(), b"old");
+    }
+
+    #[test]
+    fn only_files_of_a_sane_size_are_read() {
+        let dir = Dir::new();
+        let file = dir.0.join("a");
+        File::create(&file).unwrap().set_len(LONGEST + 1).unwrap();
+        assert!(read(&file).is_err());
+        File::create(&file).unwrap().set_len(LONGEST).unwrap();
+        assert!(read(&file).is_ok());
+        for odd in [Path::new("/dev/zero"), &dir.0] {
+            assert_eq!(read(odd).unwrap_err().to_string(), "not a regular file");
+            assert!(write(odd, "x").is_err());
+        }
+    }
+}
