@@ -89,7 +89,7 @@ async fn the_page_of_a_404_can_be_ones_own_and_changed() {
         let text = format!("read custom 404 page error: {error}");
         site.frps.program.expect(&text).await;
     };
-    rig.file("404.html", &"x".repeat(1024 * 1024 + 1));
+    rig.file("404.html", "x".repeat(1024 * 1024 + 1));
     frps_own("larger than 1 MiB").await;
     std::fs::remove_file(&page).unwrap();
     frps_own("No such file").await;
