@@ -2,7 +2,7 @@
 //!
 //! One end of a stream has [`Users`]: a socket that users send to (frps, and a sudp visitor). The
 //! other has [`Locals`]: a socket of its own for each user, connected to the local service (frpc).
-//! [`carry`] moves datagrams between such an end and the stream in one task, without a task, a
+//! [`mod@carry`] moves datagrams between such an end and the stream in one task, without a task, a
 //! channel or an allocation per datagram: what has come is taken in one go, becomes one write, and
 //! what was read goes out in one system call where the system can (frp `pkg/proto/udp/udp.go`).
 //!
