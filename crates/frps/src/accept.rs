@@ -11,15 +11,15 @@ use crate::{Shared, door};
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
     accept_loop(listener, stop, |conn, peer| {
-        let home = match shared.cfg.transport.tcp_mux {
+        let thread = match shared.cfg.transport.tcp_mux {
             true => shared.threads.next(),
             // A client's work connections have to be where its session is.
             false => shared.threads.of_peer(peer.ip()),
         };
-        match home.adopt(conn) {
+        match thread.adopt(conn) {
             Ok(conn) => {
                 let entering = door::enter(shared.clone(), conn, peer);
-                shared.tasks.spawn_on(entering, home.handle());
+                shared.tasks.spawn_on(entering, thread.handle());
             }
             Err(e) => debug!(Log::root(), "[{peer}] {e}"),
         }

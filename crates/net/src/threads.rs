@@ -24,7 +24,7 @@ pub fn runtime() -> io::Result<Runtime> {
 /// See the module.
 #[derive(Debug)]
 pub struct Threads {
-    first: Handle,
+    first: Thread,
     /// `None` where the system did not give us the thread.
     others: Vec<OnceLock<Option<Other>>>,
     next: AtomicUsize,
@@ -33,16 +33,16 @@ pub struct Threads {
 
 #[derive(Debug)]
 struct Other {
-    handle: Handle,
+    thread: Thread,
     /// The thread ends when this is dropped.
     _stop: oneshot::Sender<()>,
 }
 
-/// The runtime of one of the threads.
-#[derive(Debug, Clone, Copy)]
-pub struct Home<'a> {
-    handle: &'a Handle,
-    is_first: bool,
+/// A thread with a runtime of its own, kept to bring connections and tasks to it.
+#[derive(Debug, Clone)]
+pub struct Thread {
+    id: thread::ThreadId,
+    handle: Handle,
 }
 
 impl Threads {
@@ -54,7 +54,7 @@ impl Threads {
     pub fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            first: Handle::current(),
+            first: Thread::here(),
             others: (1..cores).map(|_| OnceLock::new()).collect(),
             next: AtomicUsize::new(0),
             hasher: RandomState::new(),
@@ -62,23 +62,22 @@ impl Threads {
     }
 
     /// The thread whose turn it is.
-    pub fn next(&self) -> Home<'_> {
+    pub fn next(&self) -> &Thread {
         self.nth(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The thread for connections from `peer`, the same each time.
-    pub fn of_peer(&self, peer: IpAddr) -> Home<'_> {
+    pub fn of_peer(&self, peer: IpAddr) -> &Thread {
         self.nth(self.hasher.hash_one(peer) as usize)
     }
 
-    fn nth(&self, n: usize) -> Home<'_> {
-        let other = match n % (self.others.len() + 1) {
-            0 => None,
-            n => self.others[n - 1].get_or_init(|| start(n)).as_ref(),
-        };
-        Home {
-            handle: other.map_or(&self.first, |other| &other.handle),
-            is_first: other.is_none(),
+    fn nth(&self, n: usize) -> &Thread {
+        match n % (self.others.len() + 1) {
+            0 => &self.first,
+            n => {
+                let other = self.others[n - 1].get_or_init(|| start(n)).as_ref();
+                other.map_or(&self.first, |other| &other.thread)
+            }
         }
     }
 }
@@ -87,30 +86,6 @@ impl Default for Threads {
     fn default() -> Self {
         Self::new()
     }
-}
-
-impl<'a> Home<'a> {
-    /// To spawn with.
-    pub fn handle(&self) -> &'a Handle {
-        self.handle
-    }
-
-    /// Has `conn`, accepted on the first thread, wake tasks of this one.
-    pub fn adopt(&self, conn: TcpStream) -> io::Result<TcpStream> {
-        if self.is_first {
-            return Ok(conn);
-        }
-        let conn = conn.into_std()?;
-        let _inside = self.handle.enter();
-        TcpStream::from_std(conn)
-    }
-}
-
-/// The thread that something lives on, kept to bring connections to it.
-#[derive(Debug, Clone)]
-pub struct Thread {
-    id: thread::ThreadId,
-    handle: Handle,
 }
 
 impl Thread {
@@ -146,17 +121,18 @@ fn start(n: usize) -> Option<Other> {
     let (stop, stopped) = oneshot::channel::<()>();
     let started = runtime().and_then(|runtime| {
         let handle = runtime.handle().clone();
-        thread::Builder::new()
+        let running = thread::Builder::new()
             .name(format!("frp-{n}"))
             .spawn(move || {
                 // An error is the end of the sender, which is what is waited for.
                 let _ = runtime.block_on(stopped);
             })?;
-        Ok(handle)
+        let id = running.thread().id();
+        Ok(Thread { id, handle })
     });
     match started {
-        Ok(handle) => Some(Other {
-            handle,
+        Ok(thread) => Some(Other {
+            thread,
             _stop: stop,
         }),
         Err(e) => {
