@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use frp_config::{ClientConfig, LoadOptions, ProxyKind, WebServer, load_client, parse_client};
 use frp_log::{Log, contract, info, warn};
+use frp_net::go_text::join_host_port;
 use frp_net::web::answer::{
     Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
 };
@@ -167,8 +168,7 @@ impl Admin {
                 err: err.to_owned(),
                 local_addr: match cfg.local_port {
                     0 => String::new(),
-                    port if cfg.local_ip.contains(':') => format!("[{}]:{port}", cfg.local_ip),
-                    port => format!("{}:{port}", cfg.local_ip),
+                    port => join_host_port(&cfg.local_ip, port),
                 },
                 plugin: cfg.plugin.as_ref().map_or("", |plugin| plugin.name()),
                 remote_addr,

@@ -8,7 +8,7 @@ use std::io;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use frp_config::cli::{AdminCall, AdminRequest};
-use frp_net::go_text::go_text;
+use frp_net::go_text::{go_text, join_host_port};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -135,11 +135,7 @@ fn tables(status: &HashMap<String, Vec<Proxy>>) -> String {
 
 /// One request as HTTP/1.0, whose answer ends with the connection.
 async fn send(call: &AdminCall, method: &str, path: &str) -> Result<String, CallError> {
-    let host = if call.addr.contains(':') {
-        format!("[{}]:{}", call.addr, call.port)
-    } else {
-        format!("{}:{}", call.addr, call.port)
-    };
+    let host = join_host_port(&call.addr, call.port);
     // As Go names a request in its errors.
     let verb = match method {
         "POST" => "Post",

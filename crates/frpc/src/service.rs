@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
+use frp_net::go_text::join_host_port;
 use frp_net::process;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::web::{Web, WebError};
@@ -123,7 +124,7 @@ impl Service {
                 self.tasks.clone(),
                 stop.clone(),
             );
-            let addr = format!("{}:{}", cfg.addr, cfg.port);
+            let addr = join_host_port(&cfg.addr, cfg.port);
             self.tasks.tracker.spawn(admin.run(web, addr));
         }
     }

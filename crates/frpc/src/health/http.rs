@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::go_text::join_host_port;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -189,15 +190,10 @@ fn follow(from: &Uri, location: &str) -> Option<Uri> {
 }
 
 fn url_of((host, port): (&str, u16), path: &str) -> Option<Uri> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
+    let addr = join_host_port(host, port);
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = escaped(path);
-    format!("http://{host}:{port}{slash}{path}").parse().ok()
+    format!("http://{addr}{slash}{path}").parse().ok()
 }
 
 /// Without bytes that no URL may have, as Go writes them.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use frp_log::{Log, contract, info};
+use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::stream::Rewind;
@@ -29,10 +30,11 @@ impl Listeners {
         host: Host,
     ) -> Result<Self, BindError> {
         let open = |port: Option<u16>, shared: bool| {
-            let port = port.filter(|_| !shared);
-            let failed = |source| (join_host_port(&cfg.proxy_bind_addr, port), source);
-            port.map(|port| host.listen(port).map_err(failed))
-                .transpose()
+            let open = |port| {
+                let failed = |source| (join_host_port(&cfg.proxy_bind_addr, port), source);
+                host.listen(port).map_err(failed)
+            };
+            port.filter(|_| !shared).map(open).transpose()
         };
         let listen = |(addr, source)| BindError::Listen { addr, source };
         let http = |(addr, source)| BindError::VhostHttp { addr, source };
@@ -48,7 +50,8 @@ impl Listeners {
     pub(crate) fn run(self, shared: &Arc<Shared>) {
         let cfg = &shared.cfg;
         let log = Log::root();
-        let addr = |port| join_host_port(&cfg.proxy_bind_addr, port);
+        let addr =
+            |port: Option<u16>| join_host_port(&cfg.proxy_bind_addr, port.unwrap_or_default());
         if let Some(listener) = self.connect {
             let (port, pass) = (cfg.tcpmux_http_connect_port, cfg.tcpmux_passthrough);
             info!(log, "{}", contract::tcpmux_listen(addr(port), pass));
@@ -94,15 +97,4 @@ fn accept<F>(
         })
         .await;
     });
-}
-
-/// As Go writes addresses.
-fn join_host_port(host: &str, port: Option<u16>) -> String {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = port.unwrap_or_default();
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use frp_config::{Secret, ServerConfig};
 use frp_net::before_login::BeforeLogin;
+use frp_net::go_text::join_host_port;
 use frp_net::sniff::Users;
 use frp_proto::msg::NewProxy;
 
@@ -116,8 +117,7 @@ pub(crate) fn remote_addr(domains: &[String], locations: &[String], port: u16) -
     for domain in domains {
         let addr = match port {
             80 | 443 => domain.clone(),
-            _ if domain.contains(':') => format!("[{domain}]:{port}"),
-            _ => format!("{domain}:{port}"),
+            _ => join_host_port(domain, port),
         };
         addrs.extend(std::iter::repeat_n(addr, locations.len().max(1)));
     }

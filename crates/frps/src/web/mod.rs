@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use frp_config::WebServer;
 use frp_log::{Log, contract, info};
+use frp_net::go_text::join_host_port;
 use frp_net::web::login::WebLogin;
 use frp_net::web::{Web, WebError};
 use tokio::time::{MissedTickBehavior, interval};
@@ -63,7 +64,7 @@ pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
 
 /// Serves until the server stops.
 pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
-    let addr = format!("{}:{}", config.addr, config.port);
+    let addr = join_host_port(&config.addr, config.port);
     info!(Log::root(), "{}", contract::dashboard_listen(addr));
     let site = Arc::new(Site {
         shared: shared.clone(),

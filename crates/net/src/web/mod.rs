@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use self::answer::Response;
 use crate::before_login::BeforeLogin;
-use crate::go_text::go_text;
+use crate::go_text::{go_text, join_host_port};
 use crate::limits::BEFORE_LOGIN;
 use crate::listen::{accept_loop, listen, tune};
 use crate::stream::Rewind;
@@ -79,7 +79,7 @@ impl Web {
             })
         });
         let listener = listen(addr, port).map_err(|source| WebError::Listen {
-            addr: format!("{addr}:{port}"),
+            addr: join_host_port(addr, port),
             source,
         })?;
         Ok(Self {
