@@ -106,3 +106,16 @@ pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
 /// Users of one udp or sudp stream at a time; each takes a socket of frpc. Source addresses are
 /// easily forged.
 pub const MAX_UDP_USERS: usize = 4096;
+
+/// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
+/// up only after 20 s; frp waits for ever.
+pub const PROXY_ANSWER: Duration = Duration::from_secs(30);
+
+/// Bytes that the head of a proxy's answer may have.
+pub const MAX_PROXY_HEAD: usize = 64 * 1024;
+
+/// Fields that it may have.
+pub const MAX_PROXY_FIELDS: usize = 128;
+
+/// Bytes that the page behind an NTLM challenge may have.
+pub const MAX_PROXY_ANSWER: u64 = 1024 * 1024;
