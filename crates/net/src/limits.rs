@@ -119,3 +119,9 @@ pub const MAX_PROXY_FIELDS: usize = 128;
 
 /// Bytes that the page behind an NTLM challenge may have.
 pub const MAX_PROXY_ANSWER: u64 = 1024 * 1024;
+
+/// An answer of `dnsServer`, by UDP and then by TCP (resolv.conf(5): timeout).
+pub const DNS_ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is asked (resolv.conf(5): attempts). Whoever wants the name may give up earlier.
+pub const DNS_TRIES: u32 = 2;

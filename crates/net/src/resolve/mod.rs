@@ -1,0 +1,257 @@
+//! Names to addresses: by the system, or by the one server that `dnsServer` names, which then
+//! answers for the whole process (frp `pkg/util/net/dns.go`). Nothing is kept: every look-up asks.
+
+pub mod dns;
+mod files;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{PoisonError, RwLock};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use self::dns::{Family, Reply};
+use self::files::SearchList;
+use crate::go_text::go_text;
+use crate::limits::{DNS_ANSWER, DNS_TRIES};
+
+static SERVER: RwLock<Option<SocketAddr>> = RwLock::new(None);
+
+/// From now on every name of this process is looked up there; `None`: by the system.
+pub fn use_server(server: Option<SocketAddr>) {
+    *SERVER.write().unwrap_or_else(PoisonError::into_inner) = server;
+}
+
+/// The server that [`use_server`] has named.
+pub fn server() -> Option<SocketAddr> {
+    *SERVER.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a name has no address, in Go's words.
+#[derive(Debug, thiserror::Error)]
+#[error("lookup {host}{}: {why}", server.map_or_else(String::new, |at| format!(" on {at}")))]
+pub struct LookupError {
+    /// The name.
+    pub host: String,
+    /// The `dnsServer` that was asked; `None`: the system was.
+    pub server: Option<SocketAddr>,
+    /// What happened.
+    pub why: LookupFailure,
+}
+
+/// What happened to a look-up.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupFailure {
+    /// There is no such name, or it has no address.
+    #[error("no such host")]
+    NoSuchHost,
+    /// The server did not answer.
+    #[error("i/o timeout")]
+    TimedOut,
+    /// The server could not or would not answer; its code.
+    #[error("server misbehaving (code {0})")]
+    Server(u8),
+    /// What the system says; with a `dnsServer`, that it cannot be reached.
+    #[error("{}", go_text(.0))]
+    Io(#[from] io::Error),
+}
+
+/// All addresses of `host` at `port`.
+///
+/// # Errors
+/// There are none, or that cannot be found out.
+pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
+    let mut answers = answers(host, port);
+    let (mut found, mut error) = (Vec::new(), None);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(addrs) => found.extend(addrs),
+            Err(e) => error = Some(e),
+        }
+    }
+    match error {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(usable_first(found)),
+    }
+}
+
+/// The addresses as they become known: those of one family may be there before the others (RFC
+/// 8305, section 3). At least one of the items is an error or has an address.
+pub(crate) fn answers(
+    host: &str,
+    port: u16,
+) -> impl Stream<Item = Result<Vec<SocketAddr>, LookupError>> + Send + Unpin + use<> {
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let with_port = move |ips: Vec<IpAddr>| {
+        let addrs = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
+        addrs.collect::<Vec<_>>()
+    };
+    let sources = match (server(), host.parse()) {
+        (_, Ok(ip)) => vec![Source::Known(ip)],
+        (None, _) => vec![Source::System(port)],
+        (Some(at), _) => vec![Source::Dns(at, Family::V6), Source::Dns(at, Family::V4)],
+    };
+    let asked = sources.into_iter().map(|source| {
+        let host = host.clone();
+        async move {
+            let server = source.server();
+            let found = source.ask(&host).await.map(with_port);
+            found.map_err(|why| LookupError { host, server, why })
+        }
+    });
+    asked.collect::<FuturesUnordered<_>>()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Known(IpAddr),
+    System(u16),
+    Dns(SocketAddr, Family),
+}
+
+impl Source {
+    fn server(self) -> Option<SocketAddr> {
+        match self {
+            Self::Dns(server, _) => Some(server),
+            Self::Known(_) | Self::System(_) => None,
+        }
+    }
+
+    async fn ask(self, host: &str) -> Result<Vec<IpAddr>, LookupFailure> {
+        match self {
+            Self::Known(ip) => Ok(vec![ip]),
+            Self::System(port) => {
+                let found = tokio::net::lookup_host((host, port)).await?;
+                let found: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
+                match found.is_empty() {
+                    true => Err(LookupFailure::NoSuchHost),
+                    false => Ok(found),
+                }
+            }
+            Self::Dns(server, family) => ask_server(server, host, family).await,
+        }
+    }
+}
+
+/// Asks for one family; before the server, the names that the machine itself knows.
+async fn ask_server(
+    server: SocketAddr,
+    host: &str,
+    family: Family,
+) -> Result<Vec<IpAddr>, LookupFailure> {
+    let name = host.to_owned();
+    // Two short files, but they may lie on a disk that sleeps.
+    let read = tokio::task::spawn_blocking(move || (files::hosts(&name), SearchList::read()));
+    let (known, search) = read.await.map_err(io::Error::other)?;
+    let of_family = |ip: &IpAddr| ip.is_ipv4() == (family == Family::V4);
+    if !known.is_empty() {
+        return some(known.into_iter().filter(of_family).collect());
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        }]);
+    }
+    for name in search.names(host) {
+        if let Some(found) = query(server, &name, family).await? {
+            return some(found);
+        }
+    }
+    Err(LookupFailure::NoSuchHost)
+}
+
+fn some(found: Vec<IpAddr>) -> Result<Vec<IpAddr>, LookupFailure> {
+    match found.is_empty() {
+        true => Err(LookupFailure::NoSuchHost),
+        false => Ok(found),
+    }
+}
+
+/// `None`: there is no such name.
+async fn query(
+    server: SocketAddr,
+    name: &str,
+    family: Family,
+) -> Result<Option<Vec<IpAddr>>, LookupFailure> {
+    let mut failure = LookupFailure::TimedOut;
+    for _ in 0..DNS_TRIES {
+        let mut id = [0; 2];
+        aws_lc_rs::rand::fill(&mut id)
+            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
+        let Ok(question) = dns::question(u16::from_be_bytes(id), name, family) else {
+            return Ok(None);
+        };
+        let asked = async {
+            match by_udp(server, &question).await? {
+                Reply::Truncated => by_tcp(server, &question).await,
+                reply => Ok(reply),
+            }
+        };
+        failure = match timeout(DNS_ANSWER, asked).await {
+            Ok(Ok(Reply::Addresses(found))) => return Ok(Some(found)),
+            Ok(Ok(Reply::NoSuchName)) => return Ok(None),
+            Ok(Ok(Reply::Failed(code))) => LookupFailure::Server(code),
+            Ok(Ok(Reply::Truncated)) => io::Error::other("its answer is cut, by TCP, too").into(),
+            Ok(Err(error)) => error.into(),
+            Err(_) => LookupFailure::TimedOut,
+        };
+    }
+    Err(failure)
+}
+
+async fn by_udp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
+    let any: IpAddr = match server.is_ipv4() {
+        true => Ipv4Addr::UNSPECIFIED.into(),
+        false => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // The system chooses a port that cannot be guessed, and takes datagrams of the server only.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(question).await?;
+    let mut datagram = [0; 4096];
+    loop {
+        let length = socket.recv(&mut datagram).await?;
+        let message = datagram.get(..length).unwrap_or_default();
+        // What does not answer the question may be forged; the answer may still come.
+        if let Ok(reply) = dns::reply(message, question) {
+            return Ok(reply);
+        }
+    }
+}
+
+async fn by_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
+    let mut conn = TcpStream::connect(server).await?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    let message = [&length.to_be_bytes(), question].concat();
+    conn.write_all(&message).await?;
+    let mut answer = vec![0; usize::from(conn.read_u16().await?)];
+    conn.read_exact(&mut answer).await?;
+    dns::reply(&answer, question).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// IPv6 before IPv4, and last what this machine has no route to (RFC 6724, rules 1 and 6). The
+/// system's resolver has done that for its own answers.
+pub(crate) fn usable_first(mut addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if server().is_some() {
+        addrs.sort_by_key(|addr| (!has_route(*addr), addr.is_ipv4()));
+    }
+    addrs
+}
+
+/// Connecting a UDP socket sends nothing, and fails without a route.
+fn has_route(addr: SocketAddr) -> bool {
+    let any: IpAddr = match addr.is_ipv4() {
+        true => Ipv4Addr::UNSPECIFIED.into(),
+        false => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let connected = std::net::UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(addr));
+    connected.is_ok()
+}
