@@ -106,7 +106,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             name.eq_ignore_ascii_case("proxy-authorization")
                 .then(|| value.trim().to_owned())
         });
-        let refusal = match admits {
+        let refused = match admits {
             Admits::Everybody => None,
             Admits::Basic(user, password) => {
                 let wanted = STANDARD.encode(format!("{user}:{password}"));
@@ -123,8 +123,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 by_ntlm(scheme, &account, credentials.as_deref(), &mut ntlm)
             }
         };
-        if let Some(refusal) = refusal {
-            if stream.write_all(refusal.as_bytes()).await.is_err() {
+        if let Some(refused) = refused {
+            if stream.write_all(refused.as_bytes()).await.is_err() {
                 return;
             }
             continue;
@@ -173,11 +173,15 @@ fn by_ntlm(
         return Some(refusal(STATUS, scheme));
     };
     *challenged = Some(server);
-    // In chunks, with another scheme beside it: both are allowed.
-    let challenge = STANDARD.encode(challenge);
+    // In chunks, with another scheme beside it: both are allowed. frp looks at the first only.
+    let challenge = format!("{scheme} {}", STANDARD.encode(challenge));
+    let [first, second] = match scheme {
+        "Negotiate" => [challenge.as_str(), "Kerberos"],
+        _ => ["Kerberos", challenge.as_str()],
+    };
     Some(format!(
-        "HTTP/1.1 {STATUS}\r\nProxy-Authenticate: Kerberos\r\n\
-         Proxy-Authenticate: {scheme} {challenge}\r\nTransfer-Encoding: chunked\r\n\r\n\
+        "HTTP/1.1 {STATUS}\r\nProxy-Authenticate: {first}\r\n\
+         Proxy-Authenticate: {second}\r\nTransfer-Encoding: chunked\r\n\r\n\
          5;x=y\r\nplea\n\r\n3\r\nse!\r\n0\r\nTrailer: x\r\n\r\n"
     ))
 }

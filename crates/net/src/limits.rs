@@ -125,3 +125,7 @@ pub const DNS_ANSWER: Duration = Duration::from_secs(5);
 
 /// How often it is asked (resolv.conf(5): attempts). Whoever wants the name may give up earlier.
 pub const DNS_TRIES: u32 = 2;
+
+/// Once `dnsServer` has told the addresses of one family, those of the other are waited for so long
+/// where all are wanted at once.
+pub const DNS_OTHER_FAMILY: Duration = Duration::from_secs(1);

@@ -106,7 +106,7 @@ async fn something_else_than_a_proxy() {
     let ssh = Service::greeting("SSH-2.0-OpenSSH_9.2\r\n").await;
     let (port, check) = (ssh.port, "check the scheme and the port");
     let url = format!("http://127.0.0.1:{port}");
-    fails_saying(&url, &[], &["its answer is no HTTP (S)", check]).await;
+    fails_saying(&url, &[], &["its answer is no HTTP (SS)", check]).await;
     let url = format!("socks5://127.0.0.1:{port}");
     fails_saying(&url, &[], &["no SOCKS5", check]).await;
     let url = format!("ntlm://me:hunter2@127.0.0.1:{port}");

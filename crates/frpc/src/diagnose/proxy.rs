@@ -156,7 +156,7 @@ fn socks(error: &SocksError, proxy: &ProxyUrl, cfg: &ClientConfig) -> (String, S
             "the proxy wants a user and a password".to_owned(),
             format!("put them into {setting}: socks5://user:password@host:port"),
         ),
-        SocksError::Login | SocksError::LoginLength => (
+        SocksError::WrongPassword | SocksError::LoginLength => (
             "the proxy does not accept user and password".to_owned(),
             format!("check the user and password in {setting}"),
         ),

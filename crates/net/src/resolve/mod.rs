@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use self::dns::{Family, Reply};
 use self::files::SearchList;
 use crate::go_text::go_text;
-use crate::limits::{DNS_ANSWER, DNS_TRIES};
+use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
 
 static SERVER: RwLock<Option<SocketAddr>> = RwLock::new(None);
 
@@ -60,17 +60,26 @@ pub enum LookupFailure {
     Io(#[from] io::Error),
 }
 
-/// All addresses of `host` at `port`.
+/// All addresses of `host` at `port`; those of one family are not waited for long where the others
+/// are known.
 ///
 /// # Errors
 /// There are none, or that cannot be found out.
 pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
     let mut answers = answers(host, port);
     let (mut found, mut error) = (Vec::new(), None);
-    while let Some(answer) = answers.next().await {
-        match answer {
-            Ok(addrs) => found.extend(addrs),
-            Err(e) => error = Some(e),
+    loop {
+        let next = if found.is_empty() {
+            answers.next().await
+        } else {
+            timeout(DNS_OTHER_FAMILY, answers.next())
+                .await
+                .unwrap_or(None)
+        };
+        match next {
+            Some(Ok(addrs)) => found.extend(addrs),
+            Some(Err(e)) => error = Some(e),
+            None => break,
         }
     }
     match error {
@@ -89,20 +98,22 @@ pub(crate) fn answers(
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_owned();
-    let with_port = move |ips: Vec<IpAddr>| {
-        let addrs = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
-        addrs.collect::<Vec<_>>()
-    };
     let sources = match (server(), host.parse()) {
         (_, Ok(ip)) => vec![Source::Known(ip)],
-        (None, _) => vec![Source::System(port)],
-        (Some(at), _) => vec![Source::Dns(at, Family::V6), Source::Dns(at, Family::V4)],
+        // An address with a zone is none of a name server's.
+        (Some(at), _) if !host.contains('%') => {
+            vec![Source::Dns(at, Family::V6), Source::Dns(at, Family::V4)]
+        }
+        _ => vec![Source::System],
     };
     let asked = sources.into_iter().map(|source| {
         let host = host.clone();
         async move {
-            let server = source.server();
-            let found = source.ask(&host).await.map(with_port);
+            let server = match source {
+                Source::Dns(server, _) => Some(server),
+                Source::Known(_) | Source::System => None,
+            };
+            let found = source.ask(&host, port).await;
             found.map_err(|why| LookupError { host, server, why })
         }
     });
@@ -112,30 +123,19 @@ pub(crate) fn answers(
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Known(IpAddr),
-    System(u16),
+    System,
     Dns(SocketAddr, Family),
 }
 
 impl Source {
-    fn server(self) -> Option<SocketAddr> {
+    async fn ask(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupFailure> {
         match self {
-            Self::Dns(server, _) => Some(server),
-            Self::Known(_) | Self::System(_) => None,
-        }
-    }
-
-    async fn ask(self, host: &str) -> Result<Vec<IpAddr>, LookupFailure> {
-        match self {
-            Self::Known(ip) => Ok(vec![ip]),
-            Self::System(port) => {
-                let found = tokio::net::lookup_host((host, port)).await?;
-                let found: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
-                match found.is_empty() {
-                    true => Err(LookupFailure::NoSuchHost),
-                    false => Ok(found),
-                }
+            Self::Known(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+            Self::System => some(tokio::net::lookup_host((host, port)).await?.collect()),
+            Self::Dns(server, family) => {
+                let ips = ask_server(server, host, family).await?.into_iter();
+                Ok(ips.map(|ip| SocketAddr::new(ip, port)).collect())
             }
-            Self::Dns(server, family) => ask_server(server, host, family).await,
         }
     }
 }
@@ -168,7 +168,7 @@ async fn ask_server(
     Err(LookupFailure::NoSuchHost)
 }
 
-fn some(found: Vec<IpAddr>) -> Result<Vec<IpAddr>, LookupFailure> {
+fn some<T>(found: Vec<T>) -> Result<Vec<T>, LookupFailure> {
     match found.is_empty() {
         true => Err(LookupFailure::NoSuchHost),
         false => Ok(found),

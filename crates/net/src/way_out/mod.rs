@@ -37,7 +37,7 @@ pub enum ProxyError {
     #[error("{0}")]
     Trust(#[source] TlsSetupError),
     /// The TLS handshake with it failed.
-    #[error("TLS handshake: {0}")]
+    #[error("{0}")]
     Tls(#[source] HandshakeError),
     /// The connection to it broke.
     #[error("{}", go_text(.0))]
