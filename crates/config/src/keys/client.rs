@@ -35,10 +35,11 @@ pub(crate) const CLIENT: &[Key] = &[
     key(
         "dnsServer",
         Kind::Text,
-        "DNS server that resolves all names of this program instead of the system: an IP address, \
-         with a port or 53.",
+        "DNS server that resolves all names of this program instead of the system; its port is 53 \
+         where none is given.",
     )
-    .ini("dns_server"),
+    .ini("dns_server")
+    .rule(Rule::DnsServer),
     key(
         "loginFailExit",
         Kind::Bool,
@@ -221,7 +222,8 @@ const TRANSPORT: &[Key] = &[
          socks5 or ntlm; not for kcp and quic.",
     )
     .depends("the environment variable http_proxy")
-    .ini("http_proxy"),
+    .ini("http_proxy")
+    .rule(Rule::ProxyUrl),
     key("poolCount", Kind::Int, "Work connections kept ready.")
         .int(1)
         .ini("pool_count"),

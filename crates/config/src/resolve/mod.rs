@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use frp_proto::wire::WireProtocol;
 
+pub(crate) use self::way_out::dns_server;
 use crate::check::not_supported;
 use crate::report::Report;
 use crate::section::Section;
@@ -47,7 +48,7 @@ pub(crate) fn client(
         server_addr: root.text("serverAddr"),
         server_port: port(root, "serverPort"),
         nat_hole_stun_server: root.text("natHoleStunServer"),
-        dns_server: way_out::dns_server(root, report),
+        dns_server: root.some_text("dnsServer").and_then(|at| dns_server(&at)),
         login_fail_exit: root.bool("loginFailExit"),
         log: log(root),
         web_server: web_server(root, &ADMIN, legacy, report),

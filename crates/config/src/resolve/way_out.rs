@@ -64,21 +64,11 @@ pub(super) fn proxy(
         }
         _ => {}
     }
-    match url.parse() {
-        Ok(url) => Some(Proxy {
-            url,
-            from_environment: false,
-        }),
-        Err(why) => {
-            // The text may hold a password, and is not shown.
-            report.refuse(
-                at,
-                format!("{written} is no URL of a proxy: {why}"),
-                "write scheme://user:password@host:port",
-            );
-            None
-        }
-    }
+    // A URL that is none has been reported.
+    url.parse().ok().map(|url| Proxy {
+        url,
+        from_environment: false,
+    })
 }
 
 /// Most programs take `host:port` there for that of an HTTP proxy; frp fails on some of these and
@@ -113,21 +103,9 @@ pub(super) fn check_local_ip(root: &Section, protocol: TransportProtocol, report
 
 /// `dnsServer`: an address, with a port or without. frp asks the server for its own name, if it has
 /// one.
-pub(super) fn dns_server(root: &Section, report: &mut Report<'_>) -> Option<SocketAddr> {
-    let field = root.fields.get("dnsServer")?;
-    let text = root.some_text("dnsServer")?;
+pub(crate) fn dns_server(text: &str) -> Option<SocketAddr> {
     let alone = text.trim_start_matches('[').trim_end_matches(']');
     let with_port = text.parse().ok();
     let server = with_port.or_else(|| Some(SocketAddr::new(alone.parse::<IpAddr>().ok()?, 53)));
-    if server.is_none_or(|server| server.port() == 0) {
-        report.refuse(
-            field.value_at,
-            format!(
-                "{}: {text:?} is not an IP address, with or without a port",
-                field.written
-            ),
-            "give an address such as 192.0.2.53 or 192.0.2.53:5353",
-        );
-    }
-    server
+    server.filter(|server| server.port() != 0)
 }

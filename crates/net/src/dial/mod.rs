@@ -1,6 +1,6 @@
 //! Dialling: name → addresses → TCP connection, or a proxy's.
 
-mod race;
+pub(crate) mod race;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -89,7 +89,13 @@ pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStr
     let mut progress = Progress::default();
     let connect = |addr| dial_one(addr, options);
     let answers = resolve::answers(host, port);
-    let dialling = race(answers, options.local_ip, &mut progress, connect);
+    let dialling = race(
+        answers,
+        options.local_ip,
+        &mut progress,
+        resolve::has_route,
+        connect,
+    );
     match tokio::time::timeout(options.timeout, dialling).await {
         Ok(Some(conn)) => Ok(conn),
         Ok(None) | Err(_) => Err(match progress {
@@ -184,7 +190,7 @@ mod tests {
         let options = options();
         let connect = |addr| dial_one(addr, &options);
         let found = futures_util::stream::iter([Ok::<_, ()>(vec![full, there])]);
-        let raced = race(found, None, &mut Progress::default(), connect).await;
+        let raced = race(found, None, &mut Progress::default(), |_| true, connect).await;
         let conn = raced.unwrap();
         assert_eq!(conn.peer_addr().unwrap(), there);
     }

@@ -10,8 +10,6 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
-use crate::resolve::usable_first;
-
 /// An address may be silent for this long before the next one is tried beside it (RFC 8305, section
 /// 5: 250 ms; Go takes 300).
 pub(super) const NEXT_ADDRESS: Duration = Duration::from_millis(300);
@@ -42,12 +40,14 @@ impl<E> Default for Progress<E> {
 
 /// Connects to one of the addresses that `answers` tells, the families in turn, for it is a whole
 /// family that does not work where something does not. The next is tried when one has failed or been
-/// silent for [`NEXT_ADDRESS`]; the others go on meanwhile, until one is there. `None`: all failed,
-/// or there are none.
+/// silent for [`NEXT_ADDRESS`]; the others go on meanwhile, until one is there. An answer is in the
+/// order of whoever gave it; several together are ordered here, for which `has_route` says what this
+/// machine can reach. `None`: all failed, or there are none.
 pub(super) async fn race<C, F, E>(
     answers: impl Stream<Item = Result<Vec<SocketAddr>, E>>,
     local_ip: Option<IpAddr>,
     progress: &mut Progress<E>,
+    has_route: fn(SocketAddr) -> bool,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Option<C>
 where
@@ -84,11 +84,17 @@ where
             },
             answer = answers.next(), if !complete => match answer {
                 Some(Ok(addrs)) => {
-                    left = usable_first([left, reachable(addrs, local_ip)].concat());
-                    if last.is_none() && left.iter().all(SocketAddr::is_ipv4) {
-                        next_at = Instant::now() + RESOLUTION_DELAY;
-                    } else if last.is_none() {
+                    let several = !left.is_empty();
+                    left.extend(reachable(addrs, local_ip));
+                    if several {
+                        preferred_first(&mut left, has_route);
+                    }
+                    if last.is_none() {
+                        let preferred = |addr: &SocketAddr| addr.is_ipv6() && has_route(*addr);
                         next_at = Instant::now();
+                        if !left.iter().any(preferred) {
+                            next_at += RESOLUTION_DELAY;
+                        }
                     }
                 }
                 Some(Err(error)) => progress.not_found = Some(error),
@@ -104,6 +110,12 @@ where
             else => return None,
         }
     }
+}
+
+/// IPv6 before IPv4, and last what this machine has no route to (RFC 6724, rules 1 and 6). The
+/// system's resolver has done that for its own answers.
+pub(crate) fn preferred_first(addrs: &mut [SocketAddr], has_route: fn(SocketAddr) -> bool) {
+    addrs.sort_by_key(|addr| (!has_route(*addr), addr.is_ipv4()));
 }
 
 /// Which of `left` is next: the first whose family was not the last one's.
@@ -145,6 +157,11 @@ mod tests {
         }
     }
 
+    /// Documentation's addresses lead nowhere.
+    fn has_route(addr: SocketAddr) -> bool {
+        !addr.ip().to_string().starts_with("2001:db8:")
+    }
+
     struct Raced {
         won: Option<String>,
         first: Option<String>,
@@ -163,7 +180,7 @@ mod tests {
         });
         let mut progress = Progress::default();
         let from = from.map(|ip| ip.parse().unwrap());
-        let won = race(answers, from, &mut progress, pretended).await;
+        let won = race(answers, from, &mut progress, has_route, pretended).await;
         Raced {
             won: won.map(|addr| addr.ip().to_string()),
             first: progress.first.map(|addr| addr.ip().to_string()),
@@ -219,6 +236,10 @@ mod tests {
         let late = raced_from(vec![(10, v4()), (5000, v6())], None).await;
         assert_eq!(late.won.as_deref(), Some("127.0.0.1"));
         assert!((60..80).contains(&late.took), "{}", late.took);
+        // In time, but there is no route to it.
+        let nowhere = Ok(addrs(&["[2001:db8::1]:2"]));
+        let raced = raced_from(vec![(10, nowhere), (20, v4())], None).await;
+        assert_eq!(raced.first.as_deref(), Some("127.0.0.1"));
         // IPv6 waits for nobody.
         let raced = raced_from(vec![(10, v6()), (5000, v4())], None).await;
         assert_eq!((raced.won.as_deref(), raced.took), (Some("::1"), 10));

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use self::dns::{Family, Reply};
 use self::files::SearchList;
+use crate::dial::race::preferred_first;
 use crate::go_text::go_text;
 use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
 
@@ -84,7 +85,12 @@ pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupErro
     }
     match error {
         Some(error) if found.is_empty() => Err(error),
-        _ => Ok(usable_first(found)),
+        _ => {
+            if server().is_some() {
+                preferred_first(&mut found, has_route);
+            }
+            Ok(found)
+        }
     }
 }
 
@@ -237,17 +243,8 @@ async fn by_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
     dns::reply(&answer, question).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// IPv6 before IPv4, and last what this machine has no route to (RFC 6724, rules 1 and 6). The
-/// system's resolver has done that for its own answers.
-pub(crate) fn usable_first(mut addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if server().is_some() {
-        addrs.sort_by_key(|addr| (!has_route(*addr), addr.is_ipv4()));
-    }
-    addrs
-}
-
 /// Connecting a UDP socket sends nothing, and fails without a route.
-fn has_route(addr: SocketAddr) -> bool {
+pub(crate) fn has_route(addr: SocketAddr) -> bool {
     let any: IpAddr = match addr.is_ipv4() {
         true => Ipv4Addr::UNSPECIFIED.into(),
         false => Ipv6Addr::UNSPECIFIED.into(),
