@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// 5: 250 ms; Go takes 300).
 pub(super) const NEXT_ADDRESS: Duration = Duration::from_millis(300);
 
-/// IPv4 addresses that are there first wait this long for those of IPv6 (section 3).
+/// Addresses that are there first wait this long for those of the preferred family (section 3).
 pub(super) const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// What a race has come to so far.
@@ -85,12 +85,17 @@ where
             answer = answers.next(), if !complete => match answer {
                 Some(Ok(addrs)) => {
                     let several = !left.is_empty();
-                    left.extend(reachable(addrs, local_ip));
+                    left.extend(addrs);
+                    left = reachable(left, local_ip);
                     if several {
                         preferred_first(&mut left, has_route);
                     }
                     if last.is_none() {
-                        let preferred = |addr: &SocketAddr| addr.is_ipv6() && has_route(*addr);
+                        let family = |addr: &SocketAddr| match local_ip {
+                            Some(ip) => addr.is_ipv4() == ip.is_ipv4(),
+                            None => addr.is_ipv6(),
+                        };
+                        let preferred = |addr: &SocketAddr| family(addr) && has_route(*addr);
                         next_at = Instant::now();
                         if !left.iter().any(preferred) {
                             next_at += RESOLUTION_DELAY;
@@ -240,6 +245,11 @@ mod tests {
         let nowhere = Ok(addrs(&["[2001:db8::1]:2"]));
         let raced = raced_from(vec![(10, nowhere), (20, v4())], None).await;
         assert_eq!(raced.first.as_deref(), Some("127.0.0.1"));
+        // From an address of IPv4 it is the other way round.
+        let raced = raced_from(vec![(10, v6()), (20, v4())], Some("127.0.0.9")).await;
+        assert_eq!(raced.first.as_deref(), Some("127.0.0.1"));
+        let raced = raced_from(vec![(10, v4()), (5000, v6())], Some("127.0.0.9")).await;
+        assert_eq!(raced.took, 10);
         // IPv6 waits for nobody.
         let raced = raced_from(vec![(10, v6()), (5000, v4())], None).await;
         assert_eq!((raced.won.as_deref(), raced.took), (Some("::1"), 10));
