@@ -91,28 +91,34 @@ async fn dial_any(
     options: &DialOptions,
     first: &mut First,
 ) -> Result<Option<TcpStream>, DialError> {
+    let addrs = in_order(resolve(host, port).await?, options.local_ip);
+    first.addr = addrs.first().copied();
+    let connect = |addr| dial_one(addr, options);
+    Ok(race(addrs, &mut first.failed, connect).await)
+}
+
+/// The addresses of `host`, at least one.
+pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let resolve = |source| DialError::Resolve {
+    let failed = |source| DialError::Resolve {
         host: host.to_owned(),
         source,
     };
     let found = tokio::net::lookup_host((host, port))
         .await
-        .map_err(resolve)?;
-    let addrs = in_order(found.collect(), options.local_ip);
-    first.addr = addrs.first().copied();
+        .map_err(failed)?;
+    let addrs: Vec<_> = found.collect();
     if addrs.is_empty() {
         let none = io::Error::new(io::ErrorKind::NotFound, "no such host");
-        return Err(resolve(none));
+        return Err(failed(none));
     }
-    let connect = |addr| dial_one(addr, options);
-    Ok(race(addrs, &mut first.failed, connect).await)
+    Ok(addrs)
 }
 
 /// The addresses in the order in which they are tried: the resolver's, but the families in turn,
 /// for it is a whole family that does not work where something does not. From `local_ip` only its
 /// own family can be reached.
-fn in_order(mut addrs: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Vec<SocketAddr> {
+pub(crate) fn in_order(mut addrs: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Vec<SocketAddr> {
     if let Some(ip) = local_ip
         && addrs.iter().any(|addr| addr.is_ipv4() == ip.is_ipv4())
     {
@@ -137,13 +143,13 @@ fn in_order(mut addrs: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Vec<SocketA
 
 /// Tries `addrs`, the next one when one has failed or been silent for [`NEXT_ADDRESS`]; the others
 /// go on meanwhile, until one is there. What happened to the first is left in `first_failed`.
-async fn race<C, F>(
+pub(crate) async fn race<C, E, F>(
     addrs: Vec<SocketAddr>,
-    first_failed: &mut Option<io::Error>,
+    first_failed: &mut Option<E>,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Option<C>
 where
-    F: Future<Output = io::Result<C>>,
+    F: Future<Output = Result<C, E>>,
 {
     let mut left = addrs.into_iter().enumerate();
     let mut trying = FuturesUnordered::new();

@@ -106,3 +106,25 @@ pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
 /// Users of one udp or sudp stream at a time; each takes a socket of frpc. Source addresses are
 /// easily forged.
 pub const MAX_UDP_USERS: usize = 4096;
+
+/// Bytes that the head of a websocket request or of its answer may have: ours has 200, a CDN adds
+/// some. frp allows 1 MB, which every stranger could then hold.
+pub const MAX_WEBSOCKET_HEAD: usize = 16 * 1024;
+
+/// Fields in it.
+pub const MAX_WEBSOCKET_FIELDS: usize = 128;
+
+/// Bytes that a QUIC connection may send before its login, over all its streams.
+pub const QUIC_STRANGER_WINDOW: u64 = 256 * 1024;
+
+/// QUIC handshakes under way with addresses that may be forged; each holds some 10 KiB and answers
+/// with at most three times what came. Beyond, a client has to show first where it is.
+pub const MAX_QUIC_UNPROVEN: usize = 64;
+
+/// First packets of QUIC connections that wait to be looked at.
+pub const MAX_QUIC_WAITING: usize = 256;
+
+/// Bytes that may come behind such a packet meanwhile, of one connection and of all.
+pub const MAX_QUIC_WAITING_BYTES: u64 = 16 * 1024;
+/// See [`MAX_QUIC_WAITING_BYTES`].
+pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;

@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::mux::MuxStream;
+use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
+use crate::websocket::WebsocketPipe;
 
 /// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
 /// has, because each kind has its own fastest way to move bytes.
@@ -21,8 +23,12 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsPipe>),
+    /// A websocket over any of the others.
+    Websocket(Box<WebsocketPipe>),
     /// One stream of a multiplexed connection.
     Mux(MuxStream),
+    /// One stream of a QUIC connection.
+    Quic(Box<QuicStream>),
 }
 
 macro_rules! each {
@@ -30,7 +36,9 @@ macro_rules! each {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
             Stream::Tls($io) => $call,
+            Stream::Websocket($io) => $call,
             Stream::Mux($io) => $call,
+            Stream::Quic($io) => $call,
         }
     };
 }
@@ -66,7 +74,9 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            Self::Websocket(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),
+            Self::Quic(io) => io.is_write_vectored(),
         }
     }
 

@@ -18,9 +18,9 @@ use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::outgoing::Outgoing;
 use super::session::{Ended, Order, Plain, Session};
 use crate::layers::scratch::with_scratch;
+use crate::outgoing::Outgoing;
 
 /// The least that a read takes from the socket: a whole record.
 const READ_MIN: usize = 18 * 1024;
