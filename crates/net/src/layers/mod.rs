@@ -223,12 +223,7 @@ impl Duplex for Stream {
     }
 
     fn socket(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.socket()),
-            Self::Websocket(websocket) => websocket.io().socket(),
-            Self::Mux(_) | Self::Quic(_) => None,
-        }
+        Self::socket(self)
     }
 }
 
