@@ -2,12 +2,14 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
+//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`websocket`] → [`tls`] → [`mux`], or
+//! [`quic`] in the place of all that ([`carrier`]: streams) →
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
 //! [`udp`] (datagrams).
 
 pub mod before_login;
 mod buffers;
+pub mod carrier;
 pub mod dial;
 pub mod go_text;
 pub mod layers;

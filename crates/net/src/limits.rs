@@ -17,6 +17,9 @@ pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
 /// frpc's wait for the answer to its login (frp `client/control_session.go`).
 pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 
+/// How long frpc that is told to stop waits for the server to let go (frp `cmd/frpc/sub/root.go`).
+pub const LEAVE: Duration = Duration::from_millis(500);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 

@@ -47,6 +47,15 @@ impl Stream {
         }
     }
 
+    /// Ends a stream that is not wanted at once, in both directions.
+    pub fn refuse(self) {
+        match self {
+            Self::Mux(stream) => stream.reset(),
+            Self::Quic(stream) => stream.reset(),
+            Self::Tcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
+        }
+    }
+
     /// The TCP connection below, if it carries this stream alone.
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {

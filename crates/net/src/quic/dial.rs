@@ -21,6 +21,9 @@ pub enum QuicDialError {
     /// The name has no address.
     #[error("{0}")]
     Resolve(#[from] DialError),
+    /// No TLS settings.
+    #[error("QUIC needs TLS")]
+    NoTls,
     /// The TLS settings do not do for QUIC.
     #[error("{0}")]
     Tls(#[from] NoInitialCipherSuite),
