@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod carries;
 mod cli;
 mod commands;
 mod diagnosis;
@@ -19,6 +20,7 @@ mod interop;
 mod labels;
 mod logs;
 mod plugins;
+mod quic;
 mod real_clients;
 mod reconnect;
 mod registration;
@@ -35,3 +37,4 @@ mod visitors;
 mod visitors_interop;
 mod visitors_wire;
 mod web;
+mod websocket;

@@ -20,6 +20,7 @@ pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
+pub mod nginx;
 pub mod openssh;
 pub mod ports;
 pub mod program;
@@ -30,6 +31,7 @@ pub mod temp;
 pub mod tls;
 pub mod udp;
 pub mod wait;
+pub mod websocket;
 pub mod wire;
 pub mod yamux;
 

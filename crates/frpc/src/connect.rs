@@ -183,16 +183,10 @@ impl Connector {
         };
         // `tls_settings` has them for this protocol.
         let tls = self.tls.as_deref().ok_or(QuicDialError::NoTls)?;
-        let conn = quic::connect(
-            &cfg.server_addr,
-            cfg.server_port,
-            &dial_options(cfg),
-            tls,
-            self.server_name(),
-            &options,
-            tasks,
-        );
-        Ok(conn.await?)
+        let (host, port) = (&cfg.server_addr, cfg.server_port);
+        let dial = dial_options(cfg);
+        let name = self.server_name();
+        Ok(quic::connect(host, port, &dial, tls, name, &options, tasks).await?)
     }
 
     fn server_name(&self) -> &str {
