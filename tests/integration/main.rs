@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod carries;
 mod cli;
 mod commands;
 mod diagnosis;
@@ -19,6 +20,7 @@ mod interop;
 mod labels;
 mod logs;
 mod plugins;
+mod quic;
 mod real_clients;
 mod reconnect;
 mod registration;
@@ -36,3 +38,4 @@ mod visitors_interop;
 mod visitors_wire;
 mod ways_out;
 mod web;
+mod websocket;

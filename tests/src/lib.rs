@@ -22,6 +22,7 @@ pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
+pub mod nginx;
 mod ntlm;
 pub mod openssh;
 pub mod ports;
@@ -33,6 +34,7 @@ pub mod temp;
 pub mod tls;
 pub mod udp;
 pub mod wait;
+pub mod websocket;
 pub mod wire;
 pub mod yamux;
 

@@ -10,6 +10,7 @@ use frp_proto::wire::WireProtocol;
 
 use crate::{
     Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, WebServer,
+    WebsocketOptions,
 };
 
 /// Everything that frpc needs to know, checked and with defaults filled in.
@@ -138,6 +139,8 @@ pub struct ClientTransport {
     pub proxy_from_environment: bool,
     /// `transport.quic`
     pub quic: QuicOptions,
+    /// `transport.websocket`: headers are sent; `Host` and `Origin` take the place of frp's.
+    pub websocket: WebsocketOptions,
     /// `transport.poolCount`: work connections kept ready. The sign is passed on as frp does.
     pub pool_count: i64,
     /// `transport.tcpMux`: all streams over one connection; must be the same on frps.

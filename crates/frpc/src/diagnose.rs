@@ -4,15 +4,19 @@
 //! differ. Every one of those leaves its own traces, and this file reads them.
 
 mod proxy;
+mod quic;
+mod websocket;
 
 use std::fmt;
 use std::io;
 
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, TransportProtocol};
+use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
+use frp_net::resolve::LookupError;
 use frp_net::tls::HandshakeError;
 use frp_proto::wire::WireProtocol;
 use rustls::AlertDescription;
@@ -84,10 +88,11 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
     let broke = match error {
         LoginError::Send { .. } => true,
         LoginError::Answer { error, .. } => !matches!(error, RecvError::Decode(_)),
-        LoginError::Connect(ConnectError::Mux(_)) => true,
+        LoginError::Connect(ConnectError::Open(_)) => true,
         _ => false,
     };
-    broke && !cfg.transport.tls.enable
+    let plain = matches!(cfg.transport.protocol, TransportProtocol::Tcp);
+    broke && plain && !cfg.transport.tls.enable
 }
 
 /// Explains a failed login under the configuration that it was tried with.
@@ -95,9 +100,13 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
     match error {
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
         LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
-        LoginError::Connect(ConnectError::Mux(e)) => explain_mux(e, cfg),
+        LoginError::Connect(ConnectError::Websocket(e)) => websocket::explain(e, cfg),
+        LoginError::Connect(ConnectError::Quic(e)) => quic::explain(e, cfg),
+        LoginError::Connect(ConnectError::Open(OpenError::Mux(e))) => explain_mux(e, cfg),
+        LoginError::Connect(ConnectError::Open(OpenError::Quic(e))) => quic::explain_end(e, cfg),
         LoginError::Send { error, lost } => match (error, lost) {
-            (_, Some(reason)) => explain_lost(reason, cfg),
+            (_, Some(Lost::Mux(reason))) => explain_lost(reason, cfg),
+            (_, Some(Lost::Quic(end))) => quic::explain_end(end, cfg),
             (SendError::Io(e), None) => explain_io(e, cfg),
             (SendError::TimedOut, None) => explain_silence(cfg),
             (SendError::Encode(e), None) => explained(
@@ -111,7 +120,8 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
             lost,
             first_bytes,
         } => match (error, lost) {
-            (_, Some(reason)) => explain_lost(reason, cfg),
+            (_, Some(Lost::Mux(reason))) => explain_lost(reason, cfg),
+            (_, Some(Lost::Quic(end))) => quic::explain_end(end, cfg),
             (RecvError::Closed | RecvError::Truncated, None) => explain_closed("EOF", cfg),
             (RecvError::Io(e), None) => explain_io(e, cfg),
             (RecvError::TimedOut, None) => explain_silence(cfg),
@@ -131,18 +141,22 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
     }
 }
 
+fn explain_lookup(error: &LookupError) -> Explained {
+    explained(
+        error,
+        format!("the name {} could not be resolved", error.host),
+        match error.server {
+            None => "check serverAddr and the DNS of this machine",
+            Some(_) => "check serverAddr, and that dnsServer is a DNS server and answers",
+        },
+    )
+}
+
 fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
     let server = server(cfg);
     match error {
         DialError::Proxy { proxy, source } => proxy::explain(proxy, source, cfg),
-        DialError::Resolve(e) => explained(
-            error,
-            format!("the name {} could not be resolved", e.host),
-            match e.server {
-                None => "check serverAddr and the DNS of this machine",
-                Some(_) => "check serverAddr, and that dnsServer is a DNS server and answers",
-            },
-        ),
+        DialError::Resolve(e) => explain_lookup(e),
         DialError::TimedOut { host, addr: None } => explained(
             error,
             format!("the name {host} was not resolved in time"),
@@ -321,7 +335,11 @@ fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
 
 /// The connection stood, the login went out, and then it was closed or reset.
 fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
-    if !cfg.transport.tls.enable {
+    let has_tls = matches!(
+        cfg.transport.protocol,
+        TransportProtocol::Wss | TransportProtocol::Quic
+    );
+    if !cfg.transport.tls.enable && !has_tls {
         return explained(
             what,
             "the connection was closed right after our plaintext login",

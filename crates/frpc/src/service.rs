@@ -7,7 +7,7 @@ use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::process;
 use frp_net::resolve;
-use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::TokenAuth;
 use crate::backoff::{LoginBackoff, LossBackoff};
-use crate::connect::answers_tls;
+use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
 use crate::login::{LoggedIn, login};
 use crate::registration::Registrations;
@@ -73,14 +73,7 @@ impl Service {
     /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
-        let files = &cfg.transport.tls;
-        let tls = files.enable.then(|| {
-            tls::client_config(&TlsFiles {
-                cert: files.cert_file.clone(),
-                key: files.key_file.clone(),
-                trusted_ca: files.trusted_ca_file.clone(),
-            })
-        });
+        let tls = tls_settings(&cfg);
         let web = cfg.web_server.as_ref().map(|web| {
             let tls = web.tls.as_ref();
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
@@ -88,7 +81,7 @@ impl Service {
         });
         let cfg = Arc::new(cfg);
         Ok(Self {
-            tls: tls.transpose()?,
+            tls: tls?,
             auth: Arc::new(TokenAuth(cfg.auth.clone())),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             web: web.transpose()?,
@@ -105,10 +98,7 @@ impl Service {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_way_out();
         self.serve_admin(&stop);
-        let ended = tokio::select! {
-            ended = self.keep_session() => ended,
-            () = stop.cancelled() => Ok(()),
-        };
+        let ended = self.keep_session(&stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
         self.tasks.tracker.wait().await;
@@ -146,22 +136,34 @@ impl Service {
         }
     }
 
-    async fn keep_session(&self) -> Result<(), RunError> {
+    /// Ends when `stop` is cancelled, after a session has left.
+    async fn keep_session(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
         let mut first = true;
         loop {
-            let logged_in = self.login_until_success(&run_id, first, &log).await?;
+            let logged_in = tokio::select! {
+                logged_in = self.login_until_success(&run_id, first, &log) => logged_in?,
+                () = stop.cancelled() => return Ok(()),
+            };
             first = false;
             process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&run_id);
             info!(log, "{}", contract::login_success(&run_id));
 
-            let end = Session::new(self, logged_in, log.clone()).run().await;
+            let session = Session::new(self, logged_in, log.clone(), stop.clone());
+            let end = session.run().await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             warn!(log, "session ended: {end}");
-            tokio::time::sleep(losses.next(Instant::now(), random())).await;
+            let pause = losses.next(Instant::now(), random());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
         }
     }
 

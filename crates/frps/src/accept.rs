@@ -1,9 +1,10 @@
-//! Stage 1: connections arrive. Nothing is read from them here.
+//! Stage 1: connections arrive, one loop per listener. Nothing is read from them here.
 
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
 use frp_net::listen::accept_loop;
+use frp_net::quic;
 use tokio::net::TcpListener;
 
 use crate::{Shared, door};
@@ -25,4 +26,20 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         }
     })
     .await;
+}
+
+/// The same for QUIC.
+pub(crate) async fn run_quic(listener: quic::Listener, shared: Arc<Shared>) {
+    loop {
+        let arriving = tokio::select! {
+            arriving = listener.accept() => arriving,
+            () = shared.stop.cancelled() => break,
+        };
+        let Some(arriving) = arriving else { break };
+        let entering = door::enter_quic(shared.clone(), arriving);
+        shared
+            .tasks
+            .spawn_on(entering, shared.threads.next().handle());
+    }
+    listener.close();
 }

@@ -17,6 +17,9 @@ pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
 /// frpc's wait for the answer to its login (frp `client/control_session.go`).
 pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 
+/// How long frpc that is told to stop waits for the server to let go (frp `cmd/frpc/sub/root.go`).
+pub const LEAVE: Duration = Duration::from_millis(500);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 
@@ -129,3 +132,24 @@ pub const DNS_TRIES: u32 = 2;
 /// Once `dnsServer` has told the addresses of one family, those of the other are waited for so long
 /// where all are wanted at once.
 pub const DNS_OTHER_FAMILY: Duration = Duration::from_secs(1);
+/// Bytes that the head of a websocket request or of its answer may have: ours has 200, a CDN adds
+/// some. frp allows 1 MB, which every stranger could then hold.
+pub const MAX_WEBSOCKET_HEAD: usize = 16 * 1024;
+
+/// Fields in it.
+pub const MAX_WEBSOCKET_FIELDS: usize = 128;
+
+/// Bytes that a QUIC connection may send before its login, over all its streams.
+pub const QUIC_STRANGER_WINDOW: u64 = 256 * 1024;
+
+/// QUIC handshakes under way with addresses that may be forged; each holds some 10 KiB and answers
+/// with at most three times what came. Beyond, a client has to show first where it is.
+pub const MAX_QUIC_UNPROVEN: usize = 64;
+
+/// First packets of QUIC connections that wait to be looked at.
+pub const MAX_QUIC_WAITING: usize = 256;
+
+/// Bytes that may come behind such a packet meanwhile, of one connection and of all.
+pub const MAX_QUIC_WAITING_BYTES: u64 = 16 * 1024;
+/// See [`MAX_QUIC_WAITING_BYTES`].
+pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;

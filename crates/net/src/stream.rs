@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::mux::MuxStream;
+use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
+use crate::websocket::WebsocketPipe;
 
 /// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
 /// has, because each kind has its own fastest way to move bytes.
@@ -21,8 +23,12 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over another of these.
     Tls(Box<TlsPipe>),
+    /// A websocket over any of the others.
+    Websocket(Box<WebsocketPipe>),
     /// One stream of a multiplexed connection.
     Mux(MuxStream),
+    /// One stream of a QUIC connection.
+    Quic(Box<QuicStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -36,7 +42,17 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),
-            Self::Tls(_) | Self::Mux(_) => Poll::Ready(Ok(())),
+            Self::Websocket(io) => io.poll_read_ready(cx),
+            Self::Tls(_) | Self::Mux(_) | Self::Quic(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ends a stream that is not wanted at once, in both directions.
+    pub fn refuse(self) {
+        match self {
+            Self::Mux(stream) => stream.reset(),
+            Self::Quic(stream) => stream.reset(),
+            Self::Tcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
         }
     }
 
@@ -45,7 +61,8 @@ impl Stream {
         match self {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),
-            Self::Mux(_) => None,
+            Self::Websocket(io) => io.io().socket(),
+            Self::Mux(_) | Self::Quic(_) => None,
         }
     }
 }
@@ -55,7 +72,9 @@ macro_rules! each {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
             Stream::Tls($io) => $call,
+            Stream::Websocket($io) => $call,
             Stream::Mux($io) => $call,
+            Stream::Quic($io) => $call,
         }
     };
 }
@@ -91,7 +110,9 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            Self::Websocket(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),
+            Self::Quic(io) => io.is_write_vectored(),
         }
     }
 

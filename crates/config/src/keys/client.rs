@@ -2,7 +2,7 @@
 
 use super::shared::{
     HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION,
+    UDP_PACKET_SIZE, VERSION, WEBSOCKET_PATH,
 };
 use super::{Ini, Key, Kind, PROXY, Rule, VISITOR, key};
 
@@ -174,14 +174,18 @@ const WEB_TLS: &[Key] = &[
 ];
 
 const TRANSPORT: &[Key] = &[
-    key("protocol", Kind::Text, "Transport to frps.")
-        .text("tcp")
-        .ini("protocol")
-        .rule(Rule::OneOf {
-            values: &["tcp", "kcp", "quic", "websocket", "wss"],
-            ready: &["tcp"],
-            refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
-        }),
+    key(
+        "protocol",
+        Kind::Text,
+        "Transport to frps; wss is websocket within TLS.",
+    )
+    .text("tcp")
+    .ini("protocol")
+    .rule(Rule::OneOf {
+        values: &["tcp", "kcp", "quic", "websocket", "wss"],
+        ready: &["tcp", "quic", "websocket", "wss"],
+        refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
+    }),
     key(
         "wireProtocol",
         Kind::Text,
@@ -230,6 +234,11 @@ const TRANSPORT: &[Key] = &[
     TCP_MUX,
     TCP_MUX_KEEPALIVE,
     QUIC,
+    key(
+        "websocket",
+        Kind::Table(WEBSOCKET),
+        "Only for websocket and wss. frp does not have it.",
+    ),
     Key {
         default: super::shared::HEARTBEAT_30,
         ..key(
@@ -244,6 +253,21 @@ const TRANSPORT: &[Key] = &[
         ..HEARTBEAT_TIMEOUT
     },
     key("tls", Kind::Table(TLS), "TLS to frps."),
+];
+
+const WEBSOCKET: &[Key] = &[
+    key(
+        "path",
+        Kind::Text,
+        "Path of the request, perhaps with a query. frp-rs's own: frps of frp takes only the default.",
+    )
+    .text(WEBSOCKET_PATH),
+    key(
+        "headers",
+        Kind::TextMap,
+        "Headers of the request beside those of the protocol; Host and Origin take the place of \
+         frp's, which name serverAddr. frp-rs's own.",
+    ),
 ];
 
 const TLS: &[Key] = &[

@@ -9,7 +9,8 @@ use std::time::Duration;
 use frp_proto::proxy_url::ProxyUrl;
 use tokio::net::{TcpSocket, TcpStream};
 
-use self::race::{Progress, race};
+pub(crate) use self::race::Progress;
+use self::race::race;
 use crate::go_text::go_text;
 use crate::listen::tune;
 use crate::resolve::{self, LookupError};
@@ -88,17 +89,9 @@ pub async fn dial_server(
 pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, DialError> {
     let mut progress = Progress::default();
     let connect = |addr| dial_one(addr, options);
-    let answers = resolve::answers(host, port);
-    let dialling = race(
-        answers,
-        options.local_ip,
-        &mut progress,
-        resolve::has_route,
-        connect,
-    );
-    match tokio::time::timeout(options.timeout, dialling).await {
-        Ok(Some(conn)) => Ok(conn),
-        Ok(None) | Err(_) => Err(match progress {
+    match dial_any(host, port, options, &mut progress, connect).await {
+        Some(conn) => Ok(conn),
+        None => Err(match progress {
             Progress {
                 first: Some(addr),
                 first_failed: Some(source),
@@ -115,6 +108,25 @@ pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStr
             },
         }),
     }
+}
+
+/// Has `connect` try the addresses of `host` as [`dial`] does, whatever it connects. `None`: all
+/// failed or the time was over, of which `progress` knows more.
+pub(crate) async fn dial_any<T, C, F>(
+    host: &str,
+    port: u16,
+    options: &DialOptions,
+    progress: &mut Progress<LookupError, C>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Option<T>
+where
+    F: Future<Output = Result<T, C>>,
+{
+    let answers = resolve::answers(host, port);
+    let has_route = resolve::has_route;
+    let dialling = race(answers, options.local_ip, progress, has_route, connect);
+    let dialled = tokio::time::timeout(options.timeout, dialling).await;
+    dialled.ok().flatten()
 }
 
 async fn dial_one(addr: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {

@@ -19,16 +19,16 @@ pub(super) const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// What a race has come to so far.
 #[derive(Debug)]
-pub(super) struct Progress<E> {
+pub(crate) struct Progress<E, C = io::Error> {
     /// The address that was tried first.
-    pub(super) first: Option<SocketAddr>,
+    pub(crate) first: Option<SocketAddr>,
     /// What became of it.
-    pub(super) first_failed: Option<io::Error>,
+    pub(crate) first_failed: Option<C>,
     /// Why a name has no addresses, or none of one family.
-    pub(super) not_found: Option<E>,
+    pub(crate) not_found: Option<E>,
 }
 
-impl<E> Default for Progress<E> {
+impl<E, C> Default for Progress<E, C> {
     fn default() -> Self {
         Self {
             first: None,
@@ -43,15 +43,15 @@ impl<E> Default for Progress<E> {
 /// silent for [`NEXT_ADDRESS`]; the others go on meanwhile, until one is there. An answer is in the
 /// order of whoever gave it; several together are ordered here, for which `has_route` says what this
 /// machine can reach. `None`: all failed, or there are none.
-pub(super) async fn race<C, F, E>(
+pub(super) async fn race<T, F, E, C>(
     answers: impl Stream<Item = Result<Vec<SocketAddr>, E>>,
     local_ip: Option<IpAddr>,
-    progress: &mut Progress<E>,
+    progress: &mut Progress<E, C>,
     has_route: fn(SocketAddr) -> bool,
     connect: impl Fn(SocketAddr) -> F,
-) -> Option<C>
+) -> Option<T>
 where
-    F: Future<Output = io::Result<C>>,
+    F: Future<Output = Result<T, C>>,
 {
     let mut answers = std::pin::pin!(answers);
     let mut complete = false;

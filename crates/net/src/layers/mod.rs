@@ -215,8 +215,10 @@ impl Duplex for Stream {
         match *self {
             Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
             Self::Mux(mux) => mux.abort(),
+            Self::Quic(quic) => quic.abort(),
             // Without its closing record the peer knows that the session was cut.
             Self::Tls(_) => {}
+            Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
         }
     }
 
