@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, TransportProtocol};
 use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::kcp;
 use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux::{self, CloseReason, Mux, MuxError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
@@ -20,6 +21,7 @@ pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
     mux: Option<Mux>,
+    tasks: TaskTracker,
 }
 
 /// Why there is no stream.
@@ -44,6 +46,7 @@ impl Connector {
             cfg,
             tls,
             mux: None,
+            tasks: tasks.clone(),
         };
         if connector.cfg.transport.tcp_mux {
             let io = connector.dial().await?;
@@ -81,7 +84,7 @@ impl Connector {
 
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let transport = &self.cfg.transport;
-        let mut conn = dial_server(&self.cfg).await?;
+        let mut conn = dial_server(&self.cfg, &self.tasks).await?;
         let Some(tls) = &self.tls else {
             return Ok(conn);
         };
@@ -103,10 +106,10 @@ impl Connector {
 }
 
 /// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
-pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
+pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool {
     let probe = async {
         let tls = tls::client_config(&TlsFiles::default()).ok()?;
-        let conn = dial_server(cfg).await.ok()?;
+        let conn = dial_server(cfg, tasks).await.ok()?;
         tls::connect(tls, &cfg.server_addr, conn, PROBE).await.ok()
     };
     matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(_)))
@@ -116,8 +119,19 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 const PROBE: Duration = Duration::from_secs(3);
 
 /// The connection that everything else runs on.
-async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
+async fn dial_server(cfg: &ClientConfig, tasks: &TaskTracker) -> Result<Stream, DialError> {
     let transport = &cfg.transport;
+    if transport.protocol == TransportProtocol::Kcp {
+        let dialling = kcp::dial(
+            &cfg.server_addr,
+            cfg.server_port,
+            transport.connect_server_local_ip,
+            transport.dial_server_timeout,
+        );
+        let (conn, driver) = dialling.await?;
+        tasks.spawn(driver);
+        return Ok(Stream::Kcp(conn));
+    }
     let options = DialOptions {
         timeout: transport.dial_server_timeout,
         keepalive: transport.dial_server_keepalive,

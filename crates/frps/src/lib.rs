@@ -36,8 +36,10 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::{go_text, join_host_port};
+use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
 use frp_net::threads::Threads;
+use frp_net::udp;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::net::{TcpListener, UdpSocket};
@@ -59,6 +61,7 @@ pub use frp_net::web::WebError;
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
@@ -105,6 +108,14 @@ pub enum BindError {
         /// The system's error.
         source: io::Error,
     },
+    /// The same for `kcpBindPort`.
+    #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
+    Kcp {
+        /// `bindAddr:kcpBindPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The same for `vhostHTTPPort`.
     #[error(
         "create vhost http listener error, listen tcp {addr}: bind: {}",
@@ -143,6 +154,13 @@ impl Server {
                 addr: join_host_port(&cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
+        let kcp = cfg.kcp_bind_port.map(|port| {
+            let bound = udp::bind(&cfg.bind_addr, port).and_then(KcpListener::new);
+            bound.map_err(|source| BindError::Kcp {
+                addr: join_host_port(&cfg.bind_addr, port),
+                source,
+            })
+        });
         // Once and here: a resolver may be slow, and registrations must not wait for it.
         let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
             let host = cfg.proxy_bind_addr.clone();
@@ -171,6 +189,7 @@ impl Server {
         };
         Ok(Self {
             listener,
+            kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
             shared: Arc::new(shared),
@@ -186,6 +205,7 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             listener,
+            kcp,
             vhosts,
             web,
             shared,
@@ -193,6 +213,11 @@ impl Server {
         let cfg = &shared.cfg;
         let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
+        if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
+            let addr = join_host_port(&cfg.bind_addr, port);
+            info!(Log::root(), "{}", contract::kcp_listen(addr));
+            shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
+        }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
             (web, shared.cfg.web_server.clone(), shared.stats.clone())

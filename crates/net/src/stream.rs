@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::kcp::KcpStream;
 use crate::mux::MuxStream;
 use crate::tls::TlsPipe;
 
@@ -19,6 +20,8 @@ use crate::tls::TlsPipe;
 pub enum Stream {
     /// A bare TCP connection.
     Tcp(TcpStream),
+    /// KCP over UDP.
+    Kcp(KcpStream),
     /// TLS over another of these.
     Tls(Box<TlsPipe>),
     /// One stream of a multiplexed connection.
@@ -36,7 +39,7 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),
-            Self::Tls(_) | Self::Mux(_) => Poll::Ready(Ok(())),
+            Self::Kcp(_) | Self::Tls(_) | Self::Mux(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -45,7 +48,7 @@ impl Stream {
         match self {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),
-            Self::Mux(_) => None,
+            Self::Kcp(_) | Self::Mux(_) => None,
         }
     }
 }
@@ -54,6 +57,7 @@ macro_rules! each {
     ($stream:expr, $io:ident => $call:expr) => {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
+            Stream::Kcp($io) => $call,
             Stream::Tls($io) => $call,
             Stream::Mux($io) => $call,
         }
@@ -90,6 +94,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
+            Self::Kcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),
         }

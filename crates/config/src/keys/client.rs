@@ -178,7 +178,7 @@ const TRANSPORT: &[Key] = &[
         .ini("protocol")
         .rule(Rule::OneOf {
             values: &["tcp", "kcp", "quic", "websocket", "wss"],
-            ready: &["tcp"],
+            ready: &["tcp", "kcp"],
             refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
         }),
     key(

@@ -19,8 +19,7 @@ pub(crate) const SERVER: &[Key] = &[
         .rule(Rule::Port),
     key("kcpBindPort", Kind::Int, "UDP port for KCP; 0 for none.")
         .ini("kcp_bind_port")
-        .rule(Rule::Port)
-        .later(),
+        .rule(Rule::Port),
     key("quicBindPort", Kind::Int, "UDP port for QUIC; 0 for none.")
         .ini("quic_bind_port")
         .rule(Rule::Port)

@@ -9,9 +9,9 @@
 //! into vector code on every machine; a table of products per byte would be several times slower.
 
 /// Data shards of a group.
-pub const DATA: usize = 10;
+pub(super) const DATA: usize = 10;
 /// Parity shards of a group.
-pub const PARITY: usize = 3;
+pub(super) const PARITY: usize = 3;
 
 /// Room of a shard, bytes: what the largest datagram has behind its header, in whole blocks.
 pub(super) const SHARD: usize = 1536;

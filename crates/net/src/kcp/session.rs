@@ -184,13 +184,13 @@ impl Datagrams {
         self.ends.is_empty()
     }
 
-    /// Bytes of all.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
     }
 
-    /// The first ones, as many as have the size of the first (the last of them may be shorter), at
-    /// most `most`: the bytes, the size, and how many they are.
+    /// Those from the number `from` on that have the size of the first, but for the last of them,
+    /// which may be shorter; at most `most`. The bytes, the size, and how many they are.
     pub(super) fn run(&self, from: usize, most: usize) -> Option<(&[u8], usize, usize)> {
         let start = match from {
             0 => 0,
@@ -210,22 +210,6 @@ impl Datagrams {
             }
         }
         Some((self.bytes.get(start..end)?, size, n))
-    }
-
-    /// The first `n` were sent, or are of no use any more.
-    pub(super) fn remove(&mut self, n: usize) {
-        if n >= self.ends.len() {
-            self.clear();
-            return;
-        }
-        let Some(end) = n.checked_sub(1).and_then(|last| self.ends.get(last)).copied() else {
-            return;
-        };
-        self.bytes.drain(..end);
-        self.ends.drain(..n);
-        for other in &mut self.ends {
-            *other -= end;
-        }
     }
 
     /// Forgets all.
