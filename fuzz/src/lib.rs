@@ -2,4 +2,5 @@
 //! tests below call the same code. A finding is a panic.
 
 pub mod config;
+pub mod net;
 pub mod proto;

@@ -17,6 +17,8 @@
 pub mod arq;
 mod dial;
 pub mod fec;
+#[cfg(test)]
+mod fec_tests;
 mod listener;
 pub mod params;
 mod pipe;

@@ -182,8 +182,17 @@ impl Shared {
         wake.all();
     }
 
-    /// Makes and sends what is due. The driver learns of an earlier deadline.
+    /// Makes and sends what is due. The driver learns of what changes for it.
     fn send_due(&self, state: &mut State, now: u64) {
+        let was_blocked = state.blocked;
+        self.send(state, now);
+        let is_earlier = state.session.arq().deadline() < state.timer;
+        if is_earlier || state.blocked != was_blocked || state.ended.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn send(&self, state: &mut State, now: u64) {
         state.busy = Some(now);
         loop {
             while state.sent < state.out.count() {
@@ -191,13 +200,11 @@ impl Shared {
                     Ok(n) => state.sent += n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         state.blocked = true;
-                        self.changed.notify_one();
                         return;
                     }
                     // Only a dialler's socket tells that.
                     Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
                         state.end(Ended::Refused).all();
-                        self.changed.notify_one();
                         return;
                     }
                     // As if the network had lost it. Where cutting was refused, smaller pieces follow.
@@ -212,9 +219,6 @@ impl Shared {
             if state.out.is_empty() {
                 break;
             }
-        }
-        if state.session.arq().deadline() < state.timer {
-            self.changed.notify_one();
         }
     }
 
@@ -296,7 +300,7 @@ impl Shared {
         }
         if state.blocked || state.session.arq().deadline() <= now {
             let busy = state.busy;
-            self.send_due(state, now);
+            self.send(state, now);
             if state.session.arq().is_quiet() && !state.blocked {
                 state.busy = busy;
             }
