@@ -10,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::arq::millis;
 use super::params::SERVER_WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared};
 use super::session::{Session, conv_of, opening};
@@ -26,6 +27,8 @@ use crate::listen::canonical;
 pub struct KcpListener {
     socket: Arc<Socket>,
     table: Arc<Table>,
+    /// The clock of all its sessions begins here.
+    epoch: Instant,
 }
 
 /// A new session.
@@ -60,10 +63,12 @@ pub struct Driver {
 #[derive(Debug, Default)]
 struct Table(Mutex<Sessions>);
 
+/// Those with one address, without gaps.
+type At = [Option<Arc<Shared>>; MAX_KCP_AT_ADDRESS];
+
 #[derive(Debug, Default)]
 struct Sessions {
-    /// Few of the same address; the newest comes last.
-    at: HashMap<SocketAddr, Vec<Arc<Shared>>>,
+    at: HashMap<SocketAddr, At>,
     /// Those who have not logged in, oldest first.
     strangers: BTreeMap<u64, Weak<Shared>>,
     next: u64,
@@ -78,6 +83,7 @@ impl KcpListener {
         Ok(Self {
             socket: Arc::new(Socket::new(socket)?),
             table: Arc::default(),
+            epoch: Instant::now(),
         })
     }
 
@@ -90,14 +96,21 @@ impl KcpListener {
     /// go to them meanwhile. When `stop` is cancelled all of them end.
     pub async fn run(self, stop: CancellationToken, mut each: impl FnMut(Accepted)) {
         let _end = EndAllOnDrop(&self.table);
+        // Sessions that got something in one go.
+        let mut touched = Vec::new();
         loop {
             let readable = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 readable = self.socket.readable() => readable,
             };
-            let received = readable
-                .and_then(|()| self.socket.try_receive(|batch| self.take(batch, &mut each)));
+            let received = readable.and_then(|()| {
+                let take = |batch: Batch<'_>| self.take(batch, &mut touched, &mut each);
+                self.socket.try_receive(take)
+            });
+            for shared in touched.drain(..) {
+                shared.settle();
+            }
             match received {
                 Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                     // Of one datagram, or a shortage of memory: it passes.
@@ -109,28 +122,40 @@ impl KcpListener {
         }
     }
 
-    fn take(&self, batch: Batch<'_>, each: &mut impl FnMut(Accepted)) {
-        let known = self.table.lock().at.get(&batch.from).cloned();
-        if let Some([only]) = known.as_deref() {
+    fn take(
+        &self,
+        batch: Batch<'_>,
+        touched: &mut Vec<Arc<Shared>>,
+        each: &mut impl FnMut(Accepted),
+    ) {
+        let known = self.table.at(batch.from);
+        if let [Some(only), None] = &known {
             let conv = only.conv();
-            let mine = |datagram: &&[u8]| conv_of(datagram).is_none_or(|of| of == conv);
-            if batch.datagrams().all(|datagram| mine(&datagram)) {
-                return only.receive(batch.datagrams());
+            let is_mine = |datagram: &[u8]| conv_of(datagram).is_none_or(|of| of == conv);
+            if batch.datagrams().all(is_mine) {
+                only.take(batch.datagrams());
+                return touch(touched, only);
             }
         }
         for datagram in batch.datagrams() {
-            self.take_one(batch.from, datagram, each);
+            self.take_one(batch.from, datagram, touched, each);
         }
     }
 
-    fn take_one(&self, from: SocketAddr, datagram: &[u8], each: &mut impl FnMut(Accepted)) {
-        let known = self.table.lock().at.get(&from).cloned().unwrap_or_default();
+    fn take_one(
+        &self,
+        from: SocketAddr,
+        datagram: &[u8],
+        touched: &mut Vec<Arc<Shared>>,
+        each: &mut impl FnMut(Accepted),
+    ) {
         let conv = conv_of(datagram);
         let mut taken = false;
-        for shared in &known {
+        for shared in self.table.at(from).iter().flatten() {
             // Parity does not say whose it is; restored packets do.
             if conv.is_none_or(|conv| shared.conv() == conv) {
-                shared.receive(std::iter::once(datagram));
+                shared.take(std::iter::once(datagram));
+                touch(touched, shared);
                 taken = true;
             }
         }
@@ -140,9 +165,11 @@ impl KcpListener {
         let Some(opening) = opening(datagram) else {
             return;
         };
-        let session = Session::accepted(opening, SERVER_WINDOWS, 0);
-        let shared = Shared::new(self.socket.clone(), from, Instant::now(), session);
-        shared.receive(std::iter::once(datagram));
+        let now = millis(self.epoch.elapsed());
+        let session = Session::accepted(opening, SERVER_WINDOWS, now);
+        let shared = Shared::new(self.socket.clone(), from, self.epoch, session);
+        shared.take(std::iter::once(datagram));
+        touch(touched, &shared);
         let stranger = self.table.enter(&shared);
         each(Accepted {
             stream: KcpStream::new(shared.clone()),
@@ -156,12 +183,22 @@ impl KcpListener {
     }
 }
 
+fn touch(touched: &mut Vec<Arc<Shared>>, shared: &Arc<Shared>) {
+    if !touched.last().is_some_and(|last| Arc::ptr_eq(last, shared)) {
+        touched.push(shared.clone());
+    }
+}
+
 /// A socket that fails is asked again after this time.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(50);
 
 impl Table {
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at(&self, peer: SocketAddr) -> At {
+        self.lock().at.get(&peer).cloned().unwrap_or_default()
     }
 
     /// Takes a new session in; others may have to make room.
@@ -174,23 +211,21 @@ impl Table {
             leaving.extend(oldest.upgrade());
         }
         let at = sessions.at.entry(shared.peer()).or_default();
-        if at.len() >= MAX_KCP_AT_ADDRESS {
-            // A stranger rather than one that has logged in, and of those the one that is silent.
-            let leaves = at
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, other)| (!other.is_stranger(), other.heard()))
-                .map(|(place, _)| place);
-            leaving.extend(leaves.map(|place| at.remove(place)));
+        // A stranger rather than one that has logged in, and of those the one that is silent.
+        let leaves = at
+            .iter_mut()
+            .min_by_key(|place| place.as_ref().map(|other| (!other.is_stranger(), other.heard())));
+        if let Some(place) = leaves {
+            leaving.extend(place.replace(shared.clone()));
         }
-        at.push(shared.clone());
+        at.sort_by_key(Option::is_none);
         let id = sessions.next;
         sessions.next += 1;
         sessions.strangers.insert(id, Arc::downgrade(shared));
         drop(sessions);
         for other in leaving {
-            self.remove(&other);
             other.end(Ended::MadeRoom);
+            self.remove(&other);
         }
         Stranger {
             id,
@@ -201,18 +236,16 @@ impl Table {
 
     fn remove(&self, shared: &Arc<Shared>) {
         let mut sessions = self.lock();
-        if let Some(at) = sessions.at.get_mut(&shared.peer()) {
-            at.retain(|other| !Arc::ptr_eq(other, shared));
-            if at.is_empty() {
-                sessions.at.remove(&shared.peer());
-            }
+        let Some(at) = sessions.at.get_mut(&shared.peer()) else {
+            return;
+        };
+        for place in at.iter_mut() {
+            place.take_if(|other| Arc::ptr_eq(other, shared));
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn count(&self) -> (usize, usize) {
-        let sessions = self.lock();
-        (sessions.at.len(), sessions.strangers.len())
+        at.sort_by_key(Option::is_none);
+        if at.iter().all(Option::is_none) {
+            sessions.at.remove(&shared.peer());
+        }
     }
 }
 
@@ -244,7 +277,7 @@ struct EndAllOnDrop<'a>(&'a Table);
 impl Drop for EndAllOnDrop<'_> {
     fn drop(&mut self) {
         let all = std::mem::take(&mut self.0.lock().at);
-        for shared in all.into_values().flatten() {
+        for shared in all.into_values().flatten().flatten() {
             shared.end(Ended::Stopped);
         }
     }

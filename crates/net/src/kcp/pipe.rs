@@ -42,7 +42,7 @@ pub struct KcpStream {
 pub(super) struct Shared {
     socket: Arc<Socket>,
     peer: SocketAddr,
-    /// Counts milliseconds from here, which the peer sees: not from the start of the program.
+    /// Milliseconds count from here.
     epoch: Instant,
     state: Mutex<State>,
     changed: Notify,
@@ -65,6 +65,8 @@ struct State {
     let_go: Option<u64>,
     /// When the peer was heard last.
     heard: Option<u64>,
+    /// What came and was not settled.
+    brought: Brought,
     /// When something last went on, if buffers are kept since.
     busy: Option<u64>,
     ended: Option<Ended>,
@@ -142,6 +144,7 @@ impl Shared {
                 finished: false,
                 let_go: None,
                 heard: None,
+                brought: Brought::default(),
                 busy: None,
                 ended: None,
                 timer,
@@ -162,22 +165,32 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes datagrams of this session's peer.
-    pub(super) fn receive<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+    /// Takes datagrams of this session's peer; to be [settled](Self::settle) after the last of those
+    /// that came together.
+    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
         let now = self.now();
         let mut state = self.lock();
         if state.ended.is_some() {
             return;
         }
-        let mut all = Brought::default();
         for datagram in datagrams {
             let brought = state.session.receive(datagram, now);
-            all.data |= brought.data;
-            all.room |= brought.room;
+            state.brought.data |= brought.data;
+            state.brought.room |= brought.room;
         }
         state.heard = Some(now);
+    }
+
+    /// Answers what was taken, and wakes those who wait for it.
+    pub(super) fn settle(&self) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return;
+        }
         self.send_due(&mut state, now);
-        let wake = state.wake(all);
+        let brought = std::mem::take(&mut state.brought);
+        let wake = state.wake(brought);
         drop(state);
         wake.all();
     }
@@ -241,7 +254,7 @@ impl Shared {
         self.lock().session.is_stranger()
     }
 
-    /// When the peer was heard last, milliseconds of this session's clock.
+    /// When the peer was heard last, milliseconds.
     pub(super) fn heard(&self) -> u64 {
         self.lock().heard.unwrap_or_default()
     }
@@ -319,8 +332,9 @@ impl Shared {
             if let Err(e) = self.socket.readable().await {
                 return self.end(Ended::Socket(e.kind()));
             }
-            match self.socket.try_receive(|batch| self.receive(batch.datagrams())) {
-                Ok(()) => {}
+            let received = self.socket.try_receive(|batch| self.take(batch.datagrams()));
+            match received {
+                Ok(()) => self.settle(),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
                     return self.end(Ended::Refused);
