@@ -85,10 +85,9 @@ impl End {
                 arq.flush();
             }
         }
-        let mut out = Datagrams::default();
-        while self.session.transmit(now, 60_000, &mut out) {}
-        self.datagrams += out.count();
-        out.iter().map(<[u8]>::to_vec).collect()
+        let all = transmit_all(&mut self.session, now);
+        self.datagrams += all.len();
+        all
     }
 
     fn is_done(&self) -> bool {
@@ -155,6 +154,18 @@ impl Run {
                 let (to, datagram) = first.remove();
                 let _ = self.ends[to].session.receive(&datagram, self.now);
             }
+        }
+    }
+}
+
+fn transmit_all(session: &mut Session, now: u64) -> Vec<Vec<u8>> {
+    let (mut all, mut out) = (Vec::new(), Datagrams::default());
+    loop {
+        let more = session.transmit(now, 60_000, &mut out);
+        all.extend(out.iter().map(<[u8]>::to_vec));
+        out.clear();
+        if !more {
+            return all;
         }
     }
 }
@@ -438,8 +449,7 @@ proptest! {
         let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
         session.arq_mut().write(&content(len, 1), 0);
         session.arq_mut().flush();
-        let mut out = Datagrams::default();
-        while session.transmit(0, 60_000, &mut out) {}
-        prop_assert!(out.iter().all(|datagram| datagram.len() <= MTU + 8));
+        let all = transmit_all(&mut session, 0);
+        prop_assert!(all.iter().all(|datagram| datagram.len() <= MTU + 8));
     }
 }

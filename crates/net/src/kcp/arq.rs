@@ -120,7 +120,7 @@ impl Arq {
             }
             self.hear(now);
             if regular {
-                self.sending.set_peer_window(segment.window);
+                brought.room |= self.sending.set_peer_window(segment.window);
             }
             brought.room |= self.sending.acknowledge_before(segment.next);
             match segment.command {
@@ -275,7 +275,7 @@ impl Arq {
         let mut header = Segment {
             conv: self.conv,
             command: Command::Ack,
-            window: self.receiving.tell_window(),
+            window: self.receiving.free(),
             time: now as u32,
             number: 0,
             next: self.receiving.next(),
@@ -305,7 +305,11 @@ impl Arq {
         if sent {
             self.waiting_since = self.waiting_since.or(Some(now));
         }
-        out.len() > start
+        let any = out.len() > start;
+        if any {
+            self.receiving.told(header.window);
+        }
+        any
     }
 
     fn put_acks(&mut self, mut header: Segment<'_>, start: usize, out: &mut Vec<u8>) {

@@ -384,8 +384,11 @@ impl State {
         let Some(since) = self.let_go else {
             return false;
         };
-        let heard = self.heard.unwrap_or(since).max(since);
-        self.session.arq().is_delivered() || now >= heard + millis(KCP_LINGER)
+        // A dialled peer that was never heard has nothing to wait for.
+        let Some(heard) = self.heard else {
+            return true;
+        };
+        self.session.arq().is_delivered() || now >= heard.max(since) + millis(KCP_LINGER)
     }
 
     fn deadline(&self) -> u64 {

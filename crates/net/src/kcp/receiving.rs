@@ -59,16 +59,15 @@ impl Receiving {
     }
 
     /// How many segments there is room for.
-    fn free(&self) -> u16 {
+    pub(super) fn free(&self) -> u16 {
         let taken = self.ready.len().div_ceil(MSS);
         self.window
             .saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX))
     }
 
-    /// The same, which the peer is told now.
-    pub(super) fn tell_window(&mut self) -> u16 {
-        self.told = self.free();
-        self.told
+    /// The peer was told that there is room for so many.
+    pub(super) fn told(&mut self, window: u16) {
+        self.told = window;
     }
 
     /// Whether so much was read that the peer should hear of it, having been told of little room.

@@ -144,8 +144,11 @@ impl Sending {
         self.transmissions
     }
 
-    pub(super) fn set_peer_window(&mut self, window: u16) {
+    /// Whether it has grown.
+    pub(super) fn set_peer_window(&mut self, window: u16) -> bool {
+        let has_grown = window > self.peer_window;
         self.peer_window = window;
+        has_grown
     }
 
     /// Whether the peer's window keeps everything from being sent.

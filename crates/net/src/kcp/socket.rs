@@ -198,4 +198,49 @@ fn allow_fragments(io: &UdpSocket) {
     use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
     let _ = sockopt::set_ip_mtu_discover(io, Ipv4PathMtuDiscovery::WANT);
     let _ = sockopt::set_ipv6_mtu_discover(io, Ipv6PathMtuDiscovery::WANT);
+    if io.local_addr().is_ok_and(|addr| addr.is_ipv6()) {
+        allow_ipv6_fragments(io);
+    }
+}
+
+/// No crate of ours has this option.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn allow_ipv6_fragments(io: &UdpSocket) {
+    use std::os::fd::AsRawFd as _;
+    let off: libc::c_int = 0;
+    let len = size_of_val(&off) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as `io` lives, and the option's value is the `len`
+    // bytes of `off`, which the call only reads.
+    let _ = unsafe {
+        let value = std::ptr::from_ref(&off).cast();
+        libc::setsockopt(io.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, value, len)
+    };
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, unsafe_code)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd as _;
+
+    #[tokio::test]
+    async fn fragments_are_allowed() {
+        let Ok(io) = UdpSocket::bind("[::1]:0").await else {
+            return;
+        };
+        let socket = Socket::new(io).unwrap();
+        let (mut value, mut len) = (7, size_of::<libc::c_int>() as libc::socklen_t);
+        // SAFETY: as above, and the call writes no more than `len` bytes to `value`.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.io.as_raw_fd(),
+                libc::IPPROTO_IPV6,
+                libc::IPV6_DONTFRAG,
+                std::ptr::from_mut(&mut value).cast(),
+                &raw mut len,
+            )
+        };
+        assert_eq!((result, value), (0, 0));
+    }
 }
