@@ -4,3 +4,4 @@
 pub mod config;
 pub mod net;
 pub mod proto;
+pub mod way_out;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::{ClientConfig, TransportProtocol};
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::kcp;
 use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux::{self, CloseReason, Mux, MuxError};
@@ -118,27 +118,22 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool
 /// The limit of a probe: it delays an error message.
 const PROBE: Duration = Duration::from_secs(3);
 
-/// The connection that everything else runs on.
+/// The connection that everything else runs on, perhaps made by a proxy.
 async fn dial_server(cfg: &ClientConfig, tasks: &TaskTracker) -> Result<Stream, DialError> {
     let transport = &cfg.transport;
-    if transport.protocol == TransportProtocol::Kcp {
-        let dialling = kcp::dial(
-            &cfg.server_addr,
-            cfg.server_port,
-            transport.connect_server_local_ip,
-            transport.dial_server_timeout,
-        );
-        let (conn, driver) = dialling.await?;
-        tasks.spawn(driver);
-        return Ok(Stream::Kcp(conn));
-    }
     let options = DialOptions {
         timeout: transport.dial_server_timeout,
         keepalive: transport.dial_server_keepalive,
         local_ip: transport.connect_server_local_ip,
     };
-    let conn = dial(&cfg.server_addr, cfg.server_port, &options).await?;
-    Ok(Stream::Tcp(conn))
+    if transport.protocol == TransportProtocol::Kcp {
+        // No proxy of these carries UDP.
+        let (conn, driver) = kcp::dial(&cfg.server_addr, cfg.server_port, &options).await?;
+        tasks.spawn(driver);
+        return Ok(Stream::Kcp(conn));
+    }
+    let proxy = transport.proxy_url.as_ref();
+    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
 }
 
 impl Drop for Connector {

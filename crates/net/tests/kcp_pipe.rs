@@ -6,6 +6,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use frp_net::dial::DialOptions;
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, dial};
 use frp_net::limits::MAX_KCP_STRANGERS;
 use frp_net::udp::bind;
@@ -39,7 +40,12 @@ fn serve() -> Server {
 }
 
 async fn client(port: u16) -> KcpStream {
-    let (stream, driver) = dial("127.0.0.1", port, None, LONG).await.unwrap();
+    let options = DialOptions {
+        timeout: LONG,
+        keepalive: None,
+        local_ip: None,
+    };
+    let (stream, driver) = dial("127.0.0.1", port, &options).await.unwrap();
     tokio::spawn(driver);
     stream
 }

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
@@ -13,10 +12,11 @@ use super::params::CLIENT_WINDOWS;
 use super::pipe::{KcpStream, Shared, first_of};
 use super::session::Session;
 use super::socket::Socket;
-use crate::dial::DialError;
+use crate::dial::{DialError, DialOptions, dial_by};
 
-/// Opens a session with `host:port`. The first address of the name that has a route is taken: KCP
-/// greets nobody, so whether someone is there shows with the first answer. Nothing is sent yet.
+/// Opens a session with `host:port`. KCP greets nobody, so whether someone is there shows with the
+/// first answer, and of several addresses the first one that has a route is taken. Nothing is sent
+/// yet.
 ///
 /// The future keeps the session's time, and must run for it to go on; it ends after the stream is
 /// dropped.
@@ -26,32 +26,13 @@ use crate::dial::DialError;
 pub async fn dial(
     host: &str,
     port: u16,
-    local_ip: Option<IpAddr>,
-    timeout: Duration,
+    options: &DialOptions,
 ) -> Result<(KcpStream, impl Future<Output = ()> + Send + use<>), DialError> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let resolve = |source| DialError::Resolve {
-        host: host.to_owned(),
-        source,
+    let open = |addr| async move {
+        let socket = open(addr, options.local_ip)?;
+        connect(socket, addr, conv())
     };
-    let looking = tokio::time::timeout(timeout, tokio::net::lookup_host((host, port))).await;
-    let found = looking
-        .map_err(|_| DialError::TimedOut {
-            host: host.to_owned(),
-            addr: None,
-        })?
-        .map_err(resolve)?;
-    let mut failed = None;
-    for addr in found.filter(|addr| local_ip.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4())) {
-        match open(addr, local_ip).and_then(|socket| connect(socket, addr, conv())) {
-            Ok(session) => return Ok(session),
-            Err(source) => {
-                failed.get_or_insert(DialError::Connect { addr, source });
-            }
-        }
-    }
-    let none = || resolve(io::Error::new(io::ErrorKind::NotFound, "no such host"));
-    Err(failed.unwrap_or_else(none))
+    dial_by(host, port, options, open).await
 }
 
 /// Opens a session over a socket that is connected to `peer`; both ends must know `conv`.
