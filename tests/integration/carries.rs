@@ -19,7 +19,12 @@ pub(crate) struct Carried {
 
 /// Starts frps of `server` with these lines, and frpc of `client` with those that `client_lines`
 /// makes of a free UDP port, which frps may have been told of by the same name: `{udp}`.
-pub(crate) async fn start(server: &Side, client: &Side, lines: &str, client_lines: &str) -> Carried {
+pub(crate) async fn start(
+    server: &Side,
+    client: &Side,
+    lines: &str,
+    client_lines: &str,
+) -> Carried {
     let rig = Rig::new();
     let udp = free_udp_port();
     let frps = rig
@@ -35,7 +40,13 @@ pub(crate) async fn start(server: &Side, client: &Side, lines: &str, client_line
 }
 
 /// The same with a frps that runs, and frpc dialling `port`.
-pub(crate) async fn start_client(rig: Rig, frps: Frps, port: u16, client: &Side, lines: &str) -> Carried {
+pub(crate) async fn start_client(
+    rig: Rig,
+    frps: Frps,
+    port: u16,
+    client: &Side,
+    lines: &str,
+) -> Carried {
     let content = pattern(900_000, 70);
     let services = [
         Service::echo().await,

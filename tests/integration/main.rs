@@ -17,6 +17,7 @@ mod hostile;
 mod http;
 mod https;
 mod interop;
+mod kcp;
 mod labels;
 mod logs;
 mod plugins;

@@ -289,8 +289,8 @@ fn values_out_of_their_rules() {
             "auth.method = \"oidc\" is not supported yet: frp knows it, this version does not; use token",
         ),
         (
-            "transport.protocol = 'kcp'",
-            "transport.protocol = \"kcp\" is not supported yet",
+            "transport.protocol = 'quic'",
+            "transport.protocol = \"quic\" is not supported yet",
         ),
         (
             "transport.protocol = 'udp'",
@@ -428,7 +428,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frpc("virtualNet.address = '10.0.0.1/24'\nfeatureGates = { VirtualNet = true }\n"),
         [format!("f:1:12: virtualNet.address {LATER}")]
     );
-    let server = ["kcpBindPort = 1", "sshTunnelGateway.bindPort = 1"];
+    let server = ["sshTunnelGateway.bindPort = 1"];
     for text in server {
         let key = text.split(" = ").next().unwrap();
         assert_eq!(

@@ -8,6 +8,7 @@ use frp_config::{ClientConfig, Secret, TransportProtocol};
 use frp_net::carrier::{Carrier, Lost, OpenError};
 use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
+use frp_net::kcp;
 use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
@@ -25,6 +26,7 @@ pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
     shared: Option<Carrier>,
+    tasks: TaskTracker,
 }
 
 /// Why there is no stream.
@@ -75,6 +77,7 @@ impl Connector {
             cfg,
             tls,
             shared: None,
+            tasks: tasks.clone(),
         };
         let transport = &connector.cfg.transport;
         if transport.protocol == TransportProtocol::Quic {
@@ -115,7 +118,7 @@ impl Connector {
 
     /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
-        let conn = dial_server(&self.cfg).await?;
+        let conn = dial_server(&self.cfg, &self.tasks).await?;
         match self.cfg.transport.protocol {
             TransportProtocol::Wss => {
                 let conn = self.begin_tls(conn, false).await?;
@@ -196,10 +199,10 @@ impl Connector {
 }
 
 /// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
-pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
+pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool {
     let probe = async {
         let tls = tls::client_config(&TlsFiles::default()).ok()?;
-        let conn = dial_server(cfg).await.ok()?;
+        let conn = dial_server(cfg, tasks).await.ok()?;
         tls::connect(tls, &cfg.server_addr, conn, PROBE).await.ok()
     };
     matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(_)))
@@ -209,9 +212,16 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 const PROBE: Duration = Duration::from_secs(3);
 
 /// The connection that everything else runs on, perhaps made by a proxy.
-async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
+async fn dial_server(cfg: &ClientConfig, tasks: &TaskTracker) -> Result<Stream, DialError> {
+    let options = dial_options(cfg);
+    if cfg.transport.protocol == TransportProtocol::Kcp {
+        // No proxy of these carries UDP.
+        let (conn, driver) = kcp::dial(&cfg.server_addr, cfg.server_port, &options).await?;
+        tasks.spawn(driver);
+        return Ok(Stream::Kcp(conn));
+    }
     let proxy = cfg.transport.proxy_url.as_ref();
-    dial::dial_server(&cfg.server_addr, cfg.server_port, &dial_options(cfg), proxy).await
+    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
 }
 
 fn dial_options(cfg: &ClientConfig) -> DialOptions {

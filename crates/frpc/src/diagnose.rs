@@ -78,7 +78,34 @@ pub(crate) fn is_refused(error: &LoginError) -> bool {
         LoginError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) => {
             source.kind() == io::ErrorKind::ConnectionRefused
         }
-        _ => false,
+        _ => io_error(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused),
+    }
+}
+
+/// What the system, or kcp in its place, said of a connection that stood.
+fn io_error(error: &LoginError) -> Option<&io::Error> {
+    match error {
+        LoginError::Connect(ConnectError::Tls(e)) => Some(&e.source),
+        LoginError::Connect(ConnectError::Open(OpenError::Mux(MuxError::Closed(
+            CloseReason::Io(e),
+        ))))
+        | LoginError::Send {
+            lost: Some(Lost::Mux(CloseReason::Io(e))),
+            ..
+        }
+        | LoginError::Answer {
+            lost: Some(Lost::Mux(CloseReason::Io(e))),
+            ..
+        } => Some(e),
+        LoginError::Send {
+            error: SendError::Io(e),
+            ..
+        }
+        | LoginError::Answer {
+            error: RecvError::Io(e),
+            ..
+        } => Some(e),
+        _ => None,
     }
 }
 
@@ -97,6 +124,10 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
 
 /// Explains a failed login under the configuration that it was tried with.
 pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
+    let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
+    if let Some(explained) = is_kcp.then(|| explain_udp(error, cfg)).flatten() {
+        return explained;
+    }
     match error {
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
         LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
@@ -204,6 +235,51 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
             ),
         },
     }
+}
+
+/// What is different over UDP: there is no connection that could be refused or time out before the
+/// login does.
+fn explain_udp(error: &LoginError, cfg: &ClientConfig) -> Option<Explained> {
+    let (server, port) = (server(cfg), cfg.server_port);
+    let kind = io_error(error).map(io::Error::kind);
+    if kind == Some(io::ErrorKind::ConnectionRefused) {
+        return Some(explained(
+            "connection refused",
+            format!("the host answers, but nothing listens on its UDP port {port}"),
+            "transport.protocol = \"kcp\" needs kcpBindPort in frps, and serverPort set to it",
+        ));
+    }
+    let silent = match error {
+        LoginError::Connect(ConnectError::Tls(e)) => e.first_bytes.is_empty(),
+        LoginError::Answer {
+            error: RecvError::TimedOut,
+            first_bytes,
+            ..
+        } => first_bytes.is_empty(),
+        _ => true,
+    };
+    let timed_out = kind == Some(io::ErrorKind::TimedOut)
+        || matches!(
+            error,
+            LoginError::Answer {
+                error: RecvError::TimedOut,
+                ..
+            } | LoginError::Send {
+                error: SendError::TimedOut,
+                ..
+            }
+        );
+    (timed_out && silent).then(|| {
+        explained(
+            "i/o timeout",
+            format!("nothing at {server} answers over UDP"),
+            format!(
+                "check that {port} is the kcpBindPort of frps, and that firewalls and security \
+                 groups let this UDP port in; where the network lets no UDP through, set \
+                 transport.protocol = \"tcp\" and serverPort to bindPort"
+            ),
+        )
+    })
 }
 
 fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {

@@ -196,7 +196,8 @@ impl Service {
             };
             let mut explained = diagnose::explain(&error, &self.cfg);
             if !probed && diagnose::wants_tls_probe(&error, &self.cfg) {
-                explained = explained.with_tls_probe(answers_tls(&self.cfg).await);
+                explained =
+                    explained.with_tls_probe(answers_tls(&self.cfg, &self.tasks.tracker).await);
                 probed = true;
             }
             warn!(log, "{}", contract::connect_error(&explained));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
 use frp_net::before_login::Turn;
 use frp_net::carrier::{Arrivals, Carrier};
+use frp_net::kcp::{KcpStream, Stranger};
 use frp_net::limits::{
     BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
     MUX_WITHOUT_SESSION,
@@ -83,6 +84,18 @@ pub(crate) async fn enter_tcp(shared: Arc<Shared>, conn: TcpStream, peer: Socket
     enter(shared, Stream::Tcp(conn), peer, local).await;
 }
 
+/// Takes a kcp session as far as it gets.
+pub(crate) async fn enter_kcp(
+    shared: Arc<Shared>,
+    conn: KcpStream,
+    stranger: Stranger,
+    peer: SocketAddr,
+) {
+    let local = conn.local_addr().ok();
+    let turn = shared.before_login.enter().with(stranger);
+    enter_as(shared, turn, Stream::Kcp(conn), peer, local).await;
+}
+
 /// Takes a connection from `peer` to our address `local` as far as it gets.
 pub(crate) async fn enter(
     shared: Arc<Shared>,
@@ -90,8 +103,19 @@ pub(crate) async fn enter(
     peer: SocketAddr,
     local: Option<SocketAddr>,
 ) {
-    let log = Log::root();
     let turn = shared.before_login.enter();
+    enter_as(shared, turn, conn, peer, local).await;
+}
+
+/// The same for one that has its place among the strangers.
+async fn enter_as(
+    shared: Arc<Shared>,
+    turn: Turn,
+    conn: Stream,
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+) {
+    let log = Log::root();
     let caller = Caller {
         peer,
         local,

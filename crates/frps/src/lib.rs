@@ -36,10 +36,12 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::{go_text, join_host_port};
+use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::udp;
 use frp_net::websocket::handshake::{Accepted, Field};
 use frp_proto::crypto::cfb;
 use tokio::net::{TcpListener, UdpSocket};
@@ -62,6 +64,7 @@ pub use frp_net::web::WebError;
 pub struct Server {
     listener: TcpListener,
     quic: Option<quic::Listener>,
+    kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
@@ -118,6 +121,14 @@ pub enum BindError {
         /// Why not.
         source: quic::ListenError,
     },
+    /// The same for `kcpBindPort`.
+    #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
+    Kcp {
+        /// `bindAddr:kcpBindPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The same for `vhostHTTPPort`.
     #[error(
         "create vhost http listener error, listen tcp {addr}: bind: {}",
@@ -160,6 +171,13 @@ impl Server {
         let quic = cfg
             .quic_bind_port
             .map(|port| bind_quic(&cfg, port, &tls, &tasks));
+        let kcp = cfg.kcp_bind_port.map(|port| {
+            let bound = udp::bind(&cfg.bind_addr, port).and_then(KcpListener::new);
+            bound.map_err(|source| BindError::Kcp {
+                addr: join_host_port(&cfg.bind_addr, port),
+                source,
+            })
+        });
         // Once and here: a resolver may be slow, and registrations must not wait for it.
         let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
             let host = cfg.proxy_bind_addr.clone();
@@ -190,6 +208,7 @@ impl Server {
         Ok(Self {
             listener,
             quic: quic.transpose()?,
+            kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
             shared: Arc::new(shared),
@@ -206,6 +225,7 @@ impl Server {
         let Self {
             listener,
             quic,
+            kcp,
             vhosts,
             web,
             shared,
@@ -217,6 +237,11 @@ impl Server {
             let addr = join_host_port(&cfg.bind_addr, port);
             info!(Log::root(), "{}", contract::quic_listen(addr));
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
+        }
+        if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
+            let addr = join_host_port(&cfg.bind_addr, port);
+            info!(Log::root(), "{}", contract::kcp_listen(addr));
+            shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
         }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =

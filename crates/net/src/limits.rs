@@ -110,6 +110,30 @@ pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
 /// easily forged.
 pub const MAX_UDP_USERS: usize = 4096;
 
+/// A kcp peer that is silent for this long is asked whether it is there: KCP has no end of a
+/// connection on the wire, so one whose peer has gone would stay for ever.
+pub const KCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A kcp peer that owes an answer for this long has gone.
+pub const KCP_UNANSWERED: Duration = Duration::from_secs(30);
+
+/// How often a segment is sent to a kcp peer that has acknowledged nothing yet. Its address may be
+/// forged, and what goes there is somebody else's burden.
+pub const KCP_UNPROVEN_TRANSMISSIONS: u32 = 8;
+
+/// How long a kcp connection that was let go of may take to deliver what was written.
+pub const KCP_LINGER: Duration = Duration::from_secs(5);
+
+/// Kcp sessions that have not logged in, at one port; beyond them the oldest makes room.
+pub const MAX_KCP_STRANGERS: usize = MAX_BEFORE_LOGIN;
+
+/// Segments (of at most 1476 bytes) that are kept for the reader of a kcp session that has not
+/// logged in. A login needs few, and strangers are many.
+pub const KCP_STRANGER_WINDOW: u16 = 32;
+
+/// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
+/// it, and the newest.
+pub const MAX_KCP_AT_ADDRESS: usize = 2;
 /// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
 /// up only after 20 s; frp waits for ever.
 pub const PROXY_ANSWER: Duration = Duration::from_secs(30);

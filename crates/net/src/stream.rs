@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::kcp::KcpStream;
 use crate::mux::MuxStream;
 use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
@@ -21,6 +22,8 @@ use crate::websocket::WebsocketPipe;
 pub enum Stream {
     /// A bare TCP connection.
     Tcp(TcpStream),
+    /// KCP over UDP.
+    Kcp(KcpStream),
     /// TLS over another of these.
     Tls(Box<TlsPipe>),
     /// A websocket over any of the others.
@@ -43,7 +46,7 @@ impl Stream {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),
             Self::Websocket(io) => io.poll_read_ready(cx),
-            Self::Tls(_) | Self::Mux(_) | Self::Quic(_) => Poll::Ready(Ok(())),
+            Self::Kcp(_) | Self::Tls(_) | Self::Mux(_) | Self::Quic(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -52,7 +55,7 @@ impl Stream {
         match self {
             Self::Mux(stream) => stream.reset(),
             Self::Quic(stream) => stream.reset(),
-            Self::Tcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
+            Self::Tcp(_) | Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
         }
     }
 
@@ -62,7 +65,7 @@ impl Stream {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),
             Self::Websocket(io) => io.io().socket(),
-            Self::Mux(_) | Self::Quic(_) => None,
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) => None,
         }
     }
 }
@@ -71,6 +74,7 @@ macro_rules! each {
     ($stream:expr, $io:ident => $call:expr) => {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
+            Stream::Kcp($io) => $call,
             Stream::Tls($io) => $call,
             Stream::Websocket($io) => $call,
             Stream::Mux($io) => $call,
@@ -109,6 +113,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
+            Self::Kcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
             Self::Websocket(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),

@@ -183,7 +183,7 @@ const TRANSPORT: &[Key] = &[
     .ini("protocol")
     .rule(Rule::OneOf {
         values: &["tcp", "kcp", "quic", "websocket", "wss"],
-        ready: &["tcp", "quic", "websocket", "wss"],
+        ready: &["tcp", "kcp", "quic", "websocket", "wss"],
         refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
     }),
     key(

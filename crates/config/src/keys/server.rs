@@ -17,10 +17,13 @@ pub(crate) const SERVER: &[Key] = &[
         .int(7000)
         .ini("bind_port")
         .rule(Rule::Port),
-    key("kcpBindPort", Kind::Int, "UDP port for KCP; 0 for none.")
-        .ini("kcp_bind_port")
-        .rule(Rule::Port)
-        .later(),
+    key(
+        "kcpBindPort",
+        Kind::Int,
+        "UDP port to accept frpc on by kcp; it may have the number of bindPort. 0 for none.",
+    )
+    .ini("kcp_bind_port")
+    .rule(Rule::Port),
     key("quicBindPort", Kind::Int, "UDP port for QUIC; 0 for none.")
         .ini("quic_bind_port")
         .rule(Rule::Port),

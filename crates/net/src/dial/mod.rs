@@ -87,8 +87,17 @@ pub async fn dial_server(
 /// # Errors
 /// See [`DialError`].
 pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, DialError> {
+    dial_by(host, port, options, |addr| dial_one(addr, options)).await
+}
+
+/// The same with another way to connect to one address.
+pub(crate) async fn dial_by<C, F: Future<Output = io::Result<C>>>(
+    host: &str,
+    port: u16,
+    options: &DialOptions,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<C, DialError> {
     let mut progress = Progress::default();
-    let connect = |addr| dial_one(addr, options);
     match dial_any(host, port, options, &mut progress, connect).await {
         Some(conn) => Ok(conn),
         None => Err(match progress {

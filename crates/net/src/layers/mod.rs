@@ -214,6 +214,7 @@ impl Duplex for Stream {
     fn abort(self: Box<Self>) {
         match *self {
             Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
+            Self::Kcp(kcp) => kcp.abort(),
             Self::Mux(mux) => mux.abort(),
             Self::Quic(quic) => quic.abort(),
             // Without its closing record the peer knows that the session was cut.
