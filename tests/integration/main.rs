@@ -22,6 +22,7 @@ mod plugins;
 mod real_clients;
 mod reconnect;
 mod registration;
+mod releases;
 mod ssh;
 mod story;
 mod sudp;

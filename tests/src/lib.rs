@@ -23,6 +23,7 @@ pub mod middlebox;
 pub mod openssh;
 pub mod ports;
 pub mod program;
+pub mod releases;
 pub mod rig;
 pub mod service;
 pub mod site;
