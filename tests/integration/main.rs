@@ -18,6 +18,8 @@ mod https;
 mod interop;
 mod labels;
 mod logs;
+#[cfg(target_os = "linux")]
+mod network;
 mod plugins;
 mod real_clients;
 mod reconnect;

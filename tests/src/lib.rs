@@ -20,6 +20,8 @@ pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod openssh;
 pub mod ports;
 pub mod program;
