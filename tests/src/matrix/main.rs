@@ -14,6 +14,9 @@ use std::process::ExitCode;
 use frp_tests::releases::{CASES, Case, Direction, Outcome, Release, STANDARD, play};
 use futures_util::{StreamExt as _, stream};
 
+/// Characters of a complaint that are shown.
+const REASON: usize = 120;
+
 const USAGE: &str = "usage: matrix [--case TEXT] [--jobs NUMBER] DIR...";
 
 struct Args {
@@ -136,7 +139,8 @@ fn print_complaints(rows: &[&Case], releases: &[Release], cells: &[Cell]) {
         let place = place(rows, releases, cell);
         for (who, outcome) in [("ours", &cell.ours), ("0.70.1", &cell.theirs)] {
             if !outcome.reason().is_empty() {
-                println!("- {place}: {who}: {outcome}: {}", outcome.reason());
+                let reason: String = outcome.reason().chars().take(REASON).collect();
+                println!("- {place}: {who}: {outcome}: {reason}");
             }
         }
     }

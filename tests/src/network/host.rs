@@ -136,6 +136,16 @@ impl Host {
         })
     }
 
+    /// What runs `binary` here, as a process of that very program.
+    #[must_use]
+    pub fn command(&self, binary: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.namespace.0])
+            .arg(binary);
+        command
+    }
+
     /// Starts `binary` here, as [`Program::spawn`].
     #[must_use]
     pub fn spawn(

@@ -95,12 +95,13 @@ pub async fn play(case: &Case, old: &Release, new: &Release) -> Outcome {
     let owner = visited.then(|| start(new, false));
     let frpc = start(client, visited);
 
-    let missing = tokio::select! {
-        missing = uses(case.usage, ports) => missing,
-        () = frpc.log().ended() => tried(case.usage).to_vec(),
+    let (missing, ended) = tokio::select! {
+        missing = uses(case.usage, ports) => (missing, false),
+        () = frpc.log().ended() => (tried(case.usage).to_vec(), true),
     };
     if !missing.is_empty() {
         let reason = complaint(&frpc)
+            .or_else(|| frpc.log().lines().pop().filter(|_| ended))
             .or_else(|| owner.as_ref().and_then(complaint))
             .or_else(|| complaint(&frps))
             .unwrap_or_else(|| "no word".to_owned());
@@ -253,18 +254,17 @@ async fn stays(frps: &Program, frpc: &Program, ports: Ports) -> bool {
     !lost.await && frpc.log().count("login to server success") == 1 && echoes(ports.tcp).await
 }
 
-/// The last line that is a warning or an error, else the last line of a program that ended.
+/// The last line that is a warning or an error, and not of a user who comes before the proxy.
 fn complaint(program: &Program) -> Option<String> {
+    let signs = ["[W]", "[E]", "rror:", "invalid", "failed"];
     let lines = program.log().lines();
-    let serious = |line: &&String| {
-        ["[W]", "[E]", "rror:", "invalid", "failed"]
-            .iter()
-            .any(|sign| line.contains(sign))
-    };
-    let line = lines.iter().rev().find(serious)?;
-    // Without date, time and source.
+    let line = lines
+        .iter()
+        .rev()
+        .find(|line| signs.iter().any(|sign| line.contains(sign)) && !line.contains(HOST))?;
+    // Without date, time, source, and what ends a colour.
     let text = line
         .rsplit_once("] ")
         .map_or(line.as_str(), |(_, text)| text);
-    Some(text.to_owned())
+    Some(text.trim_end_matches("\x1b[0m").to_owned())
 }
