@@ -1,6 +1,7 @@
 //! The cases: what is set at either end, and what is tried then.
 
 use super::Version;
+use Use::{EveryKind, Stay, Tcp};
 
 /// Which end is the old one; the other is ours, or the release that ours stand in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,212 +86,79 @@ const SCOPES: Line = line(
 const PING: Line = line("transport.heartbeatInterval = 1", "heartbeat_interval = 1");
 const SHORT_TIMEOUT: Line = line("transport.heartbeatTimeout = 3", "heartbeat_timeout = 3");
 
+/// A new frpc where frps is old, and the other way round: the name, since when the old one can, the
+/// lines of frps and of frpc, and what users do.
+macro_rules! cases {
+    ($($direction:ident {
+        $($name:literal $($since:ident)?: [$($server:ident)*] [$($client:ident)*] $usage:expr;)*
+    })*) => {
+        &[$($(Case {
+            name: $name,
+            direction: Direction::$direction,
+            since: cases!(@ $($since)?),
+            server: &[$($server),*],
+            client: &[$($client),*],
+            usage: $usage,
+        },)*)*]
+    };
+    (@) => { ANY };
+    (@ $since:ident) => { $since };
+}
+
 /// Every row, in the order of the table.
-pub const CASES: &[Case] = &[
-    // A new frpc and an old frps.
-    to_old("defaults, every kind", ANY, &[], &[], Use::EveryKind),
-    to_old(
-        "tcpMux off, every kind",
-        ANY,
-        &[MUX_OFF],
-        &[MUX_OFF],
-        Use::EveryKind,
-    ),
-    to_old("TLS off, every kind", ANY, &[], &[TLS_OFF], Use::EveryKind),
-    to_old(
-        "TLS with 0x17, every kind",
-        ANY,
-        &[],
-        &[TLS_ON, FIRST_BYTE],
-        Use::EveryKind,
-    ),
-    to_old("kcp", ANY, &[KCP_PORT], &[KCP], Use::EveryKind),
-    to_old(
-        "kcp, TLS off",
-        ANY,
-        &[KCP_PORT],
-        &[KCP, TLS_OFF],
-        Use::EveryKind,
-    ),
-    to_old(
-        "kcp, tcpMux off",
-        ANY,
-        &[KCP_PORT, MUX_OFF],
-        &[KCP, MUX_OFF],
-        Use::EveryKind,
-    ),
-    to_old("websocket", ANY, &[], &[WEBSOCKET], Use::EveryKind),
-    to_old(
-        "websocket, TLS off",
-        ANY,
-        &[],
-        &[WEBSOCKET, TLS_OFF],
-        Use::EveryKind,
-    ),
-    to_old("quic", QUIC_SINCE, &[QUIC_PORT], &[QUIC], Use::EveryKind),
-    to_old("wss straight to frps", ANY, &[], &[WSS], Use::Tcp),
-    to_old("frps TLS-only", ANY, &[TLS_ONLY], &[], Use::Tcp),
-    to_old(
-        "token, both scopes, interval 1",
-        ANY,
-        &[TOKEN, SCOPES],
-        &[TOKEN, SCOPES, PING],
-        Use::Stay,
-    ),
-    to_old("wrong token", ANY, &[TOKEN], &[WRONG_TOKEN], Use::Tcp),
-    to_old("tcpMux on, frps off", ANY, &[MUX_OFF], &[], Use::Tcp),
-    to_old(
-        "no Ping, frps timeout 3 s",
-        ANY,
-        &[SHORT_TIMEOUT],
-        &[FIRST_BYTE],
-        Use::Stay,
-    ),
-    to_old(
-        "Ping each second, frps timeout 3 s",
-        ANY,
-        &[SHORT_TIMEOUT],
-        &[FIRST_BYTE, PING],
-        Use::Stay,
-    ),
-    to_old("wireProtocol v2", ANY, &[], &[V2], Use::EveryKind),
-    to_old(
-        "stcp, no user",
-        ANY,
-        &[],
-        &[FIRST_BYTE],
-        visit(false, false),
-    ),
-    to_old(
-        "stcp, user set",
-        ANY,
-        &[],
-        &[FIRST_BYTE],
-        visit(true, false),
-    ),
-    // An old frpc and a new frps.
-    from_old("defaults, every kind", ANY, &[], &[], Use::EveryKind),
-    from_old(
-        "tcpMux off, every kind",
-        ANY,
-        &[MUX_OFF],
-        &[MUX_OFF],
-        Use::EveryKind,
-    ),
-    from_old("TLS off, every kind", ANY, &[], &[TLS_OFF], Use::EveryKind),
-    from_old(
-        "TLS with 0x17, every kind",
-        ANY,
-        &[],
-        &[TLS_ON, FIRST_BYTE],
-        Use::EveryKind,
-    ),
-    from_old("kcp", ANY, &[KCP_PORT], &[KCP], Use::EveryKind),
-    from_old(
-        "kcp, TLS on",
-        ANY,
-        &[KCP_PORT],
-        &[KCP, TLS_ON],
-        Use::EveryKind,
-    ),
-    from_old(
-        "kcp, TLS off",
-        ANY,
-        &[KCP_PORT],
-        &[KCP, TLS_OFF],
-        Use::EveryKind,
-    ),
-    from_old(
-        "kcp, tcpMux off",
-        ANY,
-        &[KCP_PORT, MUX_OFF],
-        &[KCP, MUX_OFF],
-        Use::EveryKind,
-    ),
-    from_old("websocket", ANY, &[], &[WEBSOCKET], Use::EveryKind),
-    from_old(
-        "websocket, TLS on",
-        ANY,
-        &[],
-        &[WEBSOCKET, TLS_ON],
-        Use::EveryKind,
-    ),
-    from_old(
-        "websocket, TLS off",
-        ANY,
-        &[],
-        &[WEBSOCKET, TLS_OFF],
-        Use::EveryKind,
-    ),
-    from_old("quic", QUIC_SINCE, &[QUIC_PORT], &[QUIC], Use::EveryKind),
-    from_old("wss straight to frps", WSS_SINCE, &[], &[WSS], Use::Tcp),
-    from_old("frps TLS-only", ANY, &[TLS_ONLY], &[], Use::Tcp),
-    from_old("token", ANY, &[TOKEN], &[TOKEN], Use::Tcp),
-    from_old(
-        "token, both scopes, interval 1",
-        ANY,
-        &[TOKEN, SCOPES],
-        &[TOKEN, SCOPES, PING],
-        Use::Stay,
-    ),
-    from_old("wrong token", ANY, &[TOKEN], &[WRONG_TOKEN], Use::Tcp),
-    from_old("frps tcpMux off, frpc on", ANY, &[MUX_OFF], &[], Use::Tcp),
-    from_old(
-        "Ping as by default, frps timeout 3 s",
-        ANY,
-        &[SHORT_TIMEOUT],
-        &[],
-        Use::Stay,
-    ),
-    from_old(
-        "Ping each second, frps timeout 3 s",
-        ANY,
-        &[SHORT_TIMEOUT],
-        &[PING],
-        Use::Stay,
-    ),
-    from_old("wireProtocol v2", V2_SINCE, &[], &[V2], Use::EveryKind),
-    from_old("stcp visitor, no user", ANY, &[], &[], visit(false, false)),
-    from_old("stcp visitor, user set", ANY, &[], &[], visit(true, false)),
-    from_old(
-        "stcp visitor, user set, allowUsers *",
-        ANY,
-        &[],
-        &[],
-        visit(true, true),
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    OldServer {
+        "defaults, every kind": [] [] EveryKind;
+        "tcpMux off, every kind": [MUX_OFF] [MUX_OFF] EveryKind;
+        "TLS off, every kind": [] [TLS_OFF] EveryKind;
+        "TLS with 0x17, every kind": [] [TLS_ON FIRST_BYTE] EveryKind;
+        "kcp": [KCP_PORT] [KCP] EveryKind;
+        "kcp, TLS off": [KCP_PORT] [KCP TLS_OFF] EveryKind;
+        "kcp, TLS with 0x17": [KCP_PORT] [KCP TLS_ON FIRST_BYTE] EveryKind;
+        "kcp, tcpMux off": [KCP_PORT MUX_OFF] [KCP MUX_OFF] EveryKind;
+        "websocket": [] [WEBSOCKET] EveryKind;
+        "websocket, TLS off": [] [WEBSOCKET TLS_OFF] EveryKind;
+        "websocket, TLS with 0x17": [] [WEBSOCKET TLS_ON FIRST_BYTE] EveryKind;
+        "quic" QUIC_SINCE: [QUIC_PORT] [QUIC] EveryKind;
+        "wss straight to frps": [] [WSS] Tcp;
+        "frps TLS-only": [TLS_ONLY] [] Tcp;
+        "token, both scopes, interval 1": [TOKEN SCOPES] [TOKEN SCOPES PING] Stay;
+        "wrong token": [TOKEN] [WRONG_TOKEN] Tcp;
+        "tcpMux on, frps off": [MUX_OFF] [] Tcp;
+        "no Ping, frps timeout 3 s": [SHORT_TIMEOUT] [FIRST_BYTE] Stay;
+        "Ping each second, frps timeout 3 s": [SHORT_TIMEOUT] [FIRST_BYTE PING] Stay;
+        "wireProtocol v2": [] [V2] EveryKind;
+        "stcp, no user": [] [FIRST_BYTE] visit(false, false);
+        "stcp, user set": [] [FIRST_BYTE] visit(true, false);
+    }
+    OldClient {
+        "defaults, every kind": [] [] EveryKind;
+        "tcpMux off, every kind": [MUX_OFF] [MUX_OFF] EveryKind;
+        "TLS off, every kind": [] [TLS_OFF] EveryKind;
+        "TLS with 0x17, every kind": [] [TLS_ON FIRST_BYTE] EveryKind;
+        "kcp": [KCP_PORT] [KCP] EveryKind;
+        "kcp, TLS on": [KCP_PORT] [KCP TLS_ON] EveryKind;
+        "kcp, TLS off": [KCP_PORT] [KCP TLS_OFF] EveryKind;
+        "kcp, tcpMux off": [KCP_PORT MUX_OFF] [KCP MUX_OFF] EveryKind;
+        "websocket": [] [WEBSOCKET] EveryKind;
+        "websocket, TLS on": [] [WEBSOCKET TLS_ON] EveryKind;
+        "websocket, TLS off": [] [WEBSOCKET TLS_OFF] EveryKind;
+        "quic" QUIC_SINCE: [QUIC_PORT] [QUIC] EveryKind;
+        "wss straight to frps" WSS_SINCE: [] [WSS] Tcp;
+        "frps TLS-only": [TLS_ONLY] [] Tcp;
+        "token": [TOKEN] [TOKEN] Tcp;
+        "token, both scopes, interval 1": [TOKEN SCOPES] [TOKEN SCOPES PING] Stay;
+        "wrong token": [TOKEN] [WRONG_TOKEN] Tcp;
+        "frps tcpMux off, frpc on": [MUX_OFF] [] Tcp;
+        "Ping as by default, frps timeout 3 s": [SHORT_TIMEOUT] [] Stay;
+        "Ping each second, frps timeout 3 s": [SHORT_TIMEOUT] [PING] Stay;
+        "wireProtocol v2" V2_SINCE: [] [V2] EveryKind;
+        "stcp visitor, no user": [] [] visit(false, false);
+        "stcp visitor, user set": [] [] visit(true, false);
+        "stcp visitor, user set, allowUsers *": [] [] visit(true, true);
+    }
+};
 
 const fn visit(user: bool, allow_all: bool) -> Use {
     Use::Visit { user, allow_all }
-}
-
-const fn to_old(
-    name: &'static str,
-    since: Version,
-    server: &'static [Line],
-    client: &'static [Line],
-    usage: Use,
-) -> Case {
-    Case {
-        name,
-        direction: Direction::OldServer,
-        since,
-        server,
-        client,
-        usage,
-    }
-}
-
-const fn from_old(
-    name: &'static str,
-    since: Version,
-    server: &'static [Line],
-    client: &'static [Line],
-    usage: Use,
-) -> Case {
-    Case {
-        direction: Direction::OldClient,
-        ..to_old(name, since, server, client, usage)
-    }
 }
