@@ -37,4 +37,5 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+mod ways_out;
 mod web;

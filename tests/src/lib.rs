@@ -16,12 +16,15 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod dns;
+pub mod forward_proxy;
 pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
 #[cfg(target_os = "linux")]
 pub mod network;
+mod ntlm;
 pub mod openssh;
 pub mod ports;
 pub mod program;

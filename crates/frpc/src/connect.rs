@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::ClientConfig;
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux::{self, CloseReason, Mux, MuxError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
@@ -115,7 +115,7 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 /// The limit of a probe: it delays an error message.
 const PROBE: Duration = Duration::from_secs(3);
 
-/// The connection that everything else runs on.
+/// The connection that everything else runs on, perhaps made by a proxy.
 async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
     let transport = &cfg.transport;
     let options = DialOptions {
@@ -123,8 +123,8 @@ async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
         keepalive: transport.dial_server_keepalive,
         local_ip: transport.connect_server_local_ip,
     };
-    let conn = dial(&cfg.server_addr, cfg.server_port, &options).await?;
-    Ok(Stream::Tcp(conn))
+    let proxy = transport.proxy_url.as_ref();
+    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
 }
 
 impl Drop for Connector {

@@ -2,9 +2,9 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
-//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
-//! [`udp`] (datagrams).
+//! [`listen`]/[`dial`] (sockets; names by [`resolve`], proxies by [`way_out`]) → [`sniff`] (first
+//! bytes) → [`tls`] → [`mux`] (streams) → [`msg_stream`] (messages) → [`layers`] (limit, cipher,
+//! compression) → [`relay`] (bytes) or [`udp`] (datagrams).
 
 pub mod before_login;
 mod buffers;
@@ -17,9 +17,11 @@ pub mod msg_stream;
 pub mod mux;
 pub mod process;
 pub mod relay;
+pub mod resolve;
 pub mod sniff;
 pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
+pub mod way_out;
 pub mod web;
