@@ -20,11 +20,14 @@ mod interop;
 mod kcp;
 mod labels;
 mod logs;
+#[cfg(target_os = "linux")]
+mod network;
 mod plugins;
 mod quic;
 mod real_clients;
 mod reconnect;
 mod registration;
+mod releases;
 mod ssh;
 mod story;
 mod sudp;

@@ -24,11 +24,14 @@ pub mod kcp;
 pub mod log;
 pub mod lossy;
 pub mod middlebox;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod nginx;
 mod ntlm;
 pub mod openssh;
 pub mod ports;
 pub mod program;
+pub mod releases;
 pub mod rig;
 pub mod service;
 pub mod site;

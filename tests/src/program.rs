@@ -251,7 +251,8 @@ pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-fn version_of(binary: &Path) -> Option<String> {
+/// What `binary` says its version is.
+pub(crate) fn version_of(binary: &Path) -> Option<String> {
     let output = std::process::Command::new(binary).arg("-v").output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -102,15 +102,20 @@ impl Rig {
         config: &str,
         environment: &[(&str, &str)],
     ) -> Program {
-        let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let extension = if is_ini(config) { "ini" } else { "toml" };
-        let file = self.file(&format!("{name}-{n}.{extension}"), config);
+        let file = self.config(name, config);
         Program::spawn_with(
             &side.program(name),
             ["-c".into(), file.into_os_string()],
             self.path(),
             environment,
         )
+    }
+
+    /// A file with the configuration `config` of the program `name`.
+    pub fn config(&self, name: &str, config: &str) -> PathBuf {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let extension = if is_ini(config) { "ini" } else { "toml" };
+        self.file(&format!("{name}-{n}.{extension}"), config)
     }
 
     /// A program with these arguments.
