@@ -93,6 +93,10 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
         LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
         LoginError::Connect(ConnectError::Mux(e)) => explain_mux(e, cfg),
+        LoginError::Credentials(error) => {
+            let (why, advice) = error.help();
+            explained(error, why, advice)
+        }
         LoginError::Send { error, lost } => match (error, lost) {
             (_, Some(reason)) => explain_lost(reason, cfg),
             (SendError::Io(e), None) => explain_io(e, cfg),

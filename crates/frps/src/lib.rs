@@ -44,7 +44,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::TokenAuth;
+use crate::auth::{Auth, Keeper};
 use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
@@ -61,6 +61,8 @@ pub struct Server {
     listener: TcpListener,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
+    /// Where tokens come from an issuer.
+    keeper: Option<Keeper>,
     shared: Arc<Shared>,
 }
 
@@ -69,7 +71,7 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) cfg: ServerConfig,
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    pub(crate) auth: TokenAuth,
+    pub(crate) auth: Auth,
     /// Of the v1 control cipher and of `useEncryption`; derived once per process.
     pub(crate) key: cfb::Key,
     pub(crate) registry: Registry,
@@ -151,9 +153,10 @@ impl Server {
         let vhosts = Vhosts::new(&cfg);
         let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
         let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
+        let (auth, keeper) = Auth::new(&cfg);
         let shared = Shared {
             tls,
-            auth: TokenAuth::new(&cfg.auth),
+            auth,
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
@@ -173,6 +176,7 @@ impl Server {
             listener,
             vhosts: listeners,
             web,
+            keeper,
             shared: Arc::new(shared),
         })
     }
@@ -188,6 +192,7 @@ impl Server {
             listener,
             vhosts,
             web,
+            keeper,
             shared,
         } = self;
         let cfg = &shared.cfg;
@@ -200,6 +205,9 @@ impl Server {
             shared
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
+        }
+        if let Some(keeper) = keeper {
+            shared.tasks.spawn(keeper.run(shared.stop.clone()));
         }
         info!(Log::root(), "{}", contract::frps_started());
         shared.tasks.spawn(accept::run(listener, shared.clone()));

@@ -10,6 +10,7 @@ pub mod before_login;
 mod buffers;
 pub mod dial;
 pub mod go_text;
+pub mod http_client;
 pub mod layers;
 pub mod limits;
 pub mod listen;
