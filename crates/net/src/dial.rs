@@ -5,12 +5,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use frp_proto::proxy_url::ProxyUrl;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::go_text::go_text;
 use crate::listen::tune;
+use crate::stream::Stream;
+use crate::way_out::{self, ProxyError};
 
 /// An address may be silent for this long before the next one is tried beside it, as in Go.
 const NEXT_ADDRESS: Duration = Duration::from_millis(300);
@@ -53,6 +56,34 @@ pub enum DialError {
         /// The address tried first.
         addr: Option<SocketAddr>,
     },
+    /// The proxy that was to lead there did not.
+    #[error("proxy {proxy}: {source}")]
+    Proxy {
+        /// The proxy; it shows without user and password.
+        proxy: ProxyUrl,
+        /// What happened there.
+        source: Box<ProxyError>,
+    },
+}
+
+/// Connects to `host:port`, directly or through a proxy, which then resolves the name.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn dial_server(
+    host: &str,
+    port: u16,
+    options: &DialOptions,
+    proxy: Option<&ProxyUrl>,
+) -> Result<Stream, DialError> {
+    let Some(proxy) = proxy else {
+        return dial(host, port, options).await.map(Stream::Tcp);
+    };
+    let dialled = way_out::dial(proxy, host, port, options).await;
+    dialled.map_err(|error| DialError::Proxy {
+        proxy: proxy.clone(),
+        source: Box::new(error),
+    })
 }
 
 /// Connects to `host:port`, resolving the name anew each time. Its addresses are tried one after

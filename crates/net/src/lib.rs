@@ -2,7 +2,7 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
+//! [`listen`]/[`dial`] (sockets; through a proxy by [`way_out`]) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
 //! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
 //! [`udp`] (datagrams).
 
@@ -23,4 +23,5 @@ pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
+pub mod way_out;
 pub mod web;

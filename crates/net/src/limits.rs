@@ -151,3 +151,15 @@ pub const ISSUER_KEYS_LIFE_MIN: Duration = Duration::from_secs(60);
 
 /// The most that it can say.
 pub const ISSUER_KEYS_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
+/// up only after 20 s; frp waits for ever.
+pub const PROXY_ANSWER: Duration = Duration::from_secs(30);
+
+/// Bytes that the head of a proxy's answer may have.
+pub const MAX_PROXY_HEAD: usize = 64 * 1024;
+
+/// Fields that it may have.
+pub const MAX_PROXY_FIELDS: usize = 128;
+
+/// Bytes that the page behind an NTLM challenge may have.
+pub const MAX_PROXY_ANSWER: u64 = 1024 * 1024;

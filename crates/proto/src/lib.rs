@@ -27,5 +27,6 @@ pub mod jwt;
 pub mod msg;
 pub mod naming;
 pub mod proxy_protocol;
+pub mod proxy_url;
 pub mod sni;
 pub mod wire;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use frp_config::{AuthMethod, ClientConfig, Secret, ValueSource};
+use frp_net::dial::DialError;
 use frp_net::http_client::Reason;
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
@@ -157,7 +158,7 @@ fn help(error: &TokenError) -> (&'static str, &'static str) {
                 "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name in \
                  auth.oidc.tokenEndpointURL",
             ),
-            Reason::Proxy { .. } => (
+            Reason::Dial(DialError::Proxy { .. }) => (
                 "the proxy on the way to the token endpoint does not let us through",
                 "check auth.oidc.proxyURL (without it HTTP_PROXY and HTTPS_PROXY)",
             ),

@@ -9,11 +9,10 @@ mod env_proxy;
 use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_proto::proxy_url::{ProxyScheme, ProxyUrl};
+use frp_proto::proxy_url::{ProxyLogin, ProxyScheme, ProxyUrl};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -23,13 +22,14 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 
 pub use self::env_proxy::EnvProxies;
-use crate::dial::{DialError, DialOptions, dial};
-use crate::go_text::go_text;
+use crate::dial::{DialError, DialOptions, dial, dial_server};
+use crate::go_text::join_host_port;
 use crate::limits::{
     END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_REDIRECTS,
 };
 use crate::stream::Stream;
 use crate::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use crate::way_out::{self, ProxyError, http_connect};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +56,9 @@ pub enum Via {
 /// Makes requests.
 #[derive(Debug)]
 pub struct HttpClient {
-    trust: Trust,
     via: Via,
-    /// Made at start, but for the system's CAs, which are read with the first request that needs
-    /// them.
-    tls: OnceLock<Arc<ClientConfig>>,
+    /// `None`: the system's CAs, which are read with the first request that needs them.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// A request.
@@ -97,18 +95,10 @@ pub struct HttpError {
 /// What failed of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// The target was not reached.
+    /// The target, or the proxy on the way to it, was not reached.
     #[error("{0}")]
     Dial(#[from] DialError),
-    /// The proxy was not reached.
-    #[error("proxy {proxy}: {error}")]
-    Proxy {
-        /// Without user and password.
-        proxy: String,
-        /// Why.
-        error: DialError,
-    },
-    /// TLS with the target, or with the proxy.
+    /// TLS with the target.
     #[error("tls: {0}")]
     Tls(#[from] HandshakeError),
     /// There is no list of trusted CAs.
@@ -232,18 +222,16 @@ impl HttpClient {
     /// # Errors
     /// When `trust` names a file that cannot be used.
     pub fn new(trust: Trust, via: Via) -> Result<Self, TlsSetupError> {
-        let tls = OnceLock::new();
-        if let Some(files) = match &trust {
+        let files = match trust {
             Trust::System => None,
             Trust::Anybody => Some(TlsFiles::default()),
             Trust::CaFile(path) => Some(TlsFiles {
-                trusted_ca: Some(path.clone()),
+                trusted_ca: Some(path),
                 ..TlsFiles::default()
             }),
-        } {
-            let _ = tls.set(tls::client_config(&files)?);
-        }
-        Ok(Self { trust, via, tls })
+        };
+        let tls = files.map(|files| tls::client_config(&files)).transpose()?;
+        Ok(Self { via, tls })
     }
 
     /// Sends `outgoing` and waits for the answer, for at most [`HTTP_ANSWER`]. Redirects of a GET
@@ -342,12 +330,19 @@ impl HttpClient {
         };
         let mut at_proxy = None;
         let mut stream = match proxy {
-            None => Stream::Tcp(dial(host, port, &DIAL).await?),
-            Some(proxy) if !https && asks_by_url(proxy) => {
-                at_proxy = Some(proxy.login.as_ref().and_then(basic));
-                self.reach_proxy(proxy).await?
+            Some(proxy) if !https && takes_urls(proxy) => {
+                at_proxy = Some(proxy.login.as_ref().and_then(credentials));
+                self.reach(proxy).await?
             }
-            Some(proxy) => self.tunnel(proxy, host, port).await?,
+            // The proxy, too, is believed as `trust` says, as in Go.
+            Some(proxy) if proxy.scheme == ProxyScheme::Https => {
+                let mut stream = self.reach(proxy).await?;
+                let target = join_host_port(host, port);
+                let connected = way_out::connect(&mut stream, &target, proxy.login.as_ref()).await;
+                connected.map_err(|error| at(proxy, error))?;
+                stream
+            }
+            proxy => dial_server(host, port, &DIAL, proxy).await?,
         };
         if https {
             stream = self.secure(stream, host).await?;
@@ -358,6 +353,19 @@ impl HttpClient {
         })
     }
 
+    /// A connection to the proxy itself.
+    async fn reach(&self, proxy: &ProxyUrl) -> Result<Stream, Reason> {
+        let dialled = dial(&proxy.host, proxy.port, &DIAL).await;
+        let stream = Stream::Tcp(dialled.map_err(|error| at(proxy, ProxyError::Dial(error)))?);
+        if proxy.scheme != ProxyScheme::Https {
+            return Ok(stream);
+        }
+        let config = self.tls().await?;
+        let pipe = tls::connect(config, &proxy.host, stream, HTTP_ANSWER).await;
+        let pipe = pipe.map_err(|error| at(proxy, ProxyError::Tls(error)))?;
+        Ok(Stream::Tls(Box::new(pipe)))
+    }
+
     async fn secure(&self, stream: Stream, host: &str) -> Result<Stream, Reason> {
         let config = self.tls().await?;
         let pipe = tls::connect(config, host, stream, HTTP_ANSWER).await?;
@@ -365,14 +373,37 @@ impl HttpClient {
     }
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, TlsSetupError> {
-        if let Some(config) = self.tls.get() {
-            return Ok(config.clone());
+        match &self.tls {
+            Some(config) => Ok(config.clone()),
+            None => tls::client_config_of_system().await,
         }
-        // The list of CAs has some hundred kB, and as many certificates are parsed.
-        let read = tokio::task::spawn_blocking(tls::client_config_of_system);
-        let config = read.await.unwrap_or_else(|e| Err(TlsSetupError::SystemCas(e.to_string())))?;
-        Ok(self.tls.get_or_init(|| config).clone())
     }
+}
+
+/// How targets and proxies are dialled. The limit is that of the whole request.
+const DIAL: DialOptions = DialOptions {
+    timeout: HTTP_ANSWER,
+    keepalive: Some(END_KEEPALIVE),
+    local_ip: None,
+};
+
+fn at(proxy: &ProxyUrl, error: ProxyError) -> DialError {
+    DialError::Proxy {
+        proxy: proxy.clone(),
+        source: Box::new(error),
+    }
+}
+
+/// Whether requests by plain http go to the proxy as they are, with the whole URL, rather than through
+/// a tunnel: many proxies make tunnels for https only.
+fn takes_urls(proxy: &ProxyUrl) -> bool {
+    matches!(proxy.scheme, ProxyScheme::Http | ProxyScheme::Https)
+}
+
+fn credentials(login: &ProxyLogin) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(http_connect::basic(login)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// What a redirect leads to, if the answer is one.
