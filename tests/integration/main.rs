@@ -18,6 +18,7 @@ mod https;
 mod interop;
 mod labels;
 mod logs;
+mod oidc;
 mod plugins;
 mod real_clients;
 mod reconnect;

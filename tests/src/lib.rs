@@ -18,6 +18,7 @@ pub mod browser;
 pub mod clients;
 pub mod git;
 pub mod http;
+pub mod issuer;
 pub mod log;
 pub mod middlebox;
 pub mod openssh;

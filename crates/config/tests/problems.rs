@@ -285,10 +285,6 @@ fn secrets_are_not_shown() {
 fn values_out_of_their_rules() {
     let cases = [
         (
-            "auth.method = 'oidc'\n[auth.oidc]\nclientID = 'c'\ntokenEndpointURL = 'http://a/b'\n",
-            "auth.method = \"oidc\" is not supported yet: frp knows it, this version does not; use token",
-        ),
-        (
             "transport.protocol = 'kcp'",
             "transport.protocol = \"kcp\" is not supported yet",
         ),

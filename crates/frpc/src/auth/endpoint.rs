@@ -287,7 +287,9 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
 
 /// What the issuer says, in quotes as Go prints it.
 fn refusal(code: &str, description: &str, uri: &str) -> String {
-    let said = [code, description, uri].into_iter().filter(|text| !text.is_empty());
+    let said = [code, description, uri]
+        .into_iter()
+        .filter(|text| !text.is_empty());
     let said = said.map(|text| format!("{:?}", shown(text)));
     said.collect::<Vec<_>>().join(" ")
 }
@@ -295,7 +297,11 @@ fn refusal(code: &str, description: &str, uri: &str) -> String {
 /// A text of an issuer, on one line and not too long.
 fn shown(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+    one_line
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_TEXT)
+        .collect()
 }
 
 #[cfg(test)]
@@ -327,12 +333,30 @@ mod tests {
     #[test]
     fn the_forms_of_a_grant() {
         let token = |left| Ok(("t".to_owned(), left));
-        assert_eq!(json(200, r#"{"access_token":"t","expires_in":60}"#), token(Some(60)));
-        assert_eq!(json(201, r#"{"access_token":"t","expires_in":"60"}"#), token(Some(60)));
-        assert_eq!(json(200, r#"{"access_token":"t","expires_in":59.9}"#), token(Some(59)));
-        assert_eq!(json(200, r#"{"access_token":"t","expires_in":-1}"#), token(Some(0)));
-        assert_eq!(json(200, r#"{"access_token":"t","expires_in":0}"#), token(None));
-        assert_eq!(json(200, r#"{"access_token":"t","expires_in":null}"#), token(None));
+        assert_eq!(
+            json(200, r#"{"access_token":"t","expires_in":60}"#),
+            token(Some(60))
+        );
+        assert_eq!(
+            json(201, r#"{"access_token":"t","expires_in":"60"}"#),
+            token(Some(60))
+        );
+        assert_eq!(
+            json(200, r#"{"access_token":"t","expires_in":59.9}"#),
+            token(Some(59))
+        );
+        assert_eq!(
+            json(200, r#"{"access_token":"t","expires_in":-1}"#),
+            token(Some(0))
+        );
+        assert_eq!(
+            json(200, r#"{"access_token":"t","expires_in":0}"#),
+            token(None)
+        );
+        assert_eq!(
+            json(200, r#"{"access_token":"t","expires_in":null}"#),
+            token(None)
+        );
         assert_eq!(json(200, r#"{"access_token":"t","more":[]}"#), token(None));
         let huge = r#"{"access_token":"t","expires_in":9000000000000000000}"#;
         assert_eq!(json(200, huge), token(Some(u32::MAX.into())));
@@ -343,9 +367,15 @@ mod tests {
     #[test]
     fn refusals_are_told_as_frp_tells_them() {
         let told = |status, body| json(status, body).unwrap_err();
-        assert_eq!(told(401, r#"{"error":"invalid_client"}"#), "oauth2: \"invalid_client\"");
         assert_eq!(
-            told(200, r#"{"error":"x","error_description":"y z","error_uri":"u"}"#),
+            told(401, r#"{"error":"invalid_client"}"#),
+            "oauth2: \"invalid_client\""
+        );
+        assert_eq!(
+            told(
+                200,
+                r#"{"error":"x","error_description":"y z","error_uri":"u"}"#
+            ),
             "oauth2: \"x\" \"y z\" \"u\""
         );
         assert_eq!(
@@ -356,7 +386,10 @@ mod tests {
             told(404, "{}"),
             "oauth2: cannot fetch token: 404 Not Found Response: {}"
         );
-        assert_eq!(told(200, "{}"), "oauth2: server response missing access_token");
+        assert_eq!(
+            told(200, "{}"),
+            "oauth2: server response missing access_token"
+        );
         assert!(told(200, "<html>").starts_with("oauth2: cannot parse json: "));
         assert!(told(500, &"x".repeat(9999)).len() < 700);
     }

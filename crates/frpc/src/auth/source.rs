@@ -17,9 +17,9 @@ use tokio::process::Command;
 pub(crate) enum SourceError {
     #[error("{0}")]
     Value(#[from] ValueSourceError),
-    #[error("{0} gives more than {MAX_TOKEN_SOURCE} bytes")]
+    #[error("{0} gives more than {limit} bytes", limit = MAX_TOKEN_SOURCE)]
     TooLong(String),
-    #[error("{0} gave no token within {} s", TOKEN_SOURCE.as_secs())]
+    #[error("{0} gave no token within {limit} s", limit = TOKEN_SOURCE.as_secs())]
     TimedOut(String),
 }
 
@@ -50,7 +50,8 @@ async fn read_file(path: PathBuf) -> Result<Vec<u8>, ValueSourceError> {
     };
     let opened = path.clone();
     let read = tokio::task::spawn_blocking(move || read_some(&opened)).await;
-    read.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(error)
+    read.unwrap_or_else(|e| Err(io::Error::other(e)))
+        .map_err(error)
 }
 
 fn read_some(path: &Path) -> io::Result<Vec<u8>> {
@@ -134,11 +135,19 @@ mod tests {
     async fn what_never_ends_does_not_fill_the_memory() {
         let endless = ValueSource::File("/dev/zero".into());
         assert!(told(&endless).await.contains("more than"));
-        assert!(told(&exec("while :; do echo xxxxxxxxxxxxxxxx; done")).await.contains("more than"));
+        assert!(
+            told(&exec("while :; do echo xxxxxxxxxxxxxxxx; done"))
+                .await
+                .contains("more than")
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_program_that_hangs_is_given_up() {
-        assert!(told(&exec("exec sleep 3600")).await.contains("gave no token within"));
+        assert!(
+            told(&exec("exec sleep 3600"))
+                .await
+                .contains("gave no token within")
+        );
     }
 }

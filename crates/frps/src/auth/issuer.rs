@@ -149,10 +149,11 @@ impl Issuer {
         self.ask_for_newer_than(generation);
         let mut known = self.known.clone();
         let newer = known.wait_for(|known| known.generation > generation).await;
+        let newer = newer.ok().map(|newer| newer.clone());
         match newer {
-            Ok(newer) => newer.clone(),
+            Some(newer) => newer,
             // The server stops, and who asks with it.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -211,7 +212,11 @@ impl Keeper {
             Ok(keys) => {
                 self.waits = ISSUER_FIRST_RETRY;
                 if !had_keys || had_failed {
-                    info!(log, "OIDC issuer {issuer} answers, it has {} keys", keys.set.len());
+                    info!(
+                        log,
+                        "OIDC issuer {issuer} answers, it has {} keys",
+                        keys.set.len()
+                    );
                 }
                 (ISSUER_PAUSE, None)
             }
@@ -321,7 +326,10 @@ fn life(headers: &HeaderMap) -> Duration {
         .flat_map(|value| value.split(','))
         .map(|directive| directive.trim().to_ascii_lowercase())
         .collect();
-    if directives.iter().any(|it| it == "no-store" || it == "no-cache") {
+    if directives
+        .iter()
+        .any(|it| it == "no-store" || it == "no-cache")
+    {
         return ISSUER_KEYS_LIFE_MIN;
     }
     let seconds = directives.iter().find_map(|it| {
@@ -353,8 +361,14 @@ mod tests {
         assert_eq!(life_of(&[]), ISSUER_KEYS_LIFE.as_secs());
         assert_eq!(life_of(&["max-age=soon"]), ISSUER_KEYS_LIFE.as_secs());
         assert_eq!(life_of(&["max-age=0"]), ISSUER_KEYS_LIFE_MIN.as_secs());
-        assert_eq!(life_of(&["max-age=600, no-cache"]), ISSUER_KEYS_LIFE_MIN.as_secs());
-        assert_eq!(life_of(&["max-age=99999999999"]), ISSUER_KEYS_LIFE_MAX.as_secs());
+        assert_eq!(
+            life_of(&["max-age=600, no-cache"]),
+            ISSUER_KEYS_LIFE_MIN.as_secs()
+        );
+        assert_eq!(
+            life_of(&["max-age=99999999999"]),
+            ISSUER_KEYS_LIFE_MAX.as_secs()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -370,9 +384,17 @@ mod tests {
         assert_eq!(retry, Some(ISSUER_FIRST_RETRY));
         assert_eq!(newer.await.generation, 1);
         // Asked for already, so nobody asks again for those who came before.
-        assert!(tokio::time::timeout(soon, keeper.asked_for_more()).await.is_err());
+        assert!(
+            tokio::time::timeout(soon, keeper.asked_for_more())
+                .await
+                .is_err()
+        );
         issuer.ask_for_newer_than(0);
-        assert!(tokio::time::timeout(soon, keeper.asked_for_more()).await.is_err());
+        assert!(
+            tokio::time::timeout(soon, keeper.asked_for_more())
+                .await
+                .is_err()
+        );
         issuer.ask_for_newer_than(1);
         keeper.asked_for_more().await;
         let waits = (0..9).map(|_| keeper.publish(Err(error())).1.unwrap().as_secs());

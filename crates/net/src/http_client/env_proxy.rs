@@ -43,7 +43,8 @@ impl EnvProxies {
         };
         // A web server that runs a program sets HTTP_PROXY to the header `Proxy` of a request.
         let cgi = value("REQUEST_METHOD").is_some_and(|method| !method.is_empty());
-        let http = first(["HTTP_PROXY", "http_proxy"]).filter(|(name, _)| !cgi || *name != "HTTP_PROXY");
+        let http =
+            first(["HTTP_PROXY", "http_proxy"]).filter(|(name, _)| !cgi || *name != "HTTP_PROXY");
         let https = first(["HTTPS_PROXY", "https_proxy"]);
         let exceptions = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| exceptions(&list));
         Self {
@@ -77,8 +78,13 @@ fn proxy(name: &str, value: &str) -> Option<ProxyUrl> {
 }
 
 fn exceptions(list: &str) -> Vec<Exception> {
-    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.filter_map(|item| Exception::read(&item.to_ascii_lowercase())).collect()
+    let items = list
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    items
+        .filter_map(|item| Exception::read(&item.to_ascii_lowercase()))
+        .collect()
 }
 
 impl Exception {
@@ -96,13 +102,24 @@ impl Exception {
         if let Ok(ip) = host.parse() {
             return Some(Self::Address(ip, port));
         }
-        let host = host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host);
+        let host = host
+            .strip_prefix('*')
+            .filter(|rest| rest.starts_with('.'))
+            .unwrap_or(host);
         if host.is_empty() {
             return None;
         }
         let itself = !host.starts_with('.');
-        let suffix = if itself { format!(".{host}") } else { host.to_owned() };
-        Some(Self::Domain { suffix, itself, port })
+        let suffix = if itself {
+            format!(".{host}")
+        } else {
+            host.to_owned()
+        };
+        Some(Self::Domain {
+            suffix,
+            itself,
+            port,
+        })
     }
 
     fn matches(&self, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
@@ -111,7 +128,11 @@ impl Exception {
             Self::All => true,
             Self::Network(network, bits) => ip.is_some_and(|ip| within(ip, *network, *bits)),
             Self::Address(own, wanted) => ip == Some(*own) && at(wanted),
-            Self::Domain { suffix, itself, port: wanted } => {
+            Self::Domain {
+                suffix,
+                itself,
+                port: wanted,
+            } => {
                 let named = host.ends_with(suffix.as_str())
                     || *itself && suffix.strip_prefix('.') == Some(host);
                 named && at(wanted)
@@ -123,7 +144,9 @@ impl Exception {
 /// `host:port`, `[address]:port` or a host alone, which may be an IPv6 address.
 fn host_and_port(item: &str) -> (&str, Option<u16>) {
     let split = match item.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map(|(host, rest)| (host, rest.strip_prefix(':'))),
+        Some(rest) => rest
+            .split_once(']')
+            .map(|(host, rest)| (host, rest.strip_prefix(':'))),
         None if item.matches(':').count() == 1 => {
             item.split_once(':').map(|(host, port)| (host, Some(port)))
         }
@@ -169,7 +192,10 @@ mod tests {
     fn each_scheme_has_its_variable_in_either_case() {
         let of = env(&[("HTTP_PROXY", "a:1"), ("https_proxy", "socks5h://b")]);
         assert_eq!(host(of.for_request(false, "x", 80)).as_deref(), Some("a:1"));
-        assert_eq!(host(of.for_request(true, "x", 443)).as_deref(), Some("b:1080"));
+        assert_eq!(
+            host(of.for_request(true, "x", 443)).as_deref(),
+            Some("b:1080")
+        );
         let of = env(&[("HTTP_PROXY", "a:1"), ("http_proxy", "b:1")]);
         assert_eq!(host(of.for_request(false, "x", 80)).as_deref(), Some("a:1"));
         assert_eq!(host(of.for_request(true, "x", 80)), None);

@@ -215,7 +215,9 @@ fn port(uri: &Uri) -> u16 {
 /// The value of `Host`.
 fn host_field(uri: &Uri) -> &str {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    authority.rsplit_once('@').map_or(authority, |(_, place)| place)
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, place)| place)
 }
 
 impl HttpClient {
@@ -273,11 +275,16 @@ impl HttpClient {
             .uri(target)
             .header(header::HOST, host_field(uri))
             .header(header::CONNECTION, "close")
-            .header(header::USER_AGENT, concat!("frp-rs/", env!("CARGO_PKG_VERSION")))
+            .header(
+                header::USER_AGENT,
+                concat!("frp-rs/", env!("CARGO_PKG_VERSION")),
+            )
             .body(Full::new(body.clone()))?;
         request.headers_mut().extend(outgoing.headers.clone());
         if let Some(Some(login)) = proxy {
-            request.headers_mut().insert(header::PROXY_AUTHORIZATION, login);
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, login);
         }
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HTTP_HEAD)
@@ -446,7 +453,10 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
         return parse(&format!("{scheme}://{rest}")).ok();
     }
     let place = format!("{scheme}://{}", host_field(base));
-    let directory = base.path().rsplit_once('/').map_or("", |(directory, _)| directory);
+    let directory = base
+        .path()
+        .rsplit_once('/')
+        .map_or("", |(directory, _)| directory);
     parse(&match reference.chars().next() {
         Some('/') => format!("{place}{reference}"),
         Some('?') => format!("{place}{}{reference}", base.path()),

@@ -79,9 +79,18 @@ pub enum ClaimError {
     },
 }
 
+impl ClaimError {
+    fn payload(error: serde_json::Error) -> Self {
+        Self::Payload(error.to_string())
+    }
+}
+
 impl Claims {
     pub(super) fn parse(payload: &[u8]) -> Result<Self, ClaimError> {
-        serde_json::from_slice(payload).map_err(|e| ClaimError::Payload(e.to_string()))
+        // serde would take a list for the fields in their order, too.
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(payload).map_err(ClaimError::payload)?;
+        serde_json::from_value(object.into()).map_err(ClaimError::payload)
     }
 
     /// Checks them at `now` (Unix seconds).

@@ -119,7 +119,11 @@ impl Key {
 
     fn verifies(&self, token: &SignedToken<'_>) -> bool {
         let algorithm = token.algorithm;
-        if self.algorithm.as_ref().is_some_and(|only| only != algorithm.name()) {
+        if self
+            .algorithm
+            .as_ref()
+            .is_some_and(|only| only != algorithm.name())
+        {
             return false;
         }
         let (message, signed) = (token.signed.as_bytes(), &token.signature[..]);

@@ -103,7 +103,10 @@ pub enum Malformed {
     #[error("its header is not as it must be")]
     Header,
     /// The issuer does not sign in this way.
-    #[error("unexpected signature algorithm {given:?}; expected {}", quoted(expected))]
+    #[error(
+        "unexpected signature algorithm {given:?}; expected {}",
+        quoted(expected)
+    )]
     Algorithm {
         /// What the token names; at most [`MAX_SHOWN`] characters of it.
         given: String,
@@ -150,8 +153,8 @@ impl<'a> SignedToken<'a> {
                 .decode(part)
                 .map_err(|_| Malformed::Base64(what))
         };
-        let header: Header = serde_json::from_slice(&decode(header, "header")?)
-            .map_err(|_| Malformed::Header)?;
+        let header: Header =
+            serde_json::from_slice(&decode(header, "header")?).map_err(|_| Malformed::Header)?;
         if header.crit.is_some() {
             return Err(Malformed::Critical);
         }

@@ -165,7 +165,8 @@ fn unknown_keys_in_a_set_do_not_spoil_it() {
 
 #[test]
 fn short_rsa_keys_do_not_count() {
-    let short = r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0","e":"AQAB"}"#;
+    let short =
+        r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0","e":"AQAB"}"#;
     let token = SignedToken::parse(RS256.1, &ALL).unwrap();
     assert!(!set(&[short]).verifies(&token));
 }
@@ -195,8 +196,17 @@ fn claims_are_read_in_the_forms_that_issuers_write() {
         }
     );
     assert_eq!(claims(r#"{"aud":["a","b"]}"#).audience, ["a", "b"]);
-    assert_eq!(claims(r#"{"aud":null,"sub":null,"exp":null}"#), Claims::default());
-    for wrong in ["", "[]", r#"{"exp":"soon"}"#, r#"{"aud":7}"#, r#"{"sub":7}"#] {
+    assert_eq!(
+        claims(r#"{"aud":null,"sub":null,"exp":null}"#),
+        Claims::default()
+    );
+    for wrong in [
+        "",
+        "[]",
+        r#"{"exp":"soon"}"#,
+        r#"{"aud":7}"#,
+        r#"{"sub":7}"#,
+    ] {
         assert!(Claims::parse(wrong.as_bytes()).is_err(), "{wrong}");
     }
 }
