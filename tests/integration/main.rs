@@ -22,6 +22,7 @@ mod labels;
 mod logs;
 #[cfg(target_os = "linux")]
 mod network;
+mod oidc;
 mod plugins;
 mod quic;
 mod real_clients;

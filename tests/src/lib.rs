@@ -20,6 +20,7 @@ pub mod dns;
 pub mod forward_proxy;
 pub mod git;
 pub mod http;
+pub mod issuer;
 pub mod kcp;
 pub mod log;
 pub mod lossy;

@@ -92,7 +92,17 @@ impl ValueSource {
                 (output.stdout, command.clone())
             }
         };
-        let text = String::from_utf8(bytes).map_err(|_| ValueSourceError::NotText(from))?;
+        ValueSourceError::value(bytes, from)
+    }
+}
+
+impl ValueSourceError {
+    /// The value that a source has given as `bytes`: white space at its ends is dropped.
+    ///
+    /// # Errors
+    /// When it is not text; `from` is the file or program then.
+    pub fn value(bytes: Vec<u8>, from: String) -> Result<Secret, Self> {
+        let text = String::from_utf8(bytes).map_err(|_| Self::NotText(from))?;
         Ok(Secret::from(text.trim()))
     }
 }

@@ -10,7 +10,7 @@ mod websocket;
 use std::fmt;
 use std::io;
 
-use frp_config::{ClientConfig, TransportProtocol};
+use frp_config::{AuthMethod, ClientConfig, TransportProtocol};
 use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::go_text::{go_text, join_host_port};
@@ -135,6 +135,10 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
         LoginError::Connect(ConnectError::Quic(e)) => quic::explain(e, cfg),
         LoginError::Connect(ConnectError::Open(OpenError::Mux(e))) => explain_mux(e, cfg),
         LoginError::Connect(ConnectError::Open(OpenError::Quic(e))) => quic::explain_end(e, cfg),
+        LoginError::Credentials(error) => {
+            let (why, advice) = error.help();
+            explained(error, why, advice)
+        }
         LoginError::Send { error, lost } => match (error, lost) {
             (_, Some(Lost::Mux(reason))) => explain_lost(reason, cfg),
             (_, Some(Lost::Quic(end))) => quic::explain_end(end, cfg),
@@ -168,7 +172,7 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
             "the peer speaks frp, but not as a server",
             format!("check that {} is the bindPort of frps", server(cfg)),
         ),
-        LoginError::Rejected(text) => explain_rejection(text),
+        LoginError::Rejected(text) => explain_rejection(text, cfg),
     }
 }
 
@@ -496,8 +500,18 @@ fn stranger(first_bytes: &[u8], cfg: &ClientConfig) -> (String, String) {
     }
 }
 
-fn explain_rejection(text: &str) -> Explained {
-    let advice = if text.contains("token") {
+fn explain_rejection(text: &str, cfg: &ClientConfig) -> Explained {
+    let by_oidc = cfg.auth.method == AuthMethod::Oidc;
+    let advice = if text.contains("OIDC") {
+        match by_oidc {
+            true => oidc_advice(text),
+            false => {
+                "frps wants tokens of an issuer: auth.method must be the same in frpc and frps"
+            }
+        }
+    } else if text.contains("token") && by_oidc {
+        "frps wants the token that both know: auth.method must be the same in frpc and frps"
+    } else if text.contains("token") {
         "set auth.token (token in an INI file) to the same value in frpc and frps"
     } else if text.contains("is already online") {
         "give this frpc another clientID, or stop the other one"
@@ -507,6 +521,23 @@ fn explain_rejection(text: &str) -> Explained {
     // Whatever the server says, it must not steer the terminal that shows it.
     let text: String = text.chars().take(MAX_PEER_TEXT).flat_map(visible).collect();
     explained(text, "the server refused the login", advice)
+}
+
+/// What to do about a token of an issuer that frps does not accept; the texts are go-oidc's.
+fn oidc_advice(text: &str) -> &'static str {
+    if text.contains("audience") {
+        "set auth.oidc.audience of frpc and frps to the same value"
+    } else if text.contains("different provider") {
+        "auth.oidc.issuer of frps must be the issuer that auth.oidc.tokenEndpointURL belongs to"
+    } else if text.contains("expired") || text.contains("before the nbf") {
+        "check the clocks of this machine, the issuer and frps; a token from \
+         auth.oidc.tokenSource must be renewed in time"
+    } else if text.contains("reached its issuer") {
+        "frps must reach the URL in its auth.oidc.issuer; it tries again by itself"
+    } else {
+        "auth.oidc.issuer of frps must be the issuer that the token comes from, and the token one \
+         that is signed (a JWT)"
+    }
 }
 
 /// Characters of a server's text that are shown.

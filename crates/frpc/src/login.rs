@@ -17,7 +17,7 @@ use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
 
 use tokio_util::task::TaskTracker;
 
-use crate::auth::TokenAuth;
+use crate::auth::{Auth, CredentialError, Signature};
 use crate::connect::{ConnectError, Connector};
 
 /// A session that the server has accepted.
@@ -33,6 +33,9 @@ pub(crate) enum LoginError {
     /// No stream to the server.
     #[error("{0}")]
     Connect(#[from] ConnectError),
+    /// No credentials to log in with.
+    #[error("{0}")]
+    Credentials(#[from] CredentialError),
     /// The login could not be sent.
     #[error("{error}")]
     Send {
@@ -66,7 +69,7 @@ pub(crate) enum LoginError {
 pub(crate) async fn login(
     cfg: &Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
-    auth: &TokenAuth,
+    auth: &Auth,
     key: &cfb::Key,
     run_id: &str,
     tasks: &TaskTracker,
@@ -76,8 +79,12 @@ pub(crate) async fn login(
     let pipe = Rewind::new(bytes::Bytes::new(), connector.stream().await?);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
 
+    // Behind the connection, as in frp: a server that is away must not have us ask an issuer for
+    // tokens again and again.
+    let signature = auth.for_login().await?;
+
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
-    let sent = send_login(&mut stream, cfg, auth, client_hello.as_ref(), run_id).await;
+    let sent = send_login(&mut stream, cfg, signature, client_hello.as_ref(), run_id).await;
     sent.map_err(|error| LoginError::Send {
         error,
         lost: connector.close_reason(),
@@ -125,7 +132,7 @@ type LoginStream = MsgStream<Rewind<Stream>>;
 async fn send_login(
     stream: &mut LoginStream,
     cfg: &ClientConfig,
-    auth: &TokenAuth,
+    signature: Signature,
     client_hello: Option<&ClientHello>,
     run_id: &str,
 ) -> Result<(), SendError> {
@@ -147,7 +154,7 @@ async fn send_login(
         pool_count: cfg.transport.pool_count,
         ..Login::default()
     };
-    auth.sign_login(&mut login);
+    signature.sign(&mut login);
     stream.queue(&login.into())?;
     stream.flush_within(LOGIN_ANSWER_WRITE).await
 }

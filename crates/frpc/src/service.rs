@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
-use crate::auth::TokenAuth;
+use crate::auth::{Auth, EndpointSetupError};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
@@ -29,7 +29,7 @@ use crate::session::Session;
 pub struct Service {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
-    auth: Arc<TokenAuth>,
+    auth: Arc<Auth>,
     key: cfb::Key,
     tasks: Tasks,
     registrations: Arc<Mutex<Registrations>>,
@@ -53,6 +53,9 @@ pub enum SetupError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
+    /// `auth.oidc` names something that cannot be used.
+    #[error("{0}")]
+    Oidc(#[from] EndpointSetupError),
     /// The admin API cannot listen.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -82,7 +85,7 @@ impl Service {
         let cfg = Arc::new(cfg);
         Ok(Self {
             tls: tls?,
-            auth: Arc::new(TokenAuth(cfg.auth.clone())),
+            auth: Arc::new(Auth::new(&cfg)?),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             web: web.transpose()?,
             settings: watch::Sender::new(cfg.clone()),
@@ -212,7 +215,7 @@ impl Service {
         &self.cfg
     }
 
-    pub(crate) fn auth(&self) -> &Arc<TokenAuth> {
+    pub(crate) fn auth(&self) -> &Arc<Auth> {
         &self.auth
     }
 

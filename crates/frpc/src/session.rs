@@ -1,7 +1,9 @@
 //! Stage 3: a session. One task owns the control connection and the proxies' registrations
 //! (frp `client/control.go`).
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
@@ -9,13 +11,14 @@ use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, LEAVE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
+use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Ping, Pong};
 use frp_proto::naming;
 use frp_proto::wire::EncodeError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::CredentialError;
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
 use crate::plugin::PluginError;
@@ -42,10 +45,16 @@ pub(crate) struct Session<'a> {
     health: mpsc::Receiver<Change>,
     work: WorkConns,
     last_pong: Instant,
+    /// The next heartbeat, while it waits for its credentials.
+    signing: Option<Signing>,
     next_ping: Instant,
     stop: CancellationToken,
+    /// Heartbeats in a row that got no credentials.
+    unsigned: u32,
     log: Log,
 }
+
+type Signing = Pin<Box<dyn Future<Output = Result<Ping, CredentialError>> + Send>>;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +111,10 @@ impl<'a> Session<'a> {
             service,
             control,
             last_pong: Instant::now(),
+            signing: None,
             next_ping: Instant::now(),
             stop,
+            unsigned: 0,
             log,
         }
     }
@@ -136,9 +147,12 @@ impl<'a> Session<'a> {
                     Ok(message) => self.on_message(message),
                     Err(e) => return self.end_of_reading(e),
                 },
-                () = sleep_until(self.next_ping), if transport.heartbeat_interval.is_some() => {
-                    self.ping().await
+                () = sleep_until(self.next_ping),
+                    if transport.heartbeat_interval.is_some() && self.signing.is_none() => {
+                    self.begin_ping();
+                    Ok(())
                 }
+                signed = ready(&mut self.signing) => self.ping(signed).await,
                 () = sleep_until(registration_due.unwrap_or(now)), if registration_due.is_some() => {
                     self.register().await
                 }
@@ -187,18 +201,33 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn ping(&mut self) -> Result<(), End> {
+    /// Gets the credentials of the next heartbeat. An issuer may be asked for them, which must not
+    /// hold up anything else.
+    fn begin_ping(&mut self) {
         debug!(self.log, "{}", contract::send_heartbeat());
-        let interval = self
-            .service
-            .cfg()
-            .transport
-            .heartbeat_interval
-            .unwrap_or_default();
+        let auth = self.service.auth().clone();
+        self.signing = Some(Box::pin(async move { auth.ping().await }));
+    }
+
+    async fn ping(&mut self, signed: Result<Ping, CredentialError>) -> Result<(), End> {
+        self.signing = None;
+        let transport = &self.service.cfg().transport;
+        let interval = transport.heartbeat_interval.unwrap_or_default();
+        let ping = match signed {
+            Ok(ping) => ping,
+            Err(e) => {
+                warn!(
+                    self.log,
+                    "error during ping authentication: {e}, skip sending ping message"
+                );
+                self.next_ping = Instant::now() + unsigned_wait(self.unsigned, interval);
+                self.unsigned = self.unsigned.saturating_add(1);
+                return Ok(());
+            }
+        };
+        self.unsigned = 0;
         self.next_ping = Instant::now() + interval;
-        self.control
-            .queue(&self.service.auth().ping().into())
-            .map_err(SendError::from)?;
+        self.control.queue(&ping.into()).map_err(SendError::from)?;
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
@@ -312,5 +341,33 @@ impl<'a> Session<'a> {
         self.last_pong = Instant::now();
         debug!(self.log, "receive heartbeat from server");
         Ok(())
+    }
+}
+
+/// What the future comes to, if there is one.
+async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a heartbeat waits that got no credentials `failed` times before: 2, 4, 8, ... seconds, at
+/// most the interval (frp `client/control.go`).
+fn unsigned_wait(failed: u32, interval: Duration) -> Duration {
+    let seconds = 2_u64.saturating_pow(failed.saturating_add(1));
+    Duration::from_secs(seconds).min(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_without_credentials_are_tried_again_at_growing_intervals() {
+        let interval = Duration::from_secs(30);
+        let waits = (0..6).map(|failed| unsigned_wait(failed, interval).as_secs());
+        assert_eq!(waits.collect::<Vec<_>>(), [2, 4, 8, 16, 30, 30]);
+        assert_eq!(unsigned_wait(u32::MAX, interval), interval);
     }
 }

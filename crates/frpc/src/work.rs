@@ -16,7 +16,7 @@ use frp_proto::wire::{MAGIC_V2, WireProtocol};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::auth::TokenAuth;
+use crate::auth::{Auth, CredentialError};
 use crate::connect::{ConnectError, Connector};
 use crate::registration::{Registrations, lock};
 use crate::service::{Service, Tasks};
@@ -40,7 +40,7 @@ struct Context {
     run_id: String,
     user: String,
     protocol: WireProtocol,
-    auth: Arc<TokenAuth>,
+    auth: Arc<Auth>,
     registrations: Arc<Mutex<Registrations>>,
     waiting: Arc<Semaphore>,
     udp_packet_size: i64,
@@ -54,6 +54,8 @@ struct Context {
 enum WorkError {
     #[error("start new connection to server error: {0}")]
     Connect(#[from] ConnectError),
+    #[error("error during NewWorkConn authentication: {0}")]
+    Credentials(#[from] CredentialError),
     #[error("work connection write to server error: {0}")]
     Send(#[from] SendError),
     #[error("work connection closed before response StartWorkConn message: {0}")]
@@ -140,7 +142,7 @@ impl Context {
         if self.protocol == WireProtocol::V2 {
             stream.queue_raw(&MAGIC_V2);
         }
-        let hello = self.auth.new_work_conn(&self.run_id);
+        let hello = self.auth.new_work_conn(&self.run_id).await?;
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(CONTROL_WRITE).await?;
         match stream.recv().await? {

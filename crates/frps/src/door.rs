@@ -360,6 +360,17 @@ impl Place {
             Self::Stream(_) => std::future::pending().await,
         }
     }
+
+    /// Completes when the place has gone to somebody else, or the connection of `caller` has ended:
+    /// what the stream still waits for is in vain then.
+    pub(crate) async fn lost(&self, caller: &Caller) {
+        match &caller.link {
+            Some(link) => {
+                link.carrier.closed().await;
+            }
+            None => self.evicted().await,
+        }
+    }
 }
 
 /// A stream that has not said its first message, counted on its link until dropped.

@@ -63,7 +63,9 @@ pub(crate) async fn serve(
         Message::Login(login) => {
             login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
-        Message::NewWorkConn(conn) => admit_work_conn(&shared, stream, conn, &caller).await,
+        Message::NewWorkConn(conn) => {
+            admit_work_conn(&shared, stream, conn, &caller, &place).await;
+        }
         Message::NewVisitorConn(conn) => serve_visitor(&shared, stream, conn, &caller, place).await,
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
@@ -149,7 +151,13 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
 
 /// A work connection belongs to the session whose run id it names. With the mux it must also come
 /// on that session's own connection, so that knowing a run id is not enough to get a user's bytes.
-async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn, caller: &Caller) {
+async fn admit_work_conn(
+    shared: &Shared,
+    mut stream: Greeted,
+    conn: NewWorkConn,
+    caller: &Caller,
+    place: &Place,
+) {
     let session = shared.registry.running(&conn.run_id);
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
         None => {
@@ -157,13 +165,17 @@ async fn admit_work_conn(shared: &Shared, mut stream: Greeted, conn: NewWorkConn
             warn!(Log::root(), "{why}");
             why
         }
-        Some(session) => match shared.auth.new_work_conn(&conn) {
+        Some(session) => match tokio::select! {
+            checked = shared.auth.new_work_conn(&conn, session.subject()) => checked,
+            () = place.lost(caller) => return,
+            () = session.released.cancelled() => return,
+        } {
             Err(why) => {
                 warn!(
                     session.log,
                     "invalid NewWorkConn with run id [{}]", conn.run_id
                 );
-                why.to_owned()
+                why.to_string()
             }
             Ok(()) => match session.pool.put(stream) {
                 Ok(()) => return,

@@ -48,7 +48,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::TokenAuth;
+use crate::auth::{Auth, Keeper};
 use crate::group::Groups;
 use crate::ports::Ports;
 use crate::proxy::Names;
@@ -67,6 +67,8 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
+    /// Where tokens come from an issuer.
+    keeper: Option<Keeper>,
     shared: Arc<Shared>,
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     /// Which websocket requests are taken.
     pub(crate) websocket: Accepted,
-    pub(crate) auth: TokenAuth,
+    pub(crate) auth: Auth,
     /// Of the v1 control cipher and of `useEncryption`; derived once per process.
     pub(crate) key: cfb::Key,
     pub(crate) registry: Registry,
@@ -186,10 +188,11 @@ impl Server {
         let vhosts = Vhosts::new(&cfg);
         let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
         let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
+        let (auth, keeper) = Auth::new(&cfg);
         let shared = Shared {
             tls,
             websocket: accepted_websockets(&cfg),
-            auth: TokenAuth::new(&cfg.auth),
+            auth,
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
             names: Arc::default(),
@@ -211,6 +214,7 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
+            keeper,
             shared: Arc::new(shared),
         })
     }
@@ -228,6 +232,7 @@ impl Server {
             kcp,
             vhosts,
             web,
+            keeper,
             shared,
         } = self;
         let cfg = &shared.cfg;
@@ -250,6 +255,9 @@ impl Server {
             shared
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
+        }
+        if let Some(keeper) = keeper {
+            shared.tasks.spawn(keeper.run(shared.stop.clone()));
         }
         info!(Log::root(), "{}", contract::frps_started());
         shared.tasks.spawn(accept::run(listener, shared.clone()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ServerConfig;
-use frp_log::{Log, info, warn};
+use frp_log::{Log, debug, info, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
@@ -17,6 +17,7 @@ use frp_proto::VERSION;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::wire::WireProtocol;
 
+use crate::auth::Refusal;
 use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
@@ -28,7 +29,9 @@ use crate::{Shared, session::pool::Pool};
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("{0}")]
-    Auth(&'static str),
+    Auth(#[from] Refusal),
+    #[error("nobody waits for the answer any more")]
+    Gone,
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -67,12 +70,14 @@ pub(crate) async fn serve(
         &mut stream,
         negotiated.as_ref(),
         &caller,
+        &place,
         &log,
     )
     .await;
     drop(place);
     let (admitted, presence) = match admitted {
         Ok(admitted) => admitted,
+        Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
         Err(e) => {
             warn!(log, "register control error: {e}");
             let error = shared.text_for_peer("register control error", &e.to_string());
@@ -96,14 +101,25 @@ async fn admit(
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     caller: &Caller,
+    place: &Place,
     log: &Log,
 ) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
         return Err(LoginError::NoHello);
     }
-    shared.auth.login(login).map_err(LoginError::Auth)?;
+    let subject = tokio::select! {
+        checked = shared.auth.login(login) => checked?,
+        () = place.lost(caller) => return Err(LoginError::Gone),
+        () = shared.stop.cancelled() => return Err(LoginError::Gone),
+    };
     let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
-    let session = Arc::new(SessionHandle::new(login, pool, caller.clone(), log.clone()));
+    let session = Arc::new(SessionHandle::new(
+        login,
+        subject,
+        pool,
+        caller.clone(),
+        log.clone(),
+    ));
     let (admission, predecessor) = shared.registry.admit(session);
     if let Some(old) = predecessor {
         info!(

@@ -12,6 +12,7 @@ mod buffers;
 pub mod carrier;
 pub mod dial;
 pub mod go_text;
+pub mod http_client;
 pub mod kcp;
 pub mod layers;
 pub mod limits;

@@ -134,6 +134,52 @@ pub const KCP_STRANGER_WINDOW: u16 = 32;
 /// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
 /// it, and the newest.
 pub const MAX_KCP_AT_ADDRESS: usize = 2;
+
+/// A request of the programs themselves to an OpenID Connect issuer, from dialling to the last byte
+/// of the answer, redirects included. frp waits for ever; but frps gives up a login that takes longer.
+pub const HTTP_ANSWER: Duration = BEFORE_LOGIN;
+
+/// Bytes of such an answer; tokens, keys and discovery documents have some thousands (1 MB is what
+/// golang.org/x/oauth2 reads).
+pub const MAX_HTTP_ANSWER: usize = 1024 * 1024;
+
+/// Redirects that such a request follows, as Go's `http.Client`.
+pub const MAX_REDIRECTS: usize = 10;
+
+/// A file or program that holds frpc's token must give it within this time, for the same reason.
+pub const TOKEN_SOURCE: Duration = BEFORE_LOGIN;
+
+/// Bytes of such a token. A message of wire v1 takes less than 10 kB.
+pub const MAX_TOKEN_SOURCE: usize = 64 * 1024;
+
+/// How long a login, a ping or a work connection may wait for the issuer of its token, where that
+/// takes a question to it. Less than the client's own patience ([`LOGIN_ANSWER`]), so that the client
+/// is told.
+pub const ISSUER_WAIT: Duration = Duration::from_secs(8);
+
+/// How long they wait for the issuer where its keys are known, but old.
+pub const ISSUER_REVALIDATE: Duration = Duration::from_secs(3);
+
+/// Between two questions to an issuer that answers: tokens with unknown keys, which any stranger can
+/// make, cause no more than that.
+pub const ISSUER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The first wait after an issuer did not answer; it doubles with each failure. Also the pause that
+/// logins cannot shorten.
+pub const ISSUER_FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait after an issuer did not answer.
+pub const ISSUER_LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// How long an issuer's keys may be used where it does not say so.
+pub const ISSUER_KEYS_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// The least that it can say.
+pub const ISSUER_KEYS_LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// The most that it can say.
+pub const ISSUER_KEYS_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
 /// up only after 20 s; frp waits for ever.
 pub const PROXY_ANSWER: Duration = Duration::from_secs(30);

@@ -106,42 +106,68 @@ const AUTH: &[Key] = &[
 ];
 
 const OIDC: &[Key] = &[
-    key("clientID", Kind::Text, "Client id.")
-        .ini("oidc_client_id")
-        .inert(),
-    key("clientSecret", Kind::Secret, "Client secret.")
-        .ini("oidc_client_secret")
-        .inert(),
-    key("audience", Kind::Text, "Audience of the token.")
-        .ini("oidc_audience")
-        .inert(),
-    key("scope", Kind::Text, "Scope of the token.")
-        .ini("oidc_scope")
-        .inert(),
-    key("tokenEndpointURL", Kind::Text, "Where tokens are issued.")
-        .ini("oidc_token_endpoint_url")
-        .inert(),
+    key(
+        "clientID",
+        Kind::Text,
+        "The id by which the issuer knows this frpc (client credentials grant).",
+    )
+    .ini("oidc_client_id"),
+    key(
+        "clientSecret",
+        Kind::Secret,
+        "The secret that goes with it. Sent as user and password of HTTP, or, where the issuer \
+         refuses that, as parameters.",
+    )
+    .ini("oidc_client_secret"),
+    key(
+        "audience",
+        Kind::Text,
+        "The audience that the token is for, sent as parameter audience; empty sends none. frps \
+         has the same in auth.oidc.audience.",
+    )
+    .ini("oidc_audience"),
+    key(
+        "scope",
+        Kind::Text,
+        "The scope that is asked for; sent even when empty.",
+    )
+    .ini("oidc_scope"),
+    key(
+        "tokenEndpointURL",
+        Kind::Text,
+        "The http or https URL where tokens are asked for: token_endpoint in the issuer's \
+         /.well-known/openid-configuration.",
+    )
+    .ini("oidc_token_endpoint_url"),
     key(
         "additionalEndpointParams",
         Kind::TextMap,
-        "More parameters of the request.",
+        "More parameters of the request for a token.",
     )
-    .ini_form(Ini::Prefix("oidc_additional_"))
-    .inert(),
-    key("trustedCaFile", Kind::Text, "CA of the endpoint, PEM.").inert(),
+    .ini_form(Ini::Prefix("oidc_additional_")),
+    key(
+        "trustedCaFile",
+        Kind::Text,
+        "CAs of the token endpoint, PEM; without it those that the system trusts.",
+    ),
     key(
         "insecureSkipVerify",
         Kind::Bool,
-        "Do not verify the endpoint.",
-    )
-    .inert(),
-    key("proxyURL", Kind::Text, "Proxy to the endpoint.").inert(),
+        "Believe any certificate of the token endpoint.",
+    ),
+    key(
+        "proxyURL",
+        Kind::Secret,
+        "Proxy to the token endpoint: http, https, socks5, socks5h or ntlm. Without it and without \
+         trustedCaFile and insecureSkipVerify the environment decides (HTTP_PROXY, HTTPS_PROXY, \
+         NO_PROXY).",
+    ),
     key(
         "tokenSource",
         Kind::Table(TOKEN_SOURCE),
-        "Where the token is read from.",
-    )
-    .inert(),
+        "Where the token is read from, anew each time that one is sent, instead of asking an \
+         issuer for it; excludes the other keys.",
+    ),
 ];
 
 const WEB_SERVER: &[Key] = &[

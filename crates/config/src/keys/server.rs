@@ -155,22 +155,27 @@ const AUTH: &[Key] = &[
 ];
 
 const OIDC: &[Key] = &[
-    key("issuer", Kind::Text, "Issuer of the tokens.")
-        .ini("oidc_issuer")
-        .inert(),
-    key("audience", Kind::Text, "Audience that tokens must have.")
-        .ini("oidc_audience")
-        .inert(),
-    key("skipExpiryCheck", Kind::Bool, "Accept expired tokens.")
-        .ini("oidc_skip_expiry_check")
-        .inert(),
+    key(
+        "issuer",
+        Kind::Text,
+        "The http or https URL of the issuer whose tokens are accepted, as the issuer itself \
+         writes it.",
+    )
+    .ini("oidc_issuer"),
+    key(
+        "audience",
+        Kind::Text,
+        "The audience that tokens must be for; empty accepts any.",
+    )
+    .ini("oidc_audience"),
+    key("skipExpiryCheck", Kind::Bool, "Accept expired tokens.").ini("oidc_skip_expiry_check"),
     key(
         "skipIssuerCheck",
         Kind::Bool,
-        "Accept tokens of any issuer.",
+        "Accept tokens that name another issuer. They must be signed with a key of this one all \
+         the same.",
     )
-    .ini("oidc_skip_issuer_check")
-    .inert(),
+    .ini("oidc_skip_issuer_check"),
 ];
 
 const SSH_GATEWAY: &[Key] = &[

@@ -2,14 +2,19 @@
 
 use super::{Fallback, Ini, Key, Kind, Rule, key};
 
-pub(super) const METHOD: Key = key("method", Kind::Text, "How the programs authenticate.")
-    .text("token")
-    .ini("authentication_method")
-    .rule(Rule::OneOf {
-        values: &["token", "oidc"],
-        ready: &["token"],
-        refusal: "invalid auth method, optional values are [token oidc]",
-    });
+pub(super) const METHOD: Key = key(
+    "method",
+    Kind::Text,
+    "How frpc proves to frps who it is: both know auth.token, or by tokens of an OpenID Connect \
+     issuer. The same on both sides.",
+)
+.text("token")
+.ini("authentication_method")
+.rule(Rule::OneOf {
+    values: &["token", "oidc"],
+    ready: &["token", "oidc"],
+    refusal: "invalid auth method, optional values are [token oidc]",
+});
 
 pub(super) const SCOPES: Key = key(
     "additionalScopes",

@@ -267,7 +267,7 @@ fn every_key_changes_the_settings() {
             if let Some(value) = sample(key).filter(|_| !skipped) {
                 tried += 1;
                 let needs = if is_server(keys) && path == "auth.method" {
-                    ""
+                    "auth.oidc.issuer = 'http://a'"
                 } else {
                     needs(path)
                 };

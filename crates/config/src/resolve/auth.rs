@@ -102,9 +102,29 @@ fn value_source(root: &Section, table: &str, report: &mut Report<'_>) -> Option<
     }
 }
 
-pub(super) fn server_oidc(root: &Section) -> ServerOidc {
+pub(super) fn server_oidc(
+    root: &Section,
+    method: AuthMethod,
+    report: &mut Report<'_>,
+) -> ServerOidc {
+    let issuer = root.text("auth.oidc.issuer");
+    if method == AuthMethod::Oidc {
+        let advice = "write the URL of the issuer, as in https://id.example.com";
+        match (issuer.is_empty(), root.fields.get("auth.oidc.issuer")) {
+            // frp crashes over either.
+            (false, Some(field)) if !is_http_url(&issuer) => {
+                let text = "auth.oidc.issuer must be an absolute http or https URL";
+                report.error(field.value_at, text, advice);
+            }
+            (false, _) => {}
+            (true, _) => {
+                let at = root.value_at("auth.method");
+                report.error(at, "auth.oidc.issuer is required", advice);
+            }
+        }
+    }
     ServerOidc {
-        issuer: root.text("auth.oidc.issuer"),
+        issuer,
         audience: root.text("auth.oidc.audience"),
         skip_expiry_check: root.bool("auth.oidc.skipExpiryCheck"),
         skip_issuer_check: root.bool("auth.oidc.skipIssuerCheck"),
@@ -152,6 +172,14 @@ pub(super) fn client_oidc(
         None => {}
     }
     oidc
+}
+
+fn is_http_url(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str())
+        && !host.is_empty()
+        && !host.contains(' ')
 }
 
 /// What the client credentials flow needs (frp `pkg/config/v1/validation/oidc.go`).

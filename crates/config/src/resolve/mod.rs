@@ -76,9 +76,10 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
     let bind_addr = root.text("bindAddr");
     let some_port = |key: &str| Some(port(root, key)).filter(|port| *port != 0);
     collide::server_listeners(root, report);
+    let auth = auth::auth(root, report);
     ServerConfig {
-        auth: auth::auth(root, report),
-        oidc: auth::server_oidc(root),
+        oidc: auth::server_oidc(root, auth.method, report),
+        auth,
         bind_port: port(root, "bindPort"),
         proxy_bind_addr: root
             .some_text("proxyBindAddr")

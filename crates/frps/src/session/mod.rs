@@ -5,6 +5,7 @@ pub(crate) mod pool;
 pub(crate) mod registry;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
+use crate::auth::Refusal;
 use crate::door::Caller;
 use crate::proxy::{ProxyError, RunningProxy, wants_port};
 use crate::web::clients::Listed;
@@ -37,10 +39,14 @@ pub(crate) struct Session {
     proxies: HashMap<String, RunningProxy>,
     listeners: TaskTracker,
     last_ping: Instant,
+    /// The credentials of the last ping, while they are checked.
+    checking: Option<Checking>,
     listed: Option<Listed>,
     /// Last, so that what a successor waits for is dropped after all else.
     admission: Admission,
 }
+
+type Checking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +82,7 @@ impl Session {
             proxies: HashMap::new(),
             listeners: TaskTracker::new(),
             last_ping: Instant::now(),
+            checking: None,
             listed,
             admission,
         }
@@ -114,6 +121,7 @@ impl Session {
                     Ok(message) => self.on_message(message).await,
                     Err(e) => return self.end_of_reading(e),
                 },
+                checked = ready(&mut self.checking) => self.on_checked(checked).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return End::HeartbeatTimeout,
@@ -162,7 +170,7 @@ impl Session {
                 self.on_close_proxy(&close).await;
                 Ok(())
             }
-            Message::Ping(ping) => self.on_ping(&ping).await,
+            Message::Ping(ping) => self.on_ping(ping).await,
             Message::NatHoleVisitor(m) => self.refuse_nat_hole(m.transaction_id).await,
             Message::NatHoleClient(m) => self.refuse_nat_hole(m.transaction_id).await,
             other => {
@@ -172,8 +180,23 @@ impl Session {
         }
     }
 
-    async fn on_ping(&mut self, ping: &Ping) -> Result<(), SendError> {
-        let error = match self.shared.auth.ping(ping) {
+    /// The issuer of a token may have to be asked, which must not hold up anything else; but for the
+    /// next ping.
+    async fn on_ping(&mut self, ping: Ping) -> Result<(), SendError> {
+        if let Some(checking) = &mut self.checking {
+            let checked = checking.await;
+            self.on_checked(checked).await?;
+        }
+        let (shared, handle) = (self.shared.clone(), self.handle.clone());
+        self.checking = Some(Box::pin(async move {
+            shared.auth.ping(&ping, handle.subject()).await
+        }));
+        Ok(())
+    }
+
+    async fn on_checked(&mut self, checked: Result<(), Refusal>) -> Result<(), SendError> {
+        self.checking = None;
+        let error = match checked {
             Ok(()) => {
                 self.last_ping = Instant::now();
                 debug!(self.handle.log, "receive heartbeat");
@@ -181,7 +204,7 @@ impl Session {
             }
             Err(why) => {
                 warn!(self.handle.log, "received invalid ping: {why}");
-                self.shared.text_for_peer("invalid ping", why)
+                self.shared.text_for_peer("invalid ping", &why.to_string())
             }
         };
         self.send(Pong { error }).await
@@ -261,5 +284,13 @@ impl Session {
             ..Default::default()
         })
         .await
+    }
+}
+
+/// What the future comes to, if there is one.
+async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }

@@ -13,6 +13,7 @@ use frp_proto::msg::Login;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::Pool;
+use crate::auth::Subject;
 use crate::door::Caller;
 use crate::web::clients::id_of;
 
@@ -29,11 +30,18 @@ pub(crate) struct SessionHandle {
     running: AtomicBool,
     user: String,
     client_id: String,
+    subject: Subject,
     caller: Caller,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(login: &Login, pool: Pool, caller: Caller, log: Log) -> Self {
+    pub(crate) fn new(
+        login: &Login,
+        subject: Subject,
+        pool: Pool,
+        caller: Caller,
+        log: Log,
+    ) -> Self {
         Self {
             run_id: login.run_id.clone(),
             pool,
@@ -43,6 +51,7 @@ impl SessionHandle {
             running: AtomicBool::new(false),
             user: login.user.clone(),
             client_id: login.client_id.clone(),
+            subject,
             caller,
         }
     }
@@ -59,6 +68,11 @@ impl SessionHandle {
     /// The user that the client logged in as; may be empty.
     pub(crate) fn user(&self) -> &str {
         &self.user
+    }
+
+    /// Who has logged in, as far as the credentials say.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// What the client is known by: its `clientID`, or else the run id.
@@ -271,6 +285,7 @@ mod tests {
         };
         Arc::new(SessionHandle::new(
             &login,
+            Subject::default(),
             Pool::new(1),
             caller,
             Log::root(),

@@ -133,7 +133,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, ProxyError>>) -> Resul
 }
 
 /// CONNECT, with Basic credentials where there are some.
-async fn connect(
+pub(crate) async fn connect(
     conn: &mut Stream,
     target: &str,
     login: Option<&ProxyLogin>,

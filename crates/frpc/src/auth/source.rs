@@ -1,0 +1,153 @@
+//! A token that a file holds or a program prints, read each time that one is needed. Unlike
+//! `auth.tokenSource`, which is read once before anything else happens, this must not hold up a
+//! client, so it has a time and a size.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use frp_config::{Secret, ValueSource, ValueSourceError};
+use frp_net::limits::{MAX_TOKEN_SOURCE, TOKEN_SOURCE};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+/// Why a source gave no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error("{0}")]
+    Value(#[from] ValueSourceError),
+    #[error("{0} gives more than {limit} bytes", limit = MAX_TOKEN_SOURCE)]
+    TooLong(String),
+    #[error("{0} gave no token within {limit} s", limit = TOKEN_SOURCE.as_secs())]
+    TimedOut(String),
+}
+
+/// The token that `source` has now.
+pub(super) async fn read(source: &ValueSource) -> Result<Secret, SourceError> {
+    let name = match source {
+        ValueSource::File(path) => path.display().to_string(),
+        ValueSource::Exec { command, .. } => command.clone(),
+    };
+    let reading = async {
+        match source {
+            ValueSource::File(path) => read_file(path.clone()).await,
+            ValueSource::Exec { command, args, env } => run(command, args, env).await,
+        }
+    };
+    let read = tokio::time::timeout(TOKEN_SOURCE, reading).await;
+    let bytes = read.map_err(|_| SourceError::TimedOut(name.clone()))??;
+    if bytes.len() > MAX_TOKEN_SOURCE {
+        return Err(SourceError::TooLong(name));
+    }
+    Ok(ValueSourceError::value(bytes, name)?)
+}
+
+async fn read_file(path: PathBuf) -> Result<Vec<u8>, ValueSourceError> {
+    let error = |source| ValueSourceError::File {
+        path: path.clone(),
+        source,
+    };
+    let opened = path.clone();
+    let read = tokio::task::spawn_blocking(move || read_some(&opened)).await;
+    read.unwrap_or_else(|e| Err(io::Error::other(e)))
+        .map_err(error)
+}
+
+fn read_some(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_TOKEN_SOURCE as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the program prints. It is killed when nobody waits for it any more.
+async fn run(
+    command: &str,
+    args: &[String],
+    env: &[(String, Secret)],
+) -> Result<Vec<u8>, ValueSourceError> {
+    let error = |source| ValueSourceError::Start {
+        command: command.to_owned(),
+        source,
+    };
+    let mut child = Command::new(command)
+        .args(args)
+        .envs(env.iter().map(|(name, value)| (name, value.expose())))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(error)?;
+    let mut bytes = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        let mut some = stdout.take(MAX_TOKEN_SOURCE as u64 + 1);
+        some.read_to_end(&mut bytes).await.map_err(error)?;
+    }
+    if bytes.len() > MAX_TOKEN_SOURCE {
+        return Ok(bytes);
+    }
+    let status = child.wait().await.map_err(error)?;
+    if !status.success() {
+        return Err(ValueSourceError::Failed {
+            command: command.to_owned(),
+            status,
+        });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn exec(script: &str) -> ValueSource {
+        ValueSource::Exec {
+            command: "sh".to_owned(),
+            args: vec!["-c".to_owned(), script.to_owned()],
+            env: vec![("SECRET_OF_TEST".to_owned(), Secret::from("s3"))],
+        }
+    }
+
+    async fn told(source: &ValueSource) -> String {
+        read(source).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn files_and_programs_give_trimmed_tokens() {
+        let token = read(&exec("echo \" $SECRET_OF_TEST \"")).await.unwrap();
+        assert_eq!(token.expose(), "s3");
+        assert_eq!(
+            told(&exec("exit 3")).await,
+            "failed to execute command sh: exit status 3"
+        );
+        let none = ValueSource::File("/nonexistent/t".into());
+        assert_eq!(
+            told(&none).await,
+            "failed to read file /nonexistent/t: open /nonexistent/t: no such file or directory"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_does_not_fill_the_memory() {
+        let endless = ValueSource::File("/dev/zero".into());
+        assert!(told(&endless).await.contains("more than"));
+        assert!(
+            told(&exec("while :; do echo xxxxxxxxxxxxxxxx; done"))
+                .await
+                .contains("more than")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_hangs_is_given_up() {
+        assert!(
+            told(&exec("exec sleep 3600"))
+                .await
+                .contains("gave no token within")
+        );
+    }
+}

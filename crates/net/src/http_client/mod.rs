@@ -1,0 +1,476 @@
+//! Requests that the programs make themselves, to an OpenID Connect issuer: how to get an answer
+//! over HTTP, or a reason that helps, within a time and a size.
+//!
+//! There are few of them (some an hour), so each has a connection of its own; nothing is left behind
+//! when a request is dropped.
+
+mod env_proxy;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use frp_proto::proxy_url::{ProxyLogin, ProxyScheme, ProxyUrl};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::uri::Scheme;
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+
+pub use self::env_proxy::EnvProxies;
+use crate::dial::{DialError, DialOptions, dial, dial_server};
+use crate::go_text::join_host_port;
+use crate::limits::{
+    END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_REDIRECTS,
+};
+use crate::stream::Stream;
+use crate::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use crate::way_out::{self, ProxyError, http_connect};
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the CAs that this machine trusts.
+    System,
+    /// Those of the CAs in that file, PEM.
+    CaFile(PathBuf),
+    /// Everybody's.
+    Anybody,
+}
+
+/// Which proxy requests take.
+#[derive(Debug, Clone)]
+pub enum Via {
+    /// None.
+    Nothing,
+    /// That one.
+    Proxy(ProxyUrl),
+    /// What the environment variables say.
+    Environment(EnvProxies),
+}
+
+/// Makes requests.
+#[derive(Debug)]
+pub struct HttpClient {
+    via: Via,
+    /// `None`: the system's CAs, which are read with the first request that needs them.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A request.
+#[derive(Clone)]
+pub struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What came back. Any status is an answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Why a request got no answer. It reads as Go's `url.Error` does.
+#[derive(Debug, thiserror::Error)]
+#[error("{method} {url:?}: {reason}")]
+pub struct HttpError {
+    method: &'static str,
+    /// Without user and password.
+    url: String,
+    /// What failed.
+    pub reason: Reason,
+}
+
+/// What failed of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// The target, or the proxy on the way to it, was not reached.
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    /// TLS with the target.
+    #[error("tls: {0}")]
+    Tls(#[from] HandshakeError),
+    /// There is no list of trusted CAs.
+    #[error("{0}")]
+    Roots(#[from] TlsSetupError),
+    /// The connection stood, but no answer came.
+    #[error("{0}")]
+    Exchange(#[from] hyper::Error),
+    /// The answer is too long.
+    #[error("the answer has more than {} bytes", MAX_HTTP_ANSWER)]
+    TooLong,
+    /// It took too long.
+    #[error("no answer within {} s", HTTP_ANSWER.as_secs())]
+    TimedOut,
+    /// A redirect that is not followed.
+    #[error("{0}")]
+    Redirect(&'static str),
+    /// Something of the request cannot be sent.
+    #[error("{0}")]
+    Unsendable(#[from] hyper::http::Error),
+}
+
+/// A text is no URL that could be requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no absolute http or https URL")]
+pub struct UrlError;
+
+impl Outgoing {
+    /// Asks for what is at `url`.
+    ///
+    /// # Errors
+    /// When `url` is no absolute http or https URL.
+    pub fn get(url: &str) -> Result<Self, UrlError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(Self {
+            method: Method::GET,
+            uri: parse(url)?,
+            headers,
+            body: Bytes::new(),
+        })
+    }
+
+    /// Sends a form there instead.
+    #[must_use]
+    pub fn post_form(mut self, form: String) -> Self {
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        self.headers.insert(header::CONTENT_TYPE, kind);
+        self.method = Method::POST;
+        self.body = form.into();
+        self
+    }
+
+    /// With the value of `Authorization`, which is not shown by `Debug`.
+    #[must_use]
+    pub fn authorization(mut self, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, value);
+        self
+    }
+
+    fn error(&self, reason: Reason) -> HttpError {
+        let method = match self.method {
+            Method::POST => "Post",
+            _ => "Get",
+        };
+        HttpError {
+            method,
+            url: shown(&self.uri),
+            reason,
+        }
+    }
+}
+
+/// The body may hold a password.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("method", &self.method)
+            .field("url", &shown(&self.uri))
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(url: &str) -> Result<Uri, UrlError> {
+    // A fragment is the reader's, not the server's.
+    let url = url.split('#').next().unwrap_or_default();
+    let uri: Uri = url.parse().map_err(|_| UrlError)?;
+    let known = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+    let host = uri.host().unwrap_or_default();
+    (known && !host.is_empty()).then_some(uri).ok_or(UrlError)
+}
+
+/// Without user, password and query.
+fn shown(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    format!("{scheme}://{}{}", host_field(uri), uri.path())
+}
+
+fn is_https(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS)
+}
+
+fn host(uri: &Uri) -> &str {
+    let host = uri.host().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn port(uri: &Uri) -> u16 {
+    let default = if is_https(uri) { 443 } else { 80 };
+    uri.port_u16().unwrap_or(default)
+}
+
+/// The value of `Host`.
+fn host_field(uri: &Uri) -> &str {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, place)| place)
+}
+
+impl HttpClient {
+    /// # Errors
+    /// When `trust` names a file that cannot be used.
+    pub fn new(trust: Trust, via: Via) -> Result<Self, TlsSetupError> {
+        let files = match trust {
+            Trust::System => None,
+            Trust::Anybody => Some(TlsFiles::default()),
+            Trust::CaFile(path) => Some(TlsFiles {
+                trusted_ca: Some(path),
+                ..TlsFiles::default()
+            }),
+        };
+        let tls = files.map(|files| tls::client_config(&files)).transpose()?;
+        Ok(Self { via, tls })
+    }
+
+    /// Sends `outgoing` and waits for the answer, for at most [`HTTP_ANSWER`]. Redirects of a GET
+    /// are followed, but not from https to http; a POST, whose body is meant for nobody else, only to
+    /// the same server.
+    ///
+    /// # Errors
+    /// See [`Reason`].
+    pub async fn send(&self, mut outgoing: Outgoing) -> Result<Answer, HttpError> {
+        let limit = tokio::time::Instant::now() + HTTP_ANSWER;
+        for _ in 0..=MAX_REDIRECTS {
+            let answered = tokio::time::timeout_at(limit, self.exchange(&outgoing)).await;
+            let answered = answered.unwrap_or(Err(Reason::TimedOut));
+            let answer = answered.map_err(|reason| outgoing.error(reason))?;
+            match redirected(&outgoing, &answer) {
+                Ok(None) => return Ok(answer),
+                Ok(Some(next)) => outgoing = next,
+                Err(why) => return Err(outgoing.error(Reason::Redirect(why))),
+            }
+        }
+        let why = "stopped after 10 redirects";
+        Err(outgoing.error(Reason::Redirect(why)))
+    }
+
+    async fn exchange(&self, outgoing: &Outgoing) -> Result<Answer, Reason> {
+        let Outgoing {
+            method, uri, body, ..
+        } = outgoing;
+        let Connected { stream, proxy } = self.connect(uri).await?;
+        let target = match &proxy {
+            Some(_) => absolute_form(uri)?,
+            None => {
+                let path = uri.path_and_query().map_or("/", |path| path.as_str());
+                Uri::builder().path_and_query(path).build()?
+            }
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, host_field(uri))
+            .header(header::CONNECTION, "close")
+            .header(
+                header::USER_AGENT,
+                concat!("frp-rs/", env!("CARGO_PKG_VERSION")),
+            )
+            .body(Full::new(body.clone()))?;
+        request.headers_mut().extend(outgoing.headers.clone());
+        if let Some(Some(login)) = proxy {
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, login);
+        }
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HTTP_HEAD)
+            .max_headers(MAX_HTTP_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        // What went wrong with the connection comes back by the exchange.
+        let connection = async {
+            let _ = connection.await;
+            std::future::pending::<Infallible>().await
+        };
+        let exchange = async {
+            let (head, mut body) = sender.send_request(request).await?.into_parts();
+            let mut whole = Vec::new();
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame?.into_data() {
+                    if whole.len() + data.len() > MAX_HTTP_ANSWER {
+                        return Err(Reason::TooLong);
+                    }
+                    whole.extend_from_slice(&data);
+                }
+            }
+            Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body: whole.into(),
+            })
+        };
+        tokio::select! {
+            answer = exchange => answer,
+            never = connection => match never {},
+        }
+    }
+}
+
+/// A connection that a request can go out on.
+struct Connected {
+    stream: Stream,
+    /// It ends at an http proxy, which is told the whole URL, and who asks.
+    proxy: Option<Option<HeaderValue>>,
+}
+
+impl HttpClient {
+    async fn connect(&self, uri: &Uri) -> Result<Connected, Reason> {
+        let (https, host, port) = (is_https(uri), host(uri), port(uri));
+        let proxy = match &self.via {
+            Via::Nothing => None,
+            Via::Proxy(proxy) => Some(proxy),
+            Via::Environment(env) => env.for_request(https, host, port),
+        };
+        let mut at_proxy = None;
+        let mut stream = match proxy {
+            Some(proxy) if !https && takes_urls(proxy) => {
+                at_proxy = Some(proxy.login.as_ref().and_then(credentials));
+                self.reach(proxy).await?
+            }
+            // The proxy, too, is believed as `trust` says, as in Go.
+            Some(proxy) if proxy.scheme == ProxyScheme::Https => {
+                let mut stream = self.reach(proxy).await?;
+                let target = join_host_port(host, port);
+                let connected = way_out::connect(&mut stream, &target, proxy.login.as_ref()).await;
+                connected.map_err(|error| at(proxy, error))?;
+                stream
+            }
+            proxy => dial_server(host, port, &DIAL, proxy).await?,
+        };
+        if https {
+            stream = self.secure(stream, host).await?;
+        }
+        Ok(Connected {
+            stream,
+            proxy: at_proxy,
+        })
+    }
+
+    /// A connection to the proxy itself.
+    async fn reach(&self, proxy: &ProxyUrl) -> Result<Stream, Reason> {
+        let dialled = dial(&proxy.host, proxy.port, &DIAL).await;
+        let stream = Stream::Tcp(dialled.map_err(|error| at(proxy, ProxyError::Dial(error)))?);
+        if proxy.scheme != ProxyScheme::Https {
+            return Ok(stream);
+        }
+        let config = self.tls().await?;
+        let pipe = tls::connect(config, &proxy.host, stream, HTTP_ANSWER).await;
+        let pipe = pipe.map_err(|error| at(proxy, ProxyError::Tls(error)))?;
+        Ok(Stream::Tls(Box::new(pipe)))
+    }
+
+    async fn secure(&self, stream: Stream, host: &str) -> Result<Stream, Reason> {
+        let config = self.tls().await?;
+        let pipe = tls::connect(config, host, stream, HTTP_ANSWER).await?;
+        Ok(Stream::Tls(Box::new(pipe)))
+    }
+
+    async fn tls(&self) -> Result<Arc<ClientConfig>, TlsSetupError> {
+        match &self.tls {
+            Some(config) => Ok(config.clone()),
+            None => tls::client_config_of_system().await,
+        }
+    }
+}
+
+/// How targets and proxies are dialled. The limit is that of the whole request.
+const DIAL: DialOptions = DialOptions {
+    timeout: HTTP_ANSWER,
+    keepalive: Some(END_KEEPALIVE),
+    local_ip: None,
+};
+
+fn at(proxy: &ProxyUrl, error: ProxyError) -> DialError {
+    DialError::Proxy {
+        proxy: proxy.clone(),
+        source: Box::new(error),
+    }
+}
+
+/// Whether requests by plain http go to the proxy as they are, with the whole URL, rather than through
+/// a tunnel: many proxies make tunnels for https only.
+fn takes_urls(proxy: &ProxyUrl) -> bool {
+    matches!(proxy.scheme, ProxyScheme::Http | ProxyScheme::Https)
+}
+
+fn credentials(login: &ProxyLogin) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(http_connect::basic(login)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What a redirect leads to, if the answer is one.
+fn redirected(from: &Outgoing, answer: &Answer) -> Result<Option<Outgoing>, &'static str> {
+    let follow = match answer.status.as_u16() {
+        301..=303 => from.method == Method::GET,
+        307 | 308 => true,
+        _ => false,
+    };
+    let Some(location) = answer.headers.get(header::LOCATION).filter(|_| follow) else {
+        return Ok(None);
+    };
+    let location = location.to_str().ok();
+    let uri = location.and_then(|location| resolve(&from.uri, location));
+    let uri = uri.ok_or("redirected to what is no http or https URL")?;
+    if is_https(&from.uri) && !is_https(&uri) {
+        return Err("redirected from https to http, where anybody could answer");
+    }
+    let same = uri.scheme() == from.uri.scheme() && host_field(&uri) == host_field(&from.uri);
+    if from.method != Method::GET && !same {
+        return Err("redirected to another server, which the password is not for");
+    }
+    let mut next = Outgoing {
+        uri,
+        ..from.clone()
+    };
+    if !same {
+        next.headers.remove(header::AUTHORIZATION);
+    }
+    Ok(Some(next))
+}
+
+/// A reference in an answer from `base` (RFC 3986 section 5.2).
+fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+    let scheme = base.scheme_str()?;
+    if reference.contains("://") && !reference.starts_with(['/', '?']) {
+        return parse(reference).ok();
+    }
+    if let Some(rest) = reference.strip_prefix("//") {
+        return parse(&format!("{scheme}://{rest}")).ok();
+    }
+    let place = format!("{scheme}://{}", host_field(base));
+    let directory = base
+        .path()
+        .rsplit_once('/')
+        .map_or("", |(directory, _)| directory);
+    parse(&match reference.chars().next() {
+        Some('/') => format!("{place}{reference}"),
+        Some('?') => format!("{place}{}{reference}", base.path()),
+        _ => format!("{place}{directory}/{reference}"),
+    })
+    .ok()
+}
+
+/// As a proxy wants it: without user and password (RFC 9112 section 3.2.2).
+fn absolute_form(uri: &Uri) -> Result<Uri, hyper::http::Error> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Uri::builder()
+        .scheme(uri.scheme_str().unwrap_or_default())
+        .authority(host_field(uri))
+        .path_and_query(path)
+        .build()
+}
