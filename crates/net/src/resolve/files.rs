@@ -50,8 +50,9 @@ impl SearchList {
                 Some("search") => list.domains = words.map(str::to_owned).collect(),
                 Some("domain") => list.domains = words.take(1).map(str::to_owned).collect(),
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    list.ndots = ndots.last().map_or(list.ndots, |n: usize| n.min(15));
+                    let mut ndots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    list.ndots = ndots.next_back().map_or(list.ndots, |n: usize| n.min(15));
                 }
                 _ => {}
             }
