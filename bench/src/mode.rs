@@ -27,6 +27,7 @@ pub(crate) struct Ports {
 pub(crate) struct Mode {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
+    protocol: &'static str,
     tls: bool,
     mux: bool,
     v2: bool,
@@ -45,6 +46,7 @@ pub(crate) struct Mode {
 const BASE: Mode = Mode {
     name: "",
     what: "",
+    protocol: "tcp",
     tls: true,
     mux: true,
     v2: false,
@@ -137,6 +139,28 @@ pub(crate) const MODES: &[Mode] = &[
         compression: true,
         ..BASE
     },
+    Mode {
+        name: "websocket",
+        what: "websocket, with TLS and mux within",
+        protocol: "websocket",
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "websocket-mux",
+        what: "websocket, with the mux and no TLS within",
+        protocol: "websocket",
+        tls: false,
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "quic",
+        what: "QUIC",
+        protocol: "quic",
+        cpu_target: Some(0.7),
+        ..BASE
+    },
 ];
 
 impl Mode {
@@ -165,6 +189,9 @@ impl Mode {
              transport.tcpMux = {}\n",
             ports.bind, self.mux
         );
+        if self.protocol == "quic" {
+            let _ = writeln!(toml, "quicBindPort = {}", ports.bind);
+        }
         if kind == Kind::Http {
             let _ = writeln!(toml, "vhostHTTPPort = {}", ports.user);
         }
@@ -180,6 +207,7 @@ impl Mode {
              transport.tls.enable = {}\n",
             ports.bind, self.mux, self.tls
         );
+        let _ = writeln!(toml, "transport.protocol = \"{}\"", self.protocol);
         if self.v2 {
             toml.push_str("transport.wireProtocol = \"v2\"\n");
         }
