@@ -8,10 +8,10 @@ use frp_tests::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// frps and frpc with a tunnel to four services.
-pub struct Carried {
-    pub rig: Rig,
-    pub frps: Frps,
-    pub frpc: Program,
+pub(crate) struct Carried {
+    pub(crate) rig: Rig,
+    pub(crate) frps: Frps,
+    pub(crate) frpc: Program,
     ports: [u16; 4],
     content: Vec<u8>,
     _services: [Service; 3],
@@ -19,7 +19,12 @@ pub struct Carried {
 
 /// Starts frps of `server` with these lines, and frpc of `client` with those that `client_lines`
 /// makes of a free UDP port, which frps may have been told of by the same name: `{udp}`.
-pub async fn start(server: &Side, client: &Side, lines: &str, client_lines: &str) -> Carried {
+pub(crate) async fn start(
+    server: &Side,
+    client: &Side,
+    lines: &str,
+    client_lines: &str,
+) -> Carried {
     let rig = Rig::new();
     let udp = free_udp_port();
     let frps = rig
@@ -35,7 +40,13 @@ pub async fn start(server: &Side, client: &Side, lines: &str, client_lines: &str
 }
 
 /// The same with a frps that runs, and frpc dialling `port`.
-pub async fn start_client(rig: Rig, frps: Frps, port: u16, client: &Side, lines: &str) -> Carried {
+pub(crate) async fn start_client(
+    rig: Rig,
+    frps: Frps,
+    port: u16,
+    client: &Side,
+    lines: &str,
+) -> Carried {
     let content = pattern(900_000, 70);
     let services = [
         Service::echo().await,
@@ -68,13 +79,13 @@ pub async fn start_client(rig: Rig, frps: Frps, port: u16, client: &Side, lines:
 
 impl Carried {
     /// The port of the service that echoes.
-    pub fn echo_port(&self) -> u16 {
+    pub(crate) fn echo_port(&self) -> u16 {
         self.ports[0]
     }
 
     /// All of it: several users at once, both ways; a service that speaks first; the last bytes
     /// before an end.
-    pub async fn check(&self) {
+    pub(crate) async fn check(&self) {
         let [plain, sealed, greeting, source] = self.ports;
         let random = pattern(700_000, 1);
         let text = b"a line that compresses well\n".repeat(10_000);
@@ -105,7 +116,7 @@ impl Carried {
 }
 
 /// A port of 127.0.0.1 that no UDP socket has.
-pub fn free_udp_port() -> u16 {
+pub(crate) fn free_udp_port() -> u16 {
     loop {
         let port = free_port();
         if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
@@ -115,7 +126,7 @@ pub fn free_udp_port() -> u16 {
 }
 
 /// frps and frpc with these lines carry all of it.
-pub async fn works(server: &Side, client: &Side, lines: &str, client_lines: &str) {
+pub(crate) async fn works(server: &Side, client: &Side, lines: &str, client_lines: &str) {
     start(server, client, lines, client_lines)
         .await
         .check()
@@ -123,7 +134,7 @@ pub async fn works(server: &Side, client: &Side, lines: &str, client_lines: &str
 }
 
 /// frpc of ours does not get in, and says these words.
-pub async fn fails_saying(lines: &str, client_lines: &str, words: &str) {
+pub(crate) async fn fails_saying(lines: &str, client_lines: &str, words: &str) {
     let rig = Rig::new();
     let udp = free_udp_port();
     let frps = rig.frps(&lines.replace("{udp}", &udp.to_string())).await;
