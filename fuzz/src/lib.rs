@@ -3,4 +3,5 @@
 
 pub mod config;
 pub mod proto;
+pub mod way_out;
 pub mod websocket;

@@ -36,5 +36,6 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+mod ways_out;
 mod web;
 mod websocket;

@@ -16,11 +16,14 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod dns;
+pub mod forward_proxy;
 pub mod git;
 pub mod http;
 pub mod log;
 pub mod middlebox;
 pub mod nginx;
+mod ntlm;
 pub mod openssh;
 pub mod ports;
 pub mod program;

@@ -90,13 +90,26 @@ impl Rig {
     /// A program with a configuration of exactly this text.
     #[must_use]
     pub fn start(&self, side: &Side, name: &str, config: &str) -> Program {
+        self.start_with(side, name, config, &[])
+    }
+
+    /// The same with more environment variables.
+    #[must_use]
+    pub fn start_with(
+        &self,
+        side: &Side,
+        name: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Program {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let extension = if is_ini(config) { "ini" } else { "toml" };
         let file = self.file(&format!("{name}-{n}.{extension}"), config);
-        Program::spawn(
+        Program::spawn_with(
             &side.program(name),
             ["-c".into(), file.into_os_string()],
             self.path(),
+            environment,
         )
     }
 

@@ -416,11 +416,7 @@ fn doubtful_files_work_with_warnings() {
 
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
-    let client = [
-        "store.path = 'x'",
-        "dnsServer = '8.8.8.8'",
-        "transport.proxyURL = 'http://x'",
-    ];
+    let client = ["store.path = 'x'"];
     for text in client {
         let key = text.split(" = ").next().unwrap();
         assert_eq!(
@@ -506,6 +502,28 @@ fn a_websocket_needs_a_path_and_headers_that_can_be_sent() {
             [format!("f:1:31: transport.websocket.headers: {why}")]
         );
     }
+}
+
+#[test]
+fn the_way_to_frps() {
+    let url = "transport.proxyURL = 'socks4://me:secret@p:1'\n";
+    assert_eq!(
+        frpc(url),
+        [
+            "f:1:22: transport.proxyURL is no URL of a proxy: proxy type must be http, https, \
+             socks5 or ntlm, not [socks4]; write scheme://user:password@host:port"
+        ]
+    );
+    let none: [String; 0] = [];
+    let fine = "dnsServer = '::1'\ntransport.proxyURL = 'ntlm://me:secret@p'\n";
+    assert_eq!(frpc(fine), none);
+    assert_eq!(
+        frpc("dnsServer = '10.0.0.1:x'\n"),
+        [
+            "f:1:13: dnsServer: \"10.0.0.1:x\" is not an IP address, with or without a port; \
+             give an address such as 192.0.2.53 or 192.0.2.53:5353"
+        ]
+    );
 }
 
 #[test]
@@ -692,8 +710,13 @@ fn legacy_files_that_are_wrong() {
             "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
         ),
         (
-            "[common]\ndns_server = 8.8.8.8\n",
-            "f:2:1: dns_server is not supported yet",
+            "[common]\ndns_server = dns.example\n",
+            "f:2:14: dns_server: \"dns.example\" is not an IP address, with or without a port",
+        ),
+        (
+            "[common]\nhttp_proxy = ftp://p\n",
+            "f:2:14: http_proxy is no URL of a proxy: proxy type must be http, https, socks5 or \
+             ntlm, not [ftp]",
         ),
         (
             "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",

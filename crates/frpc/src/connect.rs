@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use frp_config::{ClientConfig, Secret, TransportProtocol};
 use frp_net::carrier::{Carrier, Lost, OpenError};
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::BEFORE_LOGIN;
 use frp_net::mux;
@@ -208,10 +208,11 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 /// The limit of a probe: it delays an error message.
 const PROBE: Duration = Duration::from_secs(3);
 
-/// The connection that everything else runs on.
+/// The connection that everything else runs on, perhaps made by a proxy.
 async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
-    let conn = dial(&cfg.server_addr, cfg.server_port, &dial_options(cfg)).await?;
-    Ok(Stream::Tcp(conn))
+    let options = dial_options(cfg);
+    let proxy = cfg.transport.proxy_url.as_ref();
+    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
 }
 
 fn dial_options(cfg: &ClientConfig) -> DialOptions {

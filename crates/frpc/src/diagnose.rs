@@ -3,6 +3,7 @@
 //! A bare `EOF` is what most users of frp ever see of a firewall, a wrong port or two settings that
 //! differ. Every one of those leaves its own traces, and this file reads them.
 
+mod proxy;
 mod quic;
 mod websocket;
 
@@ -19,6 +20,7 @@ use frp_net::tls::HandshakeError;
 use frp_proto::wire::WireProtocol;
 use rustls::AlertDescription;
 
+pub(crate) use self::proxy::setting as proxy_setting;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 
@@ -141,10 +143,22 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
 fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
     let server = server(cfg);
     match error {
-        DialError::Resolve { host, .. } => explained(
+        DialError::Proxy { proxy, source } => proxy::explain(proxy, source, cfg),
+        DialError::Resolve(e) => explained(
             error,
-            format!("the name {host} could not be resolved"),
-            "check serverAddr and the DNS of this machine",
+            format!("the name {} could not be resolved", e.host),
+            match e.server {
+                None => "check serverAddr and the DNS of this machine",
+                Some(_) => "check serverAddr, and that dnsServer is a DNS server and answers",
+            },
+        ),
+        DialError::TimedOut { host, addr: None } => explained(
+            error,
+            format!("the name {host} was not resolved in time"),
+            match cfg.dns_server {
+                None => "check the network and the DNS of this machine",
+                Some(_) => "check that dnsServer is a DNS server and answers",
+            },
         ),
         DialError::TimedOut { .. } => explained(
             error,

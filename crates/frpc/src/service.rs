@@ -6,6 +6,7 @@ use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::process;
+use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
@@ -95,12 +96,28 @@ impl Service {
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
     /// then ends whatever still carries a user.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        self.take_way_out();
         self.serve_admin(&stop);
         let ended = self.keep_session(&stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
         self.tasks.tracker.wait().await;
         ended
+    }
+
+    /// Names are looked up as the settings say from here on, and the log tells a way that the file
+    /// may not show.
+    fn take_way_out(&self) {
+        if self.cfg.dns_server.is_some() {
+            resolve::use_server(self.cfg.dns_server);
+        }
+        if let Some(proxy) = &self.cfg.transport.proxy_url {
+            let from = diagnose::proxy_setting(&self.cfg);
+            info!(
+                Log::root(),
+                "frps is reached through the proxy {proxy} ({from})"
+            );
+        }
     }
 
     /// Starts the admin API, where there is one; it can end the client by `stop`.

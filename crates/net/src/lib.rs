@@ -2,10 +2,10 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`websocket`] → [`tls`] → [`mux`], or
-//! [`quic`] in the place of all that ([`carrier`]: streams) →
-//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
-//! [`udp`] (datagrams).
+//! [`listen`]/[`dial`] (sockets; names by [`resolve`], proxies by [`way_out`]) → [`sniff`] (first
+//! bytes) → [`websocket`] → [`tls`] → [`mux`], or [`quic`] in the place of all that ([`carrier`]:
+//! streams) → [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes)
+//! or [`udp`] (datagrams).
 
 pub mod before_login;
 mod buffers;
@@ -21,10 +21,12 @@ mod outgoing;
 pub mod process;
 pub mod quic;
 pub mod relay;
+pub mod resolve;
 pub mod sniff;
 pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
+pub mod way_out;
 pub mod web;
 pub mod websocket;

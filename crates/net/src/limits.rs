@@ -131,3 +131,26 @@ pub const MAX_QUIC_WAITING: usize = 256;
 pub const MAX_QUIC_WAITING_BYTES: u64 = 16 * 1024;
 /// See [`MAX_QUIC_WAITING_BYTES`].
 pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;
+
+/// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
+/// up only after 20 s; frp waits for ever.
+pub const PROXY_ANSWER: Duration = Duration::from_secs(30);
+
+/// Bytes that the head of a proxy's answer may have.
+pub const MAX_PROXY_HEAD: usize = 64 * 1024;
+
+/// Fields that it may have.
+pub const MAX_PROXY_FIELDS: usize = 128;
+
+/// Bytes that the page behind an NTLM challenge may have.
+pub const MAX_PROXY_ANSWER: u64 = 1024 * 1024;
+
+/// An answer of `dnsServer`, by UDP and then by TCP (resolv.conf(5): timeout).
+pub const DNS_ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is asked (resolv.conf(5): attempts). Whoever wants the name may give up earlier.
+pub const DNS_TRIES: u32 = 2;
+
+/// Once `dnsServer` has told the addresses of one family, those of the other are waited for so long
+/// where all are wanted at once.
+pub const DNS_OTHER_FAMILY: Duration = Duration::from_secs(1);

@@ -35,10 +35,11 @@ pub(crate) const CLIENT: &[Key] = &[
     key(
         "dnsServer",
         Kind::Text,
-        "DNS server to ask instead of the system's.",
+        "DNS server that resolves all names of this program instead of the system; its port is 53 \
+         where none is given.",
     )
     .ini("dns_server")
-    .later(),
+    .rule(Rule::DnsServer),
     key(
         "loginFailExit",
         Kind::Bool,
@@ -199,7 +200,7 @@ const TRANSPORT: &[Key] = &[
     key(
         "dialServerTimeout",
         Kind::Int,
-        "Seconds until dialing frps fails.",
+        "Seconds until dialing frps, or the proxy to it, fails.",
     )
     .int(10)
     .ini("dial_server_timeout")
@@ -214,17 +215,19 @@ const TRANSPORT: &[Key] = &[
     key(
         "connectServerLocalIP",
         Kind::Text,
-        "Local address to dial from.",
+        "Local address to dial from; not for kcp and quic.",
     )
     .ini("connect_server_local_ip")
     .rule(Rule::Ip),
     key(
         "proxyURL",
         Kind::Secret,
-        "Proxy to dial frps through: http, socks5 or ntlm.",
+        "Proxy to dial frps through, scheme://user:password@host:port: http or https (CONNECT), \
+         socks5 or ntlm; not for kcp and quic.",
     )
+    .depends("the environment variable http_proxy")
     .ini("http_proxy")
-    .later(),
+    .rule(Rule::ProxyUrl),
     key("poolCount", Kind::Int, "Work connections kept ready.")
         .int(1)
         .ini("pool_count"),

@@ -196,6 +196,8 @@ fn sample(key: &Key) -> Option<String> {
                 .and_then(|value| text(value))
         }
         (Kind::Text, Rule::Ip) => text("127.0.0.2"),
+        (_, Rule::DnsServer) => text("127.0.0.2:5353"),
+        (_, Rule::ProxyUrl) => text("socks5://a.b"),
         (Kind::Text, Rule::Bandwidth) => text("3MB"),
         (Kind::Text, _) if key.name == "path" => text("/sample"),
         (Kind::Text | Kind::Secret, _) => text("sample"),

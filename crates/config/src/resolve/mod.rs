@@ -4,6 +4,7 @@ mod auth;
 mod collide;
 mod proxy;
 mod visitor;
+mod way_out;
 mod websocket;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use frp_proto::wire::WireProtocol;
 
+pub(crate) use self::way_out::dns_server;
 use crate::check::not_supported;
 use crate::report::Report;
 use crate::section::Section;
@@ -47,7 +49,7 @@ pub(crate) fn client(
         server_addr: root.text("serverAddr"),
         server_port: port(root, "serverPort"),
         nat_hole_stun_server: root.text("natHoleStunServer"),
-        dns_server: root.some_text("dnsServer"),
+        dns_server: root.some_text("dnsServer").and_then(|at| dns_server(&at)),
         login_fail_exit: root.bool("loginFailExit"),
         log: log(root),
         web_server: web_server(root, &ADMIN, legacy, report),
@@ -257,19 +259,18 @@ fn log(root: &Section) -> LogConfig {
 fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport {
     let tcp_mux = root.bool("transport.tcpMux");
     let websocket = websocket::client(root, report);
-    let from_environment = || report.options.environment.filled("http_proxy");
+    let protocol = match root.text("transport.protocol").as_str() {
+        "kcp" => TransportProtocol::Kcp,
+        "quic" => TransportProtocol::Quic,
+        "websocket" => TransportProtocol::Websocket,
+        "wss" => TransportProtocol::Wss,
+        _ => TransportProtocol::Tcp,
+    };
+    let proxy = way_out::proxy(root, protocol, report);
     ClientTransport {
-        protocol: match root.text("transport.protocol").as_str() {
-            "kcp" => TransportProtocol::Kcp,
-            "quic" => TransportProtocol::Quic,
-            "websocket" => TransportProtocol::Websocket,
-            "wss" => TransportProtocol::Wss,
-            _ => TransportProtocol::Tcp,
-        },
-        proxy_url: root
-            .some_text("transport.proxyURL")
-            .or_else(|| from_environment().map(str::to_owned))
-            .map(Secret::from),
+        protocol,
+        proxy_from_environment: proxy.as_ref().is_some_and(|proxy| proxy.from_environment),
+        proxy_url: proxy.map(|proxy| proxy.url),
         quic: quic(root),
         websocket,
         wire_protocol: match root.text("transport.wireProtocol").as_str() {

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
-use crate::dial::{DialError, DialOptions, in_order, race, resolve};
+use crate::dial::race::{Progress, race};
+use crate::dial::{DialError, DialOptions};
 use crate::go_text::go_text;
+use crate::resolve;
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -43,12 +45,6 @@ pub enum QuicDialError {
     Handshake(#[from] QuicEnd),
 }
 
-/// Why one address did not do.
-enum Failed {
-    Socket(io::Error),
-    Handshake(QuicEnd),
-}
-
 /// Connects to `host:port`, its addresses raced as by [`dial`](crate::dial::dial). `tls` is that of
 /// frpc, `server_name` as for [`tls::connect`](crate::tls::connect). The connection's own tasks are
 /// spawned by `tasks`.
@@ -73,46 +69,56 @@ pub async fn connect(
         Ok(_) => server_name,
         Err(_) => "0.0.0.0",
     };
-    let mut first = None;
-    let mut failed = None;
-    let connecting = async {
-        let addrs = in_order(resolve(host, port).await?, dial.local_ip);
-        first = addrs.first().copied();
-        let connect = |addr| connect_one(addr, dial.local_ip, &config, server_name, tasks);
-        Ok::<_, DialError>(race(addrs, &mut failed, connect).await)
-    };
-    match timeout(dial.timeout, connecting).await {
-        Ok(Ok(Some(conn))) => Ok(QuicConn::new(conn, 0, tasks.clone())),
-        Ok(Err(e)) => Err(e.into()),
-        Ok(Ok(None)) | Err(_) => Err(match (failed, first) {
-            (Some(Failed::Handshake(end)), _) => end.into(),
-            (Some(Failed::Socket(source)), Some(addr)) => QuicDialError::Socket { addr, source },
-            _ => QuicDialError::TimedOut,
+    let mut progress = Progress::default();
+    let connect = |addr| connect_one(addr, dial.local_ip, &config, server_name, tasks);
+    let racing = race(
+        resolve::answers(host, port),
+        dial.local_ip,
+        &mut progress,
+        resolve::has_route,
+        connect,
+    );
+    match timeout(dial.timeout, racing).await {
+        Ok(Some(conn)) => Ok(QuicConn::new(conn, 0, tasks.clone())),
+        Ok(None) | Err(_) => Err(match progress {
+            Progress {
+                first: Some(addr),
+                first_failed: Some(error),
+                ..
+            } => match error.downcast::<QuicEnd>() {
+                Ok(end) => end.into(),
+                Err(source) => QuicDialError::Socket { addr, source },
+            },
+            Progress {
+                first: None,
+                not_found: Some(error),
+                ..
+            } => DialError::Resolve(error).into(),
+            Progress { .. } => QuicDialError::TimedOut,
         }),
     }
 }
 
+/// A [`QuicEnd`] is within its error.
 async fn connect_one(
     addr: SocketAddr,
     local_ip: Option<IpAddr>,
     config: &ClientConfig,
     server_name: &str,
     tasks: &TaskTracker,
-) -> Result<quinn::Connection, Failed> {
+) -> io::Result<quinn::Connection> {
     let any = match addr {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let from = SocketAddr::new(local_ip.unwrap_or(any), 0);
-    let socket = bind(from, false).map_err(Failed::Socket)?;
+    let socket = bind(from, false)?;
     let runtime = Arc::new(Tracked(tasks.clone()));
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
     // It lives as long as its connection.
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
     let connecting = endpoint
-        .map_err(Failed::Socket)?
         .connect_with(config.clone(), addr, server_name)
-        .map_err(|e| Failed::Socket(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
-    connecting
-        .await
-        .map_err(|e| Failed::Handshake(QuicEnd::from(e)))
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    let connected = connecting.await;
+    connected.map_err(|e| io::Error::other(QuicEnd::from(e)))
 }
