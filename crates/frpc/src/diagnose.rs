@@ -429,6 +429,15 @@ fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
              is the bindPort of frps",
         );
     }
+    if cfg.transport.protocol == TransportProtocol::Quic {
+        let advice = match cfg.transport.wire_protocol {
+            WireProtocol::V1 => "the log of frps may say why",
+            WireProtocol::V2 => {
+                "frps may be older than 0.69: set transport.wireProtocol = \"v1\"; its log may say more"
+            }
+        };
+        return explained(what, "QUIC works, but frps closed our login", advice);
+    }
     let v2 = match cfg.transport.wire_protocol {
         WireProtocol::V1 => "",
         WireProtocol::V2 => ", or frps is older than 0.69 (set transport.wireProtocol = \"v1\")",

@@ -401,7 +401,8 @@ fn check_heartbeat(
 }
 
 fn check_unused_tls(root: &Section, transport: &ClientTransport, report: &mut Report<'_>) {
-    if transport.tls.enable {
+    // wss is TLS in any case.
+    if transport.tls.enable || transport.protocol == TransportProtocol::Wss {
         return;
     }
     for key in ["certFile", "keyFile", "trustedCaFile"] {

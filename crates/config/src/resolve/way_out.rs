@@ -88,19 +88,6 @@ fn by_datagrams(protocol: TransportProtocol) -> Option<&'static str> {
     }
 }
 
-/// frp says nothing.
-pub(super) fn check_local_ip(root: &Section, protocol: TransportProtocol, report: &mut Report<'_>) {
-    let key = "transport.connectServerLocalIP";
-    let given = root.some_text(key).and_then(|_| root.fields.get(key));
-    if let (Some(field), Some(name)) = (given, by_datagrams(protocol)) {
-        report.warn(
-            field.at,
-            format!("{} has no effect with the protocol {name}", field.written),
-            "remove it, or use another protocol",
-        );
-    }
-}
-
 /// `dnsServer`: an address, with a port or without. frp asks the server for its own name, if it has
 /// one.
 pub(crate) fn dns_server(text: &str) -> Option<SocketAddr> {

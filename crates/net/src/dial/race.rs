@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 /// An address may be silent for this long before the next one is tried beside it (RFC 8305, section
 /// 5: 250 ms; Go takes 300).
-pub(super) const NEXT_ADDRESS: Duration = Duration::from_millis(300);
+pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(300);
 
 /// Addresses that are there first wait this long for those of the preferred family (section 3).
-pub(super) const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+pub(crate) const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// What a race has come to so far.
 #[derive(Debug)]

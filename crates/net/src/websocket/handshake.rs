@@ -336,7 +336,8 @@ mod tests {
 
     use super::*;
 
-    /// What frpc 0.70.1 asks and frps answers, with the key of RFC 6455, section 1.3.
+    /// Recorded from frpc 0.70.1 (0.61.0 asks the same), with the key of RFC 6455, section 1.3, and
+    /// the answer that it takes.
     const GO_REQUEST: &str = "GET /~!frp HTTP/1.1\r\nHost: 127.0.0.1:7000\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Origin: http://127.0.0.1:7000\r\nSec-WebSocket-Version: 13\r\n\r\n";
