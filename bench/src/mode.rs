@@ -226,24 +226,10 @@ pub(crate) const MODES: &[Mode] = &[
         ..BASE
     },
     Mode {
-        name: "websocket",
-        what: "websocket, with TLS and mux within",
-        protocol: "websocket",
-        cpu_target: Some(0.7),
-        ..BASE
-    },
-    Mode {
         name: "websocket-mux",
         what: "websocket, with the mux and no TLS within",
         protocol: "websocket",
         tls: false,
-        cpu_target: Some(0.7),
-        ..BASE
-    },
-    Mode {
-        name: "quic",
-        what: "QUIC",
-        protocol: "quic",
         cpu_target: Some(0.7),
         ..BASE
     },
@@ -298,7 +284,6 @@ impl Mode {
             self.mux,
             self.tls
         );
-        let _ = writeln!(toml, "transport.protocol = \"{}\"", self.protocol);
         if self.v2 {
             toml.push_str("transport.wireProtocol = \"v2\"\n");
         }

@@ -267,7 +267,6 @@ fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport 
         _ => TransportProtocol::Tcp,
     };
     let proxy = way_out::proxy(root, protocol, report);
-    way_out::check_local_ip(root, protocol, report);
     let websocket = websocket::client(root, report);
     ClientTransport {
         protocol,

@@ -43,6 +43,12 @@ pub enum QuicDialError {
     Handshake(#[from] QuicEnd),
 }
 
+/// Why one address did not do.
+enum Failed {
+    Socket(io::Error),
+    Handshake(QuicEnd),
+}
+
 /// Connects to `host:port`, its addresses raced as by [`dial`](crate::dial::dial). `tls` is that of
 /// frpc, `server_name` as for [`tls::connect`](crate::tls::connect). The connection's own tasks are
 /// spawned by `tasks`.
@@ -91,26 +97,27 @@ pub async fn connect(
     }
 }
 
-/// A [`QuicEnd`] is within its error.
 async fn connect_one(
     addr: SocketAddr,
     local_ip: Option<IpAddr>,
     config: &ClientConfig,
     server_name: &str,
     tasks: &TaskTracker,
-) -> io::Result<quinn::Connection> {
+) -> Result<quinn::Connection, Failed> {
     let any = match addr {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let from = SocketAddr::new(local_ip.unwrap_or(any), 0);
-    let socket = bind(from, false)?;
+    let socket = bind(from, false).map_err(Failed::Socket)?;
     let runtime = Arc::new(Tracked(tasks.clone()));
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
     // It lives as long as its connection.
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
     let connecting = endpoint
+        .map_err(Failed::Socket)?
         .connect_with(config.clone(), addr, server_name)
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-    let connected = connecting.await;
-    connected.map_err(|e| io::Error::other(QuicEnd::from(e)))
+        .map_err(|e| Failed::Socket(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
+    connecting
+        .await
+        .map_err(|e| Failed::Handshake(QuicEnd::from(e)))
 }
