@@ -10,10 +10,11 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::arq::{Brought, millis};
@@ -42,6 +43,7 @@ pub struct KcpStream {
 pub(super) struct Shared {
     socket: Arc<Socket>,
     peer: SocketAddr,
+    conv: u32,
     /// Milliseconds count from here.
     epoch: Instant,
     state: Mutex<State>,
@@ -133,6 +135,7 @@ impl Shared {
         Arc::new(Self {
             socket,
             peer,
+            conv: session.arq().conv(),
             epoch,
             state: Mutex::new(State {
                 session,
@@ -247,7 +250,7 @@ impl Shared {
     }
 
     pub(super) fn conv(&self) -> u32 {
-        self.lock().session.arq().conv()
+        self.conv
     }
 
     pub(super) fn is_stranger(&self) -> bool {
@@ -284,10 +287,9 @@ impl Shared {
                 if state.ended.is_some() {
                     return;
                 }
-                state.timer = state.deadline();
+                state.timer = state.deadline(now);
                 (state.timer, state.blocked)
             };
-            // A far deadline costs nothing to be early for.
             let at = self.epoch + Duration::from_millis(deadline);
             timer.as_mut().reset(at);
             tokio::select! {
@@ -393,7 +395,11 @@ impl State {
         self.session.arq().is_delivered() || now >= heard.max(since) + millis(KCP_LINGER)
     }
 
-    fn deadline(&self) -> u64 {
+    fn deadline(&self, now: u64) -> u64 {
+        if self.blocked {
+            // Whatever is due has to wait for the socket, which wakes the driver by itself.
+            return now + REST;
+        }
         let linger = self
             .let_go
             .map(|since| self.heard.unwrap_or(since).max(since) + millis(KCP_LINGER));
@@ -439,10 +445,12 @@ impl AsyncRead for KcpStream {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        let turn = ready!(poll_proceed(cx));
         let shared = &self.shared;
         let mut state = shared.lock();
         let arq = state.session.arq_mut();
         if arq.is_readable() {
+            turn.made_progress();
             let n = arq.read(buf.initialize_unfilled());
             buf.advance(n);
             if arq.wants_to_tell() {
@@ -476,6 +484,7 @@ impl AsyncWrite for KcpStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let turn = ready!(poll_proceed(cx));
         let shared = &self.shared;
         let now = shared.now();
         let mut state = shared.lock();
@@ -499,6 +508,7 @@ impl AsyncWrite for KcpStream {
             shared.send_due(&mut state, now);
         }
         if written > 0 || nothing {
+            turn.made_progress();
             return Poll::Ready(Ok(written));
         }
         remember(&mut state.writer, cx);
