@@ -37,12 +37,13 @@ pub(crate) struct Bulk {
     pub(crate) mb_per_s: f64,
 }
 
-/// Moves bytes over `streams` connections for `window`, after a short run-up.
+/// Moves bytes over `streams` connections for `window`, after a run-up.
 pub(crate) fn bulk(
     pair: &Pair,
     backend: &Backend,
     way: Way,
     streams: usize,
+    run_up: Duration,
     window: Duration,
 ) -> Result<Bulk, Error> {
     let users = (0..streams)
@@ -71,7 +72,7 @@ pub(crate) fn bulk(
                 };
             });
         }
-        let spent = measure(pair, window, count);
+        let spent = measure_after(run_up, pair, window, count);
         for user in &users {
             let _ = user.shutdown(Shutdown::Both);
         }
@@ -228,7 +229,16 @@ pub(crate) fn measure(
     window: Duration,
     count: impl Fn() -> u64,
 ) -> Result<(u64, Spent), Error> {
-    thread::sleep(RUN_UP);
+    measure_after(RUN_UP, pair, window, count)
+}
+
+fn measure_after(
+    run_up: Duration,
+    pair: &Pair,
+    window: Duration,
+    count: impl Fn() -> u64,
+) -> Result<(u64, Spent), Error> {
+    thread::sleep(run_up);
     let (begin, cpu, counted) = (Instant::now(), pair.cpu(), count());
     thread::sleep(window);
     let (wall, cpu_end, counted_end) = (begin.elapsed(), pair.cpu(), count());

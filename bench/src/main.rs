@@ -14,11 +14,14 @@
 )]
 
 mod backend;
+mod front;
 mod http;
 mod load;
+mod lossy;
 mod machine;
 mod mode;
 mod pair;
+mod process;
 mod report;
 mod udp;
 
@@ -34,7 +37,7 @@ use crate::http::Style;
 use crate::load::Way;
 use crate::machine::Ticks;
 use crate::mode::{Kind, MODES, Mode};
-use crate::pair::{Pair, Programs};
+use crate::pair::{Pair, Programs, Start};
 use crate::report::{Report, Side};
 
 /// Measure a frps/frpc pair against another one.
@@ -51,7 +54,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', value_parser = parse_mode)]
     modes: Vec<&'static Mode>,
     /// What to measure.
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Metric::value_variants().to_vec())]
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = DEFAULT_METRICS)]
     metrics: Vec<Metric>,
     /// Rounds; each starts new processes. The median of the rounds counts.
     #[arg(long, default_value_t = 3)]
@@ -90,7 +93,18 @@ enum Metric {
     Http,
     /// Packets through a udp proxy.
     Udp,
+    /// Bytes per second over a long way with losses; only where it is named, and as root.
+    Loss,
 }
+
+const DEFAULT_METRICS: [Metric; 6] = [
+    Metric::Throughput,
+    Metric::Churn,
+    Metric::Latency,
+    Metric::Memory,
+    Metric::Http,
+    Metric::Udp,
+];
 
 impl Args {
     fn modes(&self) -> Vec<&'static Mode> {
@@ -134,6 +148,10 @@ enum Error {
     },
     #[error("no bytes arrived")]
     NoBytes,
+    #[error("no certificate for nginx: {0}")]
+    Certificate(String),
+    #[error("no network of its own; it takes root, and the reason stands above")]
+    NoNetwork,
     #[error("{failed} connections failed beside {done} good ones, the first with: {first}")]
     Connections {
         failed: usize,
@@ -238,8 +256,14 @@ impl Round<'_> {
             // One side at a time, in processes of its own: pages that both sides share would count
             // half, and a heap that has seen other load tells nothing about rest.
             for &(side, programs) in self.sides {
-                let values = memory(programs, self.mode, self.args.idle);
+                let values = memory(programs, side, self.mode, self.args.idle);
                 self.record(side, "memory", values);
+            }
+        }
+        if self.args.measures(Metric::Loss, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = lossy::measure(programs, side, self.mode, self.args.seconds);
+                self.record(side, "loss", values);
             }
         }
         for kind in [Kind::Tcp, Kind::Http, Kind::Udp] {
@@ -256,7 +280,7 @@ impl Round<'_> {
         let mut running = Vec::new();
         for &(side, programs) in self.sides {
             let started = Backend::start().and_then(|backend| {
-                let pair = Pair::start(programs, self.mode, kind, backend.addr(kind))?;
+                let pair = Start::here(programs, side, self.mode, kind, &backend).pair()?;
                 Ok((pair, backend))
             });
             match started {
@@ -359,7 +383,7 @@ impl Figure {
                 ])
             }
             Self::Bulk(way, streams) => {
-                let bulk = load::bulk(pair, backend, way, streams, window)?;
+                let bulk = load::bulk(pair, backend, way, streams, load::RUN_UP, window)?;
                 costs.push(bulk.cpu_s_per_gb);
                 Ok(vec![
                     (format!("CPU {way} x{streams}, s/GB"), bulk.cpu_s_per_gb),
@@ -393,9 +417,9 @@ impl Figure {
     }
 }
 
-fn memory(programs: &Programs, mode: &Mode, idle: usize) -> Result<Values, Error> {
+fn memory(programs: &Programs, side: Side, mode: &Mode, idle: usize) -> Result<Values, Error> {
     let backend = Backend::start()?;
-    let pair = Pair::start(programs, mode, Kind::Tcp, backend.addr(Kind::Tcp))?;
+    let pair = Start::here(programs, side, mode, Kind::Tcp, &backend).pair()?;
     std::thread::sleep(SETTLE);
     let rest = pair.pss_bytes()?;
     // The first connections also map the code that serves connections.

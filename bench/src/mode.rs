@@ -1,7 +1,7 @@
 //! The transports that are measured, and what is asked of them.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::fmt::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// A kind of proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,15 +11,33 @@ pub(crate) enum Kind {
     Udp,
 }
 
+/// What the names of figures begin with that are taken on a way with losses.
+pub(crate) const LOSSY: &str = "1 % lost, ";
+
 /// The name that the http proxy serves.
 pub(crate) const DOMAIN: &str = "bench.test";
 
 /// Where a pair listens.
 pub(crate) struct Ports {
+    /// The address of all of them.
+    pub(crate) host: Ipv4Addr,
     /// For frpc.
     pub(crate) bind: u16,
     /// For users.
     pub(crate) user: u16,
+    /// Of nginx in front of frps, where there is one.
+    pub(crate) front: Option<u16>,
+}
+
+/// What stands between frpc and frps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// frpc dials frps.
+    None,
+    /// nginx ends TLS for a frps that cannot, and counts as a part of it; ours can.
+    WhereNeeded,
+    /// nginx ends TLS for either, and does not count.
+    Always,
 }
 
 /// One transport between frpc and frps.
@@ -27,6 +45,10 @@ pub(crate) struct Ports {
 pub(crate) struct Mode {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
+    /// `transport.protocol`.
+    protocol: &'static str,
+    /// What is in front of frps.
+    pub(crate) front: Front,
     tls: bool,
     mux: bool,
     v2: bool,
@@ -36,15 +58,42 @@ pub(crate) struct Mode {
     pub(crate) is_default: bool,
     /// As above, with http and udp.
     pub(crate) is_for_all_kinds: bool,
-    /// Highest ratio ours / theirs of CPU per byte; with it come [`TARGETS`].
+    /// Highest ratio ours / theirs of CPU per byte.
     cpu_target: Option<f64>,
-    /// Highest ratios of metrics for this transport alone.
-    targets: &'static [(&'static str, f64)],
+    /// Highest ratios of other metrics.
+    targets: &'static [&'static [(&'static str, f64)]],
+}
+
+/// The ratio ours / theirs that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Target {
+    pub(crate) fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtMost(target) => ratio <= target,
+            Self::AtLeast(target) => ratio >= target,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(target) => write!(f, "<= {target:.2}"),
+            Self::AtLeast(target) => write!(f, ">= {target:.2}"),
+        }
+    }
 }
 
 const BASE: Mode = Mode {
     name: "",
     what: "",
+    protocol: "tcp",
+    front: Front::None,
     tls: true,
     mux: true,
     v2: false,
@@ -56,7 +105,7 @@ const BASE: Mode = Mode {
     targets: &[],
 };
 
-/// Highest ratios ours / theirs.
+/// Highest ratios ours / theirs over TCP.
 const TARGETS: &[(&str, f64)] = &[
     ("latency p50, us", 0.7),
     ("PSS at rest, MB", 0.3),
@@ -74,7 +123,7 @@ pub(crate) const MODES: &[Mode] = &[
         is_default: true,
         is_for_all_kinds: true,
         cpu_target: Some(0.55),
-        targets: &[("CPU per new connection, ms", 0.5)],
+        targets: &[TARGETS, &[("CPU per new connection, ms", 0.5)]],
         ..BASE
     },
     Mode {
@@ -83,6 +132,7 @@ pub(crate) const MODES: &[Mode] = &[
         tls: false,
         is_default: true,
         cpu_target: Some(0.65),
+        targets: &[TARGETS],
         ..BASE
     },
     Mode {
@@ -91,6 +141,7 @@ pub(crate) const MODES: &[Mode] = &[
         mux: false,
         is_default: true,
         cpu_target: Some(0.8),
+        targets: &[TARGETS],
         ..BASE
     },
     Mode {
@@ -101,6 +152,43 @@ pub(crate) const MODES: &[Mode] = &[
         is_default: true,
         is_for_all_kinds: true,
         cpu_target: Some(0.65),
+        targets: &[TARGETS],
+        ..BASE
+    },
+    Mode {
+        name: "kcp",
+        what: "the default over kcp",
+        protocol: "kcp",
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "quic",
+        what: "quic",
+        protocol: "quic",
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "websocket",
+        what: "the default over websocket",
+        protocol: "websocket",
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "wss",
+        what: "wss: ours straight to frps, theirs to nginx in front of it, which counts",
+        protocol: "wss",
+        front: Front::WhereNeeded,
+        cpu_target: Some(0.7),
+        ..BASE
+    },
+    Mode {
+        name: "wss-nginx",
+        what: "wss to nginx in front of frps, on both sides; it does not count",
+        protocol: "wss",
+        front: Front::Always,
         ..BASE
     },
     Mode {
@@ -137,34 +225,45 @@ pub(crate) const MODES: &[Mode] = &[
         compression: true,
         ..BASE
     },
+    Mode {
+        name: "websocket-mux",
+        what: "websocket, with the mux and no TLS within",
+        protocol: "websocket",
+        tls: false,
+        cpu_target: Some(0.7),
+        ..BASE
+    },
 ];
 
 impl Mode {
-    /// The highest ratio that is asked for `metric`.
-    pub(crate) fn target(&self, metric: &str) -> Option<f64> {
-        let cpu_target = self.cpu_target?;
+    /// The ratio that is asked for `metric`.
+    pub(crate) fn target(&self, metric: &str) -> Option<Target> {
         let is = |start, end| metric.starts_with(start) && metric.ends_with(end);
         let key = match metric {
-            _ if is("CPU", "s/GB") => return Some(cpu_target),
+            _ if is("CPU", "s/GB") => return self.cpu_target.map(Target::AtMost),
+            _ if metric.starts_with(LOSSY) => return Some(Target::AtLeast(1.0)),
             _ if is("http ", "CPU, us/req") => "http CPU",
             _ if is("http ", "p99, us") => "http p99",
             _ if is("udp ", "CPU, us/echo") => "udp CPU",
             other => other,
         };
-        let mut targets = TARGETS.iter().chain(self.targets);
+        let mut targets = self.targets.iter().copied().flatten();
         targets
             .find(|(name, _)| *name == key)
-            .map(|(_, ratio)| *ratio)
+            .map(|(_, ratio)| Target::AtMost(*ratio))
     }
 
     pub(crate) fn frps_toml(&self, kind: Kind, ports: &Ports) -> String {
         let mut toml = format!(
-            "bindAddr = \"127.0.0.1\"\n\
+            "bindAddr = \"{}\"\n\
              bindPort = {}\n\
              auth.token = \"bench\"\n\
              transport.tcpMux = {}\n",
-            ports.bind, self.mux
+            ports.host, ports.bind, self.mux
         );
+        if matches!(self.protocol, "kcp" | "quic") {
+            let _ = writeln!(toml, "{}BindPort = {}", self.protocol, ports.bind);
+        }
         if kind == Kind::Http {
             let _ = writeln!(toml, "vhostHTTPPort = {}", ports.user);
         }
@@ -173,12 +272,17 @@ impl Mode {
 
     pub(crate) fn frpc_toml(&self, kind: Kind, ports: &Ports, local: SocketAddr) -> String {
         let mut toml = format!(
-            "serverAddr = \"127.0.0.1\"\n\
+            "serverAddr = \"{}\"\n\
              serverPort = {}\n\
              auth.token = \"bench\"\n\
+             transport.protocol = \"{}\"\n\
              transport.tcpMux = {}\n\
              transport.tls.enable = {}\n",
-            ports.bind, self.mux, self.tls
+            ports.host,
+            ports.front.unwrap_or(ports.bind),
+            self.protocol,
+            self.mux,
+            self.tls
         );
         if self.v2 {
             toml.push_str("transport.wireProtocol = \"v2\"\n");

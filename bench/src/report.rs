@@ -109,7 +109,7 @@ impl Report {
                 "ratio": ratio.as_ref().map(|r| r.median),
                 "ratio_min": ratio.as_ref().map(|r| r.min),
                 "ratio_max": ratio.as_ref().map(|r| r.max),
-                "target": row.mode.target(&row.metric),
+                "target": row.mode.target(&row.metric).map(|target| target.to_string()),
                 "pass": row.passes(),
             })
         });
@@ -184,11 +184,7 @@ impl fmt::Display for Row {
         let range = format!("{:.2}..{:.2}", ratio.min, ratio.max);
         write!(f, " {:>6.2}  {range:<12}", ratio.median)?;
         if let (Some(target), Some(passes)) = (self.mode.target(&self.metric), self.passes()) {
-            write!(
-                f,
-                " <= {target:.2} {}",
-                if passes { "pass" } else { "MISS" }
-            )?;
+            write!(f, " {target} {}", if passes { "pass" } else { "MISS" })?;
         }
         Ok(())
     }
@@ -217,7 +213,8 @@ impl Row {
     }
 
     fn passes(&self) -> Option<bool> {
-        Some(self.ratio()?.median <= self.mode.target(&self.metric)?)
+        let target = self.mode.target(&self.metric)?;
+        Some(target.is_met(self.ratio()?.median))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod carries;
 mod cli;
 mod commands;
 mod diagnosis;
@@ -16,13 +17,18 @@ mod hostile;
 mod http;
 mod https;
 mod interop;
+mod kcp;
 mod labels;
 mod logs;
+#[cfg(target_os = "linux")]
+mod network;
 mod oidc;
 mod plugins;
+mod quic;
 mod real_clients;
 mod reconnect;
 mod registration;
+mod releases;
 mod ssh;
 mod story;
 mod sudp;
@@ -35,4 +41,6 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+mod ways_out;
 mod web;
+mod websocket;

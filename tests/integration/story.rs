@@ -1,6 +1,15 @@
 //! The story the project exists for: a device on the path resets plain frp logins.
 
+#[cfg(target_os = "linux")]
+use std::net::SocketAddrV4;
+
+#[cfg(target_os = "linux")]
+use frp_tests::clients::echo_on;
 use frp_tests::middlebox::{self, Policy};
+#[cfg(target_os = "linux")]
+use frp_tests::network::middlebox::ResetPlainLogins;
+#[cfg(target_os = "linux")]
+use frp_tests::network::{Network, Path};
 use frp_tests::rig::{ini_proxy, tcp_proxy};
 use frp_tests::*;
 
@@ -61,4 +70,44 @@ async fn the_configuration_of_2019_gets_through_unchanged() {
     let frpc = rig.start(&Side::Ours, "frpc", &text);
     frpc.expect("[ssh] start proxy success").await;
     echo(port, &pattern(500_000, 2)).await;
+}
+
+/// The same device between two hosts: it sees packets, as the one of the story did.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn between_two_hosts_a_plain_login_is_reset_and_explained_and_tls_gets_through() {
+    let Some(net) = Network::new(Path::default(), ResetPlainLogins) else {
+        return;
+    };
+    let rig = Rig::new();
+    let service = net.client.echo();
+    let server = format!("{TOKEN}bindPort = 7000\nlog.disablePrintColor = true\n");
+    let frps = net.server.start(&rig, &Side::Ours, "frps", &server);
+    frps.expect("frps started successfully").await;
+
+    let client = |tls: bool| {
+        format!(
+            "{TOKEN}serverAddr = \"{}\"\nserverPort = 7000\nlog.disablePrintColor = true\n\
+             transport.tls.enable = {tls}\n{}",
+            net.server.ip,
+            tcp_proxy("ssh", service.port, 6000, "")
+        )
+    };
+    let mut plain = net.client.start(&rig, &Side::Ours, "frpc", &client(false));
+    let said = plain.expect("login to the server failed").await;
+    assert_eq!(plain.exit_code().await, Some(1));
+    assert!(
+        said.contains("reset") && said.contains("transport.tls.enable"),
+        "{said}"
+    );
+    assert!(
+        said.contains("while TLS to the same port is answered"),
+        "{said}"
+    );
+
+    let frpc = net.client.start(&rig, &Side::Ours, "frpc", &client(true));
+    frpc.expect("[ssh] start proxy success").await;
+    let to = SocketAddrV4::new(net.server.ip, 6000);
+    let mut user = net.server.connect(to).await.unwrap();
+    echo_on(&mut user, &pattern(500_000, 3)).await;
 }

@@ -16,14 +16,23 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod dns;
+pub mod forward_proxy;
 pub mod git;
 pub mod http;
 pub mod issuer;
+pub mod kcp;
 pub mod log;
+pub mod lossy;
 pub mod middlebox;
+#[cfg(target_os = "linux")]
+pub mod network;
+pub mod nginx;
+mod ntlm;
 pub mod openssh;
 pub mod ports;
 pub mod program;
+pub mod releases;
 pub mod rig;
 pub mod service;
 pub mod site;
@@ -31,6 +40,7 @@ pub mod temp;
 pub mod tls;
 pub mod udp;
 pub mod wait;
+pub mod websocket;
 pub mod wire;
 pub mod yamux;
 

@@ -90,14 +90,32 @@ impl Rig {
     /// A program with a configuration of exactly this text.
     #[must_use]
     pub fn start(&self, side: &Side, name: &str, config: &str) -> Program {
-        let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let extension = if is_ini(config) { "ini" } else { "toml" };
-        let file = self.file(&format!("{name}-{n}.{extension}"), config);
-        Program::spawn(
+        self.start_with(side, name, config, &[])
+    }
+
+    /// The same with more environment variables.
+    #[must_use]
+    pub fn start_with(
+        &self,
+        side: &Side,
+        name: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Program {
+        let file = self.config(name, config);
+        Program::spawn_with(
             &side.program(name),
             ["-c".into(), file.into_os_string()],
             self.path(),
+            environment,
         )
+    }
+
+    /// A file with the configuration `config` of the program `name`.
+    pub fn config(&self, name: &str, config: &str) -> PathBuf {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let extension = if is_ini(config) { "ini" } else { "toml" };
+        self.file(&format!("{name}-{n}.{extension}"), config)
     }
 
     /// A program with these arguments.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A listener on 127.0.0.1 that serves each connection in a task; all end on drop.
+/// A listener, mostly on 127.0.0.1, that serves each connection in a task; all end on drop.
 #[derive(Debug)]
 pub struct Service {
     /// Its port.
@@ -32,6 +32,15 @@ impl Service {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::on(listener, serve)
+    }
+
+    /// As [`Service::with_peer`], on a listener of the caller's.
+    pub fn on<F, Fut>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
+use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::CONTROL_WRITE;
+use frp_net::limits::{CONTROL_WRITE, LEAVE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::mux::CloseReason;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Ping, Pong};
 use frp_proto::naming;
 use frp_proto::wire::EncodeError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::CredentialError;
 use crate::health::{self, Change};
@@ -47,6 +48,7 @@ pub(crate) struct Session<'a> {
     /// The next heartbeat, while it waits for its credentials.
     signing: Option<Signing>,
     next_ping: Instant,
+    stop: CancellationToken,
     /// Heartbeats in a row that got no credentials.
     unsigned: u32,
     log: Log,
@@ -62,13 +64,15 @@ pub(crate) enum End {
     #[error("the server refused our heartbeat: {0}")]
     HeartbeatRefused(String),
     #[error("the connection was lost: {0}")]
-    Lost(CloseReason),
+    Lost(Lost),
     #[error("the server closed the control connection")]
     Closed,
     #[error("read from the server: {0}")]
     Recv(RecvError),
     #[error("write to the server: {0}")]
     Send(#[from] SendError),
+    #[error("this program was told to stop")]
+    Stopped,
 }
 
 /// Why a proxy's registration was not sent.
@@ -81,7 +85,13 @@ enum RegisterError {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(service: &'a Service, logged_in: LoggedIn, log: Log) -> Self {
+    /// `stop` tells it to leave.
+    pub(crate) fn new(
+        service: &'a Service,
+        logged_in: LoggedIn,
+        log: Log,
+        stop: CancellationToken,
+    ) -> Self {
         let LoggedIn {
             run_id,
             control,
@@ -103,6 +113,7 @@ impl<'a> Session<'a> {
             last_pong: Instant::now(),
             signing: None,
             next_ping: Instant::now(),
+            stop,
             unsigned: 0,
             log,
         }
@@ -147,6 +158,10 @@ impl<'a> Session<'a> {
                 }
                 Some(change) = self.health.recv() => self.on_health(&change).await,
                 Ok(()) = self.settings.changed() => self.configure().await,
+                () = self.stop.cancelled() => {
+                    self.leave().await;
+                    return End::Stopped;
+                }
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
                     Err(End::HeartbeatTimeout)
@@ -155,6 +170,25 @@ impl<'a> Session<'a> {
             if let Err(end) = served {
                 return end;
             }
+        }
+    }
+
+    /// Withdraws all proxies and waits until the server has let go, which over UDP it would not see
+    /// from our end alone. frp waits 500 ms in any case, and only with kcp and quic.
+    async fn leave(&mut self) {
+        let names = lock(&self.registrations).remove_unless(|_| false);
+        for name in &names {
+            self.withdraw(name);
+        }
+        let leaving = async {
+            self.control.flush_within(CONTROL_WRITE).await?;
+            self.control.shutdown().await?;
+            while self.control.recv().await.is_ok() {}
+            Ok::<_, SendError>(())
+        };
+        match timeout(LEAVE, leaving).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(e)) => debug!(self.log, "left without a word: {e}"),
         }
     }
 

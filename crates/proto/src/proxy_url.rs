@@ -110,7 +110,7 @@ impl FromStr for ProxyUrl {
         Ok(Self {
             scheme,
             host: host.to_owned(),
-            port: port.unwrap_or(scheme.default_port()),
+            port: port.unwrap_or_else(|| scheme.default_port()),
             login,
         })
     }

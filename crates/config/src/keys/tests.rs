@@ -115,7 +115,13 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 2] = ["plugin.backendTrustedCaFile", "plugin.backendServerName"];
+const OWN: [&str; 5] = [
+    "plugin.backendTrustedCaFile",
+    "plugin.backendServerName",
+    "transport.websocket",
+    "transport.websocket.path",
+    "transport.websocket.headers",
+];
 
 #[test]
 fn every_definition_is_a_key_of_frp_or_named_as_our_own() {
@@ -190,7 +196,10 @@ fn sample(key: &Key) -> Option<String> {
                 .and_then(|value| text(value))
         }
         (Kind::Text, Rule::Ip) => text("127.0.0.2"),
+        (_, Rule::DnsServer) => text("127.0.0.2:5353"),
+        (_, Rule::ProxyUrl) => text("socks5://a.b"),
         (Kind::Text, Rule::Bandwidth) => text("3MB"),
+        (Kind::Text, _) if key.name == "path" => text("/sample"),
         (Kind::Text | Kind::Secret, _) => text("sample"),
         (Kind::Texts, Rule::OneOf { values, .. }) => Some(format!("['{}']", values[0])),
         (Kind::Texts, _) => Some("['sample']".to_owned()),

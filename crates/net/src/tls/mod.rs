@@ -1,7 +1,6 @@
 //! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
 //! files makes one in memory; a client without a CA file does not check who the server is.
 
-mod outgoing;
 mod pipe;
 mod session;
 #[cfg(test)]
@@ -30,6 +29,7 @@ use rustls::{
 use tokio::sync::OnceCell;
 
 pub use self::pipe::TlsPipe;
+pub(crate) use self::session::OUT_LEN;
 use crate::go_text::go_text;
 use crate::stream::{Rewind, Stream};
 

@@ -37,7 +37,7 @@ pub enum ProxyError {
     #[error("{0}")]
     Trust(#[source] TlsSetupError),
     /// The TLS handshake with it failed.
-    #[error("TLS handshake: {0}")]
+    #[error("{0}")]
     Tls(#[source] HandshakeError),
     /// The connection to it broke.
     #[error("{}", go_text(.0))]
@@ -105,7 +105,7 @@ pub(crate) async fn dial(
             in_time(ask_socks5(&mut conn, host, port, login)).await?;
             Ok(conn)
         }
-        ProxyScheme::Ntlm => ntlm(proxy, &target, options).await,
+        ProxyScheme::Ntlm => connect_by_ntlm(proxy, &target, options).await,
     }
 }
 
@@ -254,7 +254,11 @@ async fn read_line(conn: &mut Stream) -> Result<Vec<u8>, ProxyError> {
 const NTLM_SCHEMES: [&str; 2] = ["Negotiate", "NTLM"];
 
 /// CONNECT with NTLM, which authenticates the connection that it is spoken on.
-async fn ntlm(proxy: &ProxyUrl, target: &str, options: &DialOptions) -> Result<Stream, ProxyError> {
+async fn connect_by_ntlm(
+    proxy: &ProxyUrl,
+    target: &str,
+    options: &DialOptions,
+) -> Result<Stream, ProxyError> {
     let mut conn = Stream::Tcp(reach(proxy, options).await?);
     let Some(login) = &proxy.login else {
         connect(&mut conn, target, None).await?;

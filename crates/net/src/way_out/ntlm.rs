@@ -134,7 +134,7 @@ impl Challenge {
     ) -> Result<Vec<u8>, NtlmError> {
         let (domain, user) = login.user.split_once('\\').unwrap_or(("", &login.user));
         let key = response_key(&login.password, user, domain);
-        let time = self.timestamp.unwrap_or(now.to_le_bytes());
+        let time = self.timestamp.unwrap_or_else(|| now.to_le_bytes());
         let nt = self.nt_response(&key, random, time);
         let lm = match self.target_info.is_empty() {
             true => self.lm_response(&key, random),

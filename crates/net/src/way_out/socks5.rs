@@ -32,7 +32,7 @@ pub enum SocksError {
     Method(u8),
     /// User or password are wrong.
     #[error("it does not accept user and password")]
-    Login,
+    WrongPassword,
     /// User or password have no place in the message.
     #[error("SOCKS5 takes a user of 1 to 255 bytes and a password of up to 255")]
     LoginLength,
@@ -107,7 +107,7 @@ fn login_message(login: &ProxyLogin) -> Result<Vec<u8>, SocksError> {
 pub fn after_login(answer: [u8; 2]) -> Result<(), SocksError> {
     match answer {
         [_, 0] => Ok(()),
-        _ => Err(SocksError::Login),
+        _ => Err(SocksError::WrongPassword),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
             after_greeting([b'H', b'T'], None),
             Err(SocksError::NoSocks(b'H'))
         );
-        assert_eq!(after_login([1, 1]), Err(SocksError::Login));
+        assert_eq!(after_login([1, 1]), Err(SocksError::WrongPassword));
         assert_eq!(after_login([1, 0]), Ok(()));
         assert_eq!(after_request([5, 2, 0, 1, 0]), Err(SocksError::Refused(2)));
         assert_eq!(after_request([4, 0, 0, 1, 0]), Err(SocksError::NoSocks(4)));

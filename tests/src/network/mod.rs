@@ -1,0 +1,120 @@
+//! A network of a test's own: hosts that are network namespaces, and a path between them on which
+//! a device judges every packet.
+//!
+//! Each host has one TUN device, which its default route leads to. A thread of the test takes the
+//! packets there and carries them to the host that they are for: after a delay, unless they get
+//! lost, and unless the [`Middlebox`] says otherwise. So the programs see a real network with all
+//! that TCP and UDP make of it, and the kernel needs no netem.
+//!
+//! It takes root, as the automatic checks are. Elsewhere the tests say SKIPPED.
+
+mod connect_proxy;
+mod flow;
+mod forwarder;
+mod host;
+pub mod middlebox;
+mod packet;
+mod path;
+mod tun;
+
+use std::fs::File;
+use std::io::PipeWriter;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+pub use connect_proxy::ConnectProxy;
+pub use flow::Flow;
+pub use host::Host;
+pub use middlebox::{Middlebox, Verdict};
+pub use packet::{Packet, TCP, UDP};
+pub use path::Path;
+
+use crate::program::skipped;
+use forwarder::Conditions;
+
+/// The hosts and the path between them; all goes away with the value.
+pub struct Network {
+    /// Where frpc and its services are: 10.77.1.2.
+    pub client: Host,
+    /// Where frps and its users are: 10.77.2.2.
+    pub server: Host,
+    /// A host in between that both may reach: 10.77.3.2.
+    pub proxy: Host,
+    conditions: Arc<Mutex<Conditions>>,
+    // Dropped before the hosts: the thread ends.
+    stop: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Network {
+    /// A network with this path and device, or None after a line that says `SKIPPED`.
+    #[must_use]
+    pub fn new(path: Path, device: impl Middlebox + 'static) -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            skipped("network namespaces need root");
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let open = |name: &str, third: u8| -> Result<(Host, File), String> {
+            let ip = Ipv4Addr::new(10, 77, third, 2);
+            Host::new(number, name, ip)
+        };
+        let all = open("client", 1).and_then(|client| {
+            let server = open("server", 2)?;
+            Ok([client, server, open("proxy", 3)?])
+        });
+        match all {
+            Ok(all) => Some(Self::joined(all, path, Box::new(device))),
+            Err(why) => {
+                skipped(&format!("no network namespaces: {why}"));
+                None
+            }
+        }
+    }
+
+    fn joined(all: [(Host, File); 3], path: Path, device: Box<dyn Middlebox>) -> Self {
+        let [client, server, proxy] = all;
+        let files: Vec<_> = [client.1, server.1, proxy.1].into();
+        let (client, server, proxy) = (client.0, server.0, proxy.0);
+        let ips = [client.ip, server.ip, proxy.ip];
+        let hosts: Vec<_> = ips.into_iter().zip(files).collect();
+        let conditions = Arc::new(Mutex::new(Conditions { path, device }));
+        let (stopped, stop) = std::io::pipe().unwrap();
+        let shared = conditions.clone();
+        let thread = std::thread::Builder::new()
+            .name("path".to_owned())
+            .spawn(move || forwarder::run(&hosts, &shared, &stopped))
+            .unwrap();
+        Self {
+            client,
+            server,
+            proxy,
+            conditions,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Puts another device in the place of the one there is. Connections go on, and it sees all
+    /// that they have said.
+    pub fn set_middlebox(&self, device: impl Middlebox + 'static) {
+        self.conditions.lock().unwrap().device = Box::new(device);
+    }
+
+    /// From now on the path is this one.
+    pub fn set_path(&self, path: Path) {
+        self.conditions.lock().unwrap().path = path;
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

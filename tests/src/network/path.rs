@@ -1,0 +1,132 @@
+//! What the way itself does to packets: it takes time, loses some, and is only so wide.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+/// A way between the hosts, the same in both directions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path {
+    /// How long a packet takes: half of the round trip.
+    pub delay: Duration,
+    /// How many of a thousand packets get lost, by a generator with a fixed start.
+    pub lost_of_1000: u32,
+    /// Bytes per second in one direction; None for no limit.
+    pub rate: Option<u32>,
+}
+
+/// A packet waits at most this long for the way to be free, then it is lost.
+const LONGEST_QUEUE: Duration = Duration::from_millis(100);
+
+/// The packets on their way.
+#[derive(Debug)]
+pub(super) struct Line {
+    queue: BinaryHeap<Reverse<(Instant, u64, Bound)>>,
+    count: u64,
+    random: u64,
+    /// When the way to each host is free.
+    free: Vec<Option<Instant>>,
+}
+
+/// A packet, and the number of the host that it goes to.
+type Bound = (usize, Vec<u8>);
+
+impl Line {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            queue: BinaryHeap::new(),
+            count: 0,
+            random: 0x9E37_79B9_7F4A_7C15,
+            free: vec![None; hosts],
+        }
+    }
+
+    /// Sends `bytes` to host number `to`, unless they get lost.
+    pub(super) fn send(&mut self, path: &Path, now: Instant, to: usize, bytes: Vec<u8>) {
+        if self.lost(path.lost_of_1000) {
+            return;
+        }
+        let mut sent = now;
+        if let Some(rate) = path.rate {
+            let free = self.free[to].map_or(now, |free| free.max(now));
+            if free.duration_since(now) > LONGEST_QUEUE {
+                return;
+            }
+            sent = free + Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate));
+            self.free[to] = Some(sent);
+        }
+        self.count += 1;
+        let due = sent + path.delay;
+        self.queue.push(Reverse((due, self.count, (to, bytes))));
+    }
+
+    /// The next packet that has arrived by `now`, in order.
+    pub(super) fn arrived(&mut self, now: Instant) -> Option<Bound> {
+        if self.next_due()? > now {
+            return None;
+        }
+        self.queue.pop().map(|Reverse((_, _, bound))| bound)
+    }
+
+    /// When the next packet arrives.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.queue.peek().map(|Reverse((due, _, _))| *due)
+    }
+
+    fn lost(&mut self, of_1000: u32) -> bool {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        of_1000 > 0 && self.random % 1000 < u64::from(of_1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_arrive_in_order_and_in_time() {
+        let now = Instant::now();
+        let delay = Duration::from_millis(100);
+        let path = Path {
+            delay,
+            ..Path::default()
+        };
+        let mut line = Line::new(1);
+        for i in 0..3 {
+            line.send(&path, now, 0, vec![i]);
+        }
+        assert_eq!(line.next_due(), Some(now + delay));
+        assert!(line.arrived(now).is_none());
+        let arrived: Vec<_> = std::iter::from_fn(|| line.arrived(now + delay)).collect();
+        assert_eq!(arrived, [(0, vec![0]), (0, vec![1]), (0, vec![2])]);
+    }
+
+    #[test]
+    fn one_in_a_hundred_gets_lost_and_a_narrow_way_queues() {
+        let now = Instant::now();
+        let lossy = Path {
+            lost_of_1000: 10,
+            ..Path::default()
+        };
+        let mut line = Line::new(1);
+        for _ in 0..100_000 {
+            line.send(&lossy, now, 0, Vec::new());
+        }
+        let arrived = std::iter::from_fn(|| line.arrived(now)).count();
+        assert!((98_500..=99_500).contains(&arrived), "{arrived}");
+
+        let narrow = Path {
+            rate: Some(1000),
+            ..Path::default()
+        };
+        let mut line = Line::new(1);
+        for _ in 0..1000 {
+            line.send(&narrow, now, 0, vec![0; 10]);
+        }
+        // 10 ms each: those that would wait for more than 100 ms are lost.
+        let later = now + Duration::from_secs(10);
+        assert_eq!(std::iter::from_fn(|| line.arrived(later)).count(), 11);
+    }
+}
