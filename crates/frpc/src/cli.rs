@@ -43,7 +43,10 @@ fn ask(call: &AdminCall) -> ExitCode {
 /// Runs the program's first thread.
 fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
     let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
-    let ended = runtime.block_on(program);
+    let ended = runtime.block_on(async {
+        tokio::spawn(frp_net::process::give_memory_back());
+        program.await
+    });
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
     Ok(ended)

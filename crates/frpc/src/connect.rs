@@ -12,7 +12,6 @@ use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 /// Opens streams to the server of one configuration.
@@ -84,7 +83,7 @@ impl Connector {
         let transport = &self.cfg.transport;
         let mut conn = dial_server(&self.cfg).await?;
         let Some(tls) = &self.tls else {
-            return Ok(Stream::Tcp(conn));
+            return Ok(conn);
         };
         if !transport.tls.disable_custom_first_byte {
             let marked = conn.write_all(&[FRP_TLS_FIRST_BYTE]).await;
@@ -116,14 +115,16 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 /// The limit of a probe: it delays an error message.
 const PROBE: Duration = Duration::from_secs(3);
 
-async fn dial_server(cfg: &ClientConfig) -> Result<TcpStream, DialError> {
+/// The connection that everything else runs on.
+async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
     let transport = &cfg.transport;
     let options = DialOptions {
         timeout: transport.dial_server_timeout,
         keepalive: transport.dial_server_keepalive,
         local_ip: transport.connect_server_local_ip,
     };
-    dial(&cfg.server_addr, cfg.server_port, &options).await
+    let conn = dial(&cfg.server_addr, cfg.server_port, &options).await?;
+    Ok(Stream::Tcp(conn))
 }
 
 impl Drop for Connector {

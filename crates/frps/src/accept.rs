@@ -18,7 +18,7 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         };
         match thread.adopt(conn) {
             Ok(conn) => {
-                let entering = door::enter(shared.clone(), conn, peer);
+                let entering = door::enter_tcp(shared.clone(), conn, peer);
                 shared.tasks.spawn_on(entering, thread.handle());
             }
             Err(e) => debug!(Log::root(), "[{peer}] {e}"),

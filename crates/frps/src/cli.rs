@@ -51,6 +51,7 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     let ended = runtime.block_on(async {
+        tokio::spawn(frp_net::process::give_memory_back());
         match Server::bind(cfg) {
             Err(e) => print_line(e, ExitCode::FAILURE),
             Ok(server) => {

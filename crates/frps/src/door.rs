@@ -1,4 +1,4 @@
-//! Stage 2: from a TCP connection to streams: what do its first bytes say, is it TLS, is it
+//! Stage 2: from a connection to streams: what do its first bytes say, is it TLS, is it
 //! multiplexed?
 
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use frp_net::limits::{
 };
 use frp_net::listen::{canonical, tune};
 use frp_net::mux::{self, Incoming, Mux, MuxStream};
-use frp_net::sniff::{Kind, sniff};
+use frp_net::sniff::{Kind, Users, sniff};
 use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{self, HandshakeError};
 use tokio::net::TcpStream;
@@ -73,14 +73,25 @@ enum DoorError {
     Websocket,
 }
 
-/// Takes an accepted connection as far as it gets.
-pub(crate) async fn enter(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr) {
+/// Takes an accepted TCP connection as far as it gets.
+pub(crate) async fn enter_tcp(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr) {
+    tune(&conn, shared.cfg.transport.tcp_keepalive);
+    let local = conn.local_addr().map(canonical).ok();
+    enter(shared, Stream::Tcp(conn), peer, local).await;
+}
+
+/// Takes a connection from `peer` to our address `local` as far as it gets.
+pub(crate) async fn enter(
+    shared: Arc<Shared>,
+    conn: Stream,
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+) {
     let log = Log::root();
     let turn = shared.before_login.enter();
-    tune(&conn, shared.cfg.transport.tcp_keepalive);
     let caller = Caller {
         peer,
-        local: conn.local_addr().map(canonical).ok(),
+        local,
         link: None,
     };
     let opened = tokio::select! {
@@ -120,21 +131,24 @@ async fn serve_user(
     }
 }
 
-async fn open(shared: &Shared, mut conn: TcpStream) -> Result<Opened, DoorError> {
-    let users = shared.vhosts.at_bind_port;
+async fn open(shared: &Shared, mut conn: Stream) -> Result<Opened, DoorError> {
+    let users = match conn {
+        Stream::Tcp(_) => shared.vhosts.at_bind_port,
+        _ => Users::default(),
+    };
     let (kind, first) = timeout(BEFORE_LOGIN, sniff(&mut conn, users))
         .await
         .map_err(|_| DoorError::Silent)??;
-    match kind {
-        Kind::Tls | Kind::TlsAfterMark => {
+    match (kind, conn) {
+        (Kind::Tls | Kind::TlsAfterMark, conn) => {
             let io = Rewind::new(first, conn);
             let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
             Ok(Opened::Frp(Stream::Tls(Box::new(tls)), Bytes::new()))
         }
-        Kind::UserHttp | Kind::UserTls => Ok(Opened::User(kind, conn, first)),
+        (Kind::UserHttp | Kind::UserTls, Stream::Tcp(conn)) => Ok(Opened::User(kind, conn, first)),
         _ if shared.cfg.transport.tls.force => Err(DoorError::PlainRefused),
-        Kind::Websocket => Err(DoorError::Websocket),
-        Kind::Plain => Ok(Opened::Frp(Stream::Tcp(conn), first)),
+        (Kind::Websocket, _) => Err(DoorError::Websocket),
+        (_, conn) => Ok(Opened::Frp(conn, first)),
     }
 }
 

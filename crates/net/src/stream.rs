@@ -19,10 +19,35 @@ use crate::tls::TlsPipe;
 pub enum Stream {
     /// A bare TCP connection.
     Tcp(TcpStream),
-    /// TLS over TCP.
+    /// TLS over another of these.
     Tls(Box<TlsPipe>),
     /// One stream of a multiplexed connection.
     Mux(MuxStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(conn: TcpStream) -> Self {
+        Self::Tcp(conn)
+    }
+}
+
+impl Stream {
+    /// Ready when a read would do something; for a pipe that cannot tell, always.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => io.poll_read_ready(cx),
+            Self::Tls(_) | Self::Mux(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The TCP connection below, if it carries this stream alone.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(io) => Some(io),
+            Self::Tls(io) => io.io().socket(),
+            Self::Mux(_) => None,
+        }
+    }
 }
 
 macro_rules! each {

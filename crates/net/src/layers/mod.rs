@@ -221,11 +221,7 @@ impl Duplex for Stream {
     }
 
     fn socket(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.socket()),
-            Self::Mux(_) => None,
-        }
+        Self::socket(self)
     }
 }
 

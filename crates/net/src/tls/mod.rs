@@ -27,11 +27,10 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme,
 };
-use tokio::net::TcpStream;
 
 pub use self::pipe::TlsPipe;
 use crate::go_text::go_text;
-use crate::stream::Rewind;
+use crate::stream::{Rewind, Stream};
 
 /// Certificate files of either end; every one is PEM.
 #[derive(Debug, Clone, Default)]
@@ -144,11 +143,11 @@ impl HandshakeError {
 /// has got its alert then.
 pub async fn accept(
     config: Arc<ServerConfig>,
-    io: Rewind<TcpStream>,
+    io: Rewind<impl Into<Stream>>,
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
     let (prefix, io) = io.into_parts();
-    let pipe = TlsPipe::server(io, config);
+    let pipe = TlsPipe::server(io.into(), config);
     handshake(pipe, prefix, limit).await
 }
 
@@ -161,12 +160,12 @@ pub async fn accept(
 pub async fn connect(
     config: Arc<ClientConfig>,
     server_name: &str,
-    io: TcpStream,
+    io: impl Into<Stream>,
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
     let name = ServerName::try_from(server_name.to_owned())
         .unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
-    let pipe = TlsPipe::client(io, config, name);
+    let pipe = TlsPipe::client(io.into(), config, name);
     handshake(pipe, Bytes::new(), limit).await
 }
 

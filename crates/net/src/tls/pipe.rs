@@ -1,4 +1,4 @@
-//! TLS over a TCP connection.
+//! TLS over a TCP connection, or over another pipe of ours.
 //!
 //! rustls does the protocol and the record layer; the bytes are kept here. A read takes as much as
 //! its caller has room for from the socket in one call, into per-thread memory, decrypts all whole
@@ -16,11 +16,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::outgoing::Outgoing;
 use super::session::{Ended, Order, Plain, Session};
 use crate::layers::scratch::with_scratch;
+use crate::stream::Stream;
 
 /// The least that a read takes from the socket: a whole record.
 const READ_MIN: usize = 18 * 1024;
@@ -31,13 +31,13 @@ const HANDSHAKE_READ: usize = 4 * 1024;
 /// First bytes that are remembered.
 const FIRST: usize = 16;
 
-/// TLS over TCP. What is written must be flushed once no more follows at once.
+/// TLS over a [`Stream`]. What is written must be flushed once no more follows at once.
 ///
 /// The end of the peer's direction is its closing record; a connection that ends without one is an
 /// `UnexpectedEof` error, for it may have been cut by someone else. Shutdown ends our direction
 /// only.
 pub struct TlsPipe {
-    io: TcpStream,
+    io: Stream,
     session: Session,
     /// A part of a record, or of a handshake message.
     held: Vec<u8>,
@@ -50,18 +50,18 @@ pub struct TlsPipe {
 
 impl TlsPipe {
     pub(super) fn client(
-        io: TcpStream,
+        io: Stream,
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
         Ok(Self::new(io, Session::client(config, name)?))
     }
 
-    pub(super) fn server(io: TcpStream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    pub(super) fn server(io: Stream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self::new(io, Session::server(config)?))
     }
 
-    fn new(io: TcpStream, session: Session) -> Self {
+    fn new(io: Stream, session: Session) -> Self {
         Self {
             io,
             session,
@@ -81,7 +81,7 @@ impl TlsPipe {
         drop(prefix);
         loop {
             let result = self.process_held(&Order::Nothing);
-            let flushed = std::future::poll_fn(|cx| self.out.poll_drain(cx, &mut self.io)).await;
+            let flushed = std::future::poll_fn(|cx| self.poll_out(cx)).await;
             // The alert was sent if that was possible; the reason for it says more.
             result?;
             flushed?;
@@ -115,8 +115,14 @@ impl TlsPipe {
     }
 
     /// The connection below.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    pub(crate) fn io(&self) -> &Stream {
         &self.io
+    }
+
+    /// Ready once all that is encrypted is on its way.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Reads from the socket once and decrypts what is whole.
@@ -258,8 +264,7 @@ impl AsyncWrite for TlsPipe {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.out.poll_drain(cx, &mut this.io)
+        self.get_mut().poll_out(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -271,7 +276,7 @@ impl AsyncWrite for TlsPipe {
                 this.process_held(&Order::Close)?;
             }
         }
-        ready!(this.out.poll_drain(cx, &mut this.io))?;
+        ready!(this.poll_out(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
@@ -304,7 +309,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::stream::Rewind;
