@@ -16,10 +16,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::TokenAuth;
+use crate::auto::{Auto, Credentials, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::answers_tls;
 use crate::diagnose;
-use crate::login::{LoggedIn, login};
+use crate::login::{LoggedIn, connect, login};
 use crate::registration::Registrations;
 use crate::session::Session;
 
@@ -73,7 +74,8 @@ impl Service {
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
         let files = &cfg.transport.tls;
-        let tls = files.enable.then(|| {
+        let wanted = files.enable || cfg.transport.order.is_some();
+        let tls = wanted.then(|| {
             tls::client_config(&TlsFiles {
                 cert: files.cert_file.clone(),
                 key: files.key_file.clone(),
@@ -133,9 +135,12 @@ impl Service {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
+        let mut auto = self.auto();
         let mut first = true;
         loop {
-            let logged_in = self.login_until_success(&run_id, first, &log).await?;
+            let logged_in = self
+                .login_until_success(auto.as_mut(), &run_id, first, &log)
+                .await?;
             first = false;
             process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
@@ -148,8 +153,15 @@ impl Service {
         }
     }
 
+    /// What chooses the way to the server, where the settings leave it open.
+    fn auto(&self) -> Option<Auto> {
+        let order = self.cfg.transport.order.as_ref()?;
+        Some(Auto::new(&self.cfg, order, self.tls.clone()?, &Log::root()))
+    }
+
     async fn login_until_success(
         &self,
+        mut auto: Option<&mut Auto>,
         run_id: &str,
         first: bool,
         log: &Log,
@@ -162,30 +174,49 @@ impl Service {
         let mut probed = false;
         loop {
             info!(log, "{}", contract::try_to_connect());
-            let tried = login(
-                &self.cfg,
-                self.tls.clone(),
-                &self.auth,
-                &self.key,
+            let credentials = Credentials {
+                auth: &self.auth,
+                key: &self.key,
                 run_id,
-                &self.tasks.tracker,
-            )
-            .await;
-            let error = match tried {
-                Ok(logged_in) => return Ok(logged_in),
-                Err(error) => error,
             };
-            let mut explained = diagnose::explain(&error, &self.cfg);
-            if !probed && diagnose::wants_tls_probe(&error, &self.cfg) {
-                explained = explained.with_tls_probe(answers_tls(&self.cfg).await);
-                probed = true;
-            }
+            let tried = match &mut auto {
+                Some(auto) => auto.login(credentials, &self.tasks.tracker, log).await,
+                None => self.login(credentials, &mut probed).await,
+            };
+            let NoWay { explained, refused } = match tried {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(no_way) => no_way,
+            };
             warn!(log, "{}", contract::connect_error(&explained));
             if first && self.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));
             }
-            tokio::time::sleep(backoff.next(diagnose::is_refused(&error), random())).await;
+            tokio::time::sleep(backoff.next(refused, random())).await;
         }
+    }
+
+    /// Logs in on the one way that is configured. Whether the port answers TLS is looked up once,
+    /// where that matters: `probed`.
+    async fn login(
+        &self,
+        credentials: Credentials<'_>,
+        probed: &mut bool,
+    ) -> Result<LoggedIn, NoWay> {
+        let Credentials { auth, key, run_id } = credentials;
+        let error = match connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await {
+            Ok(connected) => match login(&self.cfg, connected, auth, key, run_id).await {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let mut explained = diagnose::explain(&error, &self.cfg);
+        if !*probed && diagnose::wants_tls_probe(&error, &self.cfg) {
+            explained = explained.with_tls_probe(answers_tls(&self.cfg).await);
+            *probed = true;
+        }
+        let refused = diagnose::is_refused(&error);
+        Err(NoWay { explained, refused })
     }
 
     pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {

@@ -173,14 +173,23 @@ const WEB_TLS: &[Key] = &[
 ];
 
 const TRANSPORT: &[Key] = &[
-    key("protocol", Kind::Text, "Transport to frps.")
+    key("protocol", Kind::Text, "Transport to frps. auto, which frp does not have, tries those of transport.order and keeps the first that carries a login.")
         .text("tcp")
         .ini("protocol")
         .rule(Rule::OneOf {
-            values: &["tcp", "kcp", "quic", "websocket", "wss"],
-            ready: &["tcp"],
+            values: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
+            ready: &["tcp", "auto"],
             refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
         }),
+    key(
+        "order",
+        Kind::Texts,
+        "For transport.protocol auto: what to try, best first: tcp (with TLS), quic, wss, kcp, \
+         websocket, tcp-plain (without TLS); each may have a port of its own, as in wss:443. \
+         frp-rs's own.",
+    )
+    .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false")
+    .rule(Rule::Ways),
     key(
         "wireProtocol",
         Kind::Text,

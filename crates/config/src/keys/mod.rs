@@ -99,6 +99,8 @@ pub(crate) enum Rule {
     /// An IP address. frp does not check it.
     Ip,
     Bandwidth,
+    /// Entries of `transport.order`.
+    Ways,
     /// One of `values` (for lists: each item), of which `ready` can be used already.
     OneOf {
         values: &'static [&'static str],

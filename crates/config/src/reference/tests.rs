@@ -11,7 +11,11 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 2] = [".backendTrustedCaFile", ".backendServerName"];
+const OWN: [&str; 3] = [
+    ".backendTrustedCaFile",
+    ".backendServerName",
+    "transport.order",
+];
 
 /// Scope, path and type of the keys of the inventory.
 fn inventory() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {

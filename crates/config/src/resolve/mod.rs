@@ -2,6 +2,7 @@
 
 mod auth;
 mod collide;
+mod order;
 mod proxy;
 mod visitor;
 
@@ -252,9 +253,12 @@ fn log(root: &Section) -> LogConfig {
     }
 }
 
-fn client_transport(root: &Section, report: &Report<'_>) -> ClientTransport {
+fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport {
     let tcp_mux = root.bool("transport.tcpMux");
     let from_environment = || report.options.environment.filled("http_proxy");
+    let proxy_url = root
+        .some_text("transport.proxyURL")
+        .or_else(|| from_environment().map(str::to_owned));
     ClientTransport {
         protocol: match root.text("transport.protocol").as_str() {
             "kcp" => TransportProtocol::Kcp,
@@ -263,10 +267,8 @@ fn client_transport(root: &Section, report: &Report<'_>) -> ClientTransport {
             "wss" => TransportProtocol::Wss,
             _ => TransportProtocol::Tcp,
         },
-        proxy_url: root
-            .some_text("transport.proxyURL")
-            .or_else(|| from_environment().map(str::to_owned))
-            .map(Secret::from),
+        order: order::order(root, proxy_url.is_some(), report),
+        proxy_url: proxy_url.map(Secret::from),
         quic: quic(root),
         wire_protocol: match root.text("transport.wireProtocol").as_str() {
             "v2" => WireProtocol::V2,
@@ -393,7 +395,7 @@ fn check_heartbeat(
 }
 
 fn check_unused_tls(root: &Section, transport: &ClientTransport, report: &mut Report<'_>) {
-    if transport.tls.enable {
+    if transport.tls.enable || transport.order.is_some() {
         return;
     }
     for key in ["certFile", "keyFile", "trustedCaFile"] {

@@ -1,0 +1,223 @@
+//! Races on a clock of the test's own.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Mutex;
+
+use super::*;
+
+/// What happens on a way, in milliseconds; None: nothing, ever.
+#[derive(Clone, Copy)]
+struct Script {
+    connect: (Option<u64>, bool),
+    login: (Option<u64>, Answer),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Answer {
+    Yes,
+    No,
+    /// The server itself says no.
+    Final,
+}
+
+const fn way(connect: u64, login: u64) -> Script {
+    Script {
+        connect: (Some(connect), true),
+        login: (Some(login), Answer::Yes),
+    }
+}
+
+const fn fails_to_connect(after: u64) -> Script {
+    Script {
+        connect: (Some(after), false),
+        login: (None, Answer::No),
+    }
+}
+
+const SILENT: Script = Script {
+    connect: (None, false),
+    login: (None, Answer::No),
+};
+
+/// Connects at once and takes the login, and that is all.
+const SWALLOWS: Script = Script {
+    connect: (Some(0), true),
+    login: (None, Answer::No),
+};
+
+const fn answers(script: Script, login: u64, answer: Answer) -> Script {
+    Script {
+        login: (Some(login), answer),
+        ..script
+    }
+}
+
+/// What has happened: `+` begins and `-` ends without an answer, `c` to connect and `l` to log in.
+#[derive(Default)]
+struct Seen(Mutex<Vec<String>>);
+
+/// Notes that something was dropped before its end.
+struct Open<'a>(&'a Seen, Option<String>);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(what) = self.1.take() {
+            self.0.0.lock().unwrap().push(format!("-{what}"));
+        }
+    }
+}
+
+struct Scripted {
+    scripts: Vec<Script>,
+    seen: Seen,
+}
+
+impl Scripted {
+    async fn after(&self, what: String, time: Option<u64>) {
+        self.seen.0.lock().unwrap().push(format!("+{what}"));
+        let mut open = Open(&self.seen, Some(what));
+        match time {
+            Some(time) => tokio::time::sleep(Duration::from_millis(time)).await,
+            None => std::future::pending().await,
+        }
+        open.1 = None;
+    }
+}
+
+impl Runner for Scripted {
+    type Ready = ();
+    type Won = usize;
+    type Error = &'static str;
+
+    async fn connect(&self, way: usize) -> Result<(), &'static str> {
+        let (time, works) = self.scripts[way].connect;
+        self.after(format!("c{way}"), time).await;
+        if works { Ok(()) } else { Err("connect") }
+    }
+
+    async fn login(&self, way: usize, (): ()) -> Result<usize, &'static str> {
+        let (time, answer) = self.scripts[way].login;
+        self.after(format!("l{way}"), time).await;
+        match answer {
+            Answer::Yes => Ok(way),
+            Answer::No => Err("login"),
+            Answer::Final => Err("final"),
+        }
+    }
+
+    fn is_final(error: &&'static str) -> bool {
+        *error == "final"
+    }
+}
+
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What came of it in words, after how many milliseconds, and what had happened on the way.
+async fn run(scripts: &[Script]) -> (String, u128, String) {
+    let order: Vec<usize> = (0..scripts.len()).collect();
+    run_in(&order, scripts).await
+}
+
+async fn run_in(order: &[usize], scripts: &[Script]) -> (String, u128, String) {
+    let runner = Scripted {
+        scripts: scripts.to_vec(),
+        seen: Seen::default(),
+    };
+    let start = Instant::now();
+    let words = |losers: Vec<Loser<&str>>| -> String {
+        let word = |(way, lost)| match lost {
+            Lost::Failed(error) => format!(" {way}:{error}"),
+            Lost::Silent { after, login } => {
+                let what = if login { "login" } else { "silent" };
+                format!(" {way}:{what}:{}", after.as_millis())
+            }
+        };
+        losers.into_iter().map(word).collect()
+    };
+    let outcome = match race(&runner, order, PATIENCE).await {
+        Outcome::Won { way, won, losers } => {
+            assert_eq!(way, won);
+            format!("won {way}{}", words(losers))
+        }
+        Outcome::Refused(way, error) => format!("refused {way} {error}"),
+        Outcome::AllFailed(losers) => format!("failed{}", words(losers)),
+    };
+    let seen = runner.seen.0.lock().unwrap().join(" ");
+    (outcome, start.elapsed().as_millis(), seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_way_has_a_head_start_and_wins_alone() {
+    let (outcome, after, seen) = run(&[way(200, 100), way(0, 0)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 0", 300));
+    assert_eq!(seen, "+c0 +l0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_way_holds_up_the_next_for_its_head_start_only() {
+    let (outcome, after, seen) = run(&[SILENT, SILENT, way(50, 50)]).await;
+    assert_eq!(outcome, "won 2 0:silent:1100 1:silent:600");
+    assert_eq!(after, 1100);
+    assert_eq!(seen, "+c0 +c1 +c2 +l2 -c0 -c1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_that_fails_makes_room_at_once() {
+    let (outcome, after, _) = run(&[fails_to_connect(10), fails_to_connect(20), way(1, 1)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 2 0:connect 1:connect", 32));
+    let reset = answers(way(5, 0), 5, Answer::No);
+    let (outcome, after, _) = run(&[reset, way(1, 1)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 1 0:login", 12));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_way_that_works_wins_over_none() {
+    let (outcome, after, _) = run(&[way(4000, 4000), SILENT]).await;
+    assert_eq!((outcome.as_str(), after), ("won 0", 8000));
+}
+
+/// Never two logins at a time, and no login after another was answered.
+#[tokio::test(start_paused = true)]
+async fn logins_wait_for_each_other() {
+    let (outcome, _, seen) = run(&[way(600, 200), way(101, 0)]).await;
+    assert_eq!(outcome, "won 0");
+    assert_eq!(seen, "+c0 +c1 +l0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swallowed_login_is_given_up_for_one_that_is_ready() {
+    let (outcome, after, seen) = run(&[SWALLOWS, way(100, 100)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 1 0:login:1500", 1600));
+    // The first is closed before the second login is sent.
+    assert_eq!(seen, "+c0 +l0 +c1 -l0 +l1");
+    // Nobody else is ready: it has all the time that its own limit gives it.
+    let slow = answers(SWALLOWS, 9000, Answer::Yes);
+    let (outcome, after, _) = run(&[slow, SILENT]).await;
+    assert_eq!((outcome.as_str(), after), ("won 0", 9000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_says_is_said_once() {
+    let refused = answers(way(10, 0), 10, Answer::Final);
+    let (outcome, after, seen) = run(&[refused, way(0, 0)]).await;
+    assert_eq!((outcome.as_str(), after), ("refused 0 final", 20));
+    assert_eq!(seen, "+c0 +l0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_fail_each_says_why() {
+    let (outcome, after, _) = run(&[fails_to_connect(3000), fails_to_connect(10)]).await;
+    assert_eq!(
+        (outcome.as_str(), after),
+        ("failed 1:connect 0:connect", 3000)
+    );
+    let (outcome, _, _) = run(&[]).await;
+    assert_eq!(outcome, "failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_is_the_callers() {
+    let (outcome, after, seen) = run_in(&[2, 0], &[way(0, 0), way(0, 0), way(10, 10)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 2", 20));
+    assert_eq!(seen, "+c2 +l2");
+}
