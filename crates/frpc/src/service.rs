@@ -29,6 +29,8 @@ use crate::session::Session;
 pub struct Service {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// What chooses the way to the server, where the settings leave it open.
+    auto: Option<Auto>,
     auth: Arc<TokenAuth>,
     key: cfb::Key,
     tasks: Tasks,
@@ -74,8 +76,7 @@ impl Service {
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
         let files = &cfg.transport.tls;
-        let wanted = files.enable || cfg.transport.order.is_some();
-        let tls = wanted.then(|| {
+        let tls = files.enable.then(|| {
             tls::client_config(&TlsFiles {
                 cert: files.cert_file.clone(),
                 key: files.key_file.clone(),
@@ -87,8 +88,11 @@ impl Service {
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
             Web::bind(&web.addr, web.port, tls)
         });
+        let auto = cfg.transport.order.as_ref();
+        let auto = auto.map(|order| Auto::new(&cfg, order));
         let cfg = Arc::new(cfg);
         Ok(Self {
+            auto: auto.transpose()?,
             tls: tls.transpose()?,
             auth: Arc::new(TokenAuth(cfg.auth.clone())),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
@@ -105,8 +109,9 @@ impl Service {
     /// then ends whatever still carries a user.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.serve_admin(&stop);
+        let mut auto = self.auto.take();
         let ended = tokio::select! {
-            ended = self.keep_session() => ended,
+            ended = self.keep_session(auto.as_mut()) => ended,
             () = stop.cancelled() => Ok(()),
         };
         self.tasks.stop.cancel();
@@ -131,15 +136,14 @@ impl Service {
         }
     }
 
-    async fn keep_session(&self) -> Result<(), RunError> {
+    async fn keep_session(&self, mut auto: Option<&mut Auto>) -> Result<(), RunError> {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
-        let mut auto = self.auto();
         let mut first = true;
         loop {
             let logged_in = self
-                .login_until_success(auto.as_mut(), &run_id, first, &log)
+                .login_until_success(auto.as_deref_mut(), &run_id, first, &log)
                 .await?;
             first = false;
             process::forget_start_soon();
@@ -151,12 +155,6 @@ impl Service {
             warn!(log, "session ended: {end}");
             tokio::time::sleep(losses.next(Instant::now(), random())).await;
         }
-    }
-
-    /// What chooses the way to the server, where the settings leave it open.
-    fn auto(&self) -> Option<Auto> {
-        let order = self.cfg.transport.order.as_ref()?;
-        Some(Auto::new(&self.cfg, order, self.tls.clone()?, &Log::root()))
     }
 
     async fn login_until_success(

@@ -18,6 +18,7 @@ use frp_config::{ClientConfig, Way};
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LOGIN_ANSWER;
+use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -72,13 +73,14 @@ pub(crate) struct Credentials<'a> {
 }
 
 impl Auto {
-    /// Those of `order` that can be taken. `tls` is for all that are not plain.
-    pub(crate) fn new(
-        cfg: &ClientConfig,
-        order: &[Way],
-        tls: Arc<rustls::ClientConfig>,
-        log: &Log,
-    ) -> Self {
+    /// Those of `order` that can be taken. Reads the files of `transport.tls`.
+    pub(crate) fn new(cfg: &ClientConfig, order: &[Way]) -> Result<Self, TlsSetupError> {
+        let files = &cfg.transport.tls;
+        let tls = tls::client_config(&TlsFiles {
+            cert: files.cert_file.clone(),
+            key: files.key_file.clone(),
+            trusted_ca: files.trusted_ca_file.clone(),
+        })?;
         let through_proxy = cfg.transport.proxy_url.is_some();
         let (out, order): (Vec<Way>, Vec<Way>) =
             order.iter().partition(|way| through_proxy && way.is_udp());
@@ -86,7 +88,7 @@ impl Auto {
             let names: Vec<String> = out.iter().map(Way::to_string).collect();
             let names = names.join(", ");
             info!(
-                log,
+                Log::root(),
                 "transport: {names} left out: transport.proxyURL carries TCP only"
             );
         }
@@ -95,13 +97,13 @@ impl Auto {
             cfg: Arc::new(cfg.by(way)),
             tls: (!way.plain).then(|| tls.clone()),
         };
-        Self {
+        Ok(Self {
             ways: order.into_iter().map(candidate).collect(),
             memory: Memory::default(),
             patience: PATIENCE,
             server: cfg.server_addr.clone(),
             own_run_id: new_run_id(),
-        }
+        })
     }
 
     /// Logs in on the way that is known to work here, or on the first that proves to.
