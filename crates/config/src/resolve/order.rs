@@ -33,7 +33,7 @@ pub(super) fn order(
     for way in root
         .texts("transport.order")
         .iter()
-        .flat_map(|text| text.parse())
+        .flat_map(|text| text.parse::<Way>())
     {
         if !order.contains(&way) {
             order.push(way);

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use frp_config::{ClientConfig, Way};
 use frp_log::{Log, info};
-use frp_net::go_text::join_host_port;
 use frp_net::limits::LOGIN_ANSWER;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_proto::crypto::cfb;
@@ -82,8 +81,10 @@ impl Auto {
             trusted_ca: files.trusted_ca_file.clone(),
         })?;
         let through_proxy = cfg.transport.proxy_url.is_some();
-        let (out, order): (Vec<Way>, Vec<Way>) =
-            order.iter().partition(|way| through_proxy && way.is_udp());
+        let (out, order): (Vec<Way>, Vec<Way>) = order
+            .iter()
+            .copied()
+            .partition(|way| through_proxy && way.is_udp());
         if !out.is_empty() {
             let names: Vec<String> = out.iter().map(Way::to_string).collect();
             let names = names.join(", ");

@@ -77,11 +77,16 @@ pub(super) async fn race<R: Runner>(
     let mut losers: Vec<Loser<R::Error>> = Vec::new();
     let mut left = ways.iter().copied().collect::<VecDeque<_>>();
     let mut started: Vec<(usize, Instant)> = Vec::new();
+    let connect = move |way: usize| async move { (way, runner.connect(way).await) };
     let mut connecting = FuturesUnordered::new();
     let mut ready: VecDeque<(usize, R::Ready)> = VecDeque::new();
     // The login that is on its way: of whom, since when, and its answer.
     let mut trying: Option<(usize, Instant, Pin<Box<_>>)> = None;
-    let mut next_start = Instant::now();
+    if let Some(way) = left.pop_front() {
+        started.push((way, Instant::now()));
+        connecting.push(connect(way));
+    }
+    let mut next_start = Instant::now() + HEAD_START;
     loop {
         if trying.is_none()
             && let Some((way, connection)) = ready.pop_front()
@@ -130,7 +135,7 @@ pub(super) async fn race<R: Runner>(
             () = sleep_until(next_start), if !left.is_empty() => {
                 if let Some(way) = left.pop_front() {
                     started.push((way, Instant::now()));
-                    connecting.push(async move { (way, runner.connect(way).await) });
+                    connecting.push(connect(way));
                 }
                 next_start = Instant::now() + HEAD_START;
             }

@@ -125,7 +125,7 @@ async fn run_in(order: &[usize], scripts: &[Script]) -> (String, u128, String) {
     };
     let start = Instant::now();
     let words = |losers: Vec<Loser<&str>>| -> String {
-        let word = |(way, lost)| match lost {
+        let word = |(way, lost): Loser<&str>| match lost {
             Lost::Failed(error) => format!(" {way}:{error}"),
             Lost::Silent { after, login } => {
                 let what = if login { "login" } else { "silent" };
