@@ -517,7 +517,7 @@ async fn with_a_server_of_frp() {
         said.starts_with("tcp+tls reset at the TLS handshake, quic ok"),
         "{said}"
     );
-    drop(frpc);
+    leave(&office, frpc).await;
 
     office.net.set_middlebox(DropUdp);
     let udp_first = "[\"quic\", \"kcp:7001\", \"websocket\"]";
