@@ -2,17 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
 
 use super::*;
 
 /// What happens on a way, in milliseconds; None: nothing, ever.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Script {
     connect: (Option<u64>, bool),
     login: (Option<u64>, Answer),
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
     Yes,
     No,
@@ -52,17 +55,48 @@ const fn answers(script: Script, login: u64, answer: Answer) -> Script {
     }
 }
 
-/// What has happened: `+` begins and `-` ends without an answer, `c` to connect and `l` to log in.
 #[derive(Default)]
-struct Seen(Mutex<Vec<String>>);
+struct Seen {
+    /// What has happened: `+` begins and `-` ends without an answer, `c` to connect and `l` to log
+    /// in.
+    events: Mutex<Vec<String>>,
+    /// Logins on their way, and the most that were at a time.
+    logins: AtomicUsize,
+    most: AtomicUsize,
+}
 
-/// Notes that something was dropped before its end.
-struct Open<'a>(&'a Seen, Option<String>);
+impl Seen {
+    fn note(&self, event: String) {
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+/// Something that goes on; notes when it is dropped before its end.
+struct Open<'a> {
+    seen: &'a Seen,
+    what: String,
+    ended: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(seen: &'a Seen, what: String) -> Self {
+        seen.note(format!("+{what}"));
+        if what.starts_with('l') {
+            let logins = seen.logins.fetch_add(1, Ordering::Relaxed) + 1;
+            seen.most.fetch_max(logins, Ordering::Relaxed);
+        }
+        let ended = false;
+        Self { seen, what, ended }
+    }
+}
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if let Some(what) = self.1.take() {
-            self.0.0.lock().unwrap().push(format!("-{what}"));
+        if self.what.starts_with('l') {
+            self.seen.logins.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !self.ended {
+            self.seen.note(format!("-{}", self.what));
         }
     }
 }
@@ -74,13 +108,12 @@ struct Scripted {
 
 impl Scripted {
     async fn after(&self, what: String, time: Option<u64>) {
-        self.seen.0.lock().unwrap().push(format!("+{what}"));
-        let mut open = Open(&self.seen, Some(what));
+        let mut open = Open::new(&self.seen, what);
         match time {
             Some(time) => tokio::time::sleep(Duration::from_millis(time)).await,
             None => std::future::pending().await,
         }
-        open.1 = None;
+        open.ended = true;
     }
 }
 
@@ -142,7 +175,9 @@ async fn run_in(order: &[usize], scripts: &[Script]) -> (String, u128, String) {
         Outcome::Refused(way, error) => format!("refused {way} {error}"),
         Outcome::AllFailed(losers) => format!("failed{}", words(losers)),
     };
-    let seen = runner.seen.0.lock().unwrap().join(" ");
+    let Seen { events, most, .. } = &runner.seen;
+    assert!(most.load(Ordering::Relaxed) <= 1, "two logins at a time");
+    let seen = events.lock().unwrap().join(" ");
     (outcome, start.elapsed().as_millis(), seen)
 }
 
@@ -220,4 +255,50 @@ async fn the_order_is_the_callers() {
     let (outcome, after, seen) = run_in(&[2, 0], &[way(0, 0), way(0, 0), way(10, 10)]).await;
     assert_eq!((outcome.as_str(), after), ("won 2", 20));
     assert_eq!(seen, "+c2 +l2");
+}
+
+fn scripts() -> impl Strategy<Value = Vec<Script>> {
+    let time = || proptest::option::weighted(0.8, 0..4000_u64);
+    let answer = prop_oneof![Just(Answer::Yes), Just(Answer::No)];
+    let script =
+        (time(), any::<bool>(), time(), answer).prop_map(|(connects, works, answers, answer)| {
+            Script {
+                connect: (connects, works),
+                login: (answers, answer),
+            }
+        });
+    proptest::collection::vec(script, 0..6)
+}
+
+/// Whether a way has a chance in any race: nothing that it does takes longer than it may.
+fn carries(script: &Script) -> bool {
+    let soon = script.login.0.is_some_and(|time| time < 1500);
+    script.connect.1 && script.connect.0.is_some() && soon && script.login.1 == Answer::Yes
+}
+
+proptest! {
+    /// Whatever the ways do: one login at a time (which `run` checks), none after an answered one,
+    /// and a way that carries a login is found.
+    #[test]
+    fn a_way_that_works_is_found(scripts in scripts()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let limit = Duration::from_secs(60);
+        let raced = runtime.block_on(async {
+            tokio::time::timeout(limit, run(&scripts)).await
+        });
+        let works = scripts.iter().any(carries);
+        match raced {
+            Ok((outcome, _, seen)) if outcome.starts_with("won") => {
+                let winner = outcome.split(' ').nth(1).unwrap();
+                let last = seen.split(' ').filter(|event| event.starts_with("+l")).next_back();
+                prop_assert_eq!(last.unwrap(), format!("+l{winner}"));
+            }
+            // Somebody is silent for ever, where the real ones have limits of their own.
+            _ => prop_assert!(!works),
+        }
+    }
 }
