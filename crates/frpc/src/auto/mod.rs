@@ -29,8 +29,8 @@ use cause::cause;
 use memory::{Memory, Network};
 use race::{Loser, Lost, Outcome, Runner, race};
 
-/// How long a login may take when another way is ready. Doubled after each failure, for a network
-/// on which everything is slower than that.
+/// How long a login may take when another way is ready. Doubled after a race that all have lost,
+/// for a network on which everything is slower than that.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The ways of one client, and what is known of them.
@@ -58,7 +58,7 @@ struct Candidate {
 #[derive(Debug)]
 pub(crate) struct NoWay {
     pub(crate) explained: Explained,
-    /// Nobody listens anywhere: asking again is cheap.
+    /// Nobody listens: asking again is cheap.
     pub(crate) refused: bool,
 }
 
@@ -148,8 +148,11 @@ impl Auto {
                 refused: false,
             }),
             Outcome::AllFailed(losers) => {
-                self.patience = (self.patience * 2).min(LOGIN_ANSWER);
-                Err(self.none(&losers))
+                let no_way = self.none(&losers);
+                if !no_way.refused {
+                    self.patience = (self.patience * 2).min(LOGIN_ANSWER);
+                }
+                Err(no_way)
             }
         }
     }
@@ -179,8 +182,7 @@ impl Auto {
             Lost::Failed(error) => Some((*way, error)),
             Lost::Silent { .. } => None,
         });
-        let refused = losers.len() == failed.clone().count()
-            && failed.clone().all(|(_, error)| diagnose::is_refused(error));
+        let refused = failed.clone().any(|(_, e)| diagnose::is_refused(e));
         let what = format!("no way to {}: {}", self.server, self.causes(losers));
         // What is said of the best way says most; TLS over TCP is mostly that.
         let first = failed.min_by_key(|(way, _)| *way);
@@ -251,6 +253,10 @@ impl Runner for Entrants<'_> {
 
     fn is_final(error: &LoginError) -> bool {
         matches!(error, LoginError::Rejected(_))
+    }
+
+    fn is_absent(error: &LoginError) -> bool {
+        diagnose::is_refused(error)
     }
 }
 

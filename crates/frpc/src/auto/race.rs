@@ -36,6 +36,10 @@ pub(super) trait Runner {
 
     /// Whether the server itself said this, so that no other way leads to another answer.
     fn is_final(error: &Self::Error) -> bool;
+
+    /// Whether the server's host is there and nobody listens: most likely frps is down, and what
+    /// is silent is so for the same reason.
+    fn is_absent(error: &Self::Error) -> bool;
 }
 
 /// What came of a way that did not win.
@@ -68,7 +72,7 @@ pub(super) enum Outcome<W, E> {
 }
 
 /// Tries `ways` in this order. A login that has taken `patience` is given up once another way is
-/// ready for its own.
+/// ready for its own. Where nobody listens at one way, the others have twice that time.
 pub(super) async fn race<R: Runner>(
     runner: &R,
     ways: &[usize],
@@ -87,6 +91,7 @@ pub(super) async fn race<R: Runner>(
         connecting.push(connect(way));
     }
     let mut next_start = Instant::now() + HEAD_START;
+    let mut end: Option<Instant> = None;
     loop {
         if trying.is_none()
             && let Some((way, connection)) = ready.pop_front()
@@ -97,6 +102,13 @@ pub(super) async fn race<R: Runner>(
         if trying.is_none() && connecting.is_empty() && left.is_empty() {
             return Outcome::AllFailed(losers);
         }
+        let absent = losers
+            .iter()
+            .any(|(_, lost)| matches!(lost, Lost::Failed(error) if R::is_absent(error)));
+        if absent && end.is_none() {
+            end = Some(Instant::now() + 2 * patience);
+        }
+        let idle = trying.is_none();
         let given_up = trying.as_ref().map(|(_, since, _)| *since + patience);
         tokio::select! {
             // An answer that is there counts, however late.
@@ -105,7 +117,11 @@ pub(super) async fn race<R: Runner>(
                 trying = None;
                 match answer {
                     Ok(won) => {
-                        losers.extend(silent(&started, &losers, ways, way));
+                        let before = ways.iter().position(|other| *other == way);
+                        let mut before = ways[..before.unwrap_or(0)].to_vec();
+                        // These were only slower.
+                        before.retain(|way| !ready.iter().any(|(other, _)| other == way));
+                        losers.extend(silent(&started, &losers, &before));
                         return Outcome::Won { way, won, losers };
                     }
                     Err(error) if R::is_final(&error) => return Outcome::Refused(way, error),
@@ -132,6 +148,10 @@ pub(super) async fn race<R: Runner>(
                     losers.push((way, Lost::Silent { after, login: true }));
                 }
             }
+            () = sleep_until(end.unwrap_or(next_start)), if end.is_some() && idle => {
+                losers.extend(silent(&started, &losers, ways));
+                return Outcome::AllFailed(losers);
+            }
             () = sleep_until(next_start), if !left.is_empty() => {
                 if let Some(way) = left.pop_front() {
                     started.push((way, Instant::now()));
@@ -153,16 +173,10 @@ async fn answer_of<F: Future>(
     }
 }
 
-/// Those that should have won over `winner` and have had their time.
-fn silent<E>(
-    started: &[(usize, Instant)],
-    losers: &[Loser<E>],
-    ways: &[usize],
-    winner: usize,
-) -> Vec<Loser<E>> {
-    let before = ways.iter().take_while(|way| **way != winner);
+/// Those of `ways` that have been started and of which nothing has been heard.
+fn silent<E>(started: &[(usize, Instant)], losers: &[Loser<E>], ways: &[usize]) -> Vec<Loser<E>> {
     let is_out = |way: usize| losers.iter().any(|(out, _)| *out == way);
-    before
+    ways.iter()
         .filter(|way| !is_out(**way))
         .filter_map(|way| {
             let (_, since) = started.iter().find(|(other, _)| other == way)?;
