@@ -14,6 +14,7 @@ use frp_tests::network::middlebox::{
 };
 use frp_tests::network::{ConnectProxy, Flow, Middlebox, Network, Packet, Path, TCP, Verdict};
 use frp_tests::rig::tcp_proxy;
+use frp_tests::wait::eventually_within;
 use frp_tests::*;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
