@@ -238,7 +238,7 @@ async fn where_only_a_proxy_leads_out_all_goes_through_it() {
     let lines = format!("transport.proxyURL = \"http://{}\"\n", proxy.addr);
     let (frpc, said) = office.chooses("only a proxy", ALL, &lines).await;
     assert_eq!(said, "using tcp+tls (remembered for this network)");
-    frpc.expect("transport: quic, kcp:7001 left out: transport.proxyURL carries TCP only")
+    frpc.expect("transport: quic, kcp:7001 left out: the proxy carries TCP only")
         .await;
     assert!(proxy.carried() >= 1);
     office.has_one_client().await;

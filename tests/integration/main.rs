@@ -7,6 +7,7 @@ mod admin;
 mod auth;
 #[cfg(target_os = "linux")]
 mod auto;
+mod carries;
 mod cli;
 mod commands;
 mod diagnosis;
@@ -18,11 +19,13 @@ mod hostile;
 mod http;
 mod https;
 mod interop;
+mod kcp;
 mod labels;
 mod logs;
 #[cfg(target_os = "linux")]
 mod network;
 mod plugins;
+mod quic;
 mod real_clients;
 mod reconnect;
 mod registration;
@@ -38,4 +41,6 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+mod ways_out;
 mod web;
+mod websocket;

@@ -16,12 +16,18 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod dns;
+pub mod forward_proxy;
 pub mod git;
 pub mod http;
+pub mod kcp;
 pub mod log;
+pub mod lossy;
 pub mod middlebox;
 #[cfg(target_os = "linux")]
 pub mod network;
+pub mod nginx;
+mod ntlm;
 pub mod openssh;
 pub mod ports;
 pub mod program;
@@ -32,6 +38,7 @@ pub mod temp;
 pub mod tls;
 pub mod udp;
 pub mod wait;
+pub mod websocket;
 pub mod wire;
 pub mod yamux;
 

@@ -60,6 +60,7 @@ pub struct Program {
     binary: PathBuf,
     args: Vec<OsString>,
     directory: PathBuf,
+    environment: Vec<(String, String)>,
     child: Child,
     log: Log,
 }
@@ -72,12 +73,26 @@ impl Program {
         args: impl IntoIterator<Item = impl Into<OsString>>,
         directory: &Path,
     ) -> Self {
+        Self::spawn_with(binary, args, directory, &[])
+    }
+
+    /// The same with more environment variables.
+    #[must_use]
+    pub fn spawn_with(
+        binary: &Path,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        directory: &Path,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let (child, log) = start(binary, &args, directory);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let (child, log) = start(binary, &args, directory, &environment);
         Self {
             binary: binary.to_owned(),
             args,
             directory: directory.to_owned(),
+            environment,
             child,
             log,
         }
@@ -139,7 +154,8 @@ impl Program {
     /// Starts the same command again, after [`Program::kill`] or its own end. The log begins anew.
     pub fn start_again(&mut self) {
         assert!(!self.is_running(), "{} runs still", self.name());
-        (self.child, self.log) = start(&self.binary, &self.args, &self.directory);
+        (self.child, self.log) =
+            start(&self.binary, &self.args, &self.directory, &self.environment);
     }
 
     /// Its process id.
@@ -183,10 +199,18 @@ impl Drop for Program {
     }
 }
 
-fn start(binary: &Path, args: &[OsString], directory: &Path) -> (Child, Log) {
+fn start(
+    binary: &Path,
+    args: &[OsString],
+    directory: &Path,
+    environment: &[(String, String)],
+) -> (Child, Log) {
     let mut child = Command::new(binary)
         .args(args)
         .current_dir(directory)
+        // A proxy of whoever runs the tests is none of their business.
+        .env_remove("http_proxy")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

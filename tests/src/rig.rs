@@ -90,11 +90,24 @@ impl Rig {
     /// A program with a configuration of exactly this text.
     #[must_use]
     pub fn start(&self, side: &Side, name: &str, config: &str) -> Program {
+        self.start_with(side, name, config, &[])
+    }
+
+    /// The same with more environment variables.
+    #[must_use]
+    pub fn start_with(
+        &self,
+        side: &Side,
+        name: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Program {
         let file = self.config(name, config);
-        Program::spawn(
+        Program::spawn_with(
             &side.program(name),
             ["-c".into(), file.into_os_string()],
             self.path(),
+            environment,
         )
     }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use frp_proto::proxy_url::ProxyUrl;
+
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
 use crate::keys::{Key, Kind, Rule, Support, Tagged, join};
 use crate::report::Report;
+use crate::resolve::dns_server;
 use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
 use crate::value::{Entry, Node, Value};
@@ -554,6 +557,23 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 format!("{prefix}{written}: {text:?} is not an IP address"),
                 "give an address such as 192.0.2.1",
             );
+        }
+        (Rule::DnsServer, Value::Text(text)) if dns_server(text).is_none() => {
+            report.refuse(
+                at,
+                format!("{prefix}{written}: {text:?} is not an IP address, with or without a port"),
+                "give an address such as 192.0.2.53 or 192.0.2.53:5353",
+            );
+        }
+        (Rule::ProxyUrl, Value::Text(text)) => {
+            if let Err(why) = text.parse::<ProxyUrl>() {
+                // The text may hold a password, and is not shown.
+                report.refuse(
+                    at,
+                    format!("{prefix}{written} is no URL of a proxy: {why}"),
+                    "write scheme://user:password@host:port",
+                );
+            }
         }
         (Rule::OneOf { .. }, Value::Text(text)) => {
             one_of(field, text, at, prefix, legacy, report);

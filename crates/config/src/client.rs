@@ -1,14 +1,16 @@
 //! Settings of frpc.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
 use crate::{
     Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way, WebServer,
+    WebsocketOptions,
 };
 
 /// Everything that frpc needs to know, checked and with defaults filled in.
@@ -28,8 +30,8 @@ pub struct ClientConfig {
     pub server_port: u16,
     /// `natHoleStunServer`
     pub nat_hole_stun_server: String,
-    /// `dnsServer`: asked instead of the system's.
-    pub dns_server: Option<String>,
+    /// `dnsServer`: asked instead of the system's, by the whole process.
+    pub dns_server: Option<SocketAddr>,
     /// `loginFailExit`: end the program when the first login fails, instead of trying again.
     pub login_fail_exit: bool,
     /// `start`: names of the proxies and visitors that run; empty for all. Applied already to
@@ -131,12 +133,17 @@ pub struct ClientTransport {
     pub dial_server_timeout: Duration,
     /// `transport.dialServerKeepalive`: interval of TCP keep-alive probes, `None` for none.
     pub dial_server_keepalive: Option<Duration>,
-    /// `transport.connectServerLocalIP`: local address to dial from.
+    /// `transport.connectServerLocalIP`: local address to dial from. Not for kcp and quic.
     pub connect_server_local_ip: Option<IpAddr>,
-    /// `transport.proxyURL`, else the environment variable `http_proxy`; may hold a password.
-    pub proxy_url: Option<Secret>,
+    /// `transport.proxyURL`, else the environment variable `http_proxy`: the proxy that leads to
+    /// frps. Not for kcp and quic.
+    pub proxy_url: Option<ProxyUrl>,
+    /// Whether `proxy_url` is from the environment.
+    pub proxy_from_environment: bool,
     /// `transport.quic`
     pub quic: QuicOptions,
+    /// `transport.websocket`: headers are sent; `Host` and `Origin` take the place of frp's.
+    pub websocket: WebsocketOptions,
     /// `transport.poolCount`: work connections kept ready. The sign is passed on as frp does.
     pub pool_count: i64,
     /// `transport.tcpMux`: all streams over one connection; must be the same on frps.

@@ -1,5 +1,6 @@
 //! Settings that both programs share: authentication, web server, log.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,12 +84,21 @@ pub struct WebTls {
 /// `transport.quic.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuicOptions {
-    /// `keepalivePeriod`
-    pub keepalive_period: Duration,
-    /// `maxIdleTimeout`
+    /// `keepalivePeriod`: time between keep-alives, `None` for none.
+    pub keepalive_period: Option<Duration>,
+    /// `maxIdleTimeout`: time without a packet until the end of a connection.
     pub max_idle_timeout: Duration,
-    /// `maxIncomingStreams`
-    pub max_incoming_streams: i64,
+    /// `maxIncomingStreams`: streams that one peer may have open.
+    pub max_incoming_streams: u64,
+}
+
+/// `transport.websocket.*`, which frp does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebsocketOptions {
+    /// `path`: of the request; on frpc perhaps with a query.
+    pub path: String,
+    /// `headers`: what frpc sends beside its own, and frps demands.
+    pub headers: BTreeMap<String, Secret>,
 }
 
 /// Where log lines go and which of them (`log.*`).

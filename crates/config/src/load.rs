@@ -220,16 +220,6 @@ pub(crate) fn client_settings(
     } = opened;
     judge(root, "", *legacy_ini, &mut report);
     let settings = resolve::client(root, proxies, visitors, *legacy_ini, &mut report);
-    if report.options.environment.filled("http_proxy").is_some()
-        && !root.fields.contains_key("transport.proxyURL")
-    {
-        report.warn(
-            0,
-            "the environment variable http_proxy is set; frp would reach frps through that proxy, \
-             which is not supported yet",
-            "frps is dialed directly",
-        );
-    }
     let own = |section: &&Section| section.at < *own_end;
     let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
     let visitors: Vec<&Section> = visitors.iter().filter(own).collect();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Auth, LogConfig, PortRange, QuicOptions, WebServer};
+use crate::{Auth, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions};
 
 /// Everything that frps needs to know, checked and with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +118,8 @@ pub struct ServerTransport {
     pub heartbeat_timeout: Option<Duration>,
     /// `transport.quic`
     pub quic: QuicOptions,
+    /// `transport.websocket`: requests without these headers are refused.
+    pub websocket: WebsocketOptions,
     /// `transport.tls`
     pub tls: ServerTls,
 }

@@ -183,7 +183,7 @@ fn unknown_keys_are_warnings_when_not_strict() {
 #[test]
 fn all_problems_at_once_in_the_order_of_the_file() {
     let text = "bindPort = 99999\nauth.method = 'x'\nauth.additionalScopes = ['heartbeats']\n\
-                log.level = 'DEBUG'\nquicBindPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
+                log.level = 'DEBUG'\nsshTunnelGateway.bindPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
                 allowPorts = [{ start = 5, end = 3 }]\n";
     assert_eq!(
         frps(text),
@@ -196,7 +196,7 @@ fn all_problems_at_once_in_the_order_of_the_file() {
              NewWorkConns]: this is \"heartbeats\"; write \"HeartBeats\"",
             "f:4:13: invalid log level, optional values are [trace debug info warn error]: \
              this is \"DEBUG\"; write \"debug\"",
-            &format!("f:5:1: quicBindPort {LATER}"),
+            &format!("f:5:18: sshTunnelGateway.bindPort {LATER}"),
             "f:6:1: json: unknown field \"foo\": frps has no key foo; \
              remove it or correct its name",
             "f:7:21: field \"maxPortsPerClient\": cannot unmarshal string \"ten\" into int; \
@@ -289,8 +289,8 @@ fn values_out_of_their_rules() {
             "auth.method = \"oidc\" is not supported yet: frp knows it, this version does not; use token",
         ),
         (
-            "transport.protocol = 'kcp'",
-            "transport.protocol = \"kcp\" is not supported yet",
+            "transport.protocol = 'quic'",
+            "transport.protocol = \"quic\" is not supported yet",
         ),
         (
             "transport.protocol = 'udp'",
@@ -416,11 +416,7 @@ fn doubtful_files_work_with_warnings() {
 
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
-    let client = [
-        "store.path = 'x'",
-        "dnsServer = '8.8.8.8'",
-        "transport.proxyURL = 'http://x'",
-    ];
+    let client = ["store.path = 'x'"];
     for text in client {
         let key = text.split(" = ").next().unwrap();
         assert_eq!(
@@ -432,11 +428,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         frpc("virtualNet.address = '10.0.0.1/24'\nfeatureGates = { VirtualNet = true }\n"),
         [format!("f:1:12: virtualNet.address {LATER}")]
     );
-    let server = [
-        "kcpBindPort = 1",
-        "quicBindPort = 1",
-        "sshTunnelGateway.bindPort = 1",
-    ];
+    let server = ["sshTunnelGateway.bindPort = 1"];
     for text in server {
         let key = text.split(" = ").next().unwrap();
         assert_eq!(
@@ -491,6 +483,76 @@ fn the_order_of_transports() {
              set that, or remove the key"
         ]
     );
+}
+
+#[test]
+fn the_way_to_frps() {
+    let url = "transport.proxyURL = 'socks4://me:secret@p:1'\n";
+    assert_eq!(
+        frpc(url),
+        [
+            "f:1:22: transport.proxyURL is no URL of a proxy: proxy type must be http, https, \
+             socks5 or ntlm, not [socks4]; write scheme://user:password@host:port"
+        ]
+    );
+    let none: [String; 0] = [];
+    let fine = "dnsServer = '::1'\ntransport.proxyURL = 'ntlm://me:secret@p'\n";
+    assert_eq!(frpc(fine), none);
+    assert_eq!(
+        frpc("dnsServer = '10.0.0.1:x'\n"),
+        [
+            "f:1:13: dnsServer: \"10.0.0.1:x\" is not an IP address, with or without a port; \
+             give an address such as 192.0.2.53 or 192.0.2.53:5353"
+        ]
+    );
+}
+
+#[test]
+fn a_websocket_needs_a_path_and_headers_that_can_be_sent() {
+    let path = "transport.websocket.path";
+    for wrong in ["tunnel", "/a b", "/a#b", "/\u{e9}"] {
+        for check in [frpc, frps] {
+            let text = format!("{path} = '{wrong}'\n");
+            let said = format!(
+                "f:1:28: {path} {wrong:?} is no path of a URL; begin it with /, and write %20 and \
+                 the like for other characters"
+            );
+            assert_eq!(check(&text), [said]);
+        }
+    }
+    let none: [String; 0] = [];
+    let query = format!("{path} = '/a?b=c'\n");
+    assert_eq!(frpc(&query), none);
+    assert_eq!(
+        frps(&query),
+        [format!(
+            "f:1:28: {path} has a query; leave out what follows the ?; frps does not look at it"
+        )]
+    );
+    for (header, why) in [
+        (
+            "'a b' = 'x'",
+            "\"a b\" is no name of an HTTP header; use letters, digits and -",
+        ),
+        (
+            "a = \"x\\ny\"",
+            "\"a\" has a value with control characters; remove them",
+        ),
+        (
+            "Upgrade = 'x'",
+            "\"Upgrade\" is written by the websocket itself; remove it",
+        ),
+        (
+            "Sec-WebSocket-Key = 'x'",
+            "\"Sec-WebSocket-Key\" is written by the websocket itself; remove it",
+        ),
+    ] {
+        let text = format!("transport.websocket.headers = {{ {header} }}\n");
+        assert_eq!(
+            frpc(&text),
+            [format!("f:1:31: transport.websocket.headers: {why}")]
+        );
+    }
 }
 
 #[test]
@@ -677,8 +739,13 @@ fn legacy_files_that_are_wrong() {
             "f:2:12: invalid protocol, optional values are [tcp kcp quic websocket wss]",
         ),
         (
-            "[common]\ndns_server = 8.8.8.8\n",
-            "f:2:1: dns_server is not supported yet",
+            "[common]\ndns_server = dns.example\n",
+            "f:2:14: dns_server: \"dns.example\" is not an IP address, with or without a port",
+        ),
+        (
+            "[common]\nhttp_proxy = ftp://p\n",
+            "f:2:14: http_proxy is no URL of a proxy: proxy type must be http, https, socks5 or \
+             ntlm, not [ftp]",
         ),
         (
             "[common]\nheartbeat_interval = 9\nheartbeat_timeout = 3\n",

@@ -424,3 +424,31 @@ fn the_examples_hold_only_valid_keys_when_everything_is_turned_on() {
     let s = server(&turn_on(include_str!("../../../frps.toml.example")));
     assert!(s.transport.tls.force);
 }
+
+#[test]
+fn quic_and_websocket_have_their_settings_on_both_ends() {
+    let none = "";
+    let (c, s) = (client(none).transport, server(none).transport);
+    assert_eq!((&c.quic, &c.websocket), (&s.quic, &s.websocket));
+    assert_eq!(c.quic.keepalive_period, Some(Duration::from_secs(10)));
+    assert_eq!(c.quic.max_idle_timeout, Duration::from_secs(30));
+    assert_eq!(c.quic.max_incoming_streams, 100_000);
+    assert_eq!(c.websocket.path, "/~!frp");
+    assert!(c.websocket.headers.is_empty());
+
+    let text = "transport.quic.keepalivePeriod = -1\ntransport.quic.maxIdleTimeout = 5\n\
+                transport.quic.maxIncomingStreams = 7\ntransport.websocket.path = '/t'\n\
+                transport.websocket.headers = { X-Key = ' sesame ' }\n";
+    let (c, s) = (client(text).transport, server(text).transport);
+    assert_eq!((&c.quic, &c.websocket), (&s.quic, &s.websocket));
+    assert_eq!(c.quic.keepalive_period, None);
+    assert_eq!(c.quic.max_idle_timeout, Duration::from_secs(5));
+    assert_eq!(c.quic.max_incoming_streams, 7);
+    assert_eq!(c.websocket.path, "/t");
+    let headers: Vec<_> = c.websocket.headers.iter().collect();
+    assert_eq!(
+        (headers[0].0.as_str(), headers[0].1.expose()),
+        ("X-Key", "sesame")
+    );
+    assert!(!format!("{c:?}").contains("sesame"));
+}

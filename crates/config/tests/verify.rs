@@ -93,9 +93,9 @@ fn templates() {
 fn what_frp_takes_is_valid_and_what_this_version_lacks_is_named() {
     let later = "is not supported yet: frp knows it, this version does not";
     assert_eq!(
-        frpc("transport.protocol = 'kcp'\n"),
+        frpc("transport.protocol = 'quic'\n"),
         [format!(
-            "WARNING: f:1:22: transport.protocol = \"kcp\" {later}; use tcp"
+            "WARNING: f:1:22: transport.protocol = \"quic\" {later}; use tcp, kcp"
         )]
     );
     assert_eq!(

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use frp_config::cli::{self, AdminCall, ClientTask};
-use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
+use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
 use frp_log::{Log, contract, info, print_line};
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -160,15 +161,20 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
         );
     }
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
-    // A signal ends the process where it stands, as it ends frp: the kernel gives back every
-    // socket, and the server sees that at once.
+    let stop = CancellationToken::new();
+    // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
+    // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
+    let protocol = cfg.transport.protocol;
+    let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
+        || cfg.transport.order.is_some();
+    let signals = may_be_udp.then(|| tokio::spawn(cancel_at_signal(stop.clone())));
     let ended = match Service::new(cfg, file) {
-        Ok(service) => service
-            .run(CancellationToken::new())
-            .await
-            .map_err(|error| error.to_string()),
+        Ok(service) => service.run(stop).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
+    if let Some(signals) = signals {
+        signals.abort();
+    }
     if let Some(path) = path {
         info!(
             Log::root(),
@@ -177,6 +183,22 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
         );
     }
     ended
+}
+
+/// Cancels `stop` at SIGTERM or SIGINT, which then do not end the process by themselves.
+async fn cancel_at_signal(stop: CancellationToken) {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
-//! Stage 1: streams to the server. With the mux they share one connection, without it each has its
-//! own (frp `client/connector.go`).
+//! Stage 1: streams to the server. With the mux, or with QUIC, they share one connection; otherwise
+//! each has its own (frp `client/connector.go`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_config::ClientConfig;
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_config::{ClientConfig, Secret, TransportProtocol};
+use frp_net::carrier::{Carrier, Lost, OpenError};
+use frp_net::dial::{self, DialError, DialOptions};
+use frp_net::go_text::join_host_port;
+use frp_net::kcp;
 use frp_net::limits::BEFORE_LOGIN;
-use frp_net::mux::{self, CloseReason, Mux, MuxError};
+use frp_net::mux;
+use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError, TlsFiles};
+use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use frp_net::websocket::handshake::{Field, Request};
+use frp_net::websocket::{self, WebsocketPipe};
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +25,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
-    mux: Option<Mux>,
+    shared: Option<Carrier>,
+    tasks: TaskTracker,
 }
 
 /// Why there is no stream.
@@ -30,11 +37,37 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Tls(#[from] HandshakeError),
     #[error("{0}")]
-    Mux(#[from] MuxError),
+    Websocket(#[from] websocket::ConnectError),
+    #[error("{0}")]
+    Quic(#[from] QuicDialError),
+    #[error("{0}")]
+    Open(#[from] OpenError),
+}
+
+/// TLS towards the server of `cfg`, where its protocol has some. `wss` and `quic` have it whatever
+/// `transport.tls.enable` is; `quic` then takes the files only where that is on, as in frp.
+pub(crate) fn tls_settings(
+    cfg: &ClientConfig,
+) -> Result<Option<Arc<rustls::ClientConfig>>, TlsSetupError> {
+    let settings = &cfg.transport.tls;
+    let files = match cfg.transport.protocol {
+        TransportProtocol::Quic if !settings.enable => TlsFiles::default(),
+        TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Websocket
+            if !settings.enable =>
+        {
+            return Ok(None);
+        }
+        _ => TlsFiles {
+            cert: settings.cert_file.clone(),
+            key: settings.key_file.clone(),
+            trusted_ca: settings.trusted_ca_file.clone(),
+        },
+    };
+    tls::client_config(&files).map(Some)
 }
 
 impl Connector {
-    /// Connects where the mux needs a connection; without the mux every stream connects by itself.
+    /// Connects where streams share a connection; otherwise every stream connects by itself.
     pub(crate) async fn open(
         cfg: Arc<ClientConfig>,
         tls: Option<Arc<rustls::ClientConfig>>,
@@ -43,70 +76,133 @@ impl Connector {
         let mut connector = Self {
             cfg,
             tls,
-            mux: None,
+            shared: None,
+            tasks: tasks.clone(),
         };
-        if connector.cfg.transport.tcp_mux {
-            let io = connector.dial().await?;
-            let interval = connector.cfg.transport.tcp_mux_keepalive_interval;
+        let transport = &connector.cfg.transport;
+        if transport.protocol == TransportProtocol::Quic {
+            let conn = connector.dial_quic(tasks).await?;
+            connector.shared = Some(Carrier::Quic(conn));
+        } else if transport.tcp_mux {
             let config = mux::Config {
-                keepalive_interval: Some(interval),
+                keepalive_interval: Some(transport.tcp_mux_keepalive_interval),
             };
+            let io = connector.dial().await?;
             // The server opens no streams; what it opens all the same is refused by dropping this.
             let (mux, _incoming, driver) = mux::session(io, mux::Role::Client, config);
             tasks.spawn(driver);
-            connector.mux = Some(mux);
+            connector.shared = Some(Carrier::Mux(mux));
         }
         Ok(connector)
     }
 
     /// A new stream.
     pub(crate) async fn stream(&self) -> Result<Stream, ConnectError> {
-        match &self.mux {
-            Some(mux) => Ok(Stream::Mux(mux.open().await?)),
+        match &self.shared {
+            Some(shared) => Ok(shared.open().await?),
             None => self.dial().await,
         }
     }
 
     /// Why the shared connection ended, if there is one and it has.
-    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
-        self.mux.as_ref()?.close_reason()
+    pub(crate) fn close_reason(&self) -> Option<Lost> {
+        self.shared.as_ref()?.close_reason()
     }
 
     /// Ends the shared connection and its streams, if there is one.
     pub(crate) fn close(&self) {
-        if let Some(mux) = &self.mux {
-            mux.close();
+        if let Some(shared) = &self.shared {
+            shared.close();
         }
     }
 
+    /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
-        let transport = &self.cfg.transport;
-        let mut conn = dial_server(&self.cfg).await?;
+        let conn = dial_server(&self.cfg, &self.tasks).await?;
+        match self.cfg.transport.protocol {
+            TransportProtocol::Wss => {
+                let conn = self.begin_tls(conn, false).await?;
+                Ok(self.begin_websocket(conn).await?)
+            }
+            TransportProtocol::Websocket => {
+                let conn = self.begin_websocket(conn).await?;
+                Ok(self.begin_tls(conn, true).await?)
+            }
+            _ => Ok(self.begin_tls(conn, true).await?),
+        }
+    }
+
+    /// Where TLS is on. `mark`: frp's first byte goes in front, if that is configured.
+    async fn begin_tls(&self, mut conn: Stream, mark: bool) -> Result<Stream, HandshakeError> {
         let Some(tls) = &self.tls else {
             return Ok(conn);
         };
-        if !transport.tls.disable_custom_first_byte {
+        if mark && !self.cfg.transport.tls.disable_custom_first_byte {
             let marked = conn.write_all(&[FRP_TLS_FIRST_BYTE]).await;
             marked.map_err(|source| HandshakeError {
                 source,
                 first_bytes: Vec::new(),
             })?;
         }
-        let name = transport
-            .tls
-            .server_name
-            .as_ref()
-            .unwrap_or(&self.cfg.server_addr);
-        let pipe = tls::connect(tls.clone(), name, conn, BEFORE_LOGIN).await?;
+        let pipe = tls::connect(tls.clone(), self.server_name(), conn, BEFORE_LOGIN).await?;
         Ok(Stream::Tls(Box::new(pipe)))
+    }
+
+    async fn begin_websocket(&self, conn: Stream) -> Result<Stream, websocket::ConnectError> {
+        let request = self.websocket_request();
+        let pipe: WebsocketPipe = websocket::connect(conn, &request, BEFORE_LOGIN).await?;
+        Ok(Stream::Websocket(Box::new(pipe)))
+    }
+
+    fn websocket_request(&self) -> Request {
+        let cfg = &self.cfg;
+        let host = match cfg.transport.protocol {
+            // As in frp: the name that TLS checks, without a port.
+            TransportProtocol::Wss if self.server_name().contains(':') => {
+                format!("[{}]", self.server_name())
+            }
+            TransportProtocol::Wss => self.server_name().to_owned(),
+            _ => join_host_port(&cfg.server_addr, cfg.server_port),
+        };
+        let field = |(name, value): (&String, &Secret)| Field {
+            name: name.clone(),
+            value: value.expose().to_owned(),
+        };
+        let settings = &cfg.transport.websocket;
+        Request {
+            path: settings.path.clone(),
+            host,
+            fields: settings.headers.iter().map(field).collect(),
+        }
+    }
+
+    async fn dial_quic(&self, tasks: &TaskTracker) -> Result<quic::QuicConn, ConnectError> {
+        let cfg = &self.cfg;
+        let settings = &cfg.transport.quic;
+        let options = quic::Options {
+            keepalive: settings.keepalive_period,
+            idle: settings.max_idle_timeout,
+            max_streams: settings.max_incoming_streams,
+        };
+        // `tls_settings` has them for this protocol.
+        let tls = self.tls.as_deref().ok_or(QuicDialError::NoTls)?;
+        let (host, port) = (&cfg.server_addr, cfg.server_port);
+        let dial = dial_options(cfg);
+        let name = self.server_name();
+        Ok(quic::connect(host, port, &dial, tls, name, &options, tasks).await?)
+    }
+
+    fn server_name(&self) -> &str {
+        let configured = self.cfg.transport.tls.server_name.as_ref();
+        configured.unwrap_or(&self.cfg.server_addr)
     }
 }
 
 /// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
-pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
+pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool {
     let probe = async {
         let tls = tls::client_config(&TlsFiles::default()).ok()?;
-        let conn = dial_server(cfg).await.ok()?;
+        let conn = dial_server(cfg, tasks).await.ok()?;
         tls::connect(tls, &cfg.server_addr, conn, PROBE).await.ok()
     };
     matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(_)))
@@ -115,16 +211,26 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig) -> bool {
 /// The limit of a probe: it delays an error message.
 const PROBE: Duration = Duration::from_secs(3);
 
-/// The connection that everything else runs on.
-async fn dial_server(cfg: &ClientConfig) -> Result<Stream, DialError> {
+/// The connection that everything else runs on, perhaps made by a proxy.
+async fn dial_server(cfg: &ClientConfig, tasks: &TaskTracker) -> Result<Stream, DialError> {
+    let options = dial_options(cfg);
+    if cfg.transport.protocol == TransportProtocol::Kcp {
+        // No proxy of these carries UDP.
+        let (conn, driver) = kcp::dial(&cfg.server_addr, cfg.server_port, &options).await?;
+        tasks.spawn(driver);
+        return Ok(Stream::Kcp(conn));
+    }
+    let proxy = cfg.transport.proxy_url.as_ref();
+    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
+}
+
+fn dial_options(cfg: &ClientConfig) -> DialOptions {
     let transport = &cfg.transport;
-    let options = DialOptions {
+    DialOptions {
         timeout: transport.dial_server_timeout,
         keepalive: transport.dial_server_keepalive,
         local_ip: transport.connect_server_local_ip,
-    };
-    let conn = dial(&cfg.server_addr, cfg.server_port, &options).await?;
-    Ok(Stream::Tcp(conn))
+    }
 }
 
 impl Drop for Connector {

@@ -3,18 +3,25 @@
 //! A bare `EOF` is what most users of frp ever see of a firewall, a wrong port or two settings that
 //! differ. Every one of those leaves its own traces, and this file reads them.
 
+mod proxy;
+mod quic;
+mod websocket;
+
 use std::fmt;
 use std::io;
 
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, TransportProtocol};
+use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
+use frp_net::resolve::LookupError;
 use frp_net::tls::HandshakeError;
 use frp_proto::wire::WireProtocol;
 use rustls::AlertDescription;
 
+pub(crate) use self::proxy::setting as proxy_setting;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 
@@ -87,7 +94,34 @@ pub(crate) fn is_refused(error: &LoginError) -> bool {
         LoginError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) => {
             source.kind() == io::ErrorKind::ConnectionRefused
         }
-        _ => false,
+        _ => io_error(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused),
+    }
+}
+
+/// What the system, or kcp in its place, said of a connection that stood.
+fn io_error(error: &LoginError) -> Option<&io::Error> {
+    match error {
+        LoginError::Connect(ConnectError::Tls(e)) => Some(&e.source),
+        LoginError::Connect(ConnectError::Open(OpenError::Mux(MuxError::Closed(
+            CloseReason::Io(e),
+        ))))
+        | LoginError::Send {
+            lost: Some(Lost::Mux(CloseReason::Io(e))),
+            ..
+        }
+        | LoginError::Answer {
+            lost: Some(Lost::Mux(CloseReason::Io(e))),
+            ..
+        } => Some(e),
+        LoginError::Send {
+            error: SendError::Io(e),
+            ..
+        }
+        | LoginError::Answer {
+            error: RecvError::Io(e),
+            ..
+        } => Some(e),
+        _ => None,
     }
 }
 
@@ -97,20 +131,29 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
     let broke = match error {
         LoginError::Send { .. } => true,
         LoginError::Answer { error, .. } => !matches!(error, RecvError::Decode(_)),
-        LoginError::Connect(ConnectError::Mux(_)) => true,
+        LoginError::Connect(ConnectError::Open(_)) => true,
         _ => false,
     };
-    broke && !cfg.transport.tls.enable
+    let plain = matches!(cfg.transport.protocol, TransportProtocol::Tcp);
+    broke && plain && !cfg.transport.tls.enable
 }
 
 /// Explains a failed login under the configuration that it was tried with.
 pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
+    let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
+    if let Some(explained) = is_kcp.then(|| explain_udp(error, cfg)).flatten() {
+        return explained;
+    }
     match error {
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
         LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
-        LoginError::Connect(ConnectError::Mux(e)) => explain_mux(e, cfg),
+        LoginError::Connect(ConnectError::Websocket(e)) => websocket::explain(e, cfg),
+        LoginError::Connect(ConnectError::Quic(e)) => quic::explain(e, cfg),
+        LoginError::Connect(ConnectError::Open(OpenError::Mux(e))) => explain_mux(e, cfg),
+        LoginError::Connect(ConnectError::Open(OpenError::Quic(e))) => quic::explain_end(e, cfg),
         LoginError::Send { error, lost } => match (error, lost) {
-            (_, Some(reason)) => explain_lost(reason, cfg),
+            (_, Some(Lost::Mux(reason))) => explain_lost(reason, cfg),
+            (_, Some(Lost::Quic(end))) => quic::explain_end(end, cfg),
             (SendError::Io(e), None) => explain_io(e, cfg),
             (SendError::TimedOut, None) => explain_silence(cfg),
             (SendError::Encode(e), None) => explained(
@@ -124,7 +167,8 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
             lost,
             first_bytes,
         } => match (error, lost) {
-            (_, Some(reason)) => explain_lost(reason, cfg),
+            (_, Some(Lost::Mux(reason))) => explain_lost(reason, cfg),
+            (_, Some(Lost::Quic(end))) => quic::explain_end(end, cfg),
             (RecvError::Closed | RecvError::Truncated, None) => explain_closed("EOF", cfg),
             (RecvError::Io(e), None) => explain_io(e, cfg),
             (RecvError::TimedOut, None) => explain_silence(cfg),
@@ -144,13 +188,29 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
     }
 }
 
+fn explain_lookup(error: &LookupError) -> Explained {
+    explained(
+        error,
+        format!("the name {} could not be resolved", error.host),
+        match error.server {
+            None => "check serverAddr and the DNS of this machine",
+            Some(_) => "check serverAddr, and that dnsServer is a DNS server and answers",
+        },
+    )
+}
+
 fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
     let server = server(cfg);
     match error {
-        DialError::Resolve { host, .. } => explained(
+        DialError::Proxy { proxy, source } => proxy::explain(proxy, source, cfg),
+        DialError::Resolve(e) => explain_lookup(e),
+        DialError::TimedOut { host, addr: None } => explained(
             error,
-            format!("the name {host} could not be resolved"),
-            "check serverAddr and the DNS of this machine",
+            format!("the name {host} was not resolved in time"),
+            match cfg.dns_server {
+                None => "check the network and the DNS of this machine",
+                Some(_) => "check that dnsServer is a DNS server and answers",
+            },
         ),
         DialError::TimedOut { .. } => explained(
             error,
@@ -191,6 +251,51 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
             ),
         },
     }
+}
+
+/// What is different over UDP: there is no connection that could be refused or time out before the
+/// login does.
+fn explain_udp(error: &LoginError, cfg: &ClientConfig) -> Option<Explained> {
+    let (server, port) = (server(cfg), cfg.server_port);
+    let kind = io_error(error).map(io::Error::kind);
+    if kind == Some(io::ErrorKind::ConnectionRefused) {
+        return Some(explained(
+            "connection refused",
+            format!("the host answers, but nothing listens on its UDP port {port}"),
+            "transport.protocol = \"kcp\" needs kcpBindPort in frps, and serverPort set to it",
+        ));
+    }
+    let silent = match error {
+        LoginError::Connect(ConnectError::Tls(e)) => e.first_bytes.is_empty(),
+        LoginError::Answer {
+            error: RecvError::TimedOut,
+            first_bytes,
+            ..
+        } => first_bytes.is_empty(),
+        _ => true,
+    };
+    let timed_out = kind == Some(io::ErrorKind::TimedOut)
+        || matches!(
+            error,
+            LoginError::Answer {
+                error: RecvError::TimedOut,
+                ..
+            } | LoginError::Send {
+                error: SendError::TimedOut,
+                ..
+            }
+        );
+    (timed_out && silent).then(|| {
+        explained(
+            "i/o timeout",
+            format!("nothing at {server} answers over UDP"),
+            format!(
+                "check that {port} is the kcpBindPort of frps, and that firewalls and security \
+                 groups let this UDP port in; where the network lets no UDP through, set \
+                 transport.protocol = \"tcp\" and serverPort to bindPort"
+            ),
+        )
+    })
 }
 
 fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
@@ -322,7 +427,11 @@ fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
 
 /// The connection stood, the login went out, and then it was closed or reset.
 fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
-    if !cfg.transport.tls.enable {
+    let has_tls = matches!(
+        cfg.transport.protocol,
+        TransportProtocol::Wss | TransportProtocol::Quic
+    );
+    if !cfg.transport.tls.enable && !has_tls {
         return explained(
             what,
             "the connection was closed right after our plaintext login",

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, TransportProtocol};
+use frp_net::carrier::Lost;
 use frp_net::layers::{ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::mux::CloseReason;
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
 use frp_proto::crypto::cfb;
@@ -39,7 +39,7 @@ pub(crate) enum LoginError {
         /// What the stream said.
         error: SendError,
         /// Why the connection below it ended, if it did.
-        lost: Option<CloseReason>,
+        lost: Option<Lost>,
     },
     /// The login was sent; no usable answer came.
     #[error("{error}")]
@@ -47,7 +47,7 @@ pub(crate) enum LoginError {
         /// What the stream said.
         error: RecvError,
         /// Why the connection below it ended, if it did.
-        lost: Option<CloseReason>,
+        lost: Option<Lost>,
         /// The first bytes (at most 16) that came on the stream.
         first_bytes: Vec<u8>,
     },
@@ -170,9 +170,16 @@ async fn send_login(
 }
 
 fn client_hello(cfg: &ClientConfig) -> ClientHello {
+    let (transport, has_tls) = match cfg.transport.protocol {
+        TransportProtocol::Tcp => ("tcp", false),
+        TransportProtocol::Kcp => ("kcp", false),
+        TransportProtocol::Quic => ("quic", true),
+        TransportProtocol::Websocket => ("websocket", false),
+        TransportProtocol::Wss => ("wss", true),
+    };
     let bootstrap = Bootstrap {
-        transport: "tcp".to_owned(),
-        tls: cfg.transport.tls.enable,
+        transport: transport.to_owned(),
+        tls: cfg.transport.tls.enable || has_tls,
         tcp_mux: cfg.transport.tcp_mux,
     };
     let mut random = [0; 32];

@@ -6,7 +6,8 @@ use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::process;
-use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::resolve;
+use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use crate::admin::{Admin, ConfigFile};
 use crate::auth::TokenAuth;
 use crate::auto::{Auto, Credentials, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
-use crate::connect::answers_tls;
+use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
 use crate::login::{LoggedIn, connect, login};
 use crate::registration::Registrations;
@@ -75,14 +76,7 @@ impl Service {
     /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
-        let files = &cfg.transport.tls;
-        let tls = files.enable.then(|| {
-            tls::client_config(&TlsFiles {
-                cert: files.cert_file.clone(),
-                key: files.key_file.clone(),
-                trusted_ca: files.trusted_ca_file.clone(),
-            })
-        });
+        let tls = tls_settings(&cfg);
         let web = cfg.web_server.as_ref().map(|web| {
             let tls = web.tls.as_ref();
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
@@ -93,7 +87,7 @@ impl Service {
         let cfg = Arc::new(cfg);
         Ok(Self {
             auto: auto.transpose()?,
-            tls: tls.transpose()?,
+            tls: tls?,
             auth: Arc::new(TokenAuth(cfg.auth.clone())),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             web: web.transpose()?,
@@ -108,16 +102,29 @@ impl Service {
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
     /// then ends whatever still carries a user.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        self.take_way_out();
         self.serve_admin(&stop);
         let mut auto = self.auto.take();
-        let ended = tokio::select! {
-            ended = self.keep_session(auto.as_mut()) => ended,
-            () = stop.cancelled() => Ok(()),
-        };
+        let ended = self.keep_session(auto.as_mut(), &stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
         self.tasks.tracker.wait().await;
         ended
+    }
+
+    /// Names are looked up as the settings say from here on, and the log tells a way that the file
+    /// may not show.
+    fn take_way_out(&self) {
+        if self.cfg.dns_server.is_some() {
+            resolve::use_server(self.cfg.dns_server);
+        }
+        if let Some(proxy) = &self.cfg.transport.proxy_url {
+            let from = diagnose::proxy_setting(&self.cfg);
+            info!(
+                Log::root(),
+                "frps is reached through the proxy {proxy} ({from})"
+            );
+        }
     }
 
     /// Starts the admin API, where there is one; it can end the client by `stop`.
@@ -136,24 +143,39 @@ impl Service {
         }
     }
 
-    async fn keep_session(&self, mut auto: Option<&mut Auto>) -> Result<(), RunError> {
+    /// Ends when `stop` is cancelled, after a session has left.
+    async fn keep_session(
+        &self,
+        mut auto: Option<&mut Auto>,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
         let mut first = true;
         loop {
-            let logged_in = self
-                .login_until_success(auto.as_deref_mut(), &run_id, first, &log)
-                .await?;
+            let logging_in = self.login_until_success(auto.as_deref_mut(), &run_id, first, &log);
+            let logged_in = tokio::select! {
+                logged_in = logging_in => logged_in?,
+                () = stop.cancelled() => return Ok(()),
+            };
             first = false;
             process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&run_id);
             info!(log, "{}", contract::login_success(&run_id));
 
-            let end = Session::new(self, logged_in, log.clone()).run().await;
+            let session = Session::new(self, logged_in, log.clone(), stop.clone());
+            let end = session.run().await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             warn!(log, "session ended: {end}");
-            tokio::time::sleep(losses.next(Instant::now(), random())).await;
+            let pause = losses.next(Instant::now(), random());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
         }
     }
 
@@ -210,7 +232,7 @@ impl Service {
         };
         let mut explained = diagnose::explain(&error, &self.cfg);
         if !*probed && diagnose::wants_tls_probe(&error, &self.cfg) {
-            explained = explained.with_tls_probe(answers_tls(&self.cfg).await);
+            explained = explained.with_tls_probe(answers_tls(&self.cfg, &self.tasks.tracker).await);
             *probed = true;
         }
         let refused = diagnose::is_refused(&error);

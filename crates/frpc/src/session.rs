@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, contract, debug, error, info, warn};
+use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::CONTROL_WRITE;
+use frp_net::limits::{CONTROL_WRITE, LEAVE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::mux::CloseReason;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Pong};
 use frp_proto::naming;
 use frp_proto::wire::EncodeError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
@@ -42,6 +43,7 @@ pub(crate) struct Session<'a> {
     work: WorkConns,
     last_pong: Instant,
     next_ping: Instant,
+    stop: CancellationToken,
     log: Log,
 }
 
@@ -53,13 +55,15 @@ pub(crate) enum End {
     #[error("the server refused our heartbeat: {0}")]
     HeartbeatRefused(String),
     #[error("the connection was lost: {0}")]
-    Lost(CloseReason),
+    Lost(Lost),
     #[error("the server closed the control connection")]
     Closed,
     #[error("read from the server: {0}")]
     Recv(RecvError),
     #[error("write to the server: {0}")]
     Send(#[from] SendError),
+    #[error("this program was told to stop")]
+    Stopped,
 }
 
 /// Why a proxy's registration was not sent.
@@ -72,7 +76,13 @@ enum RegisterError {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(service: &'a Service, logged_in: LoggedIn, log: Log) -> Self {
+    /// `stop` tells it to leave.
+    pub(crate) fn new(
+        service: &'a Service,
+        logged_in: LoggedIn,
+        log: Log,
+        stop: CancellationToken,
+    ) -> Self {
         let LoggedIn {
             run_id,
             control,
@@ -93,6 +103,7 @@ impl<'a> Session<'a> {
             control,
             last_pong: Instant::now(),
             next_ping: Instant::now(),
+            stop,
             log,
         }
     }
@@ -133,6 +144,10 @@ impl<'a> Session<'a> {
                 }
                 Some(change) = self.health.recv() => self.on_health(&change).await,
                 Ok(()) = self.settings.changed() => self.configure().await,
+                () = self.stop.cancelled() => {
+                    self.leave().await;
+                    return End::Stopped;
+                }
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
                     Err(End::HeartbeatTimeout)
@@ -141,6 +156,25 @@ impl<'a> Session<'a> {
             if let Err(end) = served {
                 return end;
             }
+        }
+    }
+
+    /// Withdraws all proxies and waits until the server has let go, which over UDP it would not see
+    /// from our end alone. frp waits 500 ms in any case, and only with kcp and quic.
+    async fn leave(&mut self) {
+        let names = lock(&self.registrations).remove_unless(|_| false);
+        for name in &names {
+            self.withdraw(name);
+        }
+        let leaving = async {
+            self.control.flush_within(CONTROL_WRITE).await?;
+            self.control.shutdown().await?;
+            while self.control.recv().await.is_ok() {}
+            Ok::<_, SendError>(())
+        };
+        match timeout(LEAVE, leaving).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(e)) => debug!(self.log, "left without a word: {e}"),
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 use frp_config::ProxyKind;
 use frp_log::{Log, error, trace, warn};
+use frp_net::carrier::Lost;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::mux::CloseReason;
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, StartWorkConn};
 use frp_proto::naming;
@@ -92,7 +92,7 @@ impl WorkConns {
     }
 
     /// Why the connection of the session ended, if its streams share one and it has.
-    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+    pub(crate) fn close_reason(&self) -> Option<Lost> {
         self.context.connector.close_reason()
     }
 

@@ -1,9 +1,11 @@
-//! Stage 1: connections arrive. Nothing is read from them here.
+//! Stage 1: connections arrive, one loop per listener. Nothing is read from them here.
 
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
+use frp_net::kcp::{Accepted, KcpListener};
 use frp_net::listen::accept_loop;
+use frp_net::quic;
 use tokio::net::TcpListener;
 
 use crate::{Shared, door};
@@ -25,4 +27,41 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         }
     })
     .await;
+}
+
+/// The same for QUIC.
+pub(crate) async fn run_quic(listener: quic::Listener, shared: Arc<Shared>) {
+    loop {
+        let arriving = tokio::select! {
+            arriving = listener.accept() => arriving,
+            () = shared.stop.cancelled() => break,
+        };
+        let Some(arriving) = arriving else { break };
+        let entering = door::enter_quic(shared.clone(), arriving);
+        shared
+            .tasks
+            .spawn_on(entering, shared.threads.next().handle());
+    }
+    listener.close();
+}
+
+/// The same for kcp: its sessions come by themselves, and all of them through one socket.
+pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>) {
+    let stop = shared.stop.clone();
+    let each = |accepted: Accepted| {
+        let Accepted {
+            stream,
+            peer,
+            stranger,
+            driver,
+        } = accepted;
+        let thread = match shared.cfg.transport.tcp_mux {
+            true => shared.threads.next(),
+            false => shared.threads.of_peer(peer.ip()),
+        };
+        let entering = door::enter_kcp(shared.clone(), stream, stranger, peer);
+        shared.tasks.spawn_on(driver.run(), thread.handle());
+        shared.tasks.spawn_on(entering, thread.handle());
+    };
+    listener.run(stop, each).await;
 }

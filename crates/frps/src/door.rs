@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
 use frp_net::before_login::Turn;
+use frp_net::carrier::{Arrivals, Carrier};
+use frp_net::kcp::{KcpStream, Stranger};
 use frp_net::limits::{
     BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
     MUX_WITHOUT_SESSION,
 };
 use frp_net::listen::{canonical, tune};
-use frp_net::mux::{self, Incoming, Mux, MuxStream};
+use frp_net::mux;
+use frp_net::quic::Arriving;
 use frp_net::sniff::{Kind, Users, sniff};
 use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{self, HandshakeError};
+use frp_net::websocket::{self, AcceptError};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,10 +38,10 @@ pub(crate) struct Caller {
     pub(crate) link: Option<Arc<Link>>,
 }
 
-/// A multiplexed connection: how many sessions live on it, how many streams are still in greeting.
+/// A connection with many streams: how many sessions live on it, how many streams are still in greeting.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) mux: Mux,
+    pub(crate) carrier: Carrier,
     sessions: AtomicUsize,
     sessions_changed: Notify,
     greeting: AtomicUsize,
@@ -69,8 +73,8 @@ enum DoorError {
     Tls(#[from] HandshakeError),
     #[error("non-TLS connection received on a TlsOnly server")]
     PlainRefused,
-    #[error("websocket is not supported yet; set transport.protocol = \"tcp\" in the client")]
-    Websocket,
+    #[error("{0}")]
+    Websocket(#[from] AcceptError),
 }
 
 /// Takes an accepted TCP connection as far as it gets.
@@ -80,6 +84,18 @@ pub(crate) async fn enter_tcp(shared: Arc<Shared>, conn: TcpStream, peer: Socket
     enter(shared, Stream::Tcp(conn), peer, local).await;
 }
 
+/// Takes a kcp session as far as it gets.
+pub(crate) async fn enter_kcp(
+    shared: Arc<Shared>,
+    conn: KcpStream,
+    stranger: Stranger,
+    peer: SocketAddr,
+) {
+    let local = conn.local_addr().ok();
+    let turn = shared.before_login.enter().with(stranger);
+    enter_as(shared, turn, Stream::Kcp(conn), peer, local).await;
+}
+
 /// Takes a connection from `peer` to our address `local` as far as it gets.
 pub(crate) async fn enter(
     shared: Arc<Shared>,
@@ -87,8 +103,19 @@ pub(crate) async fn enter(
     peer: SocketAddr,
     local: Option<SocketAddr>,
 ) {
-    let log = Log::root();
     let turn = shared.before_login.enter();
+    enter_as(shared, turn, conn, peer, local).await;
+}
+
+/// The same for one that has its place among the strangers.
+async fn enter_as(
+    shared: Arc<Shared>,
+    turn: Turn,
+    conn: Stream,
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+) {
+    let log = Log::root();
     let caller = Caller {
         peer,
         local,
@@ -131,37 +158,113 @@ async fn serve_user(
     }
 }
 
+/// Takes the layers off, one by one: a websocket may be within TLS (`wss`), or TLS within it.
 async fn open(shared: &Shared, mut conn: Stream) -> Result<Opened, DoorError> {
-    let users = match conn {
-        Stream::Tcp(_) => shared.vhosts.at_bind_port,
-        _ => Users::default(),
+    let is_tcp = matches!(conn, Stream::Tcp(_));
+    let users = if is_tcp {
+        shared.vhosts.at_bind_port
+    } else {
+        Users::default()
     };
-    let (kind, first) = timeout(BEFORE_LOGIN, sniff(&mut conn, users))
-        .await
-        .map_err(|_| DoorError::Silent)??;
+    let path = is_tcp.then_some(shared.websocket.path.as_str());
+    let (kind, first) = look(&mut conn, users, path).await?;
     match (kind, conn) {
         (Kind::Tls | Kind::TlsAfterMark, conn) => {
-            let io = Rewind::new(first, conn);
-            let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
-            Ok(Opened::Frp(Stream::Tls(Box::new(tls)), Bytes::new()))
+            let mut conn = end_tls(shared, conn, first).await?;
+            let (kind, first) = look(&mut conn, Users::default(), path).await?;
+            if kind != Kind::Websocket {
+                return Ok(Opened::Frp(conn, first));
+            }
+            let conn = end_websocket(shared, conn, first).await?;
+            Ok(Opened::Frp(conn, Bytes::new()))
         }
         (Kind::UserHttp | Kind::UserTls, Stream::Tcp(conn)) => Ok(Opened::User(kind, conn, first)),
-        _ if shared.cfg.transport.tls.force => Err(DoorError::PlainRefused),
-        (Kind::Websocket, _) => Err(DoorError::Websocket),
-        (_, conn) => Ok(Opened::Frp(conn, first)),
+        (Kind::Websocket, conn) => {
+            let mut conn = end_websocket(shared, conn, first).await?;
+            let (kind, first) = look(&mut conn, Users::default(), None).await?;
+            if matches!(kind, Kind::Tls | Kind::TlsAfterMark) {
+                let conn = end_tls(shared, conn, first).await?;
+                return Ok(Opened::Frp(conn, Bytes::new()));
+            }
+            plain(shared, conn, first)
+        }
+        (_, conn) => plain(shared, conn, first),
     }
 }
 
-/// Hands out the streams of a multiplexed connection until it ends, or until nobody has logged in
-/// on it for too long.
+fn plain(shared: &Shared, conn: Stream, first: Bytes) -> Result<Opened, DoorError> {
+    if shared.cfg.transport.tls.force {
+        return Err(DoorError::PlainRefused);
+    }
+    Ok(Opened::Frp(conn, first))
+}
+
+async fn look(
+    conn: &mut Stream,
+    users: Users,
+    path: Option<&str>,
+) -> Result<(Kind, Bytes), DoorError> {
+    let looked = timeout(BEFORE_LOGIN, sniff(conn, users, path)).await;
+    Ok(looked.map_err(|_| DoorError::Silent)??)
+}
+
+async fn end_tls(shared: &Shared, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
+    let io = Rewind::new(first, conn);
+    let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
+    Ok(Stream::Tls(Box::new(tls)))
+}
+
+async fn end_websocket(shared: &Shared, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
+    let io = Rewind::new(first, conn);
+    let websocket = websocket::accept(io, &shared.websocket, BEFORE_LOGIN).await?;
+    Ok(Stream::Websocket(Box::new(websocket)))
+}
+
+/// Takes a QUIC connection, of which a first packet has come, as far as it gets.
+pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
+    let log = Log::root();
+    let peer = arriving.peer();
+    let turn = shared.before_login.enter();
+    let accepted = tokio::select! {
+        accepted = arriving.accept(BEFORE_LOGIN) => accepted,
+        () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
+        () = shared.stop.cancelled() => return,
+    };
+    let conn = match accepted {
+        Ok(conn) => conn,
+        Err(e) => return debug!(log, "QUIC connection from [{peer}] refused: {e}"),
+    };
+    let port = shared.cfg.quic_bind_port.unwrap_or_default();
+    let caller = Caller {
+        peer,
+        local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
+        link: None,
+    };
+    let streams = Arrivals::Quic(conn.clone());
+    serve_carrier(shared, Carrier::Quic(conn), streams, caller, turn).await;
+}
+
 async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn: Turn) {
     let config = mux::Config {
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
     };
-    let (mux, mut incoming, driver) = mux::session(io, mux::Role::Server, config);
+    let (mux, incoming, driver) = mux::session(io, mux::Role::Server, config);
     shared.tasks.spawn(driver);
+    let streams = Arrivals::Mux(incoming);
+    serve_carrier(shared, Carrier::Mux(mux), streams, caller, turn).await;
+}
+
+/// Hands out the streams of a connection until it ends, or until nobody has logged in on it for too
+/// long.
+async fn serve_carrier(
+    shared: Arc<Shared>,
+    carrier: Carrier,
+    mut streams: Arrivals,
+    caller: Caller,
+    turn: Turn,
+) {
     let link = Arc::new(Link {
-        mux: mux.clone(),
+        carrier: carrier.clone(),
         sessions: AtomicUsize::new(0),
         sessions_changed: Notify::new(),
         greeting: AtomicUsize::new(0),
@@ -172,11 +275,11 @@ async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn
         ..caller
     };
     let ended = tokio::select! {
-        () = serve_streams(&shared, &link, &mut incoming, &caller, turn) => None,
-        reason = mux.closed() => Some(reason),
+        () = serve_streams(&shared, &link, &mut streams, &caller, turn) => None,
+        reason = carrier.closed() => Some(reason),
         () = shared.stop.cancelled() => None,
     };
-    mux.close();
+    carrier.close();
     if let Some(reason) = ended {
         debug!(Log::root(), "[{peer}] connection ended: {reason}");
     }
@@ -185,7 +288,7 @@ async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn
 async fn serve_streams(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
-    incoming: &mut Incoming,
+    streams: &mut Arrivals,
     caller: &Caller,
     turn: Turn,
 ) {
@@ -198,8 +301,8 @@ async fn serve_streams(
             turn = None;
         }
         tokio::select! {
-            accepted = incoming.accept() => {
-                let Some(stream) = accepted else { return };
+            arrived = streams.next() => {
+                let Some(stream) = arrived else { return };
                 spawn_greeting(shared, link, stream, caller.clone());
             }
             () = link.sessions_changed.notified() => lonely_since = Instant::now(),
@@ -220,7 +323,7 @@ async fn evicted(turn: Option<&Turn>) {
     }
 }
 
-fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, caller: Caller) {
+fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: Stream, caller: Caller) {
     let limit = if link.has_session() {
         MAX_STREAMS_IN_GREETING
     } else {
@@ -231,12 +334,12 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: MuxStream, cal
             Log::root(),
             "[{}] too many streams without a first message", caller.peer
         );
-        return stream.reset();
+        return stream.refuse();
     };
     let shared = shared.clone();
     shared.tasks.clone().spawn(async move {
         let place = Place::Stream(greeting);
-        greet::serve(shared, Stream::Mux(stream), Bytes::new(), caller, place).await;
+        greet::serve(shared, stream, Bytes::new(), caller, place).await;
     });
 }
 
@@ -287,6 +390,7 @@ impl Presence {
     pub(crate) fn on(link: &Arc<Link>) -> Self {
         link.sessions.fetch_add(1, Ordering::AcqRel);
         link.sessions_changed.notify_one();
+        link.carrier.admit();
         Self(link.clone())
     }
 }

@@ -36,9 +36,13 @@ use std::sync::Arc;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::{go_text, join_host_port};
+use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
+use frp_net::quic;
 use frp_net::threads::Threads;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::udp;
+use frp_net::websocket::handshake::{Accepted, Field};
 use frp_proto::crypto::cfb;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +63,8 @@ pub use frp_net::web::WebError;
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    quic: Option<quic::Listener>,
+    kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
     shared: Arc<Shared>,
@@ -69,6 +75,8 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) cfg: ServerConfig,
     pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Which websocket requests are taken.
+    pub(crate) websocket: Accepted,
     pub(crate) auth: TokenAuth,
     /// Of the v1 control cipher and of `useEncryption`; derived once per process.
     pub(crate) key: cfb::Key,
@@ -101,6 +109,22 @@ pub enum BindError {
     )]
     Listen {
         /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The same for `quicBindPort`.
+    #[error("listen on quic udp address {addr} error: {source}")]
+    Quic {
+        /// `bindAddr:quicBindPort`.
+        addr: String,
+        /// Why not.
+        source: quic::ListenError,
+    },
+    /// The same for `kcpBindPort`.
+    #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
+    Kcp {
+        /// `bindAddr:kcpBindPort`.
         addr: String,
         /// The system's error.
         source: io::Error,
@@ -143,6 +167,17 @@ impl Server {
                 addr: join_host_port(&cfg.bind_addr, cfg.bind_port),
                 source,
             })?;
+        let tasks = TaskTracker::new();
+        let quic = cfg
+            .quic_bind_port
+            .map(|port| bind_quic(&cfg, port, &tls, &tasks));
+        let kcp = cfg.kcp_bind_port.map(|port| {
+            let bound = udp::bind(&cfg.bind_addr, port).and_then(KcpListener::new);
+            bound.map_err(|source| BindError::Kcp {
+                addr: join_host_port(&cfg.bind_addr, port),
+                source,
+            })
+        });
         // Once and here: a resolver may be slow, and registrations must not wait for it.
         let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
             let host = cfg.proxy_bind_addr.clone();
@@ -153,6 +188,7 @@ impl Server {
         let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
             tls,
+            websocket: accepted_websockets(&cfg),
             auth: TokenAuth::new(&cfg.auth),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             registry: Registry::default(),
@@ -165,12 +201,14 @@ impl Server {
             before_login: BeforeLogin::default(),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             stop: CancellationToken::new(),
             cfg,
         };
         Ok(Self {
             listener,
+            quic: quic.transpose()?,
+            kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
             shared: Arc::new(shared),
@@ -186,6 +224,8 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             listener,
+            quic,
+            kcp,
             vhosts,
             web,
             shared,
@@ -193,6 +233,16 @@ impl Server {
         let cfg = &shared.cfg;
         let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
         info!(Log::root(), "{}", contract::tcp_listen(addr));
+        if let (Some(quic), Some(port)) = (quic, cfg.quic_bind_port) {
+            let addr = join_host_port(&cfg.bind_addr, port);
+            info!(Log::root(), "{}", contract::quic_listen(addr));
+            shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
+        }
+        if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
+            let addr = join_host_port(&cfg.bind_addr, port);
+            info!(Log::root(), "{}", contract::kcp_listen(addr));
+            shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
+        }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
             (web, shared.cfg.web_server.clone(), shared.stats.clone())
@@ -207,5 +257,36 @@ impl Server {
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+    }
+}
+
+fn bind_quic(
+    cfg: &ServerConfig,
+    port: u16,
+    tls: &rustls::ServerConfig,
+    tasks: &TaskTracker,
+) -> Result<quic::Listener, BindError> {
+    let settings = &cfg.transport.quic;
+    let options = quic::Options {
+        keepalive: settings.keepalive_period,
+        idle: settings.max_idle_timeout,
+        max_streams: settings.max_incoming_streams,
+    };
+    let bound = quic::Listener::bind(&cfg.bind_addr, port, tls, &options, tasks);
+    bound.map_err(|source| BindError::Quic {
+        addr: join_host_port(&cfg.bind_addr, port),
+        source,
+    })
+}
+
+fn accepted_websockets(cfg: &ServerConfig) -> Accepted {
+    let settings = &cfg.transport.websocket;
+    let field = |(name, value): (&String, &frp_config::Secret)| Field {
+        name: name.clone(),
+        value: value.expose().to_owned(),
+    };
+    Accepted {
+        path: settings.path.clone(),
+        fields: settings.headers.iter().map(field).collect(),
     }
 }

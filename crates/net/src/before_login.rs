@@ -3,6 +3,7 @@
 //! frp has none. Refusing newcomers at the bound would let a flood lock honest clients out, so the
 //! oldest goes instead: an honest login is over in moments, a silent peer waits and is the oldest.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,8 @@ pub struct Turn {
     id: u64,
     evicted: CancellationToken,
     waiting: Arc<Mutex<Waiting>>,
+    /// Given back together with the place.
+    _with: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl BeforeLogin {
@@ -46,11 +49,19 @@ impl BeforeLogin {
             id,
             evicted,
             waiting: self.waiting.clone(),
+            _with: None,
         }
     }
 }
 
 impl Turn {
+    /// Holds `other` for as long as the place.
+    #[must_use]
+    pub fn with(mut self, other: impl Any + Send + Sync) -> Self {
+        self._with = Some(Box::new(other));
+        self
+    }
+
     /// Completes when the place has gone to somebody else.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;

@@ -2,24 +2,32 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets) → [`sniff`] (first bytes) → [`tls`] → [`mux`] (streams) →
-//! [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes) or
-//! [`udp`] (datagrams).
+//! [`listen`]/[`dial`] (sockets; names by [`resolve`], proxies by [`way_out`]) → [`sniff`] (first
+//! bytes) → [`websocket`] → [`tls`] → [`mux`], or [`quic`] in the place of all that ([`carrier`]:
+//! streams) → [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes)
+//! or [`udp`] (datagrams).
 
 pub mod before_login;
 mod buffers;
+pub mod carrier;
 pub mod dial;
 pub mod go_text;
+pub mod kcp;
 pub mod layers;
 pub mod limits;
 pub mod listen;
 pub mod msg_stream;
 pub mod mux;
+mod outgoing;
 pub mod process;
+pub mod quic;
 pub mod relay;
+pub mod resolve;
 pub mod sniff;
 pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
+pub mod way_out;
 pub mod web;
+pub mod websocket;

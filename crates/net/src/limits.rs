@@ -17,6 +17,9 @@ pub const LOGIN_ANSWER_WRITE: Duration = Duration::from_secs(5);
 /// frpc's wait for the answer to its login (frp `client/control_session.go`).
 pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 
+/// How long frpc that is told to stop waits for the server to let go (frp `cmd/frpc/sub/root.go`).
+pub const LEAVE: Duration = Duration::from_millis(500);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 
@@ -106,3 +109,71 @@ pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
 /// Users of one udp or sudp stream at a time; each takes a socket of frpc. Source addresses are
 /// easily forged.
 pub const MAX_UDP_USERS: usize = 4096;
+
+/// A kcp peer that is silent for this long is asked whether it is there: KCP has no end of a
+/// connection on the wire, so one whose peer has gone would stay for ever.
+pub const KCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A kcp peer that owes an answer for this long has gone.
+pub const KCP_UNANSWERED: Duration = Duration::from_secs(30);
+
+/// How often a segment is sent to a kcp peer that has acknowledged nothing yet. Its address may be
+/// forged, and what goes there is somebody else's burden.
+pub const KCP_UNPROVEN_TRANSMISSIONS: u32 = 8;
+
+/// How long a kcp connection that was let go of may take to deliver what was written.
+pub const KCP_LINGER: Duration = Duration::from_secs(5);
+
+/// Kcp sessions that have not logged in, at one port; beyond them the oldest makes room.
+pub const MAX_KCP_STRANGERS: usize = MAX_BEFORE_LOGIN;
+
+/// Segments (of at most 1476 bytes) that are kept for the reader of a kcp session that has not
+/// logged in. A login needs few, and strangers are many.
+pub const KCP_STRANGER_WINDOW: u16 = 32;
+
+/// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
+/// it, and the newest.
+pub const MAX_KCP_AT_ADDRESS: usize = 2;
+/// A proxy's answer, once it has been reached. It dials the server itself meanwhile, and many give
+/// up only after 20 s; frp waits for ever.
+pub const PROXY_ANSWER: Duration = Duration::from_secs(30);
+
+/// Bytes that the head of a proxy's answer may have.
+pub const MAX_PROXY_HEAD: usize = 64 * 1024;
+
+/// Fields that it may have.
+pub const MAX_PROXY_FIELDS: usize = 128;
+
+/// Bytes that the page behind an NTLM challenge may have.
+pub const MAX_PROXY_ANSWER: u64 = 1024 * 1024;
+
+/// An answer of `dnsServer`, by UDP and then by TCP (resolv.conf(5): timeout).
+pub const DNS_ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is asked (resolv.conf(5): attempts). Whoever wants the name may give up earlier.
+pub const DNS_TRIES: u32 = 2;
+
+/// Once `dnsServer` has told the addresses of one family, those of the other are waited for so long
+/// where all are wanted at once.
+pub const DNS_OTHER_FAMILY: Duration = Duration::from_secs(1);
+/// Bytes that the head of a websocket request or of its answer may have: ours has 200, a CDN adds
+/// some. frp allows 1 MB, which every stranger could then hold.
+pub const MAX_WEBSOCKET_HEAD: usize = 16 * 1024;
+
+/// Fields in it.
+pub const MAX_WEBSOCKET_FIELDS: usize = 128;
+
+/// Bytes that a QUIC connection may send before its login, over all its streams.
+pub const QUIC_STRANGER_WINDOW: u64 = 256 * 1024;
+
+/// QUIC handshakes under way with addresses that may be forged; each holds some 10 KiB and answers
+/// with at most three times what came. Beyond, a client has to show first where it is.
+pub const MAX_QUIC_UNPROVEN: usize = 64;
+
+/// First packets of QUIC connections that wait to be looked at.
+pub const MAX_QUIC_WAITING: usize = 256;
+
+/// Bytes that may come behind such a packet meanwhile, of one connection and of all.
+pub const MAX_QUIC_WAITING_BYTES: u64 = 16 * 1024;
+/// See [`MAX_QUIC_WAITING_BYTES`].
+pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;

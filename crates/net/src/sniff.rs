@@ -11,9 +11,6 @@ pub const TLS_FIRST_BYTE: u8 = 0x16;
 /// frp's own mark in front of a TLS handshake; not part of TLS, taken away before it.
 pub const FRP_TLS_FIRST_BYTE: u8 = 0x17;
 
-/// frp's websocket request begins so.
-const WEBSOCKET: &[u8] = b"GET /~!frp";
-
 /// How users' requests begin that go to a vhost on the same port (golib `net/mux/rule.go`); `PRI`
 /// is HTTP/2's preface.
 const HTTP_METHODS: [&[u8]; 10] = [
@@ -27,7 +24,7 @@ pub enum Kind {
     Tls,
     /// TLS behind frp's 0x17 byte, which is gone from the prefix.
     TlsAfterMark,
-    /// frp's websocket upgrade.
+    /// A websocket request with the path that was asked for.
     Websocket,
     /// A user's HTTP request; only where they are expected.
     UserHttp,
@@ -48,13 +45,18 @@ pub struct Users {
 }
 
 /// Reads just enough of `io` to tell its kind. The bytes read come back and must be read first.
+/// `websocket` is the path of websocket requests; without one there are none.
 ///
 /// frp waits for ten bytes before it decides anything; here one byte is enough unless it begins
 /// what one of the kinds begins with, so a peer that sends little is not kept waiting.
 ///
 /// # Errors
 /// `UnexpectedEof` where the peer closed before its kind was known.
-pub async fn sniff<T: AsyncRead + Unpin>(io: &mut T, users: Users) -> io::Result<(Kind, Bytes)> {
+pub async fn sniff<T: AsyncRead + Unpin>(
+    io: &mut T,
+    users: Users,
+    websocket: Option<&str>,
+) -> io::Result<(Kind, Bytes)> {
     let mut first = BytesMut::with_capacity(512);
     loop {
         if io.read_buf(&mut first).await? == 0 {
@@ -69,13 +71,37 @@ pub async fn sniff<T: AsyncRead + Unpin>(io: &mut T, users: Users) -> io::Result
                 let _ = first.split_to(1);
                 Kind::TlsAfterMark
             }
-            _ if begins(&WEBSOCKET) => Kind::Websocket,
-            _ if may_become(&WEBSOCKET) => continue,
-            _ if users.http && HTTP_METHODS.iter().any(begins) => Kind::UserHttp,
-            _ if users.http && HTTP_METHODS.iter().any(may_become) => continue,
-            _ => Kind::Plain,
+            _ => match websocket.map_or(Likely::No, |path| is_request(&first, path)) {
+                Likely::Yes => Kind::Websocket,
+                Likely::Perhaps => continue,
+                Likely::No if !users.http => Kind::Plain,
+                Likely::No if HTTP_METHODS.iter().any(begins) => Kind::UserHttp,
+                Likely::No if HTTP_METHODS.iter().any(may_become) => continue,
+                Likely::No => Kind::Plain,
+            },
         };
         return Ok((kind, first.freeze()));
+    }
+}
+
+enum Likely {
+    Yes,
+    /// As far as it came.
+    Perhaps,
+    No,
+}
+
+/// Whether `first` begins a request for just this path, with or without a query.
+fn is_request(first: &[u8], path: &str) -> Likely {
+    let mut wanted = b"GET ".iter().chain(path.as_bytes());
+    let mut came = first.iter();
+    loop {
+        match (wanted.next(), came.next()) {
+            (Some(_), None) | (None, None) => return Likely::Perhaps,
+            (None, Some(b' ' | b'?')) => return Likely::Yes,
+            (Some(wanted), Some(came)) if wanted == came => {}
+            _ => return Likely::No,
+        }
     }
 }
 
@@ -91,7 +117,7 @@ mod tests {
 
     async fn sniffed_among(users: Users, chunks: &[&[u8]]) -> io::Result<(Kind, Bytes)> {
         let (mut user, mut server) = tokio::io::duplex(64);
-        let (found, ()) = tokio::join!(sniff(&mut server, users), async {
+        let (found, ()) = tokio::join!(sniff(&mut server, users, Some("/~!frp")), async {
             for chunk in chunks {
                 user.write_all(chunk).await.unwrap();
                 tokio::task::yield_now().await;
@@ -136,6 +162,8 @@ mod tests {
             (http, &[b"DEL"], Kind::UserHttp),
             (http, &[b"GET /~!f", b"rp HTTP/1.1"], Kind::Websocket),
             (http, &[b"GET /~!fro"], Kind::UserHttp),
+            (http, &[b"GET /~!frp", b"?x HTTP/1.1"], Kind::Websocket),
+            (http, &[b"GET /~!frpc HTTP/1.1"], Kind::UserHttp),
             (http, &[b"\x16"], Kind::Tls),
             (http, &[b"o\0"], Kind::Plain),
             (http, &[b"PX"], Kind::Plain),

@@ -10,8 +10,11 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::kcp::KcpStream;
 use crate::mux::MuxStream;
+use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
+use crate::websocket::WebsocketPipe;
 
 /// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
 /// has, because each kind has its own fastest way to move bytes.
@@ -19,10 +22,16 @@ use crate::tls::TlsPipe;
 pub enum Stream {
     /// A bare TCP connection.
     Tcp(TcpStream),
+    /// KCP over UDP.
+    Kcp(KcpStream),
     /// TLS over another of these.
     Tls(Box<TlsPipe>),
+    /// A websocket over any of the others.
+    Websocket(Box<WebsocketPipe>),
     /// One stream of a multiplexed connection.
     Mux(MuxStream),
+    /// One stream of a QUIC connection.
+    Quic(Box<QuicStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -36,7 +45,17 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx),
-            Self::Tls(_) | Self::Mux(_) => Poll::Ready(Ok(())),
+            Self::Websocket(io) => io.poll_read_ready(cx),
+            Self::Kcp(_) | Self::Tls(_) | Self::Mux(_) | Self::Quic(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ends a stream that is not wanted at once, in both directions.
+    pub fn refuse(self) {
+        match self {
+            Self::Mux(stream) => stream.reset(),
+            Self::Quic(stream) => stream.reset(),
+            Self::Tcp(_) | Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
         }
     }
 
@@ -45,7 +64,8 @@ impl Stream {
         match self {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),
-            Self::Mux(_) => None,
+            Self::Websocket(io) => io.io().socket(),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) => None,
         }
     }
 }
@@ -54,8 +74,11 @@ macro_rules! each {
     ($stream:expr, $io:ident => $call:expr) => {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
+            Stream::Kcp($io) => $call,
             Stream::Tls($io) => $call,
+            Stream::Websocket($io) => $call,
             Stream::Mux($io) => $call,
+            Stream::Quic($io) => $call,
         }
     };
 }
@@ -90,8 +113,11 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
+            Self::Kcp(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            Self::Websocket(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),
+            Self::Quic(io) => io.is_write_vectored(),
         }
     }
 

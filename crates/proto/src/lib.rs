@@ -25,5 +25,6 @@ mod json;
 pub mod msg;
 pub mod naming;
 pub mod proxy_protocol;
+pub mod proxy_url;
 pub mod sni;
 pub mod wire;

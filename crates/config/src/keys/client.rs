@@ -2,7 +2,7 @@
 
 use super::shared::{
     HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION,
+    UDP_PACKET_SIZE, VERSION, WEBSOCKET_PATH,
 };
 use super::{Ini, Key, Kind, PROXY, Rule, VISITOR, key};
 
@@ -35,10 +35,11 @@ pub(crate) const CLIENT: &[Key] = &[
     key(
         "dnsServer",
         Kind::Text,
-        "DNS server to ask instead of the system's.",
+        "DNS server that resolves all names of this program instead of the system; its port is 53 \
+         where none is given.",
     )
     .ini("dns_server")
-    .later(),
+    .rule(Rule::DnsServer),
     key(
         "loginFailExit",
         Kind::Bool,
@@ -173,14 +174,19 @@ const WEB_TLS: &[Key] = &[
 ];
 
 const TRANSPORT: &[Key] = &[
-    key("protocol", Kind::Text, "Transport to frps. auto, which frp does not have, tries those of transport.order and keeps the first that carries a login.")
-        .text("tcp")
-        .ini("protocol")
-        .rule(Rule::OneOf {
-            values: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
-            ready: &["tcp", "auto"],
-            refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
-        }),
+    key(
+        "protocol",
+        Kind::Text,
+        "Transport to frps; wss is websocket within TLS. auto, which frp does not have, tries those \
+         of transport.order and keeps the first that carries a login.",
+    )
+    .text("tcp")
+    .ini("protocol")
+    .rule(Rule::OneOf {
+        values: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
+        ready: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
+        refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
+    }),
     key(
         "order",
         Kind::Texts,
@@ -204,7 +210,7 @@ const TRANSPORT: &[Key] = &[
     key(
         "dialServerTimeout",
         Kind::Int,
-        "Seconds until dialing frps fails.",
+        "Seconds until dialing frps, or the proxy to it, fails.",
     )
     .int(10)
     .ini("dial_server_timeout")
@@ -219,23 +225,30 @@ const TRANSPORT: &[Key] = &[
     key(
         "connectServerLocalIP",
         Kind::Text,
-        "Local address to dial from.",
+        "Local address to dial from; not for kcp and quic.",
     )
     .ini("connect_server_local_ip")
     .rule(Rule::Ip),
     key(
         "proxyURL",
         Kind::Secret,
-        "Proxy to dial frps through: http, socks5 or ntlm.",
+        "Proxy to dial frps through, scheme://user:password@host:port: http or https (CONNECT), \
+         socks5 or ntlm; not for kcp and quic.",
     )
+    .depends("the environment variable http_proxy")
     .ini("http_proxy")
-    .later(),
+    .rule(Rule::ProxyUrl),
     key("poolCount", Kind::Int, "Work connections kept ready.")
         .int(1)
         .ini("pool_count"),
     TCP_MUX,
     TCP_MUX_KEEPALIVE,
     QUIC,
+    key(
+        "websocket",
+        Kind::Table(WEBSOCKET),
+        "Only for websocket and wss. frp does not have it.",
+    ),
     Key {
         default: super::shared::HEARTBEAT_30,
         ..key(
@@ -250,6 +263,21 @@ const TRANSPORT: &[Key] = &[
         ..HEARTBEAT_TIMEOUT
     },
     key("tls", Kind::Table(TLS), "TLS to frps."),
+];
+
+const WEBSOCKET: &[Key] = &[
+    key(
+        "path",
+        Kind::Text,
+        "Path of the request, perhaps with a query. frp-rs's own: frps of frp takes only the default.",
+    )
+    .text(WEBSOCKET_PATH),
+    key(
+        "headers",
+        Kind::TextMap,
+        "Headers of the request beside those of the protocol; Host and Origin take the place of \
+         frp's, which name serverAddr. frp-rs's own.",
+    ),
 ];
 
 const TLS: &[Key] = &[

@@ -22,6 +22,7 @@ impl Key {
             Rule::Port => format!("{kind}, 0 to 65535"),
             Rule::NotNegative => format!("{kind}, not negative"),
             Rule::Ip => format!("{kind}, an IP address"),
+            Rule::DnsServer => format!("{kind}, an IP address, with a port or without"),
             Rule::OneOf { values, .. } => format!("{kind}, one of {}", values.join(", ")),
             _ => kind.to_owned(),
         }

@@ -98,6 +98,10 @@ pub(crate) enum Rule {
     NotNegative,
     /// An IP address. frp does not check it.
     Ip,
+    /// An IP address, with a port or without. frp does not check it.
+    DnsServer,
+    /// The URL of a proxy. frp checks it with each login.
+    ProxyUrl,
     Bandwidth,
     /// Entries of `transport.order`.
     Ways,

@@ -2,7 +2,7 @@
 
 use super::shared::{
     HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION,
+    UDP_PACKET_SIZE, VERSION, WEBSOCKET_PATH,
 };
 use super::{Ini, Key, Kind, Rule, key};
 
@@ -17,14 +17,16 @@ pub(crate) const SERVER: &[Key] = &[
         .int(7000)
         .ini("bind_port")
         .rule(Rule::Port),
-    key("kcpBindPort", Kind::Int, "UDP port for KCP; 0 for none.")
-        .ini("kcp_bind_port")
-        .rule(Rule::Port)
-        .later(),
+    key(
+        "kcpBindPort",
+        Kind::Int,
+        "UDP port to accept frpc on by kcp; it may have the number of bindPort. 0 for none.",
+    )
+    .ini("kcp_bind_port")
+    .rule(Rule::Port),
     key("quicBindPort", Kind::Int, "UDP port for QUIC; 0 for none.")
         .ini("quic_bind_port")
-        .rule(Rule::Port)
-        .later(),
+        .rule(Rule::Port),
     key(
         "proxyBindAddr",
         Kind::Text,
@@ -241,7 +243,27 @@ const TRANSPORT: &[Key] = &[
         ..HEARTBEAT_TIMEOUT
     },
     QUIC,
+    key(
+        "websocket",
+        Kind::Table(WEBSOCKET),
+        "Websockets at bindPort. frp does not have it.",
+    ),
     key("tls", Kind::Table(TLS), "TLS to frpc."),
+];
+
+const WEBSOCKET: &[Key] = &[
+    key(
+        "path",
+        Kind::Text,
+        "Path of the requests that are taken. frp-rs's own: frpc of frp sends only the default.",
+    )
+    .text(WEBSOCKET_PATH),
+    key(
+        "headers",
+        Kind::TextMap,
+        "Headers that a request must have with just these values, such as a secret that a CDN adds; \
+         others are answered with 403. frp-rs's own.",
+    ),
 ];
 
 const TLS: &[Key] = &[

@@ -100,29 +100,37 @@ pub(super) const LOG: Key = key(
 pub(super) const QUIC: Key = key(
     "quic",
     Kind::Table(&[
-        key("keepalivePeriod", Kind::Int, "Seconds between keep-alives.")
-            .int(10)
-            .ini("quic_keepalive_period")
-            .inert(),
+        key(
+            "keepalivePeriod",
+            Kind::Int,
+            "Seconds between keep-alives of a silent connection; negative for none. At most half of \
+             maxIdleTimeout.",
+        )
+        .int(10)
+        .ini("quic_keepalive_period"),
         key(
             "maxIdleTimeout",
             Kind::Int,
-            "Seconds without traffic until the end.",
+            "Seconds without a packet from the peer until a connection is given up; the lower of \
+             both sides' counts.",
         )
         .int(30)
         .ini("quic_max_idle_timeout")
-        .inert(),
+        .rule(Rule::NotNegative),
         key(
             "maxIncomingStreams",
             Kind::Int,
-            "Streams that a peer may open.",
+            "Streams, which are users, that one frpc may have open at a time. Only frps heeds it: \
+             it opens none itself.",
         )
         .int(100_000)
         .ini("quic_max_incoming_streams")
-        .inert(),
+        .rule(Rule::NotNegative),
     ]),
     "Only for QUIC.",
 );
+
+pub(super) const WEBSOCKET_PATH: &str = "/~!frp";
 
 pub(super) const TCP_MUX: Key = key(
     "tcpMux",

@@ -115,9 +115,12 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 3] = [
+const OWN: [&str; 6] = [
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
+    "transport.websocket",
+    "transport.websocket.path",
+    "transport.websocket.headers",
     "transport.order",
 ];
 
@@ -194,7 +197,10 @@ fn sample(key: &Key) -> Option<String> {
                 .and_then(|value| text(value))
         }
         (Kind::Text, Rule::Ip) => text("127.0.0.2"),
+        (_, Rule::DnsServer) => text("127.0.0.2:5353"),
+        (_, Rule::ProxyUrl) => text("socks5://a.b"),
         (Kind::Text, Rule::Bandwidth) => text("3MB"),
+        (Kind::Text, _) if key.name == "path" => text("/sample"),
         (Kind::Text | Kind::Secret, _) => text("sample"),
         (Kind::Texts, Rule::OneOf { values, .. }) => Some(format!("['{}']", values[0])),
         (Kind::Texts, Rule::Ways) => Some("['wss:443']".to_owned()),

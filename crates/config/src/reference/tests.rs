@@ -11,9 +11,11 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 3] = [
+const OWN: [&str; 5] = [
     ".backendTrustedCaFile",
     ".backendServerName",
+    "transport.websocket.path",
+    "transport.websocket.headers",
     "transport.order",
 ];
 

@@ -5,6 +5,8 @@ mod collide;
 mod order;
 mod proxy;
 mod visitor;
+mod way_out;
+mod websocket;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use frp_proto::wire::WireProtocol;
 
+pub(crate) use self::way_out::dns_server;
 use crate::check::not_supported;
 use crate::report::Report;
 use crate::section::Section;
@@ -47,7 +50,7 @@ pub(crate) fn client(
         server_addr: root.text("serverAddr"),
         server_port: port(root, "serverPort"),
         nat_hole_stun_server: root.text("natHoleStunServer"),
-        dns_server: root.some_text("dnsServer"),
+        dns_server: root.some_text("dnsServer").and_then(|at| dns_server(&at)),
         login_fail_exit: root.bool("loginFailExit"),
         log: log(root),
         web_server: web_server(root, &ADMIN, legacy, report),
@@ -107,7 +110,7 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
         web_server: web_server(root, &DASHBOARD, legacy, report),
         enable_prometheus: root.bool("enablePrometheus"),
         log: log(root),
-        transport: server_transport(root),
+        transport: server_transport(root, report),
         detailed_errors_to_client: root.bool("detailedErrorsToClient"),
         // Negative numbers mean no limit in frp.
         max_ports_per_client: u64::try_from(root.int("maxPortsPerClient")).unwrap_or(0),
@@ -229,9 +232,10 @@ fn warn_if_open(
 
 fn quic(root: &Section) -> QuicOptions {
     QuicOptions {
-        keepalive_period: seconds(root.int("transport.quic.keepalivePeriod")),
+        keepalive_period: switchable(root.int("transport.quic.keepalivePeriod")),
         max_idle_timeout: seconds(root.int("transport.quic.maxIdleTimeout")),
-        max_incoming_streams: root.int("transport.quic.maxIncomingStreams"),
+        max_incoming_streams: u64::try_from(root.int("transport.quic.maxIncomingStreams"))
+            .unwrap_or(0),
     }
 }
 
@@ -255,21 +259,23 @@ fn log(root: &Section) -> LogConfig {
 
 fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport {
     let tcp_mux = root.bool("transport.tcpMux");
-    let from_environment = || report.options.environment.filled("http_proxy");
-    let proxy_url = root
-        .some_text("transport.proxyURL")
-        .or_else(|| from_environment().map(str::to_owned));
+    let protocol = match root.text("transport.protocol").as_str() {
+        "kcp" => TransportProtocol::Kcp,
+        "quic" => TransportProtocol::Quic,
+        "websocket" => TransportProtocol::Websocket,
+        "wss" => TransportProtocol::Wss,
+        _ => TransportProtocol::Tcp,
+    };
+    let proxy = way_out::proxy(root, protocol, report);
+    way_out::check_local_ip(root, protocol, report);
+    let websocket = websocket::client(root, report);
     ClientTransport {
-        protocol: match root.text("transport.protocol").as_str() {
-            "kcp" => TransportProtocol::Kcp,
-            "quic" => TransportProtocol::Quic,
-            "websocket" => TransportProtocol::Websocket,
-            "wss" => TransportProtocol::Wss,
-            _ => TransportProtocol::Tcp,
-        },
-        order: order::order(root, proxy_url.is_some(), report),
-        proxy_url: proxy_url.map(Secret::from),
+        protocol,
+        order: order::order(root, proxy.is_some(), report),
+        proxy_from_environment: proxy.as_ref().is_some_and(|proxy| proxy.from_environment),
+        proxy_url: proxy.map(|proxy| proxy.url),
         quic: quic(root),
+        websocket,
         wire_protocol: match root.text("transport.wireProtocol").as_str() {
             "v2" => WireProtocol::V2,
             _ => WireProtocol::V1,
@@ -295,7 +301,7 @@ fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport 
     }
 }
 
-fn server_transport(root: &Section) -> ServerTransport {
+fn server_transport(root: &Section, report: &mut Report<'_>) -> ServerTransport {
     let tcp_mux = root.bool("transport.tcpMux");
     let trusted_ca_file = path(root, "transport.tls.trustedCaFile");
     ServerTransport {
@@ -305,6 +311,7 @@ fn server_transport(root: &Section) -> ServerTransport {
         max_pool_count: root.int("transport.maxPoolCount"),
         heartbeat_timeout: heartbeat(root, "transport.heartbeatTimeout", tcp_mux, 90),
         quic: quic(root),
+        websocket: websocket::server(root, report),
         tls: ServerTls {
             force: root.bool("transport.tls.force") || trusted_ca_file.is_some(),
             cert_file: path(root, "transport.tls.certFile"),

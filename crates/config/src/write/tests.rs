@@ -44,7 +44,8 @@ fn value(key: &'static Key) -> Option<BoxedStrategy<Value>> {
         (Kind::Text, Rule::Bandwidth) => (1..9_u8)
             .prop_map(|n| Value::Text(format!("{n}MB")))
             .boxed(),
-        (Kind::Text, Rule::Ip) => Just(Value::Text("::1".to_owned())).boxed(),
+        (Kind::Text, Rule::Ip | Rule::DnsServer) => Just(Value::Text("::1".to_owned())).boxed(),
+        (_, Rule::ProxyUrl) => Just(Value::Text("ntlm://a:b@c".to_owned())).boxed(),
         (Kind::Text | Kind::Secret, _) => text().boxed(),
         (Kind::Texts, Rule::OneOf { values, .. }) => prop::collection::vec(one_of(values), 0..3)
             .prop_map(move |items| Value::List(items.into_iter().map(node).collect()))

@@ -3,28 +3,50 @@
 
 use std::io;
 
+use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError};
+use frp_net::quic::{QuicDialError, QuicEnd};
 use frp_net::tls::HandshakeError;
+use frp_net::websocket;
 
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 
 const HANDSHAKE: &str = "at the TLS handshake";
 const LOGIN: &str = "at the login";
+const WEBSOCKET: &str = "at the websocket handshake";
 
 pub(super) fn cause(error: &LoginError) -> String {
     match error {
         LoginError::Connect(ConnectError::Dial(error)) => of_dial(error),
         LoginError::Connect(ConnectError::Tls(error)) => of_handshake(error),
-        LoginError::Connect(ConnectError::Mux(MuxError::Closed(reason)))
-        | LoginError::Send {
+        LoginError::Connect(ConnectError::Open(OpenError::Mux(MuxError::Closed(reason)))) => {
+            of_mux(reason)
+        }
+        LoginError::Connect(ConnectError::Open(OpenError::Quic(end))) => of_quic(end),
+        LoginError::Connect(ConnectError::Quic(error)) => match error {
+            QuicDialError::Resolve(error) => of_dial(error),
+            QuicDialError::Socket { source, .. } => of_io(source, HANDSHAKE),
+            QuicDialError::TimedOut => "no reply".to_owned(),
+            QuicDialError::Handshake(end) => of_quic(end),
+            other => other.to_string(),
+        },
+        LoginError::Connect(ConnectError::Websocket(error)) => match error {
+            websocket::ConnectError::Io(error) => of_io(error, WEBSOCKET),
+            websocket::ConnectError::TimedOut => format!("no reply {WEBSOCKET}"),
+            _ => "leads to something that takes no websocket".to_owned(),
+        },
+        LoginError::Send {
             lost: Some(reason), ..
         }
         | LoginError::Answer {
             lost: Some(reason), ..
-        } => of_lost(reason),
+        } => match reason {
+            Lost::Mux(reason) => of_mux(reason),
+            Lost::Quic(end) => of_quic(end),
+        },
         LoginError::Send { error, lost: None } => match error {
             SendError::Io(error) => of_io(error, LOGIN),
             SendError::TimedOut => "takes no login".to_owned(),
@@ -44,7 +66,8 @@ pub(super) fn cause(error: &LoginError) -> String {
 
 fn of_dial(error: &DialError) -> String {
     match error {
-        DialError::Resolve { host, .. } => format!("cannot resolve {host}"),
+        DialError::Resolve(error) => error.to_string(),
+        DialError::Proxy { .. } => error.to_string(),
         DialError::TimedOut { .. } => "no reply".to_owned(),
         DialError::Connect { source, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused => "refused".to_owned(),
@@ -65,7 +88,14 @@ fn of_handshake(error: &HandshakeError) -> String {
     }
 }
 
-fn of_lost(reason: &CloseReason) -> String {
+fn of_quic(end: &QuicEnd) -> String {
+    match end {
+        QuicEnd::TimedOut => "no reply".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn of_mux(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Io(error) => of_io(error, LOGIN),
         CloseReason::PingTimeout | CloseReason::WriteTimeout | CloseReason::OpenTimeout => {

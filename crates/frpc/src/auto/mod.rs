@@ -17,12 +17,13 @@ use std::time::Duration;
 use frp_config::{ClientConfig, Way};
 use frp_log::{Log, info};
 use frp_net::limits::LOGIN_ANSWER;
-use frp_net::tls::{self, TlsFiles, TlsSetupError};
+use frp_net::tls::TlsSetupError;
 use frp_proto::crypto::cfb;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::TokenAuth;
+use crate::connect::tls_settings;
 use crate::diagnose::{self, Explained};
 use crate::login::{self, Connected, LoggedIn, LoginError};
 use cause::cause;
@@ -74,12 +75,6 @@ pub(crate) struct Credentials<'a> {
 impl Auto {
     /// Those of `order` that can be taken. Reads the files of `transport.tls`.
     pub(crate) fn new(cfg: &ClientConfig, order: &[Way]) -> Result<Self, TlsSetupError> {
-        let files = &cfg.transport.tls;
-        let tls = tls::client_config(&TlsFiles {
-            cert: files.cert_file.clone(),
-            key: files.key_file.clone(),
-            trusted_ca: files.trusted_ca_file.clone(),
-        })?;
         let through_proxy = cfg.transport.proxy_url.is_some();
         let (out, order): (Vec<Way>, Vec<Way>) = order
             .iter()
@@ -90,16 +85,20 @@ impl Auto {
             let names = names.join(", ");
             info!(
                 Log::root(),
-                "transport: {names} left out: transport.proxyURL carries TCP only"
+                "transport: {names} left out: the proxy carries TCP only"
             );
         }
-        let candidate = |way: Way| Candidate {
-            name: name(way),
-            cfg: Arc::new(cfg.by(way)),
-            tls: (!way.plain).then(|| tls.clone()),
+        let candidate = |way: Way| {
+            let cfg = cfg.by(way);
+            Ok(Candidate {
+                name: name(way),
+                tls: tls_settings(&cfg)?,
+                cfg: Arc::new(cfg),
+            })
         };
+        let ways: Result<_, TlsSetupError> = order.into_iter().map(candidate).collect();
         Ok(Self {
-            ways: order.into_iter().map(candidate).collect(),
+            ways: ways?,
             memory: Memory::default(),
             patience: PATIENCE,
             server: cfg.server_addr.clone(),

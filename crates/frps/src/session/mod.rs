@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{debug, info, warn};
+use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::mux::CloseReason;
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
@@ -52,7 +52,7 @@ enum End {
     #[error("heartbeat timeout")]
     HeartbeatTimeout,
     #[error("the connection was lost: {0}")]
-    Lost(CloseReason),
+    Lost(Lost),
     #[error("the client closed the control connection")]
     Closed,
     #[error("read from the client: {0}")]
@@ -135,7 +135,7 @@ impl Session {
             .caller
             .link
             .as_ref()
-            .and_then(|link| link.mux.close_reason());
+            .and_then(|link| link.carrier.close_reason());
         match (e, lost) {
             (RecvError::Closed | RecvError::Io(_), Some(reason)) => End::Lost(reason),
             (RecvError::Closed, None) => End::Closed,

@@ -1,7 +1,6 @@
 //! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
 //! files makes one in memory; a client without a CA file does not check who the server is.
 
-mod outgoing;
 mod pipe;
 mod session;
 #[cfg(test)]
@@ -27,8 +26,10 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme,
 };
+use tokio::sync::OnceCell;
 
 pub use self::pipe::TlsPipe;
+pub(crate) use self::session::OUT_LEN;
 use crate::go_text::go_text;
 use crate::stream::{Rewind, Stream};
 
@@ -76,6 +77,9 @@ pub enum TlsSetupError {
     /// The in-memory certificate could not be made.
     #[error("make a self-signed certificate: {0}")]
     SelfSigned(#[from] rcgen::Error),
+    /// The machine trusts nobody.
+    #[error("no CA certificates on this machine: {0}")]
+    SystemCas(String),
 }
 
 /// TLS for frps. Without `cert` and `key` it makes a self-signed certificate that lives in memory.
@@ -115,6 +119,37 @@ pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupErro
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
     };
+    Ok(Arc::new(config))
+}
+
+/// TLS to servers that the CAs of this machine vouch for, as Go does it: `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name them, else they are where the distribution keeps them. They are read once.
+///
+/// # Errors
+/// There are none.
+pub async fn client_config_of_system() -> Result<Arc<ClientConfig>, TlsSetupError> {
+    static CONFIG: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+    // Some hundred kB of files, and as many certificates to parse.
+    let read = || async {
+        let read = tokio::task::spawn_blocking(read_system_cas).await;
+        read.unwrap_or_else(|e| Err(TlsSetupError::SystemCas(e.to_string())))
+    };
+    CONFIG.get_or_try_init(read).await.cloned()
+}
+
+fn read_system_cas() -> Result<Arc<ClientConfig>, TlsSetupError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(ToString::to_string);
+        let why = why.unwrap_or_else(|| "none is where distributions keep them".to_owned());
+        return Err(TlsSetupError::SystemCas(why));
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     Ok(Arc::new(config))
 }
 

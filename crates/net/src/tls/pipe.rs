@@ -17,9 +17,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::outgoing::Outgoing;
 use super::session::{Ended, Order, Plain, Session};
 use crate::layers::scratch::with_scratch;
+use crate::outgoing::Outgoing;
 use crate::stream::Stream;
 
 /// The least that a read takes from the socket: a whole record.

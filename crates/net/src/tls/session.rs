@@ -14,8 +14,8 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 use tokio::io::ReadBuf;
 
-use super::outgoing::Outgoing;
 use crate::layers::scratch::with_scratch;
+use crate::outgoing::Outgoing;
 
 /// Plaintext of a full record, bytes.
 const RECORD: usize = 16 * 1024;
@@ -26,7 +26,7 @@ const OWN_MESSAGES: usize = 1024;
 /// Records of one [`Order::Write`]: as many as one system call should carry.
 const RECORDS: usize = 16;
 /// Outgoing bytes of a full [`Order::Write`].
-pub(super) const OUT_LEN: usize = RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES;
+pub(crate) const OUT_LEN: usize = RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES;
 
 pub(super) struct Session {
     role: Role,

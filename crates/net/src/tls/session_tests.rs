@@ -9,8 +9,9 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, Connection, ServerConnection, SupportedProtocolVersion};
 
-use super::outgoing::Outgoing;
 use super::session::{Ended, Order, Plain, Session};
+use crate::outgoing::Outgoing;
+
 use super::{AnyServer, provider, self_signed};
 
 /// Our end with its input, as a pipe keeps it.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::LOCAL_DIAL;
+use crate::resolve::lookup;
 
 /// A name is looked up again for new users after this time.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(10);
@@ -81,8 +82,8 @@ impl Target {
 
 /// The first IPv4 address, else the first, as in Go.
 async fn look_up(host: String, port: u16) -> io::Result<SocketAddr> {
-    let found = timeout(LOCAL_DIAL, tokio::net::lookup_host((host, port))).await??;
-    let found: Vec<SocketAddr> = found.collect();
+    let found = timeout(LOCAL_DIAL, lookup(&host, port)).await?;
+    let found = found.map_err(io::Error::other)?;
     let v4 = found.iter().find(|addr| addr.is_ipv4());
     v4.or_else(|| found.first())
         .copied()

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use frp_net::layers::Carried;
+use frp_net::resolve;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
@@ -317,9 +318,8 @@ impl<'a> Sender<'a> {
             _ if self.lookups.len() < MAX_LOOKUPS => {
                 let data = data.to_vec();
                 self.lookups.spawn(async move {
-                    let target = (name.clone(), to.port);
-                    let found = in_thread(&LOOKUPS, move || target.to_socket_addrs()).await;
-                    Some((name, found?.ok()?.next()?, data))
+                    let found = look_up(name.clone(), to.port).await?;
+                    Some((name, found, data))
                 });
             }
             _ => {}
@@ -340,6 +340,17 @@ impl<'a> Sender<'a> {
                 .insert(name, (to.ip(), Instant::now() + REMEMBER));
         }
     }
+}
+
+/// The first address of a name, if it is found within [`LOOKUP`].
+async fn look_up(name: String, port: u16) -> Option<SocketAddr> {
+    if resolve::server().is_some() {
+        let found = timeout(LOOKUP, resolve::lookup(&name, port)).await;
+        return found.ok()?.ok()?.into_iter().next();
+    }
+    let target = (name, port);
+    let found = in_thread(&LOOKUPS, move || target.to_socket_addrs()).await;
+    found?.ok()?.next()
 }
 
 /// What `work` returns in a thread of its own, if that is within [`LOOKUP`]. Its place among

@@ -1,4 +1,4 @@
-//! Encrypted bytes on their way to the socket.
+//! Encoded bytes (TLS records, websocket frames) on their way to the connection below.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::session::OUT_LEN;
+use crate::tls::OUT_LEN;
 
 /// Buffers kept per thread. Filling and emptying one happens in one poll unless the socket blocks,
 /// so busy connections share few, which stay in the cache.
@@ -23,7 +23,7 @@ thread_local! {
 
 /// Bytes that wait for the socket; owns no memory when empty.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     /// Initialised over its whole length; `start..end` waits.
     buf: Vec<u8>,
     start: usize,
@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Writable memory of at least `wanted` bytes behind what waits.
-    pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
+    pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
         if self.buf.is_empty() {
             self.buf = POOL
                 .with_borrow_mut(Vec::pop)
@@ -44,14 +44,19 @@ impl Outgoing {
         self.buf.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// `n` bytes of the room have been filled.
-    pub(super) fn add(&mut self, n: usize) {
+    pub(crate) fn add(&mut self, n: usize) {
         self.end += n;
         debug_assert!(self.end <= self.buf.len());
     }
 
     /// Ready once everything is written.
-    pub(super) fn poll_drain<T: AsyncWrite + Unpin>(
+    pub(crate) fn poll_drain<T: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,
@@ -69,7 +74,7 @@ impl Outgoing {
     }
 
     /// Writes what the socket takes now.
-    pub(super) fn write<T: AsyncWrite + Unpin>(
+    pub(crate) fn write<T: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut T,
@@ -91,7 +96,7 @@ impl Outgoing {
 
     /// What waits, as the peer would get it.
     #[cfg(test)]
-    pub(super) fn take_bytes(&mut self) -> Vec<u8> {
+    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         let waiting = self.buf.get(self.start..self.end).unwrap_or_default();
         let bytes = waiting.to_vec();
         self.give_back();
@@ -99,7 +104,7 @@ impl Outgoing {
     }
 
     #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.buf.capacity()
     }
 

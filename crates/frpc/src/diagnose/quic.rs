@@ -1,0 +1,73 @@
+//! Why there is no QUIC connection to the server.
+
+use frp_config::ClientConfig;
+use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
+
+use super::{Explained, explain_lookup, explained, server};
+
+pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
+    match error {
+        QuicDialError::Resolve(e) => explain_lookup(e),
+        QuicDialError::Socket { .. } => explained(
+            error,
+            "no datagram can be sent to the server",
+            "check the network of this machine, serverAddr and transport.connectServerLocalIP",
+        ),
+        QuicDialError::NoTls | QuicDialError::Tls(_) => explained(
+            error,
+            "the TLS settings do not do for QUIC",
+            "set transport.protocol = \"tcp\"",
+        ),
+        QuicDialError::TimedOut => explain_end(&QuicEnd::TimedOut, cfg),
+        QuicDialError::Handshake(end) => explain_end(end, cfg),
+    }
+}
+
+pub(super) fn explain_end(end: &QuicEnd, cfg: &ClientConfig) -> Explained {
+    let server = server(cfg);
+    match end {
+        QuicEnd::TimedOut => explained(
+            end,
+            format!("no answer by UDP from {server}"),
+            "check that serverPort is the quicBindPort of frps, and that the firewall or security \
+             group of the server lets this UDP port in; many networks let no UDP out, where \
+             transport.protocol tcp or wss may pass",
+        ),
+        QuicEnd::Version => explained(
+            end,
+            format!("{server} speaks no version of QUIC that we speak"),
+            "check that the port is the quicBindPort of frps",
+        ),
+        QuicEnd::Tls {
+            alert: NO_APPLICATION_PROTOCOL,
+            ..
+        } => explained(
+            end,
+            format!("{server} speaks QUIC, but not for frp"),
+            "the port belongs to another service, such as HTTP/3: set serverPort to the quicBindPort \
+             of frps",
+        ),
+        QuicEnd::Tls { remote: false, .. } => explained(
+            end,
+            "the certificate of the server is not trusted",
+            "check transport.tls.trustedCaFile, and that transport.tls.serverName (default: \
+             serverAddr) is a name in the certificate; if both are right, somebody is in between",
+        ),
+        QuicEnd::Tls { remote: true, .. } => explained(
+            end,
+            "the server does not accept our certificate",
+            "frps has transport.tls.trustedCaFile set: give frpc transport.tls.certFile and keyFile \
+             signed by that CA, with transport.tls.enable on",
+        ),
+        QuicEnd::Peer(_) | QuicEnd::Local => explained(
+            end,
+            "QUIC works, but the server closed the connection on our login",
+            "the log of frps may say why",
+        ),
+        QuicEnd::Reset | QuicEnd::Protocol(_) => explained(
+            end,
+            format!("{server} broke the connection off"),
+            "check that the port is the quicBindPort of frps; the log of frps may say more",
+        ),
+    }
+}

@@ -1,0 +1,393 @@
+//! KCP's protocol without I/O and clock: numbered segments, acknowledgements, retransmission.
+//!
+//! A byte stream in each direction (kcp's stream mode, fragments are always 0). Time is an argument:
+//! milliseconds of any clock that does not go back.
+//!
+//! The rules are those of xtaci/kcp-go v5.6.13 `kcp.go` with frp's settings (no congestion window,
+//! fast retransmission after two later acknowledgements). The structure is not: nothing ticks.
+//! Whoever has changed something asks for packets ([`Arq::prepare`], [`Arq::packet`]) and when to
+//! come again ([`Arq::deadline`]).
+//!
+//! Beyond kcp-go: an empty segment ends its direction. kcp-go takes it for one without data, and
+//! knows no end at all. A peer that does not answer any more is given up.
+
+use super::params::{
+    ACK_DELAY, ACK_DELAY_AT_GAP, ACK_EVERY, INTERVAL, KEEPALIVE_AGAIN, MTU, PROBE_FIRST, PROBE_MAX,
+};
+use super::receiving::Receiving;
+use super::segment::{self, Command, HEADER, Malformed, Segment};
+use super::sending::Sending;
+use crate::limits::{KCP_KEEPALIVE, KCP_UNANSWERED};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Arq {
+    conv: u32,
+    sending: Sending,
+    receiving: Receiving,
+    acks: Acks,
+    /// To ask for the peer's window, or whether it is there.
+    ask: bool,
+    /// To tell ours.
+    tell: bool,
+    /// Closed by the peer since; when to ask, and how long to wait then.
+    probe: Option<(u64, u64)>,
+    /// When the peer was heard last, and when it is asked whether it is there.
+    heard: u64,
+    ask_alive_at: u64,
+    /// Since when the peer owes an answer.
+    waiting_since: Option<u64>,
+    /// When bytes that nobody flushed go out.
+    corked_until: Option<u64>,
+}
+
+/// Acknowledgements to be sent.
+#[derive(Debug, Default)]
+struct Acks {
+    /// Number and the sender's time.
+    due: Vec<(u32, u32)>,
+    /// Segments in order that the last one of these speaks for.
+    in_order: usize,
+    /// When they go, at the latest.
+    at: Option<u64>,
+}
+
+/// More than one packet of acknowledgements for each segment of the largest window.
+const MAX_ACKS: usize = 4096;
+
+/// What a packet brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// There is more to read, or the end.
+    pub data: bool,
+    /// Something was acknowledged: there is room to write.
+    pub room: bool,
+}
+
+impl Arq {
+    /// A conversation; `windows` are the segments that may be in flight and that are kept for the
+    /// reader.
+    pub fn new(conv: u32, windows: (u16, u16), now: u64) -> Self {
+        Self {
+            conv,
+            sending: Sending::new(windows.0),
+            receiving: Receiving::new(windows.1),
+            acks: Acks::default(),
+            ask: false,
+            tell: false,
+            probe: None,
+            heard: now,
+            ask_alive_at: now + millis(KCP_KEEPALIVE),
+            waiting_since: None,
+            corked_until: None,
+        }
+    }
+
+    /// The conversation.
+    pub fn conv(&self) -> u32 {
+        self.conv
+    }
+
+    /// Changes how many segments are kept for the reader.
+    pub fn set_receive_window(&mut self, segments: u16) {
+        self.tell |= self.receiving.set_window(segments);
+    }
+
+    /// Takes a packet, from the network (`regular`) or restored by error correction. The latter is
+    /// older than it looks: it says nothing about the peer's window and the round trip. One of
+    /// another conversation is not looked at.
+    ///
+    /// # Errors
+    /// [`Malformed`]; what came before the fault has been taken.
+    pub fn input(&mut self, packet: &[u8], regular: bool, now: u64) -> Result<Brought, Malformed> {
+        let mut rest = packet;
+        let mut brought = Brought::default();
+        let mut acked = Acked::default();
+        let result = loop {
+            let segment = match segment::split(&mut rest) {
+                Ok(Some(segment)) if segment.conv == self.conv => segment,
+                Ok(_) => break Ok(()),
+                Err(malformed) => break Err(malformed),
+            };
+            if !self.sending.may_acknowledge(segment.next) {
+                // Of what was never sent: no peer of this conversation says that.
+                continue;
+            }
+            self.hear(now);
+            if regular {
+                brought.room |= self.sending.set_peer_window(segment.window);
+            }
+            brought.room |= self.sending.acknowledge_before(segment.next);
+            match segment.command {
+                Command::Ack if self.sending.acknowledge(segment.number) => {
+                    acked.add(segment.number, segment.time);
+                }
+                Command::Ack => {}
+                Command::Push => brought.data |= self.push(segment, now),
+                Command::Ask => self.tell = true,
+                Command::Tell => {}
+            }
+        };
+        if let Some(time) = acked.latest {
+            self.sending.count_skipped(&acked.highest);
+            if regular {
+                self.sending.measure(time, now);
+            }
+        }
+        if !self.sending.is_idle() {
+            self.waiting_since = self.waiting_since.or(Some(now));
+        }
+        result.map(|()| brought)
+    }
+
+    fn hear(&mut self, now: u64) {
+        self.heard = now;
+        self.ask_alive_at = now + millis(KCP_KEEPALIVE);
+        self.waiting_since = None;
+    }
+
+    fn push(&mut self, segment: Segment<'_>, now: u64) -> bool {
+        let Some(taken) = self.receiving.push(segment.number, segment.data) else {
+            return false;
+        };
+        // Those before the last one that are in order say nothing: `next` does.
+        if let Some(last) = self.acks.due.last()
+            && self.receiving.is_before_next(last.0)
+        {
+            self.acks.due.pop();
+            self.acks.in_order += 1;
+        }
+        if self.acks.due.len() < MAX_ACKS {
+            self.acks.due.push((segment.number, segment.time));
+        }
+        let delay = match self.receiving.has_gap() {
+            true => ACK_DELAY_AT_GAP,
+            false => ACK_DELAY,
+        };
+        let at = self.acks.at.unwrap_or(u64::MAX);
+        self.acks.at = Some(at.min(now + delay));
+        taken
+    }
+
+    /// Appends to what is to be sent, as much as there is room for; how much that was. It goes out
+    /// in full segments at once, the rest when flushed or after some 20 ms.
+    pub fn write(&mut self, bytes: &[u8], now: u64) -> usize {
+        let n = self.sending.write(bytes);
+        if n > 0 {
+            self.corked_until = self.corked_until.or(Some(now + INTERVAL));
+        }
+        n
+    }
+
+    /// Whether [`write`](Self::write) takes a fair amount.
+    pub fn is_writable(&self) -> bool {
+        self.sending.is_writable()
+    }
+
+    /// Whether the writer has filled what is to be sent at once.
+    pub fn has_full_segments(&self, n: usize) -> bool {
+        self.sending.queued() >= n * (MTU - HEADER) || !self.is_writable()
+    }
+
+    /// What was written is to go out now.
+    pub fn flush(&mut self) {
+        self.sending.flush();
+        self.corked_until = None;
+    }
+
+    /// Ends our direction behind what was written.
+    pub fn finish(&mut self) {
+        self.sending.finish();
+        self.flush();
+    }
+
+    /// Whether the peer has everything that was written, and the end if there is one.
+    pub fn is_delivered(&self) -> bool {
+        self.sending.is_idle()
+    }
+
+    /// Whether the peer has acknowledged anything, ever.
+    pub fn is_proven(&self) -> bool {
+        self.sending.is_proven()
+    }
+
+    /// The most transmissions of a segment that is not acknowledged.
+    pub fn transmissions(&self) -> u32 {
+        self.sending.transmissions()
+    }
+
+    /// Reads what came in order; 0: nothing is there, or the end was reached.
+    pub fn read(&mut self, buf: &mut [u8]) -> usize {
+        let n = self.receiving.read(buf);
+        self.tell |= self.receiving.has_reopened();
+        n
+    }
+
+    /// Whether there is something to read.
+    pub fn is_readable(&self) -> bool {
+        self.receiving.is_readable()
+    }
+
+    /// Whether the peer has ended its direction, and everything before was read.
+    pub fn is_ended(&self) -> bool {
+        self.receiving.is_ended()
+    }
+
+    /// Whether something is to be told now, without waiting for a deadline.
+    pub fn wants_to_tell(&self) -> bool {
+        self.tell
+    }
+
+    /// Finds out what is due; to be called before packets are taken.
+    pub fn prepare(&mut self, now: u64) {
+        if self.corked_until.is_some_and(|at| at <= now) {
+            self.flush();
+        }
+        self.probe(now);
+        if now >= self.ask_alive_at {
+            self.ask = true;
+            self.ask_alive_at = now + KEEPALIVE_AGAIN;
+        }
+        self.sending.find_lost(now);
+    }
+
+    fn probe(&mut self, now: u64) {
+        if !self.sending.is_shut_out() {
+            self.probe = None;
+            return;
+        }
+        let (at, wait) = *self.probe.get_or_insert((now + PROBE_FIRST, PROBE_FIRST));
+        if now >= at {
+            self.ask = true;
+            let wait = (wait + wait / 2).min(PROBE_MAX);
+            self.probe = Some((now + wait, wait));
+        }
+    }
+
+    /// Appends one packet of at most [`MTU`] bytes; `false`: nothing is due now.
+    pub fn packet(&mut self, now: u64, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let mut header = Segment {
+            conv: self.conv,
+            command: Command::Ack,
+            window: self.receiving.free(),
+            time: now as u32,
+            number: 0,
+            next: self.receiving.next(),
+            data: &[],
+        };
+        let control = self.ask || self.tell;
+        if control || self.acks.are_due(now) || self.sending.has_due() {
+            self.put_acks(header, start, out);
+        }
+        header.time = 0;
+        for (wanted, command) in [
+            (&mut self.ask, Command::Ask),
+            (&mut self.tell, Command::Tell),
+        ] {
+            if *wanted && out.len() - start + HEADER <= MTU {
+                *wanted = false;
+                header.command = command;
+                header.encode_header(0, out);
+                if command == Command::Ask {
+                    self.waiting_since = self.waiting_since.or(Some(now));
+                }
+            }
+        }
+        header.command = Command::Push;
+        header.time = now as u32;
+        let sent = self.sending.put(header, now, start + MTU, out);
+        if sent {
+            self.waiting_since = self.waiting_since.or(Some(now));
+        }
+        let any = out.len() > start;
+        if any {
+            self.receiving.told(header.window);
+        }
+        any
+    }
+
+    fn put_acks(&mut self, mut header: Segment<'_>, start: usize, out: &mut Vec<u8>) {
+        let room = (MTU - (out.len() - start)) / HEADER;
+        let n = self.acks.due.len().min(room);
+        for (number, time) in self.acks.due.drain(..n) {
+            header.number = number;
+            header.time = time;
+            header.encode_header(0, out);
+        }
+        if self.acks.due.is_empty() {
+            self.acks.at = None;
+            self.acks.in_order = 0;
+        }
+    }
+
+    /// When something is to be done next, if nothing comes and nobody calls before.
+    pub fn deadline(&self) -> u64 {
+        let dead = self.waiting_since.map(|at| at + millis(KCP_UNANSWERED));
+        [
+            dead,
+            self.acks.at,
+            self.corked_until,
+            self.probe.map(|(at, _)| at),
+            self.sending.next_resend(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.ask_alive_at, u64::min)
+    }
+
+    /// Whether the peer has owed an answer for too long.
+    pub fn is_dead(&self, now: u64) -> bool {
+        let since = self.waiting_since;
+        since.is_some_and(|since| now >= since + millis(KCP_UNANSWERED))
+    }
+
+    /// Whether nothing is under way in either direction.
+    pub fn is_quiet(&self) -> bool {
+        self.sending.is_idle() && self.acks.due.is_empty() && self.receiving.is_quiet()
+    }
+
+    /// Gives back memory that only a busy session needs.
+    pub fn rest(&mut self) {
+        self.sending.rest();
+        self.receiving.rest();
+        self.acks.due = Vec::new();
+    }
+
+    /// Forgets everything that was not sent or read.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.conv, (0, 0), self.heard);
+    }
+}
+
+impl Acks {
+    fn are_due(&self, now: u64) -> bool {
+        self.due.len() + self.in_order >= ACK_EVERY || self.at.is_some_and(|at| at <= now)
+    }
+}
+
+/// What the acknowledgements of one packet say together.
+#[derive(Debug, Default)]
+struct Acked {
+    /// The sender's time in the last one.
+    latest: Option<u32>,
+    /// The highest numbers, as many as it takes to call one before them lost, each with its time.
+    highest: [Option<(u32, u32)>; 2],
+}
+
+impl Acked {
+    fn add(&mut self, number: u32, time: u32) {
+        self.latest = Some(time);
+        let mut new = Some((number, time));
+        for place in &mut self.highest {
+            let is_higher = |old: &(u32, u32)| number.wrapping_sub(old.0).cast_signed() <= 0;
+            if !place.as_ref().is_some_and(is_higher) {
+                std::mem::swap(place, &mut new);
+            }
+        }
+    }
+}
+
+pub(super) fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

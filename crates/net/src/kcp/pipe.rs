@@ -1,0 +1,568 @@
+//! A KCP session as an async byte pipe, and the task that keeps its time.
+//!
+//! The state of a session lies behind one short lock. Whoever changes it sends what has become due:
+//! a writer its data, whoever receives its acknowledgements. The driver does what nobody calls for:
+//! retransmissions, a socket that was full, the end. It sleeps until the next deadline, one timer
+//! per session, and without traffic until the peer is asked whether it is there.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::arq::{Brought, millis};
+use super::params::REST;
+use super::session::{Datagrams, Session};
+use super::socket::Socket;
+use crate::limits::KCP_LINGER;
+
+/// Bytes of datagrams that are made at once: as much as the system takes in one call.
+const BURST: usize = 60_000;
+
+/// Full segments that a writer collects before they go out without a flush.
+const WRITE_BURST: usize = 24;
+
+/// A byte pipe over UDP. What is written must be flushed once no more follows at once.
+///
+/// KCP knows no end of a direction. Shutdown sends an empty segment, which a peer of this kind reads
+/// as the end, and kcp-go does not notice. Dropping it ends both directions; what was written is
+/// delivered as long as the peer answers.
+#[derive(Debug)]
+pub struct KcpStream {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    socket: Arc<Socket>,
+    peer: SocketAddr,
+    /// Milliseconds count from here.
+    epoch: Instant,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    session: Session,
+    /// Made and not sent yet.
+    out: Datagrams,
+    /// How many of `out` were sent.
+    sent: usize,
+    /// The socket takes nothing more now.
+    blocked: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// Our direction was ended.
+    finished: bool,
+    /// When the stream was dropped.
+    let_go: Option<u64>,
+    /// When the peer was heard last.
+    heard: Option<u64>,
+    /// What came and was not settled.
+    brought: Brought,
+    /// When something last went on, if buffers are kept since.
+    busy: Option<u64>,
+    ended: Option<Ended>,
+    /// What the driver sleeps until.
+    timer: u64,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Both sides are done with it, or this one is.
+    Closed,
+    /// The system says that nothing listens there.
+    Refused,
+    /// The peer owes an answer.
+    Unanswered,
+    /// Newer sessions took its place.
+    MadeRoom,
+    /// The listener is gone.
+    Stopped,
+    /// The socket failed.
+    Socket(io::ErrorKind),
+}
+
+impl Ended {
+    fn error(self) -> io::Error {
+        match self {
+            Self::Closed => io::ErrorKind::BrokenPipe.into(),
+            Self::Refused => io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                "nothing listens on that UDP port",
+            ),
+            Self::Unanswered => {
+                io::Error::new(io::ErrorKind::TimedOut, "the kcp peer does not answer")
+            }
+            Self::MadeRoom => io::Error::new(
+                io::ErrorKind::ConnectionReset,
+                "made room for newer connections",
+            ),
+            Self::Stopped => io::ErrorKind::ConnectionAborted.into(),
+            Self::Socket(kind) => kind.into(),
+        }
+    }
+}
+
+/// Those to be told once the lock is free.
+#[derive(Default)]
+struct Wake([Option<Waker>; 2]);
+
+impl Wake {
+    fn all(self) {
+        self.0.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        socket: Arc<Socket>,
+        peer: SocketAddr,
+        epoch: Instant,
+        session: Session,
+    ) -> Arc<Self> {
+        let timer = session.arq().deadline();
+        Arc::new(Self {
+            socket,
+            peer,
+            epoch,
+            state: Mutex::new(State {
+                session,
+                out: Datagrams::default(),
+                sent: 0,
+                blocked: false,
+                reader: None,
+                writer: None,
+                finished: false,
+                let_go: None,
+                heard: None,
+                brought: Brought::default(),
+                busy: None,
+                ended: None,
+                timer,
+            }),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.epoch.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes datagrams of this session's peer; to be [settled](Self::settle) after the last of those
+    /// that came together.
+    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        for datagram in datagrams {
+            let brought = state.session.receive(datagram, now);
+            state.brought.data |= brought.data;
+            state.brought.room |= brought.room;
+        }
+        state.heard = Some(now);
+    }
+
+    /// Answers what was taken, and wakes those who wait for it.
+    pub(super) fn settle(&self) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        self.send_due(&mut state, now);
+        let brought = std::mem::take(&mut state.brought);
+        let wake = state.wake(brought);
+        drop(state);
+        wake.all();
+    }
+
+    /// Makes and sends what is due. The driver learns of what changes for it.
+    fn send_due(&self, state: &mut State, now: u64) {
+        let was_blocked = state.blocked;
+        self.send(state, now);
+        let is_earlier = state.session.arq().deadline() < state.timer;
+        if is_earlier || state.blocked != was_blocked || state.ended.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn send(&self, state: &mut State, now: u64) {
+        state.busy = Some(now);
+        loop {
+            while state.sent < state.out.count() {
+                match self.socket.try_send(self.peer, &state.out, state.sent) {
+                    Ok(n) => state.sent += n,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        state.blocked = true;
+                        return;
+                    }
+                    // Only a dialler's socket tells that.
+                    Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                        state.end(Ended::Refused).all();
+                        return;
+                    }
+                    // As if the network had lost it. Where cutting was refused, smaller pieces follow.
+                    Err(_) => state.sent += 1,
+                }
+            }
+            state.blocked = false;
+            state.out.clear();
+            state.sent = 0;
+            let State { session, out, .. } = state;
+            session.transmit(now, BURST, out);
+            if state.out.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Ends the session at once.
+    pub(super) fn end(&self, why: Ended) {
+        let wake = self.lock().end(why);
+        self.changed.notify_one();
+        wake.all();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    pub(super) fn conv(&self) -> u32 {
+        self.lock().session.arq().conv()
+    }
+
+    pub(super) fn is_stranger(&self) -> bool {
+        self.lock().session.is_stranger()
+    }
+
+    /// When the peer was heard last, milliseconds.
+    pub(super) fn heard(&self) -> u64 {
+        self.lock().heard.unwrap_or_default()
+    }
+
+    /// The peer has logged in.
+    pub(super) fn establish(&self) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.ended.is_none() {
+            state.session.establish();
+            self.send_due(&mut state, now);
+        }
+    }
+
+    /// The driver of the session; it ends with it.
+    pub(super) async fn drive(self: Arc<Self>) {
+        // Also where the task is dropped: nobody would ever send again.
+        let _end = EndOnDrop(&self);
+        let mut timer = pin!(sleep_until(Instant::now()));
+        loop {
+            let (deadline, blocked) = {
+                let now = self.now();
+                let mut state = self.lock();
+                if state.ended.is_none() {
+                    self.on_time(&mut state, now);
+                }
+                if state.ended.is_some() {
+                    return;
+                }
+                state.timer = state.deadline();
+                (state.timer, state.blocked)
+            };
+            // A far deadline costs nothing to be early for.
+            let at = self.epoch + Duration::from_millis(deadline);
+            timer.as_mut().reset(at);
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = timer.as_mut() => {}
+                writable = self.socket.writable(), if blocked => {
+                    if let Err(e) = writable {
+                        self.end(Ended::Socket(e.kind()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_time(&self, state: &mut State, now: u64) {
+        if state.session.is_dead(now) {
+            state.end(Ended::Unanswered).all();
+            return;
+        }
+        if state.is_done(now) {
+            state.end(Ended::Closed).all();
+            return;
+        }
+        if state.blocked || state.session.arq().deadline() <= now {
+            let busy = state.busy;
+            self.send(state, now);
+            if state.session.arq().is_quiet() && !state.blocked {
+                state.busy = busy;
+            }
+        }
+        let idle = state.busy.is_some_and(|since| now >= since + REST);
+        if idle && state.session.arq().is_quiet() {
+            state.busy = None;
+            state.session.rest();
+            state.out = Datagrams::default();
+        }
+    }
+
+    /// Receives for a session that has a socket of its own, until it ends.
+    pub(super) async fn receive_all(self: Arc<Self>) {
+        loop {
+            if let Err(e) = self.socket.readable().await {
+                return self.end(Ended::Socket(e.kind()));
+            }
+            let received = self
+                .socket
+                .try_receive(|batch| self.take(batch.datagrams()));
+            match received {
+                Ok(()) => self.settle(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                    return self.end(Ended::Refused);
+                }
+                Err(e) => return self.end(Ended::Socket(e.kind())),
+            }
+            if self.has_ended() {
+                return;
+            }
+            // Others of this thread have their turn.
+            tokio::task::consume_budget().await;
+        }
+    }
+}
+
+struct EndOnDrop<'a>(&'a Shared);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end(Ended::Stopped);
+    }
+}
+
+impl State {
+    fn wake(&mut self, brought: Brought) -> Wake {
+        let ended = self.ended.is_some();
+        let reader = ended || brought.data;
+        let writer = ended || (brought.room && self.session.arq().is_writable());
+        Wake([
+            reader.then(|| self.reader.take()).flatten(),
+            writer.then(|| self.writer.take()).flatten(),
+        ])
+    }
+
+    fn end(&mut self, why: Ended) -> Wake {
+        if self.ended.is_some() {
+            return Wake::default();
+        }
+        self.ended = Some(why);
+        self.session.clear();
+        self.out = Datagrams::default();
+        self.wake(Brought::default())
+    }
+
+    /// Whether a stream that was dropped has delivered what there was to deliver.
+    fn is_done(&self, now: u64) -> bool {
+        let Some(since) = self.let_go else {
+            return false;
+        };
+        // A dialled peer that was never heard has nothing to wait for.
+        let Some(heard) = self.heard else {
+            return true;
+        };
+        self.session.arq().is_delivered() || now >= heard.max(since) + millis(KCP_LINGER)
+    }
+
+    fn deadline(&self) -> u64 {
+        let linger = self
+            .let_go
+            .map(|since| self.heard.unwrap_or(since).max(since) + millis(KCP_LINGER));
+        let quiet = self.session.arq().is_quiet();
+        let rest = self.busy.filter(|_| quiet).map(|since| since + REST);
+        [linger, rest]
+            .into_iter()
+            .flatten()
+            .fold(self.session.arq().deadline(), u64::min)
+    }
+}
+
+impl KcpStream {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        crate::listen::canonical(self.shared.peer)
+    }
+
+    /// This end, as far as the system tells.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.shared
+            .socket
+            .local_addr()
+            .map(crate::listen::canonical)
+    }
+
+    /// Ends both directions at once, whatever was written.
+    pub fn abort(self) {
+        self.shared.end(Ended::Closed);
+    }
+}
+
+impl AsyncRead for KcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        let arq = state.session.arq_mut();
+        if arq.is_readable() {
+            let n = arq.read(buf.initialize_unfilled());
+            buf.advance(n);
+            if arq.wants_to_tell() {
+                let now = shared.now();
+                shared.send_due(&mut state, now);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if arq.is_ended() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(ended) = state.ended {
+            return Poll::Ready(Err(ended.error()));
+        }
+        remember(&mut state.reader, cx);
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for KcpStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let shared = &self.shared;
+        let now = shared.now();
+        let mut state = shared.lock();
+        if let Some(ended) = state.ended {
+            return Poll::Ready(Err(ended.error()));
+        }
+        if state.finished {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let arq = state.session.arq_mut();
+        let mut written = 0;
+        for buf in bufs {
+            let n = arq.write(buf, now);
+            written += n;
+            if n < buf.len() {
+                break;
+            }
+        }
+        let nothing = bufs.iter().all(|buf| buf.is_empty());
+        if arq.has_full_segments(WRITE_BURST) {
+            shared.send_due(&mut state, now);
+        }
+        if written > 0 || nothing {
+            return Poll::Ready(Ok(written));
+        }
+        remember(&mut state.writer, cx);
+        Poll::Pending
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Sends; does not wait until it has arrived.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shared = &self.shared;
+        let now = shared.now();
+        let mut state = shared.lock();
+        if let Some(ended) = state.ended {
+            return Poll::Ready(Err(ended.error()));
+        }
+        state.session.arq_mut().flush();
+        shared.send_due(&mut state, now);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shared = &self.shared;
+        let now = shared.now();
+        let mut state = shared.lock();
+        if state.ended.is_none() && !state.finished {
+            state.finished = true;
+            state.session.arq_mut().finish();
+            shared.send_due(&mut state, now);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn remember(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if !place
+        .as_ref()
+        .is_some_and(|waker| waker.will_wake(cx.waker()))
+    {
+        *place = Some(cx.waker().clone());
+    }
+}
+
+impl Drop for KcpStream {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        let now = shared.now();
+        let mut state = shared.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        state.let_go = Some(now);
+        state.session.arq_mut().finish();
+        shared.send_due(&mut state, now);
+        shared.changed.notify_one();
+    }
+}
+
+/// Runs both until the first is done.
+pub(super) async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
+    }
+}

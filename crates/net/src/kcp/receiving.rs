@@ -1,0 +1,160 @@
+//! The incoming half of [`super::arq`]: segments in any order become bytes in order.
+
+use std::collections::VecDeque;
+
+use super::params::DATAGRAM_MAX;
+use super::segment::HEADER;
+use super::sending::MSS;
+
+/// The most that one segment can have.
+const SEGMENT_MAX: usize = DATAGRAM_MAX - HEADER;
+
+#[derive(Debug)]
+pub(super) struct Receiving {
+    /// In order, not read yet.
+    ready: VecDeque<u8>,
+    /// The number of the segment that comes next in order.
+    next: u32,
+    /// Segments from the next one on that came too early.
+    early: VecDeque<Option<Box<[u8]>>>,
+    /// How many there are in `early`.
+    held: usize,
+    ended: bool,
+    window: u16,
+    /// What the peer was told last.
+    told: u16,
+}
+
+impl Receiving {
+    pub(super) fn new(window: u16) -> Self {
+        Self {
+            ready: VecDeque::new(),
+            next: 0,
+            early: VecDeque::new(),
+            held: 0,
+            ended: false,
+            window,
+            told: window,
+        }
+    }
+
+    /// Whether the peer should be told.
+    pub(super) fn set_window(&mut self, window: u16) -> bool {
+        let grown = window > self.window;
+        self.window = window;
+        grown
+    }
+
+    pub(super) fn next(&self) -> u32 {
+        self.next
+    }
+
+    pub(super) fn is_before_next(&self, number: u32) -> bool {
+        number.wrapping_sub(self.next).cast_signed() < 0
+    }
+
+    /// Whether later segments have come than the next one.
+    pub(super) fn has_gap(&self) -> bool {
+        self.held > 0
+    }
+
+    /// How many segments there is room for.
+    pub(super) fn free(&self) -> u16 {
+        let taken = self.ready.len().div_ceil(MSS);
+        self.window
+            .saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX))
+    }
+
+    /// The peer was told that there is room for so many.
+    pub(super) fn told(&mut self, window: u16) {
+        self.told = window;
+    }
+
+    /// Whether so much was read that the peer should hear of it, having been told of little room.
+    pub(super) fn has_reopened(&self) -> bool {
+        self.told <= self.window / 4 && self.free() >= self.window / 2
+    }
+
+    /// `None`: beyond the window, not to be acknowledged. Otherwise whether there is more to read.
+    pub(super) fn push(&mut self, number: u32, data: &[u8]) -> Option<bool> {
+        let ahead = number.wrapping_sub(self.next).cast_signed();
+        if ahead >= i32::from(self.window) {
+            return None;
+        }
+        let Ok(ahead) = usize::try_from(ahead) else {
+            return Some(false);
+        };
+        if ahead == 0 && self.has_room() {
+            self.take(data);
+            self.early.pop_front();
+            self.next = self.next.wrapping_add(1);
+            self.take_early();
+            return Some(true);
+        }
+        if self.early.len() <= ahead {
+            self.early.resize_with(ahead + 1, || None);
+        }
+        if let Some(place) = self.early.get_mut(ahead)
+            && place.is_none()
+        {
+            *place = Some(data.into());
+            self.held += 1;
+        }
+        Some(false)
+    }
+
+    /// Fewer bytes than full segments would have are always taken.
+    fn has_room(&self) -> bool {
+        self.ready.len() < usize::from(self.window) * MSS.max(SEGMENT_MAX)
+    }
+
+    fn take(&mut self, data: &[u8]) {
+        if self.ended {
+            return;
+        }
+        self.ended = data.is_empty();
+        self.ready.extend(data);
+    }
+
+    fn take_early(&mut self) {
+        while self.has_room()
+            && let Some(first) = self.early.front_mut()
+            && let Some(data) = first.take()
+        {
+            self.early.pop_front();
+            self.held -= 1;
+            self.next = self.next.wrapping_add(1);
+            self.take(&data);
+        }
+    }
+
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> usize {
+        let (front, back) = self.ready.as_slices();
+        let n = front.len().min(buf.len());
+        buf[..n].copy_from_slice(&front[..n]);
+        let more = back.len().min(buf.len() - n);
+        buf[n..n + more].copy_from_slice(&back[..more]);
+        self.ready.drain(..n + more);
+        self.take_early();
+        n + more
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended && self.ready.is_empty()
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ready.is_empty() && self.held == 0
+    }
+
+    pub(super) fn rest(&mut self) {
+        if self.is_quiet() {
+            self.ready = VecDeque::new();
+            self.early = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A KCP session without I/O and clock: datagrams ↔ bytes, with or without error correction.
+
+use super::arq::{Arq, Brought};
+use super::fec::{self, DATA_HEADER, Decoder, Encoder, Packet};
+use super::segment::{self, Command};
+use crate::limits::{KCP_STRANGER_WINDOW, KCP_UNPROVEN_TRANSMISSIONS};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    arq: Arq,
+    /// As the peer does: one that sends without error correction may not understand it.
+    encoder: Option<Encoder>,
+    decoder: Decoder,
+    /// The window for the reader once the peer has logged in, if it has not.
+    stranger: Option<u16>,
+}
+
+/// Datagrams one after the other, and where each ends.
+#[derive(Debug, Default)]
+pub struct Datagrams {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// The start of a conversation, as the first packet of a peer tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The conversation.
+    pub conv: u32,
+    /// With error correction.
+    pub fec: bool,
+}
+
+/// The conversation that a datagram belongs to; `None`: parity, which does not say, or no KCP.
+pub fn conv_of(datagram: &[u8]) -> Option<u32> {
+    match fec::parse(datagram)? {
+        Packet::Bare(packet) | Packet::Data { packet, .. } => {
+            let mut packet = packet;
+            segment::split(&mut packet).ok()?.map(|first| first.conv)
+        }
+        Packet::Parity { .. } => None,
+    }
+}
+
+/// Whether a datagram may be the first of a peer: it begins with data from the start of the stream,
+/// and nothing of ours has come there. Leftovers of a session that has ended do not look so.
+pub fn opening(datagram: &[u8]) -> Option<Opening> {
+    let (mut packet, fec) = match fec::parse(datagram)? {
+        Packet::Bare(packet) => (packet, false),
+        Packet::Data { packet, .. } => (packet, true),
+        Packet::Parity { .. } => return None,
+    };
+    let first = segment::split(&mut packet).ok()??;
+    let opens = first.command == Command::Push
+        && first.next == 0
+        && first.number < u32::from(KCP_STRANGER_WINDOW);
+    opens.then_some(Opening {
+        conv: first.conv,
+        fec,
+    })
+}
+
+impl Session {
+    /// Of a dialler. `windows` are the segments in flight and for the reader.
+    pub fn dialled(conv: u32, windows: (u16, u16), now: u64) -> Self {
+        Self {
+            arq: Arq::new(conv, windows, now),
+            encoder: Some(Encoder::default()),
+            decoder: Decoder::default(),
+            stranger: None,
+        }
+    }
+
+    /// Of a listener. Until [`establish`](Self::establish) little is kept for the reader.
+    pub fn accepted(opening: Opening, windows: (u16, u16), now: u64) -> Self {
+        let narrow = (windows.0, windows.1.min(KCP_STRANGER_WINDOW));
+        Self {
+            arq: Arq::new(opening.conv, narrow, now),
+            encoder: opening.fec.then(Encoder::default),
+            decoder: Decoder::default(),
+            stranger: Some(windows.1),
+        }
+    }
+
+    /// The peer has logged in.
+    pub fn establish(&mut self) {
+        if let Some(window) = self.stranger.take() {
+            self.arq.set_receive_window(window);
+        }
+    }
+
+    /// Whether it has not.
+    pub fn is_stranger(&self) -> bool {
+        self.stranger.is_some()
+    }
+
+    /// The protocol of the bytes.
+    pub fn arq(&self) -> &Arq {
+        &self.arq
+    }
+
+    /// The same.
+    pub fn arq_mut(&mut self) -> &mut Arq {
+        &mut self.arq
+    }
+
+    /// Takes a datagram. What is malformed in it is not looked at.
+    pub fn receive(&mut self, datagram: &[u8], now: u64) -> Brought {
+        let Self { arq, decoder, .. } = self;
+        let mut all = Brought::default();
+        let mut input = |arq: &mut Arq, packet: &[u8], regular| {
+            let brought = arq.input(packet, regular, now).unwrap_or_default();
+            all.data |= brought.data;
+            all.room |= brought.room;
+        };
+        match fec::parse(datagram) {
+            Some(Packet::Bare(packet)) => input(arq, packet, true),
+            Some(Packet::Data {
+                number,
+                packet,
+                shard,
+            }) => {
+                input(arq, packet, true);
+                decoder.data(number, shard, |packet| input(arq, packet, false));
+            }
+            Some(Packet::Parity { number, shard }) => {
+                decoder.parity(number, shard, |packet| input(arq, packet, false));
+            }
+            None => {}
+        }
+        all
+    }
+
+    /// Appends datagrams that are due, until they have some `enough` bytes. Whether more are due.
+    pub fn transmit(&mut self, now: u64, enough: usize, out: &mut Datagrams) -> bool {
+        self.arq.prepare(now);
+        while out.bytes.len() < enough {
+            let start = out.bytes.len();
+            let Some(encoder) = &mut self.encoder else {
+                if !self.arq.packet(now, &mut out.bytes) {
+                    return false;
+                }
+                out.ends.push(out.bytes.len());
+                continue;
+            };
+            out.bytes.resize(start + DATA_HEADER, 0);
+            if !self.arq.packet(now, &mut out.bytes) {
+                out.bytes.truncate(start);
+                return false;
+            }
+            encoder.seal(&mut out.bytes, start, |end| out.ends.push(end));
+        }
+        true
+    }
+
+    /// Whether the peer has gone, or never was where it seemed to be.
+    pub fn is_dead(&self, now: u64) -> bool {
+        let forged = self.stranger.is_some()
+            && !self.arq.is_proven()
+            && self.arq.transmissions() >= KCP_UNPROVEN_TRANSMISSIONS;
+        forged || self.arq.is_dead(now)
+    }
+
+    /// Gives back memory that only a busy session needs.
+    pub fn rest(&mut self) {
+        self.arq.rest();
+        self.decoder.rest();
+        if let Some(encoder) = &mut self.encoder {
+            encoder.rest();
+        }
+    }
+
+    /// Forgets everything that was not sent or read.
+    pub fn clear(&mut self) {
+        self.arq.clear();
+        self.rest();
+    }
+}
+
+impl Datagrams {
+    /// None are there.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Those from the number `from` on that have the size of the first, but for the last of them,
+    /// which may be shorter; at most `most`. The bytes, the size, and how many they are.
+    pub(super) fn run(&self, from: usize, most: usize) -> Option<(&[u8], usize, usize)> {
+        let start = match from {
+            0 => 0,
+            n => *self.ends.get(n - 1)?,
+        };
+        let size = self.ends.get(from)? - start;
+        let (mut end, mut n) = (start, 0);
+        for next in self.ends.get(from..)?.iter().take(most) {
+            if next - end > size || next - start > RUN_MAX {
+                break;
+            }
+            n += 1;
+            let is_last = next - end < size;
+            end = *next;
+            if is_last {
+                break;
+            }
+        }
+        Some((self.bytes.get(start..end)?, size, n))
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Each datagram.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let datagram = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            datagram
+        })
+    }
+}
+
+/// Bytes that the system takes at once.
+const RUN_MAX: usize = 65_000;

@@ -1,0 +1,123 @@
+//! The client's end: name → addresses → QUIC connection.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
+use quinn::{ClientConfig, Endpoint, EndpointConfig};
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+
+use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use crate::dial::{DialOptions, Progress, dial_any};
+use crate::go_text::go_text;
+use crate::resolve::LookupError;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub enum QuicDialError {
+    /// The name has no address.
+    #[error("{0}")]
+    Resolve(#[source] LookupError),
+    /// No TLS settings.
+    #[error("QUIC needs TLS")]
+    NoTls,
+    /// The TLS settings do not do for QUIC.
+    #[error("{0}")]
+    Tls(#[from] NoInitialCipherSuite),
+    /// No socket, or the address cannot be dialled.
+    #[error("dial udp {addr}: {}", go_text(source))]
+    Socket {
+        /// The address tried first.
+        addr: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Nothing answered at any address.
+    #[error("{}", QuicEnd::TimedOut)]
+    TimedOut,
+    /// The handshake failed.
+    #[error("{0}")]
+    Handshake(#[from] QuicEnd),
+}
+
+/// Why one address did not do.
+enum Failed {
+    Socket(io::Error),
+    Handshake(QuicEnd),
+}
+
+/// Connects to `host:port`, its addresses raced as by [`dial`](crate::dial::dial). `tls` is that of
+/// frpc, `server_name` as for [`tls::connect`](crate::tls::connect). The connection's own tasks are
+/// spawned by `tasks`.
+///
+/// # Errors
+/// See [`QuicDialError`].
+pub async fn connect(
+    host: &str,
+    port: u16,
+    dial: &DialOptions,
+    tls: &rustls::ClientConfig,
+    server_name: &str,
+    options: &Options,
+    tasks: &TaskTracker,
+) -> Result<QuicConn, QuicDialError> {
+    let mut tls = tls.clone();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(transport(options, Role::Client));
+    // As in `tls::connect`: Go sends no name then.
+    let server_name = match ServerName::try_from(server_name) {
+        Ok(_) => server_name,
+        Err(_) => "0.0.0.0",
+    };
+    let mut progress = Progress::default();
+    let connect = |addr| connect_one(addr, dial.local_ip, &config, server_name, tasks);
+    match dial_any(host, port, dial, &mut progress, connect).await {
+        Some(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
+        None => Err(match progress {
+            Progress {
+                first_failed: Some(Failed::Handshake(end)),
+                ..
+            } => end.into(),
+            Progress {
+                first: Some(addr),
+                first_failed: Some(Failed::Socket(source)),
+                ..
+            } => QuicDialError::Socket { addr, source },
+            Progress {
+                first: None,
+                not_found: Some(error),
+                ..
+            } => QuicDialError::Resolve(error),
+            _ => QuicDialError::TimedOut,
+        }),
+    }
+}
+
+async fn connect_one(
+    addr: SocketAddr,
+    local_ip: Option<IpAddr>,
+    config: &ClientConfig,
+    server_name: &str,
+    tasks: &TaskTracker,
+) -> Result<quinn::Connection, Failed> {
+    let any = match addr {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let from = SocketAddr::new(local_ip.unwrap_or(any), 0);
+    let socket = bind(from, false).map_err(Failed::Socket)?;
+    let runtime = Arc::new(Tracked(tasks.clone()));
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
+    // It lives as long as its connection.
+    let connecting = endpoint
+        .map_err(Failed::Socket)?
+        .connect_with(config.clone(), addr, server_name)
+        .map_err(|e| Failed::Socket(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
+    connecting
+        .await
+        .map_err(|e| Failed::Handshake(QuicEnd::from(e)))
+}

@@ -1,0 +1,171 @@
+//! The server's end: a UDP socket, and what strangers may cost.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use crate::go_text::go_text;
+use crate::limits::{
+    MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
+};
+use crate::listen::{Host, canonical};
+
+/// A UDP socket that clients connect to.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    /// Handshakes under way with addresses that may be forged.
+    unproven: Arc<AtomicUsize>,
+    max_streams: u64,
+    tasks: TaskTracker,
+}
+
+/// Why there is no listener.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// The host name has no address, the port is taken or not ours to open.
+    #[error("{}", go_text(.0))]
+    Socket(#[from] io::Error),
+    /// The TLS settings do not do for QUIC.
+    #[error("{0}")]
+    Tls(#[from] NoInitialCipherSuite),
+}
+
+/// A connection of which there is no more than a first packet.
+#[derive(Debug)]
+pub struct Arriving {
+    incoming: Incoming,
+    unproven: Option<Unproven>,
+    max_streams: u64,
+    tasks: TaskTracker,
+}
+
+impl Listener {
+    /// Opens a socket on `host:port`, port 0 letting the system choose. `tls` is that of frps; the
+    /// tasks of all connections are spawned by `tasks`.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn bind(
+        host: &str,
+        port: u16,
+        tls: &rustls::ServerConfig,
+        options: &Options,
+        tasks: &TaskTracker,
+    ) -> Result<Self, ListenError> {
+        let mut tls = tls.clone();
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+        config
+            .transport_config(transport(options, Role::Server))
+            .max_incoming(MAX_QUIC_WAITING)
+            .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
+            .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
+        let socket = Host::resolve(host)?.open(port, bind)?;
+        let runtime = Arc::new(Tracked(tasks.clone()));
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+        Ok(Self {
+            endpoint,
+            unproven: Arc::default(),
+            max_streams: options.max_streams,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// The next connection; `None` once the listener is closed.
+    ///
+    /// Where many handshakes are under way whose clients have not shown that they are where their
+    /// packets claim to come from, a newcomer is asked to show it first, which costs it a round trip
+    /// and us nothing (RFC 9000, section 8.1.2). So forged packets take no more than a few places.
+    pub async fn accept(&self) -> Option<Arriving> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            let unproven = if incoming.remote_address_validated() {
+                None
+            } else {
+                match Unproven::begin(&self.unproven) {
+                    Some(place) => Some(place),
+                    None => {
+                        // One whose packets may not be answered so is refused by the drop.
+                        let _ = incoming.retry();
+                        continue;
+                    }
+                }
+            };
+            return Some(Arriving {
+                incoming,
+                unproven,
+                max_streams: self.max_streams,
+                tasks: self.tasks.clone(),
+            });
+        }
+    }
+
+    /// The address that clients connect to.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Ends all connections, telling their peers, and takes no more.
+    pub fn close(&self) {
+        self.endpoint.close(0_u32.into(), b"");
+    }
+}
+
+impl Arriving {
+    /// Where it claims to come from.
+    pub fn peer(&self) -> SocketAddr {
+        canonical(self.incoming.remote_address())
+    }
+
+    /// The handshake. The connection's own tasks run on the runtime that this is called in.
+    ///
+    /// # Errors
+    /// Why it failed; [`QuicEnd::TimedOut`] also where `limit` was over.
+    pub async fn accept(self, limit: Duration) -> Result<QuicConn, QuicEnd> {
+        let Self {
+            incoming,
+            unproven,
+            max_streams,
+            tasks,
+        } = self;
+        let connecting = incoming.accept()?;
+        let conn = timeout(limit, connecting)
+            .await
+            .map_err(|_| QuicEnd::TimedOut)??;
+        drop(unproven);
+        Ok(QuicConn::new(conn, max_streams, tasks))
+    }
+}
+
+/// A handshake with an address that may be forged, counted until dropped.
+#[derive(Debug)]
+struct Unproven(Arc<AtomicUsize>);
+
+impl Unproven {
+    fn begin(count: &Arc<AtomicUsize>) -> Option<Self> {
+        if count.fetch_add(1, Ordering::AcqRel) < MAX_QUIC_UNPROVEN {
+            return Some(Self(count.clone()));
+        }
+        count.fetch_sub(1, Ordering::AcqRel);
+        None
+    }
+}
+
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,147 @@
+//! QUIC in the place of TCP, TLS and the mux: one connection per session, each of its streams what
+//! a mux stream is elsewhere (frp `client/connector.go`, `server/service.go`: HandleQUICListener).
+//!
+//! quinn does the protocol. Here are its settings, what it may spend on strangers, and streams that
+//! end as frp's do.
+
+mod conn;
+mod dial;
+mod listener;
+mod stream;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::congestion::CubicConfig;
+use quinn::{
+    AsyncTimer, AsyncUdpSocket, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio_util::task::TaskTracker;
+
+pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
+pub use self::dial::{QuicDialError, connect};
+pub use self::listener::{Arriving, ListenError, Listener};
+pub use self::stream::QuicStream;
+use crate::limits::{MAX_STREAMS_BEFORE_LOGIN, QUIC_STRANGER_WINDOW};
+
+/// What both ends say in the TLS handshake (frp `client/connector.go`).
+const ALPN: &[u8] = b"frp";
+
+/// Bytes that a peer may send ahead on one stream, as on a stream of the mux.
+const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
+
+/// Bytes that may be on their way to the peer of a connection: 1 Gbit/s at 130 ms. quic-go allows
+/// 15 MiB.
+const SEND_WINDOW: u64 = 16 * 1024 * 1024;
+
+/// Bytes that may be sent before the first acknowledgement, as quic-go: 32 packets.
+const INITIAL_WINDOW: u64 = 32 * 1200;
+
+/// What the system may keep of packets of one socket, bytes. A burst that it has no room for is
+/// loss to the congestion control.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// `transport.quic`
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Time between keep-alives; `None` for none.
+    pub keepalive: Option<Duration>,
+    /// Time without a packet until the end of a connection. The lower of both ends' counts.
+    pub idle: Duration,
+    /// Streams that a peer that has logged in may have open.
+    pub max_streams: u64,
+}
+
+/// Who opens streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// frpc.
+    Client,
+    /// frps, which opens none.
+    Server,
+}
+
+fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    let (streams, window) = match role {
+        Role::Client => (VarInt::from_u32(0), VarInt::MAX),
+        Role::Server => {
+            let streams = options.max_streams.min(MAX_STREAMS_BEFORE_LOGIN as u64);
+            (varint(streams), varint(QUIC_STRANGER_WINDOW))
+        }
+    };
+    // An idle connection is asked at least twice before it is given up.
+    let keepalive = options.keepalive.map(|time| time.min(options.idle / 2));
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(INITIAL_WINDOW);
+    transport
+        .max_concurrent_bidi_streams(streams)
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(IdleTimeout::try_from(options.idle).ok())
+        .keep_alive_interval(keepalive.filter(|time| !time.is_zero()))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(window)
+        .send_window(SEND_WINDOW)
+        .congestion_controller_factory(Arc::new(congestion));
+    Arc::new(transport)
+}
+
+fn varint(value: u64) -> VarInt {
+    VarInt::from_u64(value).unwrap_or(VarInt::MAX)
+}
+
+/// Opens a socket with room for bursts.
+fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
+    socket.set_nonblocking(true)?;
+    grow_buffers(&socket);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Beyond the system's limit where this program may do that. What the system refuses it does
+/// without.
+fn grow_buffers(socket: &Socket) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::sockopt::{
+            set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
+        };
+        if set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER).is_ok()
+            && set_socket_send_buffer_size_force(socket, SOCKET_BUFFER).is_ok()
+        {
+            return;
+        }
+    }
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+}
+
+/// tokio, with quinn's own tasks tracked like all others.
+#[derive(Debug)]
+struct Tracked(TaskTracker);
+
+impl Runtime for Tracked {
+    fn new_timer(&self, at: Instant) -> std::pin::Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.spawn(task);
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+}

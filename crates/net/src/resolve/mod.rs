@@ -1,0 +1,254 @@
+//! Names to addresses: by the system, or by the one server that `dnsServer` names, which then
+//! answers for the whole process (frp `pkg/util/net/dns.go`). Nothing is kept: every look-up asks.
+
+pub mod dns;
+mod files;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{PoisonError, RwLock};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use self::dns::{Family, Reply};
+use self::files::SearchList;
+use crate::dial::race::preferred_first;
+use crate::go_text::go_text;
+use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
+
+static SERVER: RwLock<Option<SocketAddr>> = RwLock::new(None);
+
+/// From now on every name of this process is looked up there; `None`: by the system.
+pub fn use_server(server: Option<SocketAddr>) {
+    *SERVER.write().unwrap_or_else(PoisonError::into_inner) = server;
+}
+
+/// The server that [`use_server`] has named.
+pub fn server() -> Option<SocketAddr> {
+    *SERVER.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a name has no address, in Go's words.
+#[derive(Debug, thiserror::Error)]
+#[error("lookup {host}{}: {why}", server.map_or_else(String::new, |at| format!(" on {at}")))]
+pub struct LookupError {
+    /// The name.
+    pub host: String,
+    /// The `dnsServer` that was asked; `None`: the system was.
+    pub server: Option<SocketAddr>,
+    /// What happened.
+    pub why: LookupFailure,
+}
+
+/// What happened to a look-up.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupFailure {
+    /// There is no such name, or it has no address.
+    #[error("no such host")]
+    NoSuchHost,
+    /// The server did not answer.
+    #[error("i/o timeout")]
+    TimedOut,
+    /// The server could not or would not answer; its code.
+    #[error("server misbehaving (code {0})")]
+    Server(u8),
+    /// What the system says; with a `dnsServer`, that it cannot be reached.
+    #[error("{}", go_text(.0))]
+    Io(#[from] io::Error),
+}
+
+/// All addresses of `host` at `port`; those of one family are not waited for long where the others
+/// are known.
+///
+/// # Errors
+/// There are none, or that cannot be found out.
+pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
+    let mut answers = answers(host, port);
+    let (mut found, mut error) = (Vec::new(), None);
+    loop {
+        let next = if found.is_empty() {
+            answers.next().await
+        } else {
+            timeout(DNS_OTHER_FAMILY, answers.next())
+                .await
+                .unwrap_or(None)
+        };
+        match next {
+            Some(Ok(addrs)) => found.extend(addrs),
+            Some(Err(e)) => error = Some(e),
+            None => break,
+        }
+    }
+    match error {
+        Some(error) if found.is_empty() => Err(error),
+        _ => {
+            if server().is_some() {
+                preferred_first(&mut found, has_route);
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// The addresses as they become known: those of one family may be there before the others (RFC
+/// 8305, section 3). At least one of the items is an error or has an address.
+pub(crate) fn answers(
+    host: &str,
+    port: u16,
+) -> impl Stream<Item = Result<Vec<SocketAddr>, LookupError>> + Send + Unpin + use<> {
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let sources = match (server(), host.parse()) {
+        (_, Ok(ip)) => vec![Source::Known(ip)],
+        // An address with a zone is none of a name server's.
+        (Some(at), _) if !host.contains('%') => {
+            vec![Source::Dns(at, Family::V6), Source::Dns(at, Family::V4)]
+        }
+        _ => vec![Source::System],
+    };
+    let asked = sources.into_iter().map(|source| {
+        let host = host.clone();
+        async move {
+            let server = match source {
+                Source::Dns(server, _) => Some(server),
+                Source::Known(_) | Source::System => None,
+            };
+            let found = source.ask(&host, port).await;
+            found.map_err(|why| LookupError { host, server, why })
+        }
+    });
+    asked.collect::<FuturesUnordered<_>>()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Known(IpAddr),
+    System,
+    Dns(SocketAddr, Family),
+}
+
+impl Source {
+    async fn ask(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupFailure> {
+        match self {
+            Self::Known(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+            Self::System => some(tokio::net::lookup_host((host, port)).await?.collect()),
+            Self::Dns(server, family) => {
+                let ips = ask_server(server, host, family).await?.into_iter();
+                Ok(ips.map(|ip| SocketAddr::new(ip, port)).collect())
+            }
+        }
+    }
+}
+
+/// Asks for one family; before the server, the names that the machine itself knows.
+async fn ask_server(
+    server: SocketAddr,
+    host: &str,
+    family: Family,
+) -> Result<Vec<IpAddr>, LookupFailure> {
+    let name = host.to_owned();
+    // Two short files, but they may lie on a disk that sleeps.
+    let read = tokio::task::spawn_blocking(move || (files::hosts(&name), SearchList::read()));
+    let (known, search) = read.await.map_err(io::Error::other)?;
+    let of_family = |ip: &IpAddr| ip.is_ipv4() == (family == Family::V4);
+    if !known.is_empty() {
+        return some(known.into_iter().filter(of_family).collect());
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        }]);
+    }
+    for name in search.names(host) {
+        if let Some(found) = query(server, &name, family).await? {
+            return some(found);
+        }
+    }
+    Err(LookupFailure::NoSuchHost)
+}
+
+fn some<T>(found: Vec<T>) -> Result<Vec<T>, LookupFailure> {
+    match found.is_empty() {
+        true => Err(LookupFailure::NoSuchHost),
+        false => Ok(found),
+    }
+}
+
+/// `None`: there is no such name.
+async fn query(
+    server: SocketAddr,
+    name: &str,
+    family: Family,
+) -> Result<Option<Vec<IpAddr>>, LookupFailure> {
+    let mut failure = LookupFailure::TimedOut;
+    for _ in 0..DNS_TRIES {
+        let mut id = [0; 2];
+        aws_lc_rs::rand::fill(&mut id)
+            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
+        let Ok(question) = dns::question(u16::from_be_bytes(id), name, family) else {
+            return Ok(None);
+        };
+        let asked = async {
+            match by_udp(server, &question).await? {
+                Reply::Truncated => by_tcp(server, &question).await,
+                reply => Ok(reply),
+            }
+        };
+        failure = match timeout(DNS_ANSWER, asked).await {
+            Ok(Ok(Reply::Addresses(found))) => return Ok(Some(found)),
+            Ok(Ok(Reply::NoSuchName)) => return Ok(None),
+            Ok(Ok(Reply::Failed(code))) => LookupFailure::Server(code),
+            Ok(Ok(Reply::Truncated)) => io::Error::other("its answer is cut, by TCP, too").into(),
+            Ok(Err(error)) => error.into(),
+            Err(_) => LookupFailure::TimedOut,
+        };
+    }
+    Err(failure)
+}
+
+async fn by_udp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
+    let any: IpAddr = match server.is_ipv4() {
+        true => Ipv4Addr::UNSPECIFIED.into(),
+        false => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // The system chooses a port that cannot be guessed, and takes datagrams of the server only.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(question).await?;
+    let mut datagram = [0; 4096];
+    loop {
+        let length = socket.recv(&mut datagram).await?;
+        let message = datagram.get(..length).unwrap_or_default();
+        // What does not answer the question may be forged; the answer may still come.
+        if let Ok(reply) = dns::reply(message, question) {
+            return Ok(reply);
+        }
+    }
+}
+
+async fn by_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
+    let mut conn = TcpStream::connect(server).await?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    let message = [&length.to_be_bytes(), question].concat();
+    conn.write_all(&message).await?;
+    let mut answer = vec![0; usize::from(conn.read_u16().await?)];
+    conn.read_exact(&mut answer).await?;
+    dns::reply(&answer, question).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Connecting a UDP socket sends nothing, and fails without a route.
+pub(crate) fn has_route(addr: SocketAddr) -> bool {
+    let any: IpAddr = match addr.is_ipv4() {
+        true => Ipv4Addr::UNSPECIFIED.into(),
+        false => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let connected = std::net::UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(addr));
+    connected.is_ok()
+}

@@ -1,0 +1,176 @@
+//! Websockets as frp uses them: a stream of bytes behind an HTTP request, which proxies and CDNs
+//! let through (RFC 6455; frp `pkg/util/net/websocket.go`).
+//!
+//! [`handshake`] and [`frame`] are the protocol without I/O; this file is the opening handshake on a
+//! connection, `pipe` the bytes after it.
+
+pub mod frame;
+pub mod handshake;
+mod pipe;
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use self::frame::Role;
+use self::handshake::{Accepted, AnswerError, Refusal, Request, head_len, judge};
+pub use self::pipe::WebsocketPipe;
+use crate::limits::{MAX_WEBSOCKET_HEAD, REFUSAL};
+use crate::stream::{Rewind, Stream};
+
+/// Why a connection did not become a websocket of ours.
+#[derive(Debug, Error)]
+pub enum AcceptError {
+    /// The connection failed, or ended before the request did.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The request did not come to its end in time.
+    #[error("no whole websocket request in time")]
+    TimedOut,
+    /// The request has no end, or cookies by the dozen.
+    #[error("a websocket request of more than {MAX_WEBSOCKET_HEAD} bytes")]
+    TooLong,
+    /// It was answered with a refusal.
+    #[error("websocket request refused: {0}")]
+    Refused(#[from] Refusal),
+}
+
+/// Why there is no websocket to a server.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The connection failed, or ended before the answer did.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The answer did not come to its end in time.
+    #[error("websocket handshake: i/o timeout")]
+    TimedOut,
+    /// The answer's head has no end.
+    #[error("websocket handshake: an answer of more than {MAX_WEBSOCKET_HEAD} bytes")]
+    TooLong,
+    /// The answer is not the one to our request.
+    #[error("websocket handshake: {error}")]
+    Answer {
+        /// What is wrong with it.
+        error: AnswerError,
+        /// The first bytes (at most 16) that came.
+        first_bytes: Vec<u8>,
+    },
+}
+
+/// First bytes of an answer that are kept for the diagnosis.
+const FIRST: usize = 16;
+
+/// The server's part, on a connection whose first bytes have been read already.
+///
+/// # Errors
+/// See [`AcceptError`]; a refused client has got its answer.
+pub async fn accept(
+    io: Rewind<Stream>,
+    accepted: &Accepted,
+    limit: Duration,
+) -> Result<WebsocketPipe, AcceptError> {
+    let (prefix, mut io) = io.into_parts();
+    let mut came = BytesMut::from(prefix);
+    let head = timeout(limit, read_head(&mut io, &mut came))
+        .await
+        .map_err(|_| AcceptError::TimedOut)??
+        .ok_or(AcceptError::TooLong)?;
+    match judge(&head, accepted) {
+        Ok(answer) => {
+            let sent = timeout(limit, send(&mut io, answer.as_bytes())).await;
+            sent.map_err(|_| AcceptError::TimedOut)??;
+            Ok(WebsocketPipe::new(io, Role::Server, came.freeze()))
+        }
+        Err(refusal) => {
+            // Whether it reads why is its own affair.
+            let _ = timeout(REFUSAL, refuse(io, &refusal)).await;
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The client's part. Nothing must have been sent on `io` by either end.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(
+    mut io: Stream,
+    request: &Request,
+    limit: Duration,
+) -> Result<WebsocketPipe, ConnectError> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| no_entropy())?;
+    let (text, expected) = request.write(random);
+    let mut came = BytesMut::new();
+    let asking = async {
+        send(&mut io, text.as_bytes()).await?;
+        read_head(&mut io, &mut came).await
+    };
+    let asked = timeout(limit, asking).await;
+    let first_bytes = |came: &[u8]| {
+        came.get(..came.len().min(FIRST))
+            .unwrap_or_default()
+            .to_vec()
+    };
+    let head = match asked {
+        Err(_) => return Err(ConnectError::TimedOut),
+        Ok(Ok(Some(head))) => head,
+        Ok(Ok(None)) => return Err(ConnectError::TooLong),
+        // It said something else, and hung up.
+        Ok(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof && !came.is_empty() => {
+            return Err(ConnectError::Answer {
+                error: AnswerError::NotHttp,
+                first_bytes: first_bytes(&came),
+            });
+        }
+        Ok(Err(e)) => return Err(e.into()),
+    };
+    expected
+        .check(&head)
+        .map_err(|error| ConnectError::Answer {
+            error,
+            first_bytes: first_bytes(&head),
+        })?;
+    Ok(WebsocketPipe::new(io, Role::Client, came.freeze()))
+}
+
+/// Reads up to the blank line; `None` where that does not come. What came behind it stays in `came`.
+async fn read_head(io: &mut Stream, came: &mut BytesMut) -> io::Result<Option<Bytes>> {
+    let mut seen = 0;
+    loop {
+        if let Some(len) = head_len(came, seen) {
+            return Ok(Some(came.split_to(len).freeze()));
+        }
+        seen = came.len();
+        if seen >= MAX_WEBSOCKET_HEAD {
+            return Ok(None);
+        }
+        came.reserve(1024);
+        if io.read_buf(came).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn send(io: &mut Stream, text: &[u8]) -> io::Result<()> {
+    io.write_all(text).await?;
+    io.flush().await
+}
+
+/// Answers, and waits until the client has hung up: closed with its bytes unread, the connection
+/// would be reset and the answer lost.
+async fn refuse(mut io: Stream, refusal: &Refusal) -> io::Result<()> {
+    send(&mut io, refusal.answer().as_bytes()).await?;
+    io.shutdown().await?;
+    let mut sink = [0; 1024];
+    while io.read(&mut sink).await? > 0 {}
+    Ok(())
+}
+
+fn no_entropy() -> io::Error {
+    io::Error::other("the system gives no random bytes")
+}

@@ -1,0 +1,182 @@
+//! KCP pipes over loopback sockets.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use frp_net::dial::DialOptions;
+use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, dial};
+use frp_net::limits::MAX_KCP_STRANGERS;
+use frp_net::udp::bind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct Server {
+    port: u16,
+    accepted: mpsc::UnboundedReceiver<(KcpStream, Stranger)>,
+    stop: CancellationToken,
+}
+
+fn serve() -> Server {
+    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (send, accepted) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    tokio::spawn(listener.run(stop.clone(), move |new: Accepted| {
+        tokio::spawn(new.driver.run());
+        let _ = send.send((new.stream, new.stranger));
+    }));
+    Server {
+        port,
+        accepted,
+        stop,
+    }
+}
+
+async fn client(port: u16) -> KcpStream {
+    let options = DialOptions {
+        timeout: LONG,
+        keepalive: None,
+        local_ip: None,
+    };
+    let (stream, driver) = dial("127.0.0.1", port, &options).await.unwrap();
+    tokio::spawn(driver);
+    stream
+}
+
+async fn pair(server: &mut Server) -> (KcpStream, KcpStream) {
+    let mut client = client(server.port).await;
+    client.write_all(b"x").await.unwrap();
+    client.flush().await.unwrap();
+    let (mut accepted, stranger) = server.accepted.recv().await.unwrap();
+    drop(stranger);
+    assert_eq!(accepted.read_u8().await.unwrap(), b'x');
+    (client, accepted)
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|k| (k * k >> 7) as u8).collect()
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.unwrap()
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_at_once_and_each_direction_ends_by_itself() {
+    let mut server = serve();
+    let (client, accepted) = pair(&mut server).await;
+    let data = pattern(8_000_000);
+    let side = |mut stream: KcpStream, data: Vec<u8>| async move {
+        let (mut reader, mut writer) = tokio::io::split(&mut stream);
+        let mut got = Vec::new();
+        let (read, wrote) = tokio::join!(reader.read_to_end(&mut got), async {
+            writer.write_all(&data).await?;
+            writer.shutdown().await
+        });
+        read.unwrap();
+        wrote.unwrap();
+        assert!(got == data);
+    };
+    let one = tokio::spawn(side(client, data.clone()));
+    let other = tokio::spawn(side(accepted, data));
+    within(async {
+        one.await.unwrap();
+        other.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_drop_arrives() {
+    let mut server = serve();
+    let (mut client, mut accepted) = pair(&mut server).await;
+    let data = pattern(100_000);
+    client.write_all(&data).await.unwrap();
+    drop(client);
+    let mut got = Vec::new();
+    within(accepted.read_to_end(&mut got)).await.unwrap();
+    assert!(got == data);
+}
+
+#[tokio::test]
+async fn a_port_where_nothing_listens_refuses() {
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let mut stream = client(port).await;
+    stream.write_all(b"hello").await.unwrap();
+    let _ = stream.flush().await;
+    let error = within(stream.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(error.to_string().contains("UDP port"), "{error}");
+    let error = stream.write_all(b"more").await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_listener_that_stops_ends_its_sessions() {
+    let mut server = serve();
+    let (_client, mut accepted) = pair(&mut server).await;
+    server.stop.cancel();
+    let error = within(accepted.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn the_oldest_stranger_makes_room_and_who_has_logged_in_stays() {
+    let mut server = serve();
+    let (mut known, mut accepted) = pair(&mut server).await;
+    let mut strangers = Vec::new();
+    let mut sockets = Vec::new();
+    for n in 0..=MAX_KCP_STRANGERS as u32 {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let target = (Ipv4Addr::LOCALHOST, server.port);
+        let mut packet = n.to_le_bytes().to_vec();
+        packet.extend([81, 0, 0, 1]);
+        packet.resize(20, 0);
+        packet.extend([1, 0, 0, 0, b'y']);
+        socket.send_to(&packet, target).await.unwrap();
+        sockets.push(socket);
+        let (mut stream, stranger) = within(server.accepted.recv()).await.unwrap();
+        assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
+        strangers.push((stream, stranger));
+    }
+    let error = within(strangers[0].0.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    // The second one is there still, and so is the session that has logged in.
+    let still = tokio::time::timeout(Duration::from_millis(50), strangers[1].0.read_u8());
+    still.await.unwrap_err();
+    known.write_all(b"z").await.unwrap();
+    known.flush().await.unwrap();
+    assert_eq!(within(accepted.read_u8()).await.unwrap(), b'z');
+}
+
+#[tokio::test]
+async fn a_writer_waits_for_a_reader() {
+    let mut server = serve();
+    let (mut client, mut accepted) = pair(&mut server).await;
+    let data = pattern(20_000_000);
+    let sent = data.clone();
+    let writing = tokio::spawn(async move {
+        accepted.write_all(&sent).await.unwrap();
+        accepted.shutdown().await.unwrap();
+        // Kept until the client has it all.
+        let _ = accepted.read_u8().await;
+    });
+    let mut first = vec![0; 1000];
+    within(client.read_exact(&mut first)).await.unwrap();
+    // The window is full long before.
+    assert!(!writing.is_finished());
+    let mut got = first;
+    within(client.read_to_end(&mut got)).await.unwrap();
+    assert!(got == data);
+    drop(client);
+    within(writing).await.unwrap();
+}

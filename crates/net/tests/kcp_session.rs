@@ -1,0 +1,468 @@
+//! KCP sessions without sockets: two of them over a network that loses, delays, doubles and
+//! reorders, driven by a clock of its own. The same seed gives the same run.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use frp_net::kcp::fec::{Packet, parse};
+use frp_net::kcp::params::{CLIENT_WINDOWS, MTU, SERVER_WINDOWS};
+use frp_net::kcp::session::{Datagrams, Opening, Session, conv_of, opening};
+use proptest::prelude::*;
+
+const CONV: u32 = 0x1122_3344;
+
+/// What the network does, in shares of 1000, and how long it takes.
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    lost: u64,
+    doubled: u64,
+    delay: u64,
+    /// Added at random: more than the time between packets reorders them.
+    jitter: u64,
+}
+
+const CLEAN: Network = Network {
+    lost: 0,
+    doubled: 0,
+    delay: 25,
+    jitter: 0,
+};
+
+/// xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit.max(1)
+    }
+}
+
+/// One end, what it has to send, and what it got.
+struct End {
+    session: Session,
+    to_send: Vec<u8>,
+    sent: usize,
+    finished: bool,
+    got: Vec<u8>,
+    /// Bytes that its application reads in one go; 0: it does not.
+    reads: usize,
+    datagrams: usize,
+}
+
+impl End {
+    fn new(session: Session, to_send: Vec<u8>) -> Self {
+        Self {
+            session,
+            to_send,
+            sent: 0,
+            finished: false,
+            got: Vec::new(),
+            reads: 64 * 1024,
+            datagrams: 0,
+        }
+    }
+
+    fn work(&mut self, now: u64) -> Vec<Vec<u8>> {
+        let mut buf = vec![0; self.reads];
+        loop {
+            let n = self.session.arq_mut().read(&mut buf);
+            self.got.extend_from_slice(&buf[..n]);
+            if n == 0 {
+                break;
+            }
+        }
+        if !self.finished {
+            let arq = self.session.arq_mut();
+            self.sent += arq.write(&self.to_send[self.sent..], now);
+            if self.sent == self.to_send.len() {
+                arq.finish();
+                self.finished = true;
+            } else {
+                arq.flush();
+            }
+        }
+        let all = transmit_all(&mut self.session, now);
+        self.datagrams += all.len();
+        all
+    }
+
+    fn is_done(&self) -> bool {
+        self.finished && self.session.arq().is_delivered() && self.session.arq().is_ended()
+    }
+}
+
+struct Run {
+    ends: [End; 2],
+    network: Network,
+    random: Random,
+    now: u64,
+    under_way: BTreeMap<(u64, u64), (usize, Vec<u8>)>,
+    count: u64,
+}
+
+impl Run {
+    fn new(ends: [End; 2], network: Network, seed: u64) -> Self {
+        Self {
+            ends,
+            network,
+            random: Random(seed | 1),
+            now: 0,
+            under_way: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    fn send(&mut self, to: usize, datagram: Vec<u8>) {
+        if self.random.below(1000) < self.network.lost {
+            return;
+        }
+        let copies = 1 + usize::from(self.random.below(1000) < self.network.doubled);
+        for _ in 0..copies {
+            let at = self.now + self.network.delay + self.random.below(self.network.jitter + 1);
+            self.count += 1;
+            self.under_way
+                .insert((at, self.count), (to, datagram.clone()));
+        }
+    }
+
+    /// Until both are done, or `limit` milliseconds are over.
+    fn until_done(&mut self, limit: u64) -> bool {
+        loop {
+            for k in 0..2 {
+                for datagram in self.ends[k].work(self.now) {
+                    self.send(1 - k, datagram);
+                }
+            }
+            if self.ends.iter().all(End::is_done) {
+                return true;
+            }
+            let arrival = self.under_way.keys().next().map(|(at, _)| *at);
+            let deadline = |k: usize| self.ends[k].session.arq().deadline();
+            let next = deadline(0)
+                .min(deadline(1))
+                .min(arrival.unwrap_or(u64::MAX));
+            // A deadline that has passed and did nothing would be an endless loop.
+            self.now = next.max(self.now + u64::from(arrival.is_none_or(|at| at > self.now)));
+            if self.now > limit {
+                return false;
+            }
+            while let Some(first) = self.under_way.first_entry()
+                && first.key().0 <= self.now
+            {
+                let (to, datagram) = first.remove();
+                let _ = self.ends[to].session.receive(&datagram, self.now);
+            }
+        }
+    }
+}
+
+fn transmit_all(session: &mut Session, now: u64) -> Vec<Vec<u8>> {
+    let (mut all, mut out) = (Vec::new(), Datagrams::default());
+    loop {
+        let more = session.transmit(now, 60_000, &mut out);
+        all.extend(out.iter().map(<[u8]>::to_vec));
+        out.clear();
+        if !more {
+            return all;
+        }
+    }
+}
+
+fn content(len: usize, seed: u64) -> Vec<u8> {
+    let mut random = Random(seed | 1);
+    (0..len).map(|_| random.below(256) as u8).collect()
+}
+
+fn pair(fec: bool, up: Vec<u8>, down: Vec<u8>) -> [End; 2] {
+    let mut accepted = Session::accepted(Opening { conv: CONV, fec }, SERVER_WINDOWS, 0);
+    accepted.establish();
+    let dialled = if fec {
+        Session::dialled(CONV, CLIENT_WINDOWS, 0)
+    } else {
+        Session::accepted(Opening { conv: CONV, fec }, CLIENT_WINDOWS, 0)
+    };
+    [End::new(dialled, up), End::new(accepted, down)]
+}
+
+fn carries(network: Network, fec: bool, seed: u64) -> Run {
+    let (up, down) = (content(300_000, seed), content(500_000, seed + 1));
+    let mut run = Run::new(pair(fec, up.clone(), down.clone()), network, seed);
+    assert!(run.until_done(600_000), "not done: {network:?} seed {seed}");
+    assert!(run.ends[0].got == down && run.ends[1].got == up);
+    run
+}
+
+#[test]
+fn bytes_arrive_in_order_whatever_the_network_does() {
+    for seed in 1..6 {
+        for lost in [0, 50, 200, 400] {
+            for fec in [true, false] {
+                let network = Network {
+                    lost,
+                    doubled: 50,
+                    delay: 30,
+                    jitter: 40,
+                };
+                carries(network, fec, seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_loss_nothing_is_sent_twice() {
+    let run = carries(CLEAN, true, 3);
+    // 300 000 bytes are 227 segments, and 68 parities; acknowledgements come on top.
+    let up = run.ends[0].datagrams;
+    assert!((227 + 68..500).contains(&up), "{up} datagrams");
+}
+
+#[test]
+fn error_correction_saves_round_trips() {
+    let network = Network {
+        lost: 50,
+        doubled: 0,
+        delay: 100,
+        jitter: 0,
+    };
+    let slow: u64 = (1..6).map(|seed| carries(network, false, seed).now).sum();
+    let fast: u64 = (1..6).map(|seed| carries(network, true, seed).now).sum();
+    assert!(fast < slow, "{fast} ms with it, {slow} ms without");
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_writer_and_goes_on() {
+    let down = content(5_000_000, 9);
+    let mut run = Run::new(pair(true, Vec::new(), down.clone()), CLEAN, 9);
+    run.ends[0].reads = 0;
+    assert!(!run.until_done(20_000));
+    let written = run.ends[1].sent;
+    assert!(written < 2_500_000, "{written} bytes without a reader");
+    run.ends[0].reads = 64 * 1024;
+    assert!(run.until_done(60_000));
+    assert!(run.ends[0].got == down);
+}
+
+#[test]
+fn what_nobody_flushed_goes_out_soon() {
+    let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    session.arq_mut().write(b"hello ", 100);
+    session.arq_mut().write(b"world", 110);
+    let mut out = Datagrams::default();
+    session.transmit(110, 60_000, &mut out);
+    assert!(out.is_empty());
+    assert_eq!(session.arq().deadline(), 120);
+    session.transmit(120, 60_000, &mut out);
+    assert_eq!(out.count(), 1);
+}
+
+/// Recorded from kcp-go v5.6.13: the packet of `Send("hello "), Send("world")`, and what a receiver
+/// with frp's windows answers, with WASK and WINS.
+const PUSH: &str = "44332211510000020000000000000000000000000b00000068656c6c6f20776f726c64";
+const ANSWER: &str = "443322115200ff0301020000000000000100000000000000\
+                      443322115300ff0301020000000000000100000000000000\
+                      443322115400ff0301020000000000000100000000000000";
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_packet_is_that_of_kcp_go() {
+    let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    session.arq_mut().write(b"hello ", 0);
+    session.arq_mut().write(b"world", 0);
+    session.arq_mut().flush();
+    let mut out = Datagrams::default();
+    session.transmit(0, 60_000, &mut out);
+    let datagram = out.iter().next().unwrap();
+    let Some(Packet::Data {
+        number: 0, packet, ..
+    }) = parse(datagram)
+    else {
+        panic!("{datagram:?}");
+    };
+    assert_eq!(packet, unhex(PUSH));
+    assert_eq!(&datagram[..8], [0, 0, 0, 0, 0xf1, 0, 37, 0]);
+}
+
+#[test]
+fn an_answer_of_kcp_go_is_understood_and_ours_is_like_it() {
+    let mut sender = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    sender.arq_mut().write(b"hello world", 0);
+    sender.arq_mut().flush();
+    sender.transmit(0, 60_000, &mut Datagrams::default());
+    assert!(!sender.arq().is_delivered());
+    let _ = sender.receive(&unhex(ANSWER), 30);
+    assert!(sender.arq().is_delivered() && sender.arq().is_proven());
+
+    let mut push = unhex(PUSH);
+    push[8..10].copy_from_slice(&[1, 2]);
+    let mut receiver = Session::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    receiver.establish();
+    let _ = receiver.receive(&push, 0);
+    let mut out = Datagrams::default();
+    receiver.transmit(10, 60_000, &mut out);
+    // The window of the recorded one is that of a receiver whose reader has read nothing, too.
+    assert!(
+        out.iter()
+            .next()
+            .unwrap()
+            .starts_with(&unhex(&ANSWER[..48]))
+    );
+}
+
+#[test]
+fn a_peer_without_error_correction_is_answered_without_it() {
+    let push = unhex(PUSH);
+    let found = opening(&push).unwrap();
+    assert_eq!(
+        found,
+        Opening {
+            conv: CONV,
+            fec: false
+        }
+    );
+    let mut session = Session::accepted(found, SERVER_WINDOWS, 0);
+    let _ = session.receive(&push, 0);
+    let mut out = Datagrams::default();
+    session.transmit(50, 60_000, &mut out);
+    let answer = out.iter().next().unwrap();
+    assert!(matches!(parse(answer), Some(Packet::Bare(_))));
+    assert_eq!(conv_of(answer), Some(CONV));
+}
+
+#[test]
+fn only_the_start_of_a_conversation_opens_one() {
+    let mut other = unhex(PUSH);
+    other[12..16].copy_from_slice(&1000u32.to_le_bytes());
+    assert_eq!(opening(&other), None, "from the middle");
+    let mut other = unhex(PUSH);
+    other[16] = 7;
+    assert_eq!(opening(&other), None, "it has had answers");
+    assert_eq!(opening(&unhex(ANSWER)), None, "no data");
+    let parity = [&[10, 0, 0, 0, 0xf2, 0][..], &[7; 60]].concat();
+    assert_eq!(opening(&parity), None, "parity");
+    assert_eq!(conv_of(&parity), None);
+}
+
+#[test]
+fn a_silent_peer_is_asked_and_then_given_up() {
+    let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut asked = 0;
+    let mut now = 0;
+    while !session.is_dead(now) {
+        now = session.arq().deadline();
+        let mut out = Datagrams::default();
+        session.transmit(now, 60_000, &mut out);
+        asked += out.iter().filter(|d| d.get(12) == Some(&83)).count();
+        assert!(now < 600_000, "never given up");
+    }
+    assert_eq!(now, 90_000);
+    assert!((2..10).contains(&asked), "asked {asked} times");
+}
+
+#[test]
+fn an_answered_question_keeps_a_session() {
+    let mut run = Run::new(pair(true, content(10, 1), Vec::new()), CLEAN, 1);
+    assert!(run.until_done(10_000));
+    run.ends[0].finished = false;
+    // It has ended its direction already; only the clock goes on.
+    assert!(!run.until_done(3_600_000));
+    assert!(run.ends.iter().all(|end| !end.session.is_dead(run.now)));
+    assert!(run.ends[0].datagrams < 300, "{}", run.ends[0].datagrams);
+}
+
+#[test]
+fn a_forged_address_gets_little() {
+    let opening = opening(&unhex(PUSH)).unwrap();
+    let mut session = Session::accepted(opening, SERVER_WINDOWS, 0);
+    let _ = session.receive(&unhex(PUSH), 0);
+    session.arq_mut().write(&[7; 3000], 0);
+    session.arq_mut().flush();
+    let (mut now, mut bytes) = (0, 0);
+    while !session.is_dead(now) {
+        let mut out = Datagrams::default();
+        session.transmit(now, 60_000, &mut out);
+        bytes += out.iter().map(<[u8]>::len).sum::<usize>();
+        now = session.arq().deadline();
+    }
+    assert!(
+        now < 10_000 && bytes < 40_000,
+        "{bytes} bytes until {now} ms"
+    );
+}
+
+#[test]
+fn a_stranger_is_kept_little_of() {
+    let mut push = unhex(PUSH);
+    let mut session = Session::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    let mut kept = 0;
+    for number in 0u32..2000 {
+        push[12..16].copy_from_slice(&number.to_le_bytes());
+        push.truncate(24);
+        push[20..24].copy_from_slice(&1400u32.to_le_bytes());
+        push.resize(24 + 1400, 7);
+        let _ = session.receive(&push, 0);
+    }
+    let mut buf = vec![0; 4096];
+    loop {
+        let n = session.arq_mut().read(&mut buf);
+        kept += n;
+        if n == 0 {
+            break;
+        }
+    }
+    assert!(kept <= 70 * 1476, "{kept} bytes");
+}
+
+#[test]
+fn a_peers_impossible_acknowledgement_changes_nothing() {
+    let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    session.arq_mut().write(b"hello world", 0);
+    session.arq_mut().flush();
+    session.transmit(0, 60_000, &mut Datagrams::default());
+    let mut forged = unhex(ANSWER);
+    forged.truncate(24);
+    forged[16..20].copy_from_slice(&7u32.to_le_bytes());
+    let _ = session.receive(&forged, 1);
+    assert!(!session.arq().is_delivered());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn every_network_that_lets_something_through_is_enough(
+        lost in 0u64..500,
+        doubled in 0u64..300,
+        delay in 0u64..300,
+        jitter in 0u64..200,
+        fec: bool,
+        up in 0usize..60_000,
+        down in 0usize..60_000,
+        seed in 1u64..,
+    ) {
+        let network = Network { lost, doubled, delay, jitter };
+        let (up, down) = (content(up, seed), content(down, seed ^ 5));
+        let mut run = Run::new(pair(fec, up.clone(), down.clone()), network, seed);
+        prop_assert!(run.until_done(3_600_000));
+        prop_assert!(run.ends[0].got == down && run.ends[1].got == up);
+    }
+
+    #[test]
+    fn no_packet_is_too_long(len in 1usize..20_000) {
+        let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+        session.arq_mut().write(&content(len, 1), 0);
+        session.arq_mut().flush();
+        let all = transmit_all(&mut session, 0);
+        prop_assert!(all.iter().all(|datagram| datagram.len() <= MTU + 8));
+    }
+}

@@ -1,0 +1,324 @@
+//! QUIC connections and streams over loopback: how they end, and what strangers may take.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frp_net::dial::DialOptions;
+use frp_net::quic::{
+    self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
+};
+use frp_net::tls::{self, TlsFiles};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::task::TaskTracker;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+const OPTIONS: Options = Options {
+    keepalive: Some(Duration::from_secs(10)),
+    idle: Duration::from_secs(30),
+    max_streams: 2000,
+};
+
+fn listener() -> Listener {
+    let tls = tls::server_config(&TlsFiles::default()).unwrap();
+    Listener::bind("127.0.0.1", 0, &tls, &OPTIONS, &TaskTracker::new()).unwrap()
+}
+
+async fn dial(listener: &Listener) -> Result<QuicConn, QuicDialError> {
+    let tls = tls::client_config(&TlsFiles::default()).unwrap();
+    dial_with(listener, &tls).await
+}
+
+async fn dial_with(
+    listener: &Listener,
+    tls: &rustls::ClientConfig,
+) -> Result<QuicConn, QuicDialError> {
+    let dial = DialOptions {
+        timeout: LIMIT,
+        keepalive: None,
+        local_ip: None,
+    };
+    let port = listener.addr().unwrap().port();
+    let tasks = TaskTracker::new();
+    quic::connect("127.0.0.1", port, &dial, tls, "127.0.0.1", &OPTIONS, &tasks).await
+}
+
+async fn pair(listener: &Listener) -> (QuicConn, QuicConn) {
+    let accepting = async {
+        let arriving = listener.accept().await.unwrap();
+        arriving.accept(LIMIT).await.unwrap()
+    };
+    let (client, server) = tokio::join!(dial(listener), accepting);
+    (client.unwrap(), server)
+}
+
+/// A stream, seen by the client and by the server.
+async fn streams(client: &QuicConn, server: &QuicConn) -> (QuicStream, QuicStream) {
+    let mut ours = client.open().await.unwrap();
+    ours.write_all(b"!").await.unwrap();
+    let mut theirs = server.accept().await.unwrap();
+    assert_eq!(theirs.read_u8().await.unwrap(), b'!');
+    (ours, theirs)
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn one_direction_may_end_before_the_other() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    ours.write_all(b"question").await.unwrap();
+    ours.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    theirs.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"question");
+
+    let answer = pattern(9_000_000);
+    let mut heard = Vec::new();
+    let (said, listened) = tokio::join!(
+        async {
+            theirs.write_all(&answer).await?;
+            // Drop is a clean end, too, after all data.
+            drop(theirs);
+            Ok::<_, std::io::Error>(())
+        },
+        ours.read_to_end(&mut heard),
+    );
+    said.unwrap();
+    listened.unwrap();
+    assert!(heard == answer);
+}
+
+#[tokio::test]
+async fn a_peer_that_has_gone_is_a_broken_pipe_and_its_data_arrives() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    theirs.write_all(b"last words").await.unwrap();
+    drop(theirs);
+    let error = loop {
+        if let Err(e) = ours.write_all(&[0; 1000]).await {
+            break e;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    let mut heard = Vec::new();
+    ours.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"last words");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_off_fails_behind_its_data() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    theirs.write_all(&pattern(100_000)).await.unwrap();
+    theirs.abort();
+    let mut heard = vec![0; 100_000];
+    ours.read_exact(&mut heard).await.unwrap();
+    assert!(heard == pattern(100_000));
+    assert_eq!(
+        ours.read_u8().await.unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    let error = ours.write_all(b"x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+
+    // The connection is as before.
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    ours.write_all(b"x").await.unwrap();
+    assert_eq!(theirs.read_u8().await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_told_on_both_sides() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    let (mut ours, _theirs) = streams(&client, &server).await;
+    assert_eq!(client.close_reason(), None);
+    server.close();
+    assert_eq!(client.closed().await, QuicEnd::Peer(0));
+    assert_eq!(client.close_reason(), Some(QuicEnd::Peer(0)));
+    assert_eq!(server.close_reason(), Some(QuicEnd::Local));
+    assert_eq!(
+        ours.read_u8().await.unwrap_err().kind(),
+        ErrorKind::ConnectionAborted
+    );
+    assert_eq!(client.open().await.unwrap_err(), QuicEnd::Peer(0));
+    assert!(server.accept().await.is_none());
+}
+
+#[tokio::test]
+async fn strangers_have_few_streams_and_clients_many() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    let mut open = Vec::new();
+    let mut count = 0;
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), client.open()).await {
+        open.push(stream.unwrap());
+        count += 1;
+        assert!(count < 100);
+    }
+    assert_eq!(count, 16);
+
+    server.admit();
+    let accepting = async {
+        let mut accepted = Vec::new();
+        while accepted.len() < 1500 {
+            accepted.push(server.accept().await.unwrap());
+        }
+        accepted
+    };
+    let opening = async {
+        for stream in &mut open {
+            stream.write_all(b"!").await.unwrap();
+        }
+        while open.len() < 1500 {
+            let mut stream = client.open().await.unwrap();
+            stream.write_all(b"!").await.unwrap();
+            open.push(stream);
+        }
+    };
+    let (accepted, ()) = tokio::time::timeout(LIMIT, async { tokio::join!(accepting, opening) })
+        .await
+        .unwrap();
+    // They come and go beyond any limit.
+    drop((accepted, open));
+    for _ in 0..3000 {
+        let _ = streams(&client, &server).await;
+    }
+}
+
+#[tokio::test]
+async fn one_unread_stream_stops_nobody_else() {
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    server.admit();
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let (mut ours, theirs) = streams(&client, &server).await;
+        let filling = ours.write_all(&[7; 7_000_000]);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(2), filling)
+                .await
+                .is_err()
+        );
+        unread.push((ours, theirs));
+    }
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    let data = pattern(3_000_000);
+    let mut heard = vec![0; data.len()];
+    let (said, listened) = tokio::join!(ours.write_all(&data), theirs.read_exact(&mut heard));
+    said.unwrap();
+    listened.unwrap();
+    assert!(heard == data);
+}
+
+#[tokio::test]
+async fn clients_get_in_while_forged_packets_have_taken_all_places() {
+    let listener = Arc::new(listener());
+    let mut forged = Vec::new();
+    let mut dialling = Vec::new();
+    for _ in 0..64 {
+        let listener = listener.clone();
+        dialling.push(tokio::spawn({
+            let listener = listener.clone();
+            async move { dial(&listener).await.map(drop) }
+        }));
+        forged.push(listener.accept().await.unwrap());
+    }
+    let (client, server) = pair(&listener).await;
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    ours.write_all(b"x").await.unwrap();
+    assert_eq!(theirs.read_u8().await.unwrap(), b'x');
+    for task in dialling {
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn refusals_say_why() {
+    let listener = listener();
+    let serve = async {
+        while let Some(arriving) = listener.accept().await {
+            let _ = arriving.accept(LIMIT).await;
+        }
+    };
+    let client = async {
+        // Another protocol.
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut tls = (*tls::client_config(&TlsFiles::default()).unwrap()).clone();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
+        let config = quinn::ClientConfig::new(Arc::new(tls));
+        let addr = listener.addr().unwrap();
+        let connecting = endpoint.connect_with(config, addr, "frps").unwrap();
+        let end = QuicEnd::from(connecting.await.unwrap_err());
+        let QuicEnd::Tls { alert, remote, .. } = end else {
+            panic!("{end:?}");
+        };
+        assert_eq!((alert, remote), (NO_APPLICATION_PROTOCOL, true));
+
+        // A certificate that is not trusted.
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = rcgen::CertificateParams::default()
+            .self_signed(&key)
+            .unwrap();
+        let file = std::env::temp_dir().join(format!("frp-quic-{}.crt", std::process::id()));
+        std::fs::write(&file, cert.pem()).unwrap();
+        let files = TlsFiles {
+            trusted_ca: Some(file.clone()),
+            ..TlsFiles::default()
+        };
+        let tls = tls::client_config(&files).unwrap();
+        std::fs::remove_file(file).unwrap();
+        let error = dial_with(&listener, &tls).await.unwrap_err();
+        let QuicDialError::Handshake(QuicEnd::Tls {
+            remote: false,
+            text,
+            ..
+        }) = &error
+        else {
+            panic!("{error:?}");
+        };
+        assert!(text.contains("invalid peer certificate"), "{text}");
+    };
+    tokio::select! {
+        () = serve => panic!("the listener ended"),
+        () = client => {}
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_timeout() {
+    let listener = listener();
+    let port = listener.addr().unwrap().port();
+    drop(listener);
+    let dial = DialOptions {
+        timeout: Duration::from_millis(300),
+        keepalive: None,
+        local_ip: None,
+    };
+    let tls = tls::client_config(&TlsFiles::default()).unwrap();
+    let tasks = TaskTracker::new();
+    let dialled = quic::connect(
+        "127.0.0.1",
+        port,
+        &dial,
+        &tls,
+        "127.0.0.1",
+        &OPTIONS,
+        &tasks,
+    )
+    .await;
+    assert!(
+        matches!(dialled, Err(QuicDialError::TimedOut)),
+        "{dialled:?}"
+    );
+}
