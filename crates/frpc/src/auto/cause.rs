@@ -27,7 +27,7 @@ pub(super) fn cause(error: &LoginError) -> String {
         }
         LoginError::Connect(ConnectError::Open(OpenError::Quic(end))) => of_quic(end),
         LoginError::Connect(ConnectError::Quic(error)) => match error {
-            QuicDialError::Resolve(error) => of_dial(error),
+            QuicDialError::Resolve(error) => error.to_string(),
             QuicDialError::Socket { source, .. } => of_io(source, HANDSHAKE),
             QuicDialError::TimedOut => "no reply".to_owned(),
             QuicDialError::Handshake(end) => of_quic(end),
