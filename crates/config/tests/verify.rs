@@ -93,12 +93,6 @@ fn templates() {
 fn what_frp_takes_is_valid_and_what_this_version_lacks_is_named() {
     let later = "is not supported yet: frp knows it, this version does not";
     assert_eq!(
-        frpc("transport.protocol = 'quic'\n"),
-        [format!(
-            "WARNING: f:1:22: transport.protocol = \"quic\" {later}; use tcp, kcp"
-        )]
-    );
-    assert_eq!(
         frpc("store.path = 'x'\n"),
         [format!(
             "WARNING: f:1:7: store.path {later}; remove it, or keep using frp for this"

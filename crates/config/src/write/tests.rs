@@ -70,13 +70,34 @@ fn value(key: &'static Key) -> Option<BoxedStrategy<Value>> {
     })
 }
 
+/// A table with the header of a request.
+fn header() -> impl Strategy<Value = Value> {
+    ("[A-Z][a-z]{0,8}-[a-z]{1,4}", "[ -~]{0,12}").prop_map(|(name, value)| {
+        let text = Node {
+            at: 0,
+            value: Value::Text(value),
+        };
+        Value::Table(vec![Entry {
+            key: name,
+            at: 0,
+            node: text,
+        }])
+    })
+}
+
 /// Some keys of the list, as dotted paths.
 fn some_of(keys: &'static [Key]) -> BoxedStrategy<Vec<(String, Value)>> {
     let mut all: Vec<BoxedStrategy<Option<(String, Value)>>> = Vec::new();
     walk(keys, "", &mut |path, key| {
         let left_out = LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
             || ["name", "type", "start", "includes"].contains(&path);
-        if let Some(value) = value(key).filter(|_| !left_out) {
+        let value = match path {
+            // What a request can carry.
+            "transport.websocket.path" => Some(Just(Value::Text("/a%20b".to_owned())).boxed()),
+            "transport.websocket.headers" => Some(header().boxed()),
+            _ => value(key),
+        };
+        if let Some(value) = value.filter(|_| !left_out) {
             let path = path.to_owned();
             let given = value.prop_map(move |value| (path.clone(), value));
             all.push(prop::option::weighted(0.3, given).boxed());
