@@ -241,7 +241,7 @@ const TRANSPORT: &[Key] = &[
     key(
         "connectServerLocalIP",
         Kind::Text,
-        "Local address to dial from; not for kcp and quic.",
+        "Local address to dial from.",
     )
     .ini("connect_server_local_ip")
     .rule(Rule::Ip),
