@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use frp_proto::crypto::aead::{Algorithm, Key, Opener};
+use frp_proto::jwt;
 use frp_proto::msg::Message;
 use frp_proto::sni::HelloReader;
 use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
@@ -66,6 +67,25 @@ pub fn hello(data: &[u8]) {
     }
     let mut frame = BytesMut::new();
     let _ = encode_frame(FrameKind::ServerHello, data, &mut frame);
+}
+
+/// A key set up to the first line's end, a token behind it. Nobody can make up a signature.
+pub fn jwt(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let (keys, token) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    let keys = jwt::KeySet::parse(keys).unwrap_or_default();
+    let allowed = jwt::Algorithm::allowed(["RS256", "ES256", "ES512", "PS384", "EdDSA"]);
+    let token = String::from_utf8_lossy(token);
+    if let Ok(token) = jwt::SignedToken::parse(&token, &allowed) {
+        let _ = keys.verifies(&token);
+        if let Ok(claims) = token.claims() {
+            let checked = claims.check(&jwt::Rules::default(), 1_000_000_000);
+            let _ = checked.map_err(|error| error.to_string());
+        }
+    }
 }
 
 /// An enciphered stream. The first byte picks the algorithm and where the rest is cut in two.

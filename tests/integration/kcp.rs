@@ -1,12 +1,15 @@
 //! kcp: ours with ours and with Go's both ways, under loss, and against peers that mean no good.
 //! Skipped in part where `FRP_REFERENCE_DIR` does not name the Go release.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::carries::free_udp_port;
 use frp_tests::clients::{echo_on, read_all};
 use frp_tests::kcp::{BareKcp, first_packet, segment};
 use frp_tests::lossy::{Loss, LossyRelay};
+use frp_tests::network::middlebox::Open;
+use frp_tests::network::{Network, Path};
 use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{self, v1};
 use frp_tests::*;
@@ -44,7 +47,7 @@ struct Pair {
 async fn pair(server: &Side, client: &Side, setting: Setting, loss: Option<Loss>) -> Pair {
     let Setting { tls, mux, wire } = setting;
     let (rig, echo) = (Rig::new(), Service::echo().await);
-    let (kcp_port, port) = (free_port(), free_port());
+    let (kcp_port, port) = (free_udp_port(), free_port());
     let frps = rig
         .frps_of(
             server,
@@ -180,6 +183,64 @@ async fn their_server_with_our_client_under_loss() {
     }
 }
 
+/// Over a network of its own, on which whole packets get lost, those of the kernel's as well.
+async fn carries_over_a_network(server: Side, client: Side, lost_of_1000: u32) {
+    let path = Path {
+        delay: Duration::from_millis(10),
+        lost_of_1000,
+        rate: None,
+    };
+    let Some(net) = Network::new(path, Open) else {
+        return;
+    };
+    let (rig, echo) = (Rig::new(), net.client.echo());
+    let lines = "log.level = \"debug\"\nlog.disablePrintColor = true\n";
+    let text = format!("{lines}bindPort = 7000\nkcpBindPort = 7000\n");
+    let frps = net.server.start(&rig, &server, "frps", &text);
+    frps.expect("frps kcp listen on udp").await;
+    let text = format!(
+        "{lines}serverAddr = \"{}\"\nserverPort = 7000\n{}{}",
+        net.server.ip,
+        client_text(true, true, "v1"),
+        tcp_proxy("echo", echo.port, 7001, "")
+    );
+    let frpc = net.client.start(&rig, &client, "frpc", &text);
+    frpc.expect_from(0, "[echo] start proxy success", LONG)
+        .await;
+    let to = SocketAddrV4::new(net.server.ip, 7001);
+    let (one, other) = tokio::join!(net.server.connect(to), net.server.connect(to));
+    let (mut one, mut other) = (one.unwrap(), other.unwrap());
+    let content = pattern(1_500_000, 9);
+    within(LONG, "the bytes come through", async {
+        tokio::join!(
+            echo_on(&mut one, &content),
+            echo_on(&mut other, &content[..100_000])
+        );
+    })
+    .await;
+}
+
+macro_rules! over_a_network {
+    ($($name:ident: $lost:literal;)*) => {
+        mod over_a_network {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                carries_over_a_network(Side::Ours, Side::Ours, $lost).await;
+                let Some(theirs) = Side::reference(NEWEST) else { return };
+                carries_over_a_network(Side::Ours, theirs.clone(), $lost).await;
+                carries_over_a_network(theirs, Side::Ours, $lost).await;
+            })*
+        }
+    };
+}
+
+over_a_network! {
+    without_loss: 0;
+    with_5_of_100_lost: 50;
+    with_20_of_100_lost: 200;
+}
+
 /// KCP has no end of a direction; between two of ours there is one all the same.
 #[tokio::test]
 async fn an_end_of_data_arrives_with_and_without_tls_and_mux() {
@@ -187,7 +248,7 @@ async fn an_end_of_data_arrives_with_and_without_tls_and_mux() {
         let rig = Rig::new();
         let content = pattern(700_000, 3);
         let source = Service::source(content.clone()).await;
-        let (kcp_port, port) = (free_port(), free_port());
+        let (kcp_port, port) = (free_udp_port(), free_port());
         let lines = format!("kcpBindPort = {kcp_port}\ntransport.tcpMux = {mux}\n");
         let _frps = rig.frps(&lines).await;
         let text = client_text(tls, mux, "v1") + &tcp_proxy("source", source.port, port, "");
@@ -231,7 +292,7 @@ async fn a_taken_kcp_port_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn a_peer_without_error_correction_logs_in_and_is_answered_without_it() {
-    let (rig, kcp_port) = (Rig::new(), free_port());
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
     let lines = format!("kcpBindPort = {kcp_port}\ntransport.tcpMux = false\nauth.token = \"t\"\n");
     let _frps = rig.frps(&lines).await;
     let mut peer = BareKcp::open(kcp_port, 77).await;
@@ -248,7 +309,7 @@ async fn a_peer_without_error_correction_logs_in_and_is_answered_without_it() {
 
 #[tokio::test]
 async fn silent_sessions_hold_up_nobody() {
-    let (rig, kcp_port) = (Rig::new(), free_port());
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
     let _frps = rig.frps(&format!("kcpBindPort = {kcp_port}\n")).await;
     let mut silent = Vec::new();
     for n in 0..100u32 {
@@ -305,7 +366,7 @@ async fn hostile_first_packets_open_nothing_and_disturb_nobody() {
 /// From the address of an established session: somebody who knows it may forge it.
 #[tokio::test]
 async fn a_first_packet_with_anothers_address_does_not_end_its_session() {
-    let (rig, kcp_port) = (Rig::new(), free_port());
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
     let lines = format!("kcpBindPort = {kcp_port}\ntransport.tcpMux = false\nauth.token = \"t\"\n");
     let _frps = rig.frps(&lines).await;
     let mut peer = BareKcp::open(kcp_port, 77).await;
@@ -379,7 +440,7 @@ async fn a_stopped_frpc_takes_its_proxies_back() {
 
 #[tokio::test]
 async fn heartbeats_keep_a_session_without_mux() {
-    let (rig, kcp_port) = (Rig::new(), free_port());
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
     let lines = format!(
         "kcpBindPort = {kcp_port}\ntransport.tcpMux = false\ntransport.heartbeatTimeout = 3\n"
     );

@@ -5,6 +5,8 @@
 
 mod admin;
 mod auth;
+#[cfg(target_os = "linux")]
+mod auto;
 mod carries;
 mod cli;
 mod commands;

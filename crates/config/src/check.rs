@@ -12,6 +12,7 @@ use crate::resolve::dns_server;
 use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
 use crate::value::{Entry, Node, Value};
+use crate::way::Way;
 
 /// Sorts the entries of a table into a section; reports unknown keys and wrong kinds of values.
 pub(crate) fn collect(
@@ -581,6 +582,20 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
             for item in items {
                 if let Value::Text(text) = &item.value {
                     one_of(field, text, item.at, prefix, legacy, report);
+                }
+            }
+        }
+        (Rule::Ways, Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value
+                    && let Err(why) = text.parse::<Way>()
+                {
+                    let names: Vec<&str> = Way::names().collect();
+                    report.error(
+                        item.at,
+                        format!("{prefix}{written}: {why}"),
+                        &format!("write one of {}, or with a port: wss:443", names.join(", ")),
+                    );
                 }
             }
         }

@@ -9,7 +9,7 @@ use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
 use crate::{
-    Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, WebServer,
+    Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way, WebServer,
     WebsocketOptions,
 };
 
@@ -122,8 +122,11 @@ pub enum TransportProtocol {
 /// How frpc reaches frps (`transport.*`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientTransport {
-    /// `transport.protocol`
+    /// `transport.protocol`; `Tcp` where that is `auto`.
     pub protocol: TransportProtocol,
+    /// `transport.order`: what to choose from, best first, not empty. `None` unless
+    /// `transport.protocol` is `auto`.
+    pub order: Option<Vec<Way>>,
     /// `transport.wireProtocol`
     pub wire_protocol: WireProtocol,
     /// `transport.dialServerTimeout`

@@ -39,6 +39,7 @@ mod toml;
 mod value;
 mod value_source;
 mod visitor;
+mod way;
 mod write;
 mod yaml;
 
@@ -65,4 +66,5 @@ pub use server::{
 };
 pub use value_source::{ValueSource, ValueSourceError};
 pub use visitor::{VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor};
+pub use way::{Way, WayError};
 pub use write::{Document, Format};

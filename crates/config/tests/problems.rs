@@ -286,7 +286,7 @@ fn values_out_of_their_rules() {
     let cases = [
         (
             "transport.protocol = 'udp'",
-            "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]: this is \"udp\"; transport.protocol is one of tcp, kcp, quic, websocket, wss",
+            "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]: this is \"udp\"; transport.protocol is one of tcp, kcp, quic, websocket, wss, auto",
         ),
         (
             "transport.wireProtocol = 'V2'",
@@ -446,6 +446,35 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
                    plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
     assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);
+}
+
+#[test]
+fn the_order_of_transports() {
+    let none: [String; 0] = [];
+    let auto = "transport.protocol = 'auto'\n";
+    assert_eq!(frpc(auto), none);
+    let order = |list: &str| format!("{auto}transport.order = {list}\n");
+    assert_eq!(frpc(&order("['wss:443', 'tcp', 'tcp-plain:7001']")), none);
+    assert_eq!(frpc(&order("[]")), none);
+    let advice = "write one of tcp, quic, wss, kcp, websocket, tcp-plain, or with a port: wss:443";
+    for (entry, why) in [
+        ("tls", "unknown transport \"tls\""),
+        ("TCP", "unknown transport \"TCP\""),
+        ("wss:0", "\"0\" is no port from 1 to 65535"),
+        ("wss:https", "\"https\" is no port from 1 to 65535"),
+    ] {
+        assert_eq!(
+            frpc(&order(&format!("['tcp', '{entry}']"))),
+            [format!("f:2:27: transport.order: {why}; {advice}")]
+        );
+    }
+    assert_eq!(
+        frpc("transport.order = ['tcp']\n"),
+        [
+            "WARNING: f:1:11: transport.order has no effect without transport.protocol = \"auto\"; \
+             set that, or remove the key"
+        ]
+    );
 }
 
 #[test]

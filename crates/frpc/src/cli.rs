@@ -165,8 +165,9 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
     // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
     let protocol = cfg.transport.protocol;
-    let signals = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
-        .then(|| tokio::spawn(cancel_at_signal(stop.clone())));
+    let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
+        || cfg.transport.order.is_some();
+    let signals = may_be_udp.then(|| tokio::spawn(cancel_at_signal(stop.clone())));
     let ended = match Service::new(cfg, file) {
         Ok(service) => service.run(stop).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

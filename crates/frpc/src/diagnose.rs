@@ -49,6 +49,22 @@ impl fmt::Display for Explained {
 }
 
 impl Explained {
+    /// Something that needs no explanation.
+    pub(crate) fn bare(what: String) -> Self {
+        Self {
+            what,
+            why: "nothing answers".to_owned(),
+            advice: "check serverAddr and serverPort, and that frps runs".to_owned(),
+        }
+    }
+
+    /// As one of several failures, which `all` tells; this one is of `name`.
+    pub(crate) fn as_one_of(mut self, all: String, name: &str) -> Self {
+        self.what = all;
+        self.why = format!("as to {name}, {}", self.why);
+        self
+    }
+
     /// Adds what a TLS handshake with the same port came to.
     pub(crate) fn with_tls_probe(mut self, answered: bool) -> Self {
         self.why.push_str(if answered {

@@ -4,6 +4,7 @@
 //!
 //! 1. [`connect`]: a stream to the server: dial → TLS → mux.
 //! 2. [`login`]: `Login` → `LoginResp` → control cipher. When it fails, [`diagnose`] says why.
+//!    [`auto`] tries both on several ways, where it may choose.
 //! 3. [`session`]: the task that owns the control connection and the proxies' phases
 //!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
 //!    alive, [`backoff`] says how soon to try again.
@@ -19,6 +20,7 @@
 mod admin;
 mod admin_call;
 mod auth;
+mod auto;
 mod backoff;
 pub mod cli;
 mod connect;

@@ -65,18 +65,35 @@ pub(crate) enum LoginError {
     Rejected(String),
 }
 
-/// Connects and logs in. `run_id` is that of the session before, or empty.
-pub(crate) async fn login(
+/// A stream to the server on which nothing has been said yet.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    connector: Connector,
+    stream: Stream,
+}
+
+/// Connects, by whatever layers `cfg` has below a login.
+pub(crate) async fn connect(
     cfg: &Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    tasks: &TaskTracker,
+) -> Result<Connected, LoginError> {
+    let connector = Connector::open(cfg.clone(), tls, tasks).await?;
+    let stream = connector.stream().await?;
+    Ok(Connected { connector, stream })
+}
+
+/// Logs in. `run_id` is that of the session before, or empty.
+pub(crate) async fn login(
+    cfg: &Arc<ClientConfig>,
+    connected: Connected,
     auth: &Auth,
     key: &cfb::Key,
     run_id: &str,
-    tasks: &TaskTracker,
 ) -> Result<LoggedIn, LoginError> {
-    let connector = Connector::open(cfg.clone(), tls, tasks).await?;
+    let Connected { connector, stream } = connected;
     let protocol = cfg.transport.wire_protocol;
-    let pipe = Rewind::new(bytes::Bytes::new(), connector.stream().await?);
+    let pipe = Rewind::new(bytes::Bytes::new(), stream);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
 
     // Behind the connection, as in frp: a server that is away must not have us ask an issuer for

@@ -17,10 +17,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::{Auth, EndpointSetupError};
+use crate::auto::{Auto, Credentials, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
-use crate::login::{LoggedIn, login};
+use crate::login::{LoggedIn, connect, login};
 use crate::registration::Registrations;
 use crate::session::Session;
 
@@ -29,6 +30,8 @@ use crate::session::Session;
 pub struct Service {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// What chooses the way to the server, where the settings leave it open.
+    auto: Option<Auto>,
     auth: Arc<Auth>,
     key: cfb::Key,
     tasks: Tasks,
@@ -82,8 +85,11 @@ impl Service {
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
             Web::bind(&web.addr, web.port, tls)
         });
+        let auto = cfg.transport.order.as_ref();
+        let auto = auto.map(|order| Auto::new(&cfg, order));
         let cfg = Arc::new(cfg);
         Ok(Self {
+            auto: auto.transpose()?,
             tls: tls?,
             auth: Arc::new(Auth::new(&cfg)?),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
@@ -101,7 +107,8 @@ impl Service {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_way_out();
         self.serve_admin(&stop);
-        let ended = self.keep_session(&stop).await;
+        let mut auto = self.auto.take();
+        let ended = self.keep_session(auto.as_mut(), &stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
         self.tasks.tracker.wait().await;
@@ -140,14 +147,19 @@ impl Service {
     }
 
     /// Ends when `stop` is cancelled, after a session has left.
-    async fn keep_session(&self, stop: &CancellationToken) -> Result<(), RunError> {
+    async fn keep_session(
+        &self,
+        mut auto: Option<&mut Auto>,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
         let mut first = true;
         loop {
+            let logging_in = self.login_until_success(auto.as_deref_mut(), &run_id, first, &log);
             let logged_in = tokio::select! {
-                logged_in = self.login_until_success(&run_id, first, &log) => logged_in?,
+                logged_in = logging_in => logged_in?,
                 () = stop.cancelled() => return Ok(()),
             };
             first = false;
@@ -172,6 +184,7 @@ impl Service {
 
     async fn login_until_success(
         &self,
+        mut auto: Option<&mut Auto>,
         run_id: &str,
         first: bool,
         log: &Log,
@@ -184,31 +197,49 @@ impl Service {
         let mut probed = false;
         loop {
             info!(log, "{}", contract::try_to_connect());
-            let tried = login(
-                &self.cfg,
-                self.tls.clone(),
-                &self.auth,
-                &self.key,
+            let credentials = Credentials {
+                auth: &self.auth,
+                key: &self.key,
                 run_id,
-                &self.tasks.tracker,
-            )
-            .await;
-            let error = match tried {
-                Ok(logged_in) => return Ok(logged_in),
-                Err(error) => error,
             };
-            let mut explained = diagnose::explain(&error, &self.cfg);
-            if !probed && diagnose::wants_tls_probe(&error, &self.cfg) {
-                explained =
-                    explained.with_tls_probe(answers_tls(&self.cfg, &self.tasks.tracker).await);
-                probed = true;
-            }
+            let tried = match &mut auto {
+                Some(auto) => auto.login(credentials, &self.tasks.tracker, log).await,
+                None => self.login(credentials, &mut probed).await,
+            };
+            let NoWay { explained, refused } = match tried {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(no_way) => no_way,
+            };
             warn!(log, "{}", contract::connect_error(&explained));
             if first && self.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));
             }
-            tokio::time::sleep(backoff.next(diagnose::is_refused(&error), random())).await;
+            tokio::time::sleep(backoff.next(refused, random())).await;
         }
+    }
+
+    /// Logs in on the one way that is configured. Whether the port answers TLS is looked up once,
+    /// where that matters: `probed`.
+    async fn login(
+        &self,
+        credentials: Credentials<'_>,
+        probed: &mut bool,
+    ) -> Result<LoggedIn, NoWay> {
+        let Credentials { auth, key, run_id } = credentials;
+        let error = match connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await {
+            Ok(connected) => match login(&self.cfg, connected, auth, key, run_id).await {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let mut explained = diagnose::explain(&error, &self.cfg);
+        if !*probed && diagnose::wants_tls_probe(&error, &self.cfg) {
+            explained = explained.with_tls_probe(answers_tls(&self.cfg, &self.tasks.tracker).await);
+            *probed = true;
+        }
+        let refused = diagnose::is_refused(&error);
+        Err(NoWay { explained, refused })
     }
 
     pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {

@@ -203,15 +203,25 @@ const TRANSPORT: &[Key] = &[
     key(
         "protocol",
         Kind::Text,
-        "Transport to frps; wss is websocket within TLS.",
+        "Transport to frps; wss is websocket within TLS. auto, which frp does not have, tries those \
+         of transport.order and keeps the first that carries a login.",
     )
     .text("tcp")
     .ini("protocol")
     .rule(Rule::OneOf {
-        values: &["tcp", "kcp", "quic", "websocket", "wss"],
-        ready: &["tcp", "kcp", "quic", "websocket", "wss"],
+        values: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
+        ready: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
         refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
     }),
+    key(
+        "order",
+        Kind::Texts,
+        "For transport.protocol auto: what to try, best first: tcp (with TLS), quic, wss, kcp, \
+         websocket, tcp-plain (without TLS); each may have a port of its own, as in wss:443. \
+         frp-rs's own.",
+    )
+    .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false")
+    .rule(Rule::Ways),
     key(
         "wireProtocol",
         Kind::Text,

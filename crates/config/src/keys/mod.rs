@@ -103,6 +103,8 @@ pub(crate) enum Rule {
     /// The URL of a proxy. frp checks it with each login.
     ProxyUrl,
     Bandwidth,
+    /// Entries of `transport.order`.
+    Ways,
     /// One of `values` (for lists: each item), of which `ready` can be used already.
     OneOf {
         values: &'static [&'static str],

@@ -115,12 +115,13 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
     "transport.websocket",
     "transport.websocket.path",
     "transport.websocket.headers",
+    "transport.order",
 ];
 
 #[test]
@@ -202,6 +203,7 @@ fn sample(key: &Key) -> Option<String> {
         (Kind::Text, _) if key.name == "path" => text("/sample"),
         (Kind::Text | Kind::Secret, _) => text("sample"),
         (Kind::Texts, Rule::OneOf { values, .. }) => Some(format!("['{}']", values[0])),
+        (Kind::Texts, Rule::Ways) => Some("['wss:443']".to_owned()),
         (Kind::Texts, _) => Some("['sample']".to_owned()),
         (Kind::TextMap, _) => Some("{ a = 'b' }".to_owned()),
         (Kind::BoolMap, _) => Some("{ VirtualNet = true }".to_owned()),
@@ -220,6 +222,7 @@ fn needs(path: &str) -> &'static str {
         "auth.method" => "auth.oidc.clientID = 'c'\nauth.oidc.tokenEndpointURL = 'http://a'",
         "webServer.tls.certFile" => "webServer.port = 1\nwebServer.tls.keyFile = 'k'",
         "webServer.tls.keyFile" => "webServer.port = 1\nwebServer.tls.certFile = 'c'",
+        "transport.order" => "transport.protocol = 'auto'",
         "virtualNet.address" => "featureGates.VirtualNet = true",
         "sshTunnelGateway.bindPort" | "webServer.port" => "",
         "healthCheck.type" => "healthCheck.path = '/'",

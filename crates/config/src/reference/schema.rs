@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::keys::{Fallback, Key, Kind, Rule, Tagged};
 use crate::suggest::Program;
+use crate::way::Way;
 
 /// The schema of a program's file.
 pub(super) fn schema(program: Program) -> String {
@@ -68,6 +69,10 @@ fn property(key: &Key, shared: &mut Map<String, Value>) -> Value {
             schema["maximum"] = json!(65535);
         }
         Rule::NotNegative => schema["minimum"] = json!(0),
+        Rule::Ways => {
+            let names: Vec<&str> = Way::names().collect();
+            schema["items"]["pattern"] = json!(format!("^({})(:[0-9]+)?$", names.join("|")));
+        }
         Rule::OneOf { values, .. } => match key.kind {
             Kind::Texts => schema["items"]["enum"] = json!(values),
             // Empty means the default.

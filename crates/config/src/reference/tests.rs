@@ -11,11 +11,12 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 4] = [
+const OWN: [&str; 5] = [
     ".backendTrustedCaFile",
     ".backendServerName",
     "transport.websocket.path",
     "transport.websocket.headers",
+    "transport.order",
 ];
 
 /// Scope, path and type of the keys of the inventory.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod collide;
+mod order;
 mod proxy;
 mod visitor;
 mod way_out;
@@ -270,6 +271,7 @@ fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport 
     let websocket = websocket::client(root, report);
     ClientTransport {
         protocol,
+        order: order::order(root, proxy.is_some(), report),
         proxy_from_environment: proxy.as_ref().is_some_and(|proxy| proxy.from_environment),
         proxy_url: proxy.map(|proxy| proxy.url),
         quic: quic(root),
@@ -400,8 +402,9 @@ fn check_heartbeat(
 }
 
 fn check_unused_tls(root: &Section, transport: &ClientTransport, report: &mut Report<'_>) {
-    // wss is TLS in any case.
-    if transport.tls.enable || transport.protocol == TransportProtocol::Wss {
+    // wss is TLS in any case, and so may be whatever is chosen.
+    let is_tls = transport.protocol == TransportProtocol::Wss || transport.order.is_some();
+    if transport.tls.enable || is_tls {
         return;
     }
     for key in ["certFile", "keyFile", "trustedCaFile"] {

@@ -115,3 +115,97 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
+
+    use frp_config::ClientOidc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Grants of an endpoint that answers with `body` whenever there is a permit, and how often it
+    /// was asked.
+    async fn grants(body: &'static str) -> (Grants, Arc<Semaphore>, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let (permits, count) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (given, counted) = (permits.clone(), count.clone());
+        tokio::spawn(async move {
+            while let Ok((mut conn, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let _ = conn.read(&mut head).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                given.acquire().await.unwrap().forget();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = conn.write_all(answer.as_bytes()).await;
+            }
+        });
+        let cfg = ClientOidc {
+            client_id: "me".to_owned(),
+            client_secret: Secret::from("s"),
+            audience: String::new(),
+            scope: String::new(),
+            token_endpoint_url: url,
+            additional_endpoint_params: std::collections::BTreeMap::new(),
+            trusted_ca_file: None,
+            insecure_skip_verify: false,
+            proxy_url: None,
+            token_source: None,
+        };
+        (Grants::new(Endpoint::new(&cfg).unwrap()), permits, count)
+    }
+
+    #[tokio::test]
+    async fn who_needs_a_token_at_the_same_time_shares_the_request() {
+        let (grants, permits, count) = grants(r#"{"access_token":"t"}"#).await;
+        permits.add_permits(1);
+        let all = futures_util::future::join_all((0..20).map(|_| grants.token())).await;
+        assert!(
+            all.iter()
+                .all(|token| token.as_ref().unwrap().expose() == "t")
+        );
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        permits.add_permits(1);
+        grants.token().await.unwrap();
+        assert_eq!(
+            count.load(Ordering::SeqCst),
+            2,
+            "without a time it is used once"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_waits_for_any_more_is_dropped_and_others_go_on() {
+        let (grants, permits, count) = grants(r#"{"access_token":"t","expires_in":60}"#).await;
+        let soon = Duration::from_millis(200);
+        assert!(tokio::time::timeout(soon, grants.token()).await.is_err());
+        permits.add_permits(2);
+        grants.token().await.unwrap();
+        grants.token().await.unwrap();
+        assert_eq!(
+            count.load(Ordering::SeqCst),
+            2,
+            "one was dropped, one is kept"
+        );
+
+        let first = grants.0.clone();
+        first.state().kept = None;
+        let (mut impatient, mut patient) = (Box::pin(grants.token()), Box::pin(grants.token()));
+        for waiting in [&mut impatient, &mut patient] {
+            let begun = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
+            assert!(begun.is_pending());
+        }
+        drop(impatient);
+        permits.add_permits(1);
+        assert_eq!(patient.await.unwrap().expose(), "t");
+    }
+}

@@ -5,6 +5,9 @@
 //! when a request is dropped.
 
 mod env_proxy;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -446,7 +449,11 @@ fn redirected(from: &Outgoing, answer: &Answer) -> Result<Option<Outgoing>, &'st
 /// A reference in an answer from `base` (RFC 3986 section 5.2).
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let scheme = base.scheme_str()?;
-    if reference.contains("://") && !reference.starts_with(['/', '?']) {
+    let scheme_first = reference.split_once("://").is_some_and(|(scheme, _)| {
+        let scheme_like = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        scheme.chars().all(scheme_like)
+    });
+    if scheme_first {
         return parse(reference).ok();
     }
     if let Some(rest) = reference.strip_prefix("//") {

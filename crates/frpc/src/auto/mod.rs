@@ -1,0 +1,282 @@
+//! `transport.protocol = "auto"`: which way to the server is taken. Ours alone; frp leaves it to
+//! the user.
+//!
+//! A ping proves nothing: devices on the path let packets through and stop what they carry. So a
+//! way is proven by a login that was answered. [`race`] tries the ways, each a little after the one
+//! before; [`memory`] knows which one it was, so that the next login on this network begins there;
+//! [`cause`] says in a few words what was wrong with the others. A session is never left for a
+//! better way.
+
+mod cause;
+mod memory;
+mod race;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use frp_config::{ClientConfig, Way};
+use frp_log::{Log, info};
+use frp_net::limits::LOGIN_ANSWER;
+use frp_net::tls::TlsSetupError;
+use frp_proto::crypto::cfb;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Auth;
+use crate::connect::tls_settings;
+use crate::diagnose::{self, Explained};
+use crate::login::{self, Connected, LoggedIn, LoginError};
+use cause::cause;
+use memory::{Memory, Network};
+use race::{Loser, Lost, Outcome, Runner, race};
+
+/// How long a login may take when another way is ready. Doubled after a race that all have lost,
+/// for a network on which everything is slower than that.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The ways of one client, and what is known of them.
+#[derive(Debug)]
+pub(crate) struct Auto {
+    ways: Vec<Candidate>,
+    memory: Memory,
+    patience: Duration,
+    /// To whom they lead.
+    server: String,
+    /// The run id of the first login, where the server would choose one: should the answer to a
+    /// login get lost, the next one must take its place instead of standing beside it.
+    own_run_id: String,
+}
+
+/// One way, ready to be tried.
+#[derive(Debug)]
+struct Candidate {
+    name: String,
+    cfg: Arc<ClientConfig>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// Why no way was taken.
+#[derive(Debug)]
+pub(crate) struct NoWay {
+    pub(crate) explained: Explained,
+    /// Nobody listens: asking again is cheap.
+    pub(crate) refused: bool,
+}
+
+/// What a login is made with, apart from the way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) auth: &'a Auth,
+    pub(crate) key: &'a cfb::Key,
+    /// That of the session before, or empty.
+    pub(crate) run_id: &'a str,
+}
+
+impl Auto {
+    /// Those of `order` that can be taken. Reads the files of `transport.tls`.
+    pub(crate) fn new(cfg: &ClientConfig, order: &[Way]) -> Result<Self, TlsSetupError> {
+        let through_proxy = cfg.transport.proxy_url.is_some();
+        let (out, order): (Vec<Way>, Vec<Way>) = order
+            .iter()
+            .copied()
+            .partition(|way| through_proxy && way.is_udp());
+        if !out.is_empty() {
+            let names: Vec<String> = out.iter().map(Way::to_string).collect();
+            let names = names.join(", ");
+            info!(
+                Log::root(),
+                "transport: {names} left out: the proxy carries TCP only"
+            );
+        }
+        let candidate = |way: Way| {
+            let cfg = cfg.by(way);
+            Ok(Candidate {
+                name: name(way),
+                tls: tls_settings(&cfg)?,
+                cfg: Arc::new(cfg),
+            })
+        };
+        let ways: Result<_, TlsSetupError> = order.into_iter().map(candidate).collect();
+        Ok(Self {
+            ways: ways?,
+            memory: Memory::default(),
+            patience: PATIENCE,
+            server: cfg.server_addr.clone(),
+            own_run_id: new_run_id(),
+        })
+    }
+
+    /// Logs in on the way that is known to work here, or on the first that proves to.
+    pub(crate) async fn login(
+        &mut self,
+        credentials: Credentials<'_>,
+        tasks: &TaskTracker,
+        log: &Log,
+    ) -> Result<LoggedIn, NoWay> {
+        let network = Network::here();
+        let known = self.memory.way(network, Instant::now());
+        let all = 0..self.ways.len();
+        let order: Vec<usize> = known
+            .into_iter()
+            .chain(all.filter(|way| Some(*way) != known))
+            .collect();
+        let run_id = match credentials.run_id {
+            "" => self.own_run_id.as_str(),
+            given => given,
+        };
+        let entrants = Entrants {
+            ways: &self.ways,
+            credentials: Credentials {
+                run_id,
+                ..credentials
+            },
+            tasks,
+        };
+        match race(&entrants, &order, self.patience).await {
+            Outcome::Won { way, won, losers } => {
+                self.patience = PATIENCE;
+                let as_remembered = known == Some(way);
+                if !as_remembered {
+                    self.memory.remember(network, way, Instant::now());
+                }
+                info!(log, "{}", self.chosen(way, &losers, as_remembered));
+                Ok(won)
+            }
+            Outcome::Refused(way, error) => Err(NoWay {
+                explained: diagnose::explain(&error, &self.ways[way].cfg),
+                refused: false,
+            }),
+            Outcome::AllFailed(losers) => {
+                let no_way = self.none(&losers);
+                if !no_way.refused {
+                    self.patience = (self.patience * 2).min(LOGIN_ANSWER);
+                }
+                Err(no_way)
+            }
+        }
+    }
+
+    /// The one line about a choice.
+    fn chosen(&self, way: usize, losers: &[Loser<LoginError>], as_remembered: bool) -> String {
+        let using = &self.ways[way].name;
+        let mut line = "transport: ".to_owned();
+        if !losers.is_empty() {
+            line.push_str(&self.causes(losers));
+            line.push_str(", ");
+            line.push_str(using);
+            line.push_str(" ok; ");
+        }
+        line.push_str("using ");
+        line.push_str(using);
+        line.push_str(if as_remembered {
+            " (as remembered for this network)"
+        } else {
+            " (remembered for this network)"
+        });
+        line
+    }
+
+    fn none(&self, losers: &[Loser<LoginError>]) -> NoWay {
+        let failed = losers.iter().filter_map(|(way, lost)| match lost {
+            Lost::Failed(error) => Some((*way, error)),
+            Lost::Silent { .. } => None,
+        });
+        let refused = failed.clone().any(|(_, e)| diagnose::is_refused(e));
+        let what = format!("no way to {}: {}", self.server, self.causes(losers));
+        // What is said of the best way says most; TLS over TCP is mostly that.
+        let first = failed.min_by_key(|(way, _)| *way);
+        let explained = match first {
+            Some((way, error)) => {
+                let Candidate { name, cfg, .. } = &self.ways[way];
+                diagnose::explain(error, cfg).as_one_of(what, name)
+            }
+            None => Explained::bare(what),
+        };
+        NoWay { explained, refused }
+    }
+
+    /// `quic refused, wss no reply in 1.5 s`
+    fn causes(&self, losers: &[Loser<LoginError>]) -> String {
+        let texts = losers.iter().map(|(way, lost)| {
+            let name = &self.ways[*way].name;
+            match lost {
+                Lost::Failed(error) => format!("{name} {}", cause(error)),
+                Lost::Silent { after, login } => {
+                    let what = if *login { " to the login" } else { "" };
+                    format!("{name} no reply{what} in {:.1} s", after.as_secs_f64())
+                }
+            }
+        });
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What the log calls it: that `tcp` goes by TLS is not to be guessed.
+fn name(way: Way) -> String {
+    let text = way.to_string();
+    match text.strip_prefix("tcp") {
+        Some(port) if !way.plain => format!("tcp+tls{port}"),
+        _ => text,
+    }
+}
+
+/// As frps makes them: 16 hexadecimal digits. Empty where there is no entropy; then frps makes it.
+fn new_run_id() -> String {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => format!("{:016x}", u64::from_be_bytes(bytes)),
+        Err(_) => String::new(),
+    }
+}
+
+struct Entrants<'a> {
+    ways: &'a [Candidate],
+    credentials: Credentials<'a>,
+    tasks: &'a TaskTracker,
+}
+
+impl Runner for Entrants<'_> {
+    type Ready = Connected;
+    type Won = LoggedIn;
+    type Error = LoginError;
+
+    async fn connect(&self, way: usize) -> Result<Connected, LoginError> {
+        let Candidate { cfg, tls, .. } = &self.ways[way];
+        login::connect(cfg, tls.clone(), self.tasks).await
+    }
+
+    async fn login(&self, way: usize, ready: Connected) -> Result<LoggedIn, LoginError> {
+        let Credentials { auth, key, run_id } = self.credentials;
+        login::login(&self.ways[way].cfg, ready, auth, key, run_id).await
+    }
+
+    fn is_final(error: &LoginError) -> bool {
+        matches!(error, LoginError::Rejected(_))
+    }
+
+    fn is_absent(error: &LoginError) -> bool {
+        diagnose::is_refused(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_is_encrypted() {
+        let named = |text: &str| text.parse().map(name);
+        assert_eq!(named("tcp").as_deref(), Ok("tcp+tls"));
+        assert_eq!(named("tcp:443").as_deref(), Ok("tcp+tls:443"));
+        assert_eq!(named("tcp-plain").as_deref(), Ok("tcp-plain"));
+        assert_eq!(named("wss:443").as_deref(), Ok("wss:443"));
+    }
+
+    #[test]
+    fn a_run_id_looks_like_one_of_frps() {
+        let id = new_run_id();
+        assert_eq!(id.len(), 16);
+        assert!(id.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_ne!(id, new_run_id());
+    }
+}
