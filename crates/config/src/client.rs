@@ -133,7 +133,7 @@ pub struct ClientTransport {
     pub dial_server_timeout: Duration,
     /// `transport.dialServerKeepalive`: interval of TCP keep-alive probes, `None` for none.
     pub dial_server_keepalive: Option<Duration>,
-    /// `transport.connectServerLocalIP`: local address to dial from. Not for kcp and quic.
+    /// `transport.connectServerLocalIP`: local address to dial from.
     pub connect_server_local_ip: Option<IpAddr>,
     /// `transport.proxyURL`, else the environment variable `http_proxy`: the proxy that leads to
     /// frps. Not for kcp and quic.
