@@ -65,40 +65,47 @@ pub(crate) enum LoginError {
     Rejected(String),
 }
 
-/// A stream to the server on which nothing has been said yet.
-#[derive(Debug)]
+/// A stream to the server on which nothing has been said yet, and what a login needs.
 pub(crate) struct Connected {
     connector: Connector,
     stream: Stream,
+    signature: Signature,
 }
 
-/// Connects, by whatever layers `cfg` has below a login.
+/// Connects, by whatever layers `cfg` has below a login, and gets the credentials for one.
 pub(crate) async fn connect(
     cfg: &Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    auth: &Auth,
     tasks: &TaskTracker,
 ) -> Result<Connected, LoginError> {
     let connector = Connector::open(cfg.clone(), tls, tasks).await?;
     let stream = connector.stream().await?;
-    Ok(Connected { connector, stream })
+    // Behind the connection, as in frp: a server that is away must not have us ask an issuer for
+    // tokens again and again.
+    let signature = auth.for_login().await?;
+    Ok(Connected {
+        connector,
+        stream,
+        signature,
+    })
 }
 
 /// Logs in. `run_id` is that of the session before, or empty.
 pub(crate) async fn login(
     cfg: &Arc<ClientConfig>,
     connected: Connected,
-    auth: &Auth,
     key: &cfb::Key,
     run_id: &str,
 ) -> Result<LoggedIn, LoginError> {
-    let Connected { connector, stream } = connected;
+    let Connected {
+        connector,
+        stream,
+        signature,
+    } = connected;
     let protocol = cfg.transport.wire_protocol;
     let pipe = Rewind::new(bytes::Bytes::new(), stream);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
-
-    // Behind the connection, as in frp: a server that is away must not have us ask an issuer for
-    // tokens again and again.
-    let signature = auth.for_login().await?;
 
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
     let sent = send_login(&mut stream, cfg, signature, client_hello.as_ref(), run_id).await;

@@ -226,8 +226,9 @@ impl Service {
         probed: &mut bool,
     ) -> Result<LoggedIn, NoWay> {
         let Credentials { auth, key, run_id } = credentials;
-        let error = match connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await {
-            Ok(connected) => match login(&self.cfg, connected, auth, key, run_id).await {
+        let tls = self.tls.clone();
+        let error = match connect(&self.cfg, tls, auth, &self.tasks.tracker).await {
+            Ok(connected) => match login(&self.cfg, connected, key, run_id).await {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(error) => error,
             },

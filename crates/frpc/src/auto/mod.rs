@@ -242,16 +242,17 @@ impl Runner for Entrants<'_> {
 
     async fn connect(&self, way: usize) -> Result<Connected, LoginError> {
         let Candidate { cfg, tls, .. } = &self.ways[way];
-        login::connect(cfg, tls.clone(), self.tasks).await
+        login::connect(cfg, tls.clone(), self.credentials.auth, self.tasks).await
     }
 
     async fn login(&self, way: usize, ready: Connected) -> Result<LoggedIn, LoginError> {
-        let Credentials { auth, key, run_id } = self.credentials;
-        login::login(&self.ways[way].cfg, ready, auth, key, run_id).await
+        let Credentials { key, run_id, .. } = self.credentials;
+        login::login(&self.ways[way].cfg, ready, key, run_id).await
     }
 
     fn is_final(error: &LoginError) -> bool {
-        matches!(error, LoginError::Rejected(_))
+        // No credentials are no fault of the way either.
+        matches!(error, LoginError::Rejected(_) | LoginError::Credentials(_))
     }
 
     fn is_absent(error: &LoginError) -> bool {

@@ -34,7 +34,7 @@ pub(super) trait Runner {
         ready: Self::Ready,
     ) -> impl Future<Output = Result<Self::Won, Self::Error>> + Send;
 
-    /// Whether the server itself said this, so that no other way leads to another answer.
+    /// Whether this has nothing to do with the way, so that no other leads to another end.
     fn is_final(error: &Self::Error) -> bool;
 
     /// Whether the server's host is there and nobody listens: most likely frps is down, and what
@@ -65,7 +65,7 @@ pub(super) enum Outcome<W, E> {
         won: W,
         losers: Vec<Loser<E>>,
     },
-    /// The server's answer.
+    /// An end that has nothing to do with the way: mostly, the server says no.
     Refused(usize, E),
     /// Every way failed, in the order in which they did.
     AllFailed(Vec<Loser<E>>),
@@ -134,6 +134,7 @@ pub(super) async fn race<R: Runner>(
             Some((way, connected)) = connecting.next(), if !connecting.is_empty() => {
                 match connected {
                     Ok(connection) => ready.push_back((way, connection)),
+                    Err(error) if R::is_final(&error) => return Outcome::Refused(way, error),
                     Err(error) => {
                         losers.push((way, Lost::Failed(error)));
                         next_start = Instant::now();
