@@ -325,8 +325,14 @@ async fn what_frps_does_not_have_is_passed_over() {
     };
     let order = "[\"tcp:7998\", \"quic:7998\", \"kcp:7998\", \"wss\"]";
     let (_frpc, said) = office.chooses("switched off", order, "").await;
+    // In which order they are refused, and whether quic is before wss is through, depends on the
+    // machine.
+    for refused in ["tcp+tls:7998 refused", "kcp:7998 refused"] {
+        assert!(said.contains(refused), "{said}");
+    }
+    assert!(said.contains("quic:7998 "), "{said}");
     assert!(
-        said.starts_with("tcp+tls:7998 refused, quic:7998 refused, kcp:7998 refused, wss ok"),
+        said.ends_with("wss ok; using wss (remembered for this network)"),
         "{said}"
     );
     office.has_one_client().await;

@@ -59,7 +59,7 @@ impl Explained {
     }
 
     /// As one of several failures, which `all` tells; this one is of `name`.
-    pub(crate) fn as_one_of(mut self, all: String, name: &str) -> Self {
+    pub(crate) fn one_of(mut self, all: String, name: &str) -> Self {
         self.what = all;
         self.why = format!("as to {name}, {}", self.why);
         self

@@ -70,11 +70,10 @@ pub(crate) async fn serve(
         &mut stream,
         negotiated.as_ref(),
         &caller,
-        &place,
+        place,
         &log,
     )
     .await;
-    drop(place);
     let (admitted, presence) = match admitted {
         Ok(admitted) => admitted,
         Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
@@ -101,7 +100,7 @@ async fn admit(
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     caller: &Caller,
-    place: &Place,
+    place: Place,
     log: &Log,
 ) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
@@ -153,6 +152,7 @@ async fn admit(
     // Before the client can read the answer, so that nothing it does next comes too early.
     let presence = caller.link.as_ref().map(Presence::on);
     admission.set_running();
+    drop(place);
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(((admission, listed), presence))
 }

@@ -61,7 +61,7 @@ async fn pair(server: &mut Server) -> (KcpStream, KcpStream) {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|k| (k * k >> 7) as u8).collect()
+    (0..len).map(|k| ((k * k) >> 7) as u8).collect()
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

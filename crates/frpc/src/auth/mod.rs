@@ -152,7 +152,7 @@ impl CredentialError {
 
 fn help(error: &TokenError) -> (&'static str, &'static str) {
     match error {
-        TokenError::Http(error) => match &error.reason {
+        TokenError::Http(error) => match &*error.reason {
             Reason::Tls(e) if e.tls().is_some() => (
                 "the certificate of the token endpoint is not trusted",
                 "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name in \

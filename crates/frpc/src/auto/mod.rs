@@ -188,7 +188,7 @@ impl Auto {
         let explained = match first {
             Some((way, error)) => {
                 let Candidate { name, cfg, .. } = &self.ways[way];
-                diagnose::explain(error, cfg).as_one_of(what, name)
+                diagnose::explain(error, cfg).one_of(what, name)
             }
             None => Explained::bare(what),
         };

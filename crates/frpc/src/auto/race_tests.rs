@@ -203,7 +203,9 @@ async fn a_silent_way_holds_up_the_next_for_its_head_start_only() {
     let (outcome, after, seen) = run(&[SILENT, SILENT, way(50, 50)]).await;
     assert_eq!(outcome, "won 2 0:silent:1100 1:silent:600");
     assert_eq!(after, 1100);
-    assert_eq!(seen, "+c0 +c1 +c2 +l2 -c0 -c1");
+    // In which order they are let go of is all the same.
+    let ended = seen.strip_prefix("+c0 +c1 +c2 +l2 ").unwrap();
+    assert!(["-c0 -c1", "-c1 -c0"].contains(&ended), "{seen}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,7 +320,7 @@ proptest! {
         match raced {
             Ok((outcome, _, seen)) if outcome.starts_with("won") => {
                 let winner = outcome.split(' ').nth(1).unwrap();
-                let last = seen.split(' ').filter(|event| event.starts_with("+l")).next_back();
+                let last = seen.split(' ').rfind(|event| event.starts_with("+l"));
                 prop_assert_eq!(last.unwrap(), format!("+l{winner}"));
             }
             // Somebody is silent for ever, where the real ones have limits of their own.

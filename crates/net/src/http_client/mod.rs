@@ -92,7 +92,7 @@ pub struct HttpError {
     /// Without user and password.
     url: String,
     /// What failed.
-    pub reason: Reason,
+    pub reason: Box<Reason>,
 }
 
 /// What failed of a request.
@@ -171,7 +171,7 @@ impl Outgoing {
         HttpError {
             method,
             url: shown(&self.uri),
-            reason,
+            reason: Box::new(reason),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The server's end: many sessions over one UDP socket.
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -260,10 +259,8 @@ impl Drop for Stranger {
 
 impl Driver {
     /// Runs until the session is over.
-    pub fn run(self) -> impl Future<Output = ()> + Send {
-        async move {
-            self.shared.clone().drive().await;
-        }
+    pub async fn run(self) {
+        self.shared.clone().drive().await;
     }
 }
 
