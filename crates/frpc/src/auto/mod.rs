@@ -2,9 +2,9 @@
 //! the user.
 //!
 //! A ping proves nothing: devices on the path let packets through and stop what they carry. So a
-//! way is proven by a login that was answered. [`race`] tries the ways, each a little after the one
+//! way is proven by a login that was answered. [`mod@race`] tries the ways, each a little after the one
 //! before; [`memory`] knows which one it was, so that the next login on this network begins there;
-//! [`cause`] says in a few words what was wrong with the others. A session is never left for a
+//! [`mod@cause`] says in a few words what was wrong with the others. A session is never left for a
 //! better way.
 
 mod cause;
