@@ -45,8 +45,8 @@ pub(crate) enum CredentialError {
     Source(#[from] SourceError),
 }
 
-/// What a message carries.
-#[derive(Debug, Default)]
+/// What a message carries. A token may be among it: no `Debug`.
+#[derive(Default)]
 pub(crate) struct Signature {
     timestamp: i64,
     key: String,
