@@ -11,6 +11,7 @@ use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, LEAVE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::or_never::or_never;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Ping, Pong};
 use frp_proto::naming;
 use frp_proto::wire::EncodeError;
@@ -152,7 +153,7 @@ impl<'a> Session<'a> {
                     self.begin_ping();
                     Ok(())
                 }
-                signed = ready(&mut self.signing) => self.ping(signed).await,
+                signed = or_never(self.signing.as_mut()) => self.ping(signed).await,
                 () = sleep_until(registration_due.unwrap_or(now)), if registration_due.is_some() => {
                     self.register().await
                 }
@@ -341,14 +342,6 @@ impl<'a> Session<'a> {
         self.last_pong = Instant::now();
         debug!(self.log, "receive heartbeat from server");
         Ok(())
-    }
-}
-
-/// What the future comes to, if there is one.
-async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,7 @@ use frp_net::limits::{
 };
 use frp_net::listen::{canonical, tune};
 use frp_net::mux;
+use frp_net::or_never::or_never;
 use frp_net::quic::Arriving;
 use frp_net::sniff::{Kind, Users, sniff};
 use frp_net::stream::{Rewind, Stream};
@@ -38,7 +39,8 @@ pub(crate) struct Caller {
     pub(crate) link: Option<Arc<Link>>,
 }
 
-/// A connection with many streams: how many sessions live on it, how many streams are still in greeting.
+/// A connection with many streams: how many sessions live on it, how many streams are still in
+/// greeting.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) carrier: Carrier,
@@ -81,7 +83,8 @@ enum DoorError {
 pub(crate) async fn enter_tcp(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr) {
     tune(&conn, shared.cfg.transport.tcp_keepalive);
     let local = conn.local_addr().map(canonical).ok();
-    enter(shared, Stream::Tcp(conn), peer, local).await;
+    let turn = shared.before_login.enter();
+    enter(shared, turn, Stream::Tcp(conn), peer, local).await;
 }
 
 /// Takes a kcp session as far as it gets.
@@ -93,22 +96,11 @@ pub(crate) async fn enter_kcp(
 ) {
     let local = conn.local_addr().ok();
     let turn = shared.before_login.enter().with(stranger);
-    enter_as(shared, turn, Stream::Kcp(conn), peer, local).await;
+    enter(shared, turn, Stream::Kcp(conn), peer, local).await;
 }
 
 /// Takes a connection from `peer` to our address `local` as far as it gets.
-pub(crate) async fn enter(
-    shared: Arc<Shared>,
-    conn: Stream,
-    peer: SocketAddr,
-    local: Option<SocketAddr>,
-) {
-    let turn = shared.before_login.enter();
-    enter_as(shared, turn, conn, peer, local).await;
-}
-
-/// The same for one that has its place among the strangers.
-async fn enter_as(
+async fn enter(
     shared: Arc<Shared>,
     turn: Turn,
     conn: Stream,
@@ -244,6 +236,7 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     serve_carrier(shared, Carrier::Quic(conn), streams, caller, turn).await;
 }
 
+/// Starts the mux on what is left of a connection.
 async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn: Turn) {
     let config = mux::Config {
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
@@ -309,17 +302,10 @@ async fn serve_streams(
             () = sleep_until(lonely_since + MUX_WITHOUT_SESSION), if lonely => {
                 return debug!(Log::root(), "[{peer}] closed: no session on the connection");
             }
-            () = evicted(turn.as_ref()), if lonely => {
+            () = or_never(turn.as_ref().map(Turn::evicted)), if lonely => {
                 return debug!(Log::root(), "[{peer}] made room for newer connections");
             }
         }
-    }
-}
-
-async fn evicted(turn: Option<&Turn>) {
-    match turn {
-        Some(turn) => turn.evicted().await,
-        None => std::future::pending().await,
     }
 }
 

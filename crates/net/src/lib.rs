@@ -19,6 +19,7 @@ pub mod limits;
 pub mod listen;
 pub mod msg_stream;
 pub mod mux;
+pub mod or_never;
 mod outgoing;
 pub mod process;
 pub mod quic;

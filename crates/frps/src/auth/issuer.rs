@@ -18,6 +18,7 @@ use frp_net::limits::{
     ISSUER_FIRST_RETRY, ISSUER_KEYS_LIFE, ISSUER_KEYS_LIFE_MAX, ISSUER_KEYS_LIFE_MIN,
     ISSUER_LAST_RETRY, ISSUER_PAUSE,
 };
+use frp_net::or_never::or_never;
 use frp_proto::jwt::{Algorithm, KeySet, KeySetError};
 use hyper::header::CACHE_CONTROL;
 use hyper::{HeaderMap, StatusCode};
@@ -193,7 +194,7 @@ impl Keeper {
             let retry = retry.map(|wait| ended + wait);
             tokio::select! {
                 () = self.asked_for_more() => sleep_until(ended + pause).await,
-                () = at(retry) => {}
+                () = or_never(retry.map(sleep_until)) => {}
             }
         }
     }
@@ -287,13 +288,6 @@ impl Keeper {
             });
         }
         Ok(metadata)
-    }
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -14,6 +14,7 @@ use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::or_never::or_never;
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
@@ -121,7 +122,7 @@ impl Session {
                     Ok(message) => self.on_message(message).await,
                     Err(e) => return self.end_of_reading(e),
                 },
-                checked = ready(&mut self.checking) => self.on_checked(checked).await,
+                checked = or_never(self.checking.as_mut()) => self.on_checked(checked).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return End::HeartbeatTimeout,
@@ -284,13 +285,5 @@ impl Session {
             ..Default::default()
         })
         .await
-    }
-}
-
-/// What the future comes to, if there is one.
-async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
     }
 }
