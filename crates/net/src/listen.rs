@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,15 @@ use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 /// Those of [`Host::resolve`] and [`Host::listen`].
 pub fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
     Host::resolve(host)?.listen(port)
+}
+
+/// Every address of this machine, of the family of `like`: to dial from, at a port that the system
+/// chooses.
+pub fn any(like: IpAddr) -> SocketAddr {
+    match like {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// An address of this machine to listen on, resolved.

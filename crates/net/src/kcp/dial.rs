@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
@@ -13,6 +13,7 @@ use super::pipe::{KcpStream, Shared, first_of};
 use super::session::Session;
 use super::socket::Socket;
 use crate::dial::{DialError, DialOptions, dial_by};
+use crate::listen::any;
 
 /// Opens a session with `host:port`. KCP greets nobody, so whether someone is there shows with the
 /// first answer, and of several addresses the first one that has a route is taken. Nothing is sent
@@ -53,11 +54,8 @@ pub fn connect(
 }
 
 fn open(peer: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = std::net::UdpSocket::bind((local_ip.unwrap_or(any), 0))?;
+    let from = local_ip.map_or_else(|| any(peer.ip()), |ip| SocketAddr::new(ip, 0));
+    let socket = std::net::UdpSocket::bind(from)?;
     // Only a connected socket hears that nothing listens there.
     socket.connect(peer)?;
     socket.set_nonblocking(true)?;

@@ -1,6 +1,6 @@
 //! A connection, and why it ended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 use super::QuicStream;
 use super::varint;
 use crate::limits::MAX_STREAMS_BEFORE_LOGIN;
-use crate::listen::canonical;
 
 /// Streams that a peer may have open once it has logged in, to begin with. quinn makes room for as
 /// many at once, so it is not the whole of `maxIncomingStreams`.
@@ -176,16 +175,6 @@ impl QuicConn {
     /// Why the connection has ended; `None` while it goes on.
     pub fn close_reason(&self) -> Option<QuicEnd> {
         self.conn.close_reason().map(QuicEnd::from)
-    }
-
-    /// Whether both are handles of the same connection.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
-
-    /// The peer's address.
-    pub fn peer(&self) -> SocketAddr {
-        canonical(self.conn.remote_address())
     }
 
     /// Ours, where the system tells it.

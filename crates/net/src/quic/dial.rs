@@ -1,7 +1,7 @@
 //! The client's end: name → addresses → QUIC connection.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::go_text::go_text;
+use crate::listen::any;
 use crate::resolve::LookupError;
 
 /// Why there is no connection.
@@ -104,11 +105,7 @@ async fn connect_one(
     server_name: &str,
     tasks: &TaskTracker,
 ) -> Result<quinn::Connection, Failed> {
-    let any = match addr {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let from = SocketAddr::new(local_ip.unwrap_or(any), 0);
+    let from = local_ip.map_or_else(|| any(addr.ip()), |ip| SocketAddr::new(ip, 0));
     let socket = bind(from, false).map_err(Failed::Socket)?;
     let runtime = Arc::new(Tracked(tasks.clone()));
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);

@@ -19,6 +19,7 @@ use self::files::SearchList;
 use crate::dial::race::preferred_first;
 use crate::go_text::go_text;
 use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
+use crate::listen::any;
 
 static SERVER: RwLock<Option<SocketAddr>> = RwLock::new(None);
 
@@ -214,12 +215,8 @@ async fn query(
 }
 
 async fn by_udp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
-    let any: IpAddr = match server.is_ipv4() {
-        true => Ipv4Addr::UNSPECIFIED.into(),
-        false => Ipv6Addr::UNSPECIFIED.into(),
-    };
     // The system chooses a port that cannot be guessed, and takes datagrams of the server only.
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind(any(server.ip())).await?;
     socket.connect(server).await?;
     socket.send(question).await?;
     let mut datagram = [0; 4096];
@@ -245,10 +242,6 @@ async fn by_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
 
 /// Connecting a UDP socket sends nothing, and fails without a route.
 pub(crate) fn has_route(addr: SocketAddr) -> bool {
-    let any: IpAddr = match addr.is_ipv4() {
-        true => Ipv4Addr::UNSPECIFIED.into(),
-        false => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let connected = std::net::UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(addr));
-    connected.is_ok()
+    let socket = std::net::UdpSocket::bind(any(addr.ip()));
+    socket.and_then(|socket| socket.connect(addr)).is_ok()
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use frp_net::layers::Carried;
+use frp_net::listen::any;
 use frp_net::resolve;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -407,13 +408,6 @@ async fn udp_socket(ip: IpAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((ip, 0)).await?;
     socket.writable().await?;
     Ok(socket)
-}
-
-fn any(like: IpAddr) -> SocketAddr {
-    match like {
-        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
 }
 
 #[cfg(test)]
