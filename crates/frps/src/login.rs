@@ -15,6 +15,7 @@ use frp_net::msg_stream::{MsgStream, SendError};
 use frp_net::process;
 use frp_proto::VERSION;
 use frp_proto::msg::{Login, LoginResp};
+use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
 use crate::auth::Refusal;
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
     place: Place,
 ) {
     if login.run_id.is_empty() {
-        login.run_id = new_run_id();
+        login.run_id = naming::run_id(random_bytes());
     }
     let log = Log::root().with(&login.run_id);
     info!(
@@ -152,6 +153,7 @@ async fn admit(
     // Before the client can read the answer, so that nothing it does next comes too early.
     let presence = caller.link.as_ref().map(Presence::on);
     admission.set_running();
+    // A kcp session at whose address others appear is safe once it is no stranger's.
     drop(place);
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(((admission, listed), presence))
@@ -162,14 +164,6 @@ async fn admit(
 fn pool_count(wanted: i64, cfg: &ServerConfig) -> usize {
     let allowed = cfg.transport.max_pool_count.max(0);
     usize::try_from(wanted.clamp(0, allowed)).unwrap_or_default()
-}
-
-/// 16 hex digits.
-fn new_run_id() -> String {
-    random_bytes::<8>()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
 }
 
 /// The control connection behind its cipher.

@@ -1,4 +1,9 @@
-//! Proxy names on the wire: frpc puts its `user` in front of them (frp `pkg/naming/names.go`).
+//! Names on the wire. Those of proxies have frpc's `user` in front (frp `pkg/naming/names.go`).
+
+/// A new run id, of random bytes: 16 hexadecimal digits (frp `pkg/util/util/util.go`: RandID).
+pub fn run_id(random: [u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(random))
+}
 
 /// The name a proxy has between frpc and frps: `user.name`, or `name` when `user` is empty.
 pub fn wire_name(user: &str, name: &str) -> String {
@@ -32,6 +37,12 @@ pub fn target_wire_name(local_user: &str, server_user: &str, server_name: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_id_has_sixteen_digits_whatever_they_are() {
+        assert_eq!(run_id([0, 0, 0, 0, 0, 0, 0, 0xa]), "000000000000000a");
+        assert_eq!(run_id([0xfe; 8]), "fefefefefefefefe");
+    }
 
     #[test]
     fn prefix_is_added_only_for_a_user() {

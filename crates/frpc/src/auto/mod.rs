@@ -19,6 +19,7 @@ use frp_log::{Log, info};
 use frp_net::limits::LOGIN_ANSWER;
 use frp_net::tls::TlsSetupError;
 use frp_proto::crypto::cfb;
+use frp_proto::naming;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -220,11 +221,11 @@ fn name(way: Way) -> String {
     }
 }
 
-/// As frps makes them: 16 hexadecimal digits. Empty where there is no entropy; then frps makes it.
+/// Empty where there is no entropy; then frps makes it.
 fn new_run_id() -> String {
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => format!("{:016x}", u64::from_be_bytes(bytes)),
+        Ok(()) => naming::run_id(bytes),
         Err(_) => String::new(),
     }
 }
