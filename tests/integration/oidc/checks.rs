@@ -5,12 +5,7 @@ use super::*;
 #[tokio::test]
 async fn forged_expired_and_foreign_tokens_are_refused() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
-    let frps = rig
-        .frps(&format!(
-            "{}transport.tcpMux = false\n",
-            issuer.server_lines()
-        ))
-        .await;
+    let frps = server(&rig, &issuer).await;
     let key = issuer.state().key.clone();
     let claims = issuer.claims("me");
     assert_eq!(refusal(frps.port, &key.token(&claims)).await, "");
@@ -94,12 +89,7 @@ async fn checks_can_be_switched_off_one_by_one() {
 #[tokio::test]
 async fn a_rotated_key_is_found_and_a_withdrawn_one_forgotten() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
-    let frps = rig
-        .frps(&format!(
-            "{}transport.tcpMux = false\n",
-            issuer.server_lines()
-        ))
-        .await;
+    let frps = server(&rig, &issuer).await;
     let old = issuer.token("me");
     assert_eq!(refusal(frps.port, &old).await, "");
     issuer.rotate(Key::ec("key-2"));
@@ -117,12 +107,7 @@ async fn a_rotated_key_is_found_and_a_withdrawn_one_forgotten() {
 #[tokio::test]
 async fn unknown_keys_do_not_flood_the_issuer_nor_hold_up_others() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
-    let frps = rig
-        .frps(&format!(
-            "{}transport.tcpMux = false\n",
-            issuer.server_lines()
-        ))
-        .await;
+    let frps = server(&rig, &issuer).await;
     frps.program.expect("answers, it has 1 keys").await;
     let made_up = Key::ec("unknown").token(&issuer.claims("me"));
     let flood: Vec<_> = (0..50)
@@ -152,12 +137,7 @@ async fn unknown_keys_do_not_flood_the_issuer_nor_hold_up_others() {
 async fn an_issuer_that_is_down_at_start_is_waited_for() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
     issuer.state().broken = Some((502, "bad gateway".to_owned()));
-    let frps = rig
-        .frps(&format!(
-            "{}transport.tcpMux = false\n",
-            issuer.server_lines()
-        ))
-        .await;
+    let frps = server(&rig, &issuer).await;
     frps.program
         .expect("502 Bad Gateway: bad gateway; check auth.oidc.issuer; logins are refused until it answers")
         .await;
@@ -173,18 +153,14 @@ async fn an_issuer_that_is_down_at_start_is_waited_for() {
     })
     .await;
     frps.program.expect("answers, it has 1 keys").await;
+    assert_eq!(frps.program.log().count("answers, it has 1 keys"), 1);
 }
 
 #[tokio::test]
 async fn an_issuer_that_hangs_holds_up_only_those_who_need_it() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
     issuer.state().hangs = true;
-    let frps = rig
-        .frps(&format!(
-            "{}transport.tcpMux = false\n",
-            issuer.server_lines()
-        ))
-        .await;
+    let frps = server(&rig, &issuer).await;
     // The client is told before its own patience ends, which is 10 s.
     let token = issuer.token("me");
     let refused = within(

@@ -48,6 +48,12 @@ async fn ping(control: &mut Control<TcpStream>, token: &str) -> String {
     answer["error"].as_str().unwrap_or("").to_owned()
 }
 
+/// An frps that can be logged in at by hand, without the mux.
+async fn server(rig: &Rig, issuer: &Issuer) -> Frps {
+    let lines = format!("{}transport.tcpMux = false\n", issuer.server_lines());
+    rig.frps(&lines).await
+}
+
 /// A tunnel that works, and its frpc.
 async fn tunnel(rig: &Rig, frps: &Frps, lines: &str) -> (Program, u16, Service) {
     let service = Service::echo().await;
@@ -57,6 +63,18 @@ async fn tunnel(rig: &Rig, frps: &Frps, lines: &str) -> (Program, u16, Service) 
     frpc.expect_from(0, "[web] start proxy success", LONG).await;
     echo(port, b"hello").await;
     (frpc, port, service)
+}
+
+/// The same between an frps and an frpc whose heartbeats, one a second, carry tokens.
+async fn with_heartbeats(rig: &Rig, issuer: &Issuer) -> (Frps, Program, u16, Service) {
+    let scope = "auth.additionalScopes = [\"HeartBeats\"]\n";
+    let frps = rig.frps(&format!("{}{scope}", issuer.server_lines())).await;
+    let lines = format!(
+        "{}{scope}transport.heartbeatInterval = 1\n",
+        issuer.client_lines()
+    );
+    let (frpc, port, service) = tunnel(rig, &frps, &lines).await;
+    (frps, frpc, port, service)
 }
 
 fn last_token_request(issuer: &Issuer) -> Asked {

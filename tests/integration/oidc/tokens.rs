@@ -49,13 +49,7 @@ async fn a_token_is_fetched_anew_before_it_expires_and_always_without_a_time() {
     for expires_in in [Some(11), Some(5), None] {
         let (rig, issuer) = (Rig::new(), Issuer::start().await);
         issuer.state().expires_in = expires_in;
-        let scope = "auth.additionalScopes = [\"HeartBeats\"]\n";
-        let frps = rig.frps(&format!("{}{scope}", issuer.server_lines())).await;
-        let lines = format!(
-            "{}{scope}transport.heartbeatInterval = 1\n",
-            issuer.client_lines()
-        );
-        let (frpc, _, _service) = tunnel(&rig, &frps, &lines).await;
+        let (_frps, frpc, _, _service) = with_heartbeats(&rig, &issuer).await;
         let after_login = issuer.count("/token");
         eventually("fetched again", || async {
             issuer.count("/token") >= after_login + 2
@@ -151,13 +145,7 @@ async fn an_endpoint_that_is_down_broken_or_silent_is_said_and_tried_again() {
 async fn a_ping_without_a_token_is_tried_again() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
     issuer.state().expires_in = None;
-    let scope = "auth.additionalScopes = [\"HeartBeats\"]\n";
-    let frps = rig.frps(&format!("{}{scope}", issuer.server_lines())).await;
-    let lines = format!(
-        "{}{scope}transport.heartbeatInterval = 1\n",
-        issuer.client_lines()
-    );
-    let (frpc, port, _service) = tunnel(&rig, &frps, &lines).await;
+    let (_frps, frpc, port, _service) = with_heartbeats(&rig, &issuer).await;
     issuer.state().broken = Some((500, "no".to_owned()));
     let failed = "error during ping authentication: couldn't generate OIDC token for login: oauth2: \
                   cannot fetch token: 500 Internal Server Error Response: no, skip sending ping message";
