@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::carries::free_udp_port;
 use frp_tests::clients::{echo_on, read_all};
-use frp_tests::kcp::{BareKcp, first_packet, segment};
+use frp_tests::kcp::{BareKcp, MuteKcp, first_packet, segment};
 use frp_tests::lossy::{Loss, LossyRelay};
 use frp_tests::network::middlebox::Open;
 use frp_tests::network::{Network, Path};
@@ -495,4 +495,42 @@ async fn a_silent_port_is_named_with_what_may_be_the_reason() {
         fails_saying(port, PLAIN, &said),
         fails_saying(port, SINGLE, &said),
     );
+}
+
+/// An old frps takes the first byte of TLS for the mux's, and closes the session without a word.
+#[tokio::test]
+async fn a_server_that_acknowledges_and_says_nothing_is_no_matter_of_firewalls() {
+    let mute = MuteKcp::open().await;
+    let tls = [
+        "acknowledges our bytes over UDP but does not answer a TLS hello",
+        "older than 0.38, set transport.tls.disableCustomTLSFirstByte = false",
+    ];
+    let plain = [
+        "took our login over UDP and did not answer",
+        "transport.tcpMux",
+    ];
+    tokio::join!(
+        fails_saying(mute.port, "", &tls),
+        fails_saying(mute.port, PLAIN, &plain),
+        fails_saying(mute.port, SINGLE, &plain),
+    );
+}
+
+#[tokio::test]
+async fn an_frps_that_needs_the_first_byte_is_named() {
+    let Some(old) = Side::reference("0.33.0") else {
+        return;
+    };
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
+    let frps = rig
+        .frps_of(&old, &format!("kcpBindPort = {kcp_port}\n"))
+        .await;
+    frps.program.expect("frps kcp listen on udp").await;
+    let byte = "transport.tls.disableCustomTLSFirstByte = false";
+    fails_saying(kcp_port, "", &[byte]).await;
+    let frpc = rig.frpc(
+        kcp_port,
+        &format!("{}{byte}\n", client_text(true, true, "v1")),
+    );
+    frpc.expect("login to server success").await;
 }

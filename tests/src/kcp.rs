@@ -1,10 +1,11 @@
-//! A KCP client by hand, without error correction: what a program with the C library sends. One
-//! segment at a time, which is slow and simple.
+//! Peers of kcp by hand. A client without error correction: what a program with the C library sends,
+//! one segment at a time, which is slow and simple. And a server that has nothing to say.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const PUSH: u8 = 81;
@@ -122,6 +123,62 @@ impl BareKcp {
         }
         acked
     }
+}
+
+/// A server at a free port of 127.0.0.1 that acknowledges whatever comes, with error correction, and
+/// says nothing.
+#[derive(Debug)]
+pub struct MuteKcp {
+    /// Its UDP port.
+    pub port: u16,
+    server: JoinHandle<()>,
+}
+
+impl MuteKcp {
+    /// Starts it.
+    pub async fn open() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let mut datagram = [0; 2048];
+            // Every 11th to 13th number belongs to a parity packet.
+            for count in (0u32..).filter(|count| count % 13 < 10) {
+                let (n, peer) = socket.recv_from(&mut datagram).await.unwrap();
+                let Some(acknowledged) = acknowledge(&datagram[..n]) else {
+                    continue;
+                };
+                // The number of the packet, that it is data, and its length from here on.
+                let mut packet = count.to_le_bytes().to_vec();
+                packet.extend([0xf1, 0]);
+                packet.extend(u16::try_from(acknowledged.len() + 2).unwrap().to_le_bytes());
+                packet.extend(acknowledged);
+                socket.send_to(&packet, peer).await.unwrap();
+            }
+        });
+        Self { port, server }
+    }
+}
+
+impl Drop for MuteKcp {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Acknowledgements of the data in a packet with error correction, if it has some.
+fn acknowledge(datagram: &[u8]) -> Option<Vec<u8>> {
+    let is_data = datagram.get(4..6)? == [0xf1, 0];
+    let mut rest = datagram.get(8..).filter(|_| is_data)?;
+    let mut acknowledged = Vec::new();
+    while rest.len() >= 24 {
+        let word = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+        let (conv, time, number, len) = (word(0), word(8), word(12), word(20) as usize);
+        if rest[4] == PUSH {
+            acknowledged.extend(segment(conv, ACK, time, number, 0, &[]));
+        }
+        rest = rest.get(24 + len..)?;
+    }
+    (!acknowledged.is_empty()).then_some(acknowledged)
 }
 
 /// A packet of one segment.

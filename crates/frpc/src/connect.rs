@@ -1,7 +1,8 @@
 //! Stage 1: streams to the server. With the mux, or with QUIC, they share one connection; otherwise
 //! each has its own (frp `client/connector.go`).
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use frp_config::{ClientConfig, Secret, TransportProtocol};
@@ -26,6 +27,8 @@ pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
     shared: Option<Carrier>,
+    /// Of the first connection, where it is a kcp session.
+    kcp_peer: OnceLock<kcp::Peer>,
     tasks: TaskTracker,
 }
 
@@ -42,6 +45,9 @@ pub(crate) enum ConnectError {
     Quic(#[from] QuicDialError),
     #[error("{0}")]
     Open(#[from] OpenError),
+    /// We sent to an address from which nothing came back (kcp).
+    #[error("i/o timeout")]
+    Unheard,
 }
 
 /// TLS towards the server of `cfg`, where its protocol has some. `wss` and `quic` have it whatever
@@ -77,6 +83,7 @@ impl Connector {
             cfg,
             tls,
             shared: None,
+            kcp_peer: OnceLock::new(),
             tasks: tasks.clone(),
         };
         let transport = &connector.cfg.transport;
@@ -109,6 +116,11 @@ impl Connector {
         self.shared.as_ref()?.close_reason()
     }
 
+    /// Whether the server may not be there at all: its address has answered nothing.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.kcp_peer.get().is_some_and(|peer| !peer.is_heard())
+    }
+
     /// Ends the shared connection and its streams, if there is one.
     pub(crate) fn close(&self) {
         if let Some(shared) = &self.shared {
@@ -119,6 +131,9 @@ impl Connector {
     /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.cfg, &self.tasks).await?;
+        if let Some(peer) = conn.kcp_peer() {
+            self.kcp_peer.get_or_init(|| peer);
+        }
         match self.cfg.transport.protocol {
             TransportProtocol::Wss => {
                 let conn = self.begin_tls(conn, false).await?;
@@ -128,7 +143,12 @@ impl Connector {
                 let conn = self.begin_websocket(conn).await?;
                 Ok(self.begin_tls(conn, true).await?)
             }
-            _ => Ok(self.begin_tls(conn, true).await?),
+            _ => match self.begin_tls(conn, true).await {
+                Err(e) if e.source.kind() == io::ErrorKind::TimedOut && self.is_unheard() => {
+                    Err(ConnectError::Unheard)
+                }
+                begun => Ok(begun?),
+            },
         }
     }
 

@@ -141,10 +141,9 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
 /// Explains a failed login under the configuration that it was tried with.
 pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
     let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
-    if let Some(explained) = is_kcp.then(|| explain_udp(error, cfg)).flatten() {
-        return explained;
-    }
     match error {
+        _ if is_kcp && is_refused(error) => explain_closed_port(cfg),
+        LoginError::Connect(ConnectError::Unheard) => explain_unheard(error, cfg),
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
         LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
         LoginError::Connect(ConnectError::Websocket(e)) => websocket::explain(e, cfg),
@@ -259,47 +258,26 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
 
 /// What is different over UDP: there is no connection that could be refused or time out before the
 /// login does.
-fn explain_udp(error: &LoginError, cfg: &ClientConfig) -> Option<Explained> {
+fn explain_closed_port(cfg: &ClientConfig) -> Explained {
+    let port = cfg.server_port;
+    explained(
+        "connection refused",
+        format!("the host answers, but nothing listens on its UDP port {port}"),
+        "transport.protocol = \"kcp\" needs kcpBindPort in frps, and serverPort set to it",
+    )
+}
+
+fn explain_unheard(error: &LoginError, cfg: &ClientConfig) -> Explained {
     let (server, port) = (server(cfg), cfg.server_port);
-    let kind = io_error(error).map(io::Error::kind);
-    if kind == Some(io::ErrorKind::ConnectionRefused) {
-        return Some(explained(
-            "connection refused",
-            format!("the host answers, but nothing listens on its UDP port {port}"),
-            "transport.protocol = \"kcp\" needs kcpBindPort in frps, and serverPort set to it",
-        ));
-    }
-    let silent = match error {
-        LoginError::Connect(ConnectError::Tls(e)) => e.first_bytes.is_empty(),
-        LoginError::Answer {
-            error: RecvError::TimedOut,
-            first_bytes,
-            ..
-        } => first_bytes.is_empty(),
-        _ => true,
-    };
-    let timed_out = kind == Some(io::ErrorKind::TimedOut)
-        || matches!(
-            error,
-            LoginError::Answer {
-                error: RecvError::TimedOut,
-                ..
-            } | LoginError::Send {
-                error: SendError::TimedOut,
-                ..
-            }
-        );
-    (timed_out && silent).then(|| {
-        explained(
-            "i/o timeout",
-            format!("nothing at {server} answers over UDP"),
-            format!(
-                "check that {port} is the kcpBindPort of frps, and that firewalls and security \
-                 groups let this UDP port in; where the network lets no UDP through, set \
-                 transport.protocol = \"tcp\" and serverPort to bindPort"
-            ),
-        )
-    })
+    explained(
+        error,
+        format!("nothing at {server} answers over UDP"),
+        format!(
+            "check that {port} is the kcpBindPort of frps, and that firewalls and security groups \
+             let this UDP port in; where the network lets no UDP through, set transport.protocol = \
+             \"tcp\" and serverPort to bindPort"
+        ),
+    )
 }
 
 fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
@@ -307,6 +285,23 @@ fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
         return explain_tls(tls, &error.first_bytes, cfg);
     }
     let what = go_text(&error.source);
+    let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
+    if error.source.kind() == io::ErrorKind::TimedOut && is_kcp {
+        // A session of kcp is closed without a word.
+        return explained(
+            what,
+            format!(
+                "{} acknowledges our bytes over UDP but does not answer a TLS hello",
+                server(cfg)
+            ),
+            if cfg.transport.tls.disable_custom_first_byte {
+                "if frps is older than 0.38, set transport.tls.disableCustomTLSFirstByte = false; \
+                 else check that the port is the kcpBindPort of frps"
+            } else {
+                "check that the port is the kcpBindPort of frps"
+            },
+        );
+    }
     if error.source.kind() == io::ErrorKind::TimedOut {
         return explained(
             what,
@@ -470,6 +465,15 @@ fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
 }
 
 fn explain_silence(cfg: &ClientConfig) -> Explained {
+    if cfg.transport.protocol == TransportProtocol::Kcp {
+        // A session of kcp is closed without a word, so this is also how frps refuses one.
+        return explained(
+            "i/o timeout",
+            format!("{} took our login over UDP and did not answer", server(cfg)),
+            "check that the port is the kcpBindPort of frps and that transport.tcpMux is the same \
+             on both ends",
+        );
+    }
     explained(
         "i/o timeout",
         format!("{} took our login and did not answer", server(cfg)),

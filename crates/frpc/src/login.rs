@@ -109,9 +109,12 @@ pub(crate) async fn login(
 
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
     let sent = send_login(&mut stream, cfg, signature, client_hello.as_ref(), run_id).await;
-    sent.map_err(|error| LoginError::Send {
-        error,
-        lost: connector.close_reason(),
+    sent.map_err(|error| match error {
+        SendError::TimedOut if connector.is_unheard() => ConnectError::Unheard.into(),
+        error => LoginError::Send {
+            error,
+            lost: connector.close_reason(),
+        },
     })?;
 
     let answered = tokio::time::timeout(
@@ -122,6 +125,9 @@ pub(crate) async fn login(
     let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
         Err(ReadError::Login(e)) => return Err(e),
+        Err(ReadError::Recv(RecvError::TimedOut)) if connector.is_unheard() => {
+            return Err(ConnectError::Unheard.into());
+        }
         Err(ReadError::Recv(error)) => {
             let (pipe, _) = stream.into_parts();
             let first_bytes = pipe.first_bytes().to_vec();

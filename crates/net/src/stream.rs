@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::kcp::KcpStream;
+use crate::kcp::{self, KcpStream};
 use crate::mux::MuxStream;
 use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
@@ -56,6 +56,16 @@ impl Stream {
             Self::Mux(stream) => stream.reset(),
             Self::Quic(stream) => stream.reset(),
             Self::Tcp(_) | Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
+        }
+    }
+
+    /// The peer of the kcp session below, if one carries this stream alone.
+    pub fn kcp_peer(&self) -> Option<kcp::Peer> {
+        match self {
+            Self::Kcp(io) => Some(io.peer()),
+            Self::Tls(io) => io.io().kcp_peer(),
+            Self::Websocket(io) => io.io().kcp_peer(),
+            Self::Tcp(_) | Self::Mux(_) | Self::Quic(_) => None,
         }
     }
 

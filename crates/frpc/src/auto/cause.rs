@@ -22,6 +22,7 @@ pub(super) fn cause(error: &LoginError) -> String {
     match error {
         LoginError::Connect(ConnectError::Dial(error)) => of_dial(error),
         LoginError::Connect(ConnectError::Tls(error)) => of_handshake(error),
+        LoginError::Connect(ConnectError::Unheard) => "no reply".to_owned(),
         LoginError::Connect(ConnectError::Open(OpenError::Mux(MuxError::Closed(reason)))) => {
             of_mux(reason)
         }

@@ -31,4 +31,4 @@ mod socket;
 
 pub use self::dial::{connect, dial};
 pub use self::listener::{Accepted, Driver, KcpListener, Stranger};
-pub use self::pipe::KcpStream;
+pub use self::pipe::{KcpStream, Peer};

@@ -39,6 +39,18 @@ pub struct KcpStream {
     shared: Arc<Shared>,
 }
 
+/// The other end of a session, for those who want to know whether there is one: bytes can be sent to
+/// an address where nobody is.
+#[derive(Debug, Clone)]
+pub struct Peer(Arc<Shared>);
+
+impl Peer {
+    /// Whether anything came from it.
+    pub fn is_heard(&self) -> bool {
+        self.0.lock().heard.is_some()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     socket: Arc<Socket>,
@@ -428,6 +440,11 @@ impl KcpStream {
             .socket
             .local_addr()
             .map(crate::listen::canonical)
+    }
+
+    /// A handle that outlives the stream.
+    pub fn peer(&self) -> Peer {
+        Peer(Arc::clone(&self.shared))
     }
 
     /// Ends both directions at once, whatever was written.
