@@ -4,6 +4,7 @@
 //! quinn does the protocol. Here are its settings, what it may spend on strangers, and streams that
 //! end as frp's do.
 
+mod congestion;
 mod conn;
 mod dial;
 mod listener;
@@ -14,7 +15,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::congestion::CubicConfig;
 use quinn::{
     AsyncTimer, AsyncUdpSocket, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt,
 };
@@ -36,9 +36,6 @@ const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 /// Bytes that may be on their way to the peer of a connection: 1 Gbit/s at 130 ms. quic-go allows
 /// 15 MiB.
 const SEND_WINDOW: u64 = 16 * 1024 * 1024;
-
-/// Bytes that may be sent before the first acknowledgement, as quic-go: 32 packets.
-const INITIAL_WINDOW: u64 = 32 * 1200;
 
 /// What the system may keep of packets of one socket, bytes. A burst that it has no room for is
 /// loss to the congestion control.
@@ -75,8 +72,6 @@ fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
     };
     // An idle connection is asked at least twice before it is given up.
     let keepalive = options.keepalive.map(|time| time.min(options.idle / 2));
-    let mut congestion = CubicConfig::default();
-    congestion.initial_window(INITIAL_WINDOW);
     transport
         .max_concurrent_bidi_streams(streams)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -86,7 +81,7 @@ fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(window)
         .send_window(SEND_WINDOW)
-        .congestion_controller_factory(Arc::new(congestion));
+        .congestion_controller_factory(Arc::new(congestion::Factory::new()));
     Arc::new(transport)
 }
 

@@ -220,15 +220,10 @@ async fn handshake(
             source,
             first_bytes,
         }),
-        Err(_) => Err(timed_out()),
-    }
-}
-
-fn timed_out() -> HandshakeError {
-    let source = io::Error::new(io::ErrorKind::TimedOut, "TLS handshake: i/o timeout");
-    HandshakeError {
-        source,
-        first_bytes: Vec::new(),
+        Err(_) => Err(HandshakeError {
+            source: io::Error::new(io::ErrorKind::TimedOut, "TLS handshake: i/o timeout"),
+            first_bytes,
+        }),
     }
 }
 
