@@ -8,8 +8,8 @@ use crate::carries::free_udp_port;
 use frp_tests::clients::{echo_on, read_all};
 use frp_tests::kcp::{BareKcp, MuteKcp, first_packet, segment};
 use frp_tests::lossy::{Loss, LossyRelay};
-use frp_tests::network::middlebox::Open;
-use frp_tests::network::{Network, Path};
+use frp_tests::network::middlebox::{Narrow, Open};
+use frp_tests::network::{Middlebox, Network, Path};
 use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{self, v1};
 use frp_tests::*;
@@ -184,13 +184,18 @@ async fn their_server_with_our_client_under_loss() {
 }
 
 /// Over a network of its own, on which whole packets get lost, those of the kernel's as well.
-async fn carries_over_a_network(server: Side, client: Side, lost_of_1000: u32) {
+async fn carries_over_a_network(
+    server: Side,
+    client: Side,
+    lost_of_1000: u32,
+    device: impl Middlebox + 'static,
+) {
     let path = Path {
         delay: Duration::from_millis(10),
         lost_of_1000,
         rate: None,
     };
-    let Some(net) = Network::new(path, Open) else {
+    let Some(net) = Network::new(path, device) else {
         return;
     };
     let (rig, echo) = (Rig::new(), net.client.echo());
@@ -221,24 +226,51 @@ async fn carries_over_a_network(server: Side, client: Side, lost_of_1000: u32) {
 }
 
 macro_rules! over_a_network {
-    ($($name:ident: $lost:literal;)*) => {
+    ($($name:ident: $lost:literal, $device:expr;)*) => {
         mod over_a_network {
             use super::*;
             $(#[tokio::test]
             async fn $name() {
-                carries_over_a_network(Side::Ours, Side::Ours, $lost).await;
+                carries_over_a_network(Side::Ours, Side::Ours, $lost, $device).await;
                 let Some(theirs) = Side::reference(NEWEST) else { return };
-                carries_over_a_network(Side::Ours, theirs.clone(), $lost).await;
-                carries_over_a_network(theirs, Side::Ours, $lost).await;
+                carries_over_a_network(Side::Ours, theirs.clone(), $lost, $device).await;
+                carries_over_a_network(theirs, Side::Ours, $lost, $device).await;
             })*
         }
     };
 }
 
 over_a_network! {
-    without_loss: 0;
-    with_5_of_100_lost: 50;
-    with_20_of_100_lost: 200;
+    without_loss: 0, Open;
+    with_5_of_100_lost: 50, Open;
+    with_20_of_100_lost: 200, Open;
+    through_a_tunnel: 0, Narrow(1280);
+}
+
+/// An answer comes from the address that was asked, or a client with a firewall never sees it.
+#[tokio::test]
+async fn a_server_with_several_addresses_answers_from_the_right_one() {
+    let (rig, service) = (Rig::new(), Service::echo().await);
+    let kcp_port = free_udp_port();
+    let lines = format!("kcpBindPort = {kcp_port}\nproxyBindAddr = \"127.0.0.1\"\n");
+    let text = format!(
+        "bindAddr = \"0.0.0.0\"\nbindPort = {}\n{lines}",
+        free_port()
+    );
+    let frps = rig.start(&Side::Ours, "frps", &text);
+    frps.expect("frps kcp listen on udp").await;
+    // frps does not hear at once that a client has gone, so each has a name of its own.
+    for (name, addr) in [("one", "127.0.0.1"), ("other", "127.0.0.2")] {
+        let port = free_port();
+        let text = format!(
+            "serverAddr = \"{addr}\"\nserverPort = {kcp_port}\n{}{}",
+            client_text(true, true, "v1"),
+            tcp_proxy(name, service.port, port, "")
+        );
+        let frpc = rig.start(&Side::Ours, "frpc", &text);
+        frpc.expect("start proxy success").await;
+        echo(port, b"hello").await;
+    }
 }
 
 /// KCP has no end of a direction; between two of ours there is one all the same.
@@ -522,9 +554,8 @@ async fn an_frps_that_needs_the_first_byte_is_named() {
         return;
     };
     let (rig, kcp_port) = (Rig::new(), free_udp_port());
-    let frps = rig
-        .frps_of(&old, &format!("kcpBindPort = {kcp_port}\n"))
-        .await;
+    let text = format!("[common]\nkcp_bind_port = {kcp_port}\n");
+    let frps = rig.frps_of(&old, &text).await;
     frps.program.expect("frps kcp listen on udp").await;
     let byte = "transport.tls.disableCustomTLSFirstByte = false";
     fails_saying(kcp_port, "", &[byte]).await;

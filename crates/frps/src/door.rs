@@ -95,7 +95,7 @@ pub(crate) async fn enter_kcp(
     peer: SocketAddr,
 ) {
     let local = conn.local_addr().ok();
-    let turn = shared.before_login.enter().with(stranger);
+    let turn = shared.before_login.enter().of_kcp(stranger);
     enter(shared, turn, Stream::Kcp(conn), peer, local).await;
 }
 
@@ -290,8 +290,8 @@ async fn serve_streams(
     let mut lonely_since = Instant::now();
     loop {
         let lonely = !link.has_session();
-        if !lonely {
-            turn = None;
+        if !lonely && let Some(turn) = turn.take() {
+            turn.admit();
         }
         tokio::select! {
             arrived = streams.next() => {
@@ -339,6 +339,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// The peer has shown that it may be here.
+    pub(crate) fn admit(self) {
+        if let Self::Stranger(turn) = self {
+            turn.admit();
+        }
+    }
+
     /// Completes when the place has gone to somebody else.
     pub(crate) async fn evicted(&self) {
         match self {

@@ -64,7 +64,7 @@ pub(crate) async fn serve(
             login::serve(shared, stream, *login, negotiated, caller, place).await;
         }
         Message::NewWorkConn(conn) => {
-            admit_work_conn(&shared, stream, conn, &caller, &place).await;
+            admit_work_conn(&shared, stream, conn, &caller, place).await;
         }
         Message::NewVisitorConn(conn) => serve_visitor(&shared, stream, conn, &caller, place).await,
         other => {
@@ -156,7 +156,7 @@ async fn admit_work_conn(
     mut stream: Greeted,
     conn: NewWorkConn,
     caller: &Caller,
-    place: &Place,
+    place: Place,
 ) {
     let session = shared.registry.running(&conn.run_id);
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
@@ -177,14 +177,17 @@ async fn admit_work_conn(
                 );
                 why.to_string()
             }
-            Ok(()) => match session.pool.put(stream) {
-                Ok(()) => return,
-                Err(refused) => {
-                    debug!(session.log, "{}", refused.why);
-                    stream = refused.conn;
-                    refused.why.to_owned()
+            Ok(()) => {
+                place.admit();
+                match session.pool.put(stream) {
+                    Ok(()) => return,
+                    Err(refused) => {
+                        debug!(session.log, "{}", refused.why);
+                        stream = refused.conn;
+                        refused.why.to_owned()
+                    }
                 }
-            },
+            }
         },
     };
     let error = shared.text_for_peer("invalid NewWorkConn", &refusal);
@@ -205,7 +208,7 @@ async fn serve_visitor(
 ) {
     match visitors::admit(shared, &conn, caller) {
         Ok(visited) => {
-            drop(place);
+            place.admit();
             secret::serve_visitor(&visited, stream, conn, caller).await;
         }
         Err(e) => {

@@ -154,7 +154,7 @@ async fn admit(
     let presence = caller.link.as_ref().map(Presence::on);
     admission.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
-    drop(place);
+    place.admit();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(((admission, listed), presence))
 }

@@ -3,10 +3,10 @@
 //! frp has none. Refusing newcomers at the bound would let a flood lock honest clients out, so the
 //! oldest goes instead: an honest login is over in moments, a silent peer waits and is the oldest.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::kcp::Stranger;
 use crate::limits::MAX_BEFORE_LOGIN;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +28,8 @@ pub struct Turn {
     id: u64,
     evicted: CancellationToken,
     waiting: Arc<Mutex<Waiting>>,
-    /// Given back together with the place.
-    _with: Option<Box<dyn Any + Send + Sync>>,
+    /// The place that a kcp session has at its port, too.
+    kcp: Option<Stranger>,
 }
 
 impl BeforeLogin {
@@ -49,17 +49,24 @@ impl BeforeLogin {
             id,
             evicted,
             waiting: self.waiting.clone(),
-            _with: None,
+            kcp: None,
         }
     }
 }
 
 impl Turn {
-    /// Holds `other` for as long as the place.
+    /// The place of a kcp session, which is a stranger at its port, too.
     #[must_use]
-    pub fn with(mut self, other: impl Any + Send + Sync) -> Self {
-        self._with = Some(Box::new(other));
+    pub fn of_kcp(mut self, stranger: Stranger) -> Self {
+        self.kcp = Some(stranger);
         self
+    }
+
+    /// The peer has shown that it may be here.
+    pub fn admit(mut self) {
+        if let Some(stranger) = self.kcp.take() {
+            stranger.admit();
+        }
     }
 
     /// Completes when the place has gone to somebody else.

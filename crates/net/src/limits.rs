@@ -117,10 +117,6 @@ pub const KCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// A kcp peer that owes an answer for this long has gone.
 pub const KCP_UNANSWERED: Duration = Duration::from_secs(30);
 
-/// How often a segment is sent to a kcp peer that has acknowledged nothing yet. Its address may be
-/// forged, and what goes there is somebody else's burden.
-pub const KCP_UNPROVEN_TRANSMISSIONS: u32 = 8;
-
 /// How long a kcp connection that was let go of may take to deliver what was written.
 pub const KCP_LINGER: Duration = Duration::from_secs(5);
 

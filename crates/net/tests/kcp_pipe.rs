@@ -13,6 +13,7 @@ use frp_net::udp::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -20,6 +21,7 @@ const LONG: Duration = Duration::from_secs(60);
 struct Server {
     port: u16,
     accepted: mpsc::UnboundedReceiver<(KcpStream, Stranger)>,
+    drivers: mpsc::UnboundedReceiver<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
@@ -27,14 +29,16 @@ fn serve() -> Server {
     let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, accepted) = mpsc::unbounded_channel();
+    let (send_driver, drivers) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     tokio::spawn(listener.run(stop.clone(), move |new: Accepted| {
-        tokio::spawn(new.driver.run());
+        let _ = send_driver.send(tokio::spawn(new.driver.run()));
         let _ = send.send((new.stream, new.stranger));
     }));
     Server {
         port,
         accepted,
+        drivers,
         stop,
     }
 }
@@ -55,7 +59,7 @@ async fn pair(server: &mut Server) -> (KcpStream, KcpStream) {
     client.write_all(b"x").await.unwrap();
     client.flush().await.unwrap();
     let (mut accepted, stranger) = server.accepted.recv().await.unwrap();
-    drop(stranger);
+    stranger.admit();
     assert_eq!(accepted.read_u8().await.unwrap(), b'x');
     (client, accepted)
 }
@@ -118,6 +122,67 @@ async fn a_port_where_nothing_listens_refuses() {
     assert!(error.to_string().contains("UDP port"), "{error}");
     let error = stream.write_all(b"more").await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_peer_that_has_gone_are_read() {
+    let mut server = serve();
+    let (mut client, mut accepted) = pair(&mut server).await;
+    accepted.write_all(b"bye").await.unwrap();
+    accepted.flush().await.unwrap();
+    let mut word = [0; 1];
+    within(client.read_exact(&mut word)).await.unwrap();
+    server.stop.cancel();
+    drop(accepted);
+    // Until the client has heard that nobody is there any more.
+    let gone = within(async {
+        loop {
+            if let Err(e) = client.write_all(b"?").await {
+                return e;
+            }
+            let _ = client.flush().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(gone.await.kind(), io::ErrorKind::ConnectionRefused);
+    let mut rest = [0; 2];
+    within(client.read_exact(&mut rest)).await.unwrap();
+    assert_eq!([word[0], rest[0], rest[1]], *b"bye");
+}
+
+/// A segment of a peer without error correction.
+fn push(conv: u32, number: u32, data: &[u8]) -> Vec<u8> {
+    let mut packet = conv.to_le_bytes().to_vec();
+    packet.extend([81, 0, 0, 1, 0, 0, 0, 0]);
+    packet.extend(number.to_le_bytes());
+    packet.extend([0; 4]);
+    packet.extend((data.len() as u32).to_le_bytes());
+    packet.extend(data);
+    packet
+}
+
+/// Whoever could not log in goes on sending, and acknowledges nothing.
+#[tokio::test]
+async fn a_stranger_that_was_let_go_does_not_stay() {
+    let mut server = serve();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let target = (Ipv4Addr::LOCALHOST, server.port);
+    socket.send_to(&push(7, 0, b"x"), target).await.unwrap();
+    drop(within(server.accepted.recv()).await.unwrap());
+    let mut driver = server.drivers.recv().await.unwrap();
+    within(async {
+        for number in 1.. {
+            socket
+                .send_to(&push(7, number, b"x"), target)
+                .await
+                .unwrap();
+            let moment = Duration::from_millis(100);
+            if tokio::time::timeout(moment, &mut driver).await.is_ok() {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

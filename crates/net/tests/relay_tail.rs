@@ -8,15 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_net::dial::DialOptions;
+use frp_net::kcp::{Accepted, KcpListener, KcpStream, dial};
 use frp_net::layers::{Carried, LayerOptions, Pipe, Side, wrap};
 use frp_net::relay::{Relayed, Traffic, relay};
 use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{TlsFiles, accept, client_config, connect, server_config};
+use frp_net::udp::bind;
 use frp_proto::crypto::cfb::Key;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, split};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Clone, Copy, Debug)]
 enum Far {
@@ -24,6 +29,7 @@ enum Far {
     Tls,
     /// TLS below cipher and compression.
     Layered,
+    Kcp,
 }
 
 const ANSWER: usize = 400_000;
@@ -60,6 +66,10 @@ impl Scene {
                 let (far, peer) = tls_pair().await;
                 let peer = Box::new(layered(peer, Side::Server));
                 (layered(far, Side::Client), peer)
+            }
+            Far::Kcp => {
+                let (far, peer) = kcp_pair().await;
+                (Stream::Kcp(far).into(), Box::new(peer))
             }
         };
         let (peer, mut to_far) = split(peer);
@@ -118,7 +128,7 @@ impl Scene {
 
 #[tokio::test]
 async fn an_answer_before_a_reset_arrives_whole() {
-    for far in [Far::Tcp, Far::Tls, Far::Layered] {
+    for far in [Far::Tcp, Far::Tls, Far::Layered, Far::Kcp] {
         let mut scene = Scene::new(far).await;
         let answer = answer();
         scene.service.write_all(&answer).await.unwrap();
@@ -131,7 +141,7 @@ async fn an_answer_before_a_reset_arrives_whole() {
 
 #[tokio::test]
 async fn an_answer_before_an_end_and_a_reset_arrives_whole() {
-    for far in [Far::Tcp, Far::Tls, Far::Layered] {
+    for far in [Far::Tcp, Far::Tls, Far::Layered, Far::Kcp] {
         let mut scene = Scene::new(far).await;
         let answer = answer();
         scene.service.write_all(&answer).await.unwrap();
@@ -181,4 +191,30 @@ async fn tls_pair() -> (Stream, Stream) {
     );
     let tls = |pipe| Stream::Tls(Box::new(pipe));
     (tls(client.unwrap()), tls(server.unwrap()))
+}
+
+/// The same over kcp, after a login.
+async fn kcp_pair() -> (KcpStream, KcpStream) {
+    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (send, mut accepted) = mpsc::unbounded_channel();
+    tokio::spawn(
+        listener.run(CancellationToken::new(), move |new: Accepted| {
+            tokio::spawn(new.driver.run());
+            let _ = send.send((new.stream, new.stranger));
+        }),
+    );
+    let options = DialOptions {
+        timeout: Duration::from_secs(20),
+        keepalive: None,
+        local_ip: None,
+    };
+    let (mut client, driver) = dial("127.0.0.1", port, &options).await.unwrap();
+    tokio::spawn(driver);
+    client.write_all(b"x").await.unwrap();
+    client.flush().await.unwrap();
+    let (mut server, stranger) = accepted.recv().await.unwrap();
+    stranger.admit();
+    server.read_u8().await.unwrap();
+    (client, server)
 }

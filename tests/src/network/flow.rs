@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use std::time::Instant;
 
 use super::middlebox::{Middlebox, Verdict};
-use super::packet::{Packet, RST, Tcp, reset};
+use super::packet::{Packet, RST, Tcp, reset, too_long};
 
 /// How much of what the opening side says first is kept for the device to look at.
 const OPENING: usize = 1024;
@@ -59,6 +59,7 @@ impl Flows {
                 return true;
             }
             (Verdict::Drop, _) => {}
+            (Verdict::TooLong(mtu), _) => said.push(too_long(packet, mtu)),
             (Verdict::Forget, _) => flow.ended = Some(verdict),
             (Verdict::Reset, Some(tcp)) => flow.reset(packet, tcp, said),
             (Verdict::Reset, None) => {}

@@ -17,6 +17,8 @@ pub enum Verdict {
     Reset,
     /// It is lost, and so is all that its connection says from now on.
     Forget,
+    /// It is lost, and its sender is told that packets of at most so many bytes pass.
+    TooLong(u16),
 }
 
 /// A stateful packet rule.
@@ -65,6 +67,20 @@ pub struct KillIdle {
 /// not answer.
 #[derive(Clone, Copy, Debug)]
 pub struct OnlyTlsTo443;
+
+/// A link in between that takes packets of at most so many bytes, as tunnels do.
+#[derive(Clone, Copy, Debug)]
+pub struct Narrow(pub u16);
+
+impl Middlebox for Narrow {
+    fn judge(&mut self, _: &Flow, packet: &Packet<'_>, _: Instant) -> Verdict {
+        // The rest would be cut here.
+        match packet.stays_whole && packet.whole.len() > usize::from(self.0) {
+            true => Verdict::TooLong(self.0),
+            false => Verdict::Pass,
+        }
+    }
+}
 
 impl Middlebox for Open {
     fn judge(&mut self, _: &Flow, _: &Packet<'_>, _: Instant) -> Verdict {

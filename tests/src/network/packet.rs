@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub const TCP: u8 = 6;
 /// See [`TCP`].
 pub const UDP: u8 = 17;
+const ICMP: u8 = 1;
 
 pub(super) const FIN: u8 = 0x01;
 pub(super) const SYN: u8 = 0x02;
@@ -28,6 +29,10 @@ pub struct Packet<'a> {
     pub tcp: Option<Tcp>,
     /// What it carries.
     pub payload: &'a [u8],
+    /// All of it, headers included.
+    pub whole: &'a [u8],
+    /// It must not be cut into fragments.
+    pub(super) stays_whole: bool,
 }
 
 /// What a device on the path reads of a TCP header.
@@ -61,7 +66,7 @@ impl<'a> Packet<'a> {
         let body = bytes.get(header..whole)?;
         let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
         let protocol = ip[9];
-        // A later fragment has no ports; the path's MTU is that of its ends, so there are none.
+        // A later fragment has none; what stands there instead makes a flow of its own.
         let port = |at: usize| {
             body.get(at..at + 2)
                 .map(|b| u16::from_be_bytes([b[0], b[1]]))
@@ -87,6 +92,8 @@ impl<'a> Packet<'a> {
             protocol,
             tcp,
             payload,
+            whole: &bytes[..whole],
+            stays_whole: ip[6] & 0x40 != 0,
         })
     }
 
@@ -102,17 +109,8 @@ impl<'a> Packet<'a> {
 /// A packet that resets a connection: `from` says so to `to`, who expects `seq` next and has sent
 /// all before `ack`.
 pub(super) fn reset(from: SocketAddrV4, to: SocketAddrV4, seq: u32, ack: u32) -> Vec<u8> {
-    let mut packet = vec![0; IP_HEADER + TCP_HEADER];
+    let mut packet = ip_packet(TCP, *from.ip(), *to.ip(), TCP_HEADER);
     let (ip, tcp) = packet.split_at_mut(IP_HEADER);
-    ip[0] = 0x45;
-    ip[2..4].copy_from_slice(&((IP_HEADER + TCP_HEADER) as u16).to_be_bytes());
-    ip[8] = 64; // Hops it may make.
-    ip[9] = TCP;
-    ip[12..16].copy_from_slice(&from.ip().octets());
-    ip[16..20].copy_from_slice(&to.ip().octets());
-    let sum = checksum(0, ip);
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
-
     tcp[..2].copy_from_slice(&from.port().to_be_bytes());
     tcp[2..4].copy_from_slice(&to.port().to_be_bytes());
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
@@ -122,6 +120,37 @@ pub(super) fn reset(from: SocketAddrV4, to: SocketAddrV4, seq: u32, ack: u32) ->
     let ends: u32 = ip[12..20].chunks_exact(2).map(word).sum();
     let sum = checksum(ends + u32::from(TCP) + TCP_HEADER as u32, tcp);
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// A packet that tells the sender of `packet` that only `mtu` bytes pass (RFC 1191).
+pub(super) fn too_long(packet: &Packet<'_>, mtu: u16) -> Vec<u8> {
+    // The header that came, and the ports behind it.
+    let quoted = &packet.whole[..IP_HEADER + 8];
+    let (from, to) = (*packet.to.ip(), *packet.from.ip());
+    let mut answer = ip_packet(ICMP, from, to, 8 + quoted.len());
+    let icmp = &mut answer[IP_HEADER..];
+    icmp[..2].copy_from_slice(&[3, 4]);
+    icmp[6..8].copy_from_slice(&mtu.to_be_bytes());
+    icmp[8..].copy_from_slice(quoted);
+    let sum = checksum(0, icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    answer
+}
+
+/// A header, and so many zeros.
+fn ip_packet(protocol: u8, from: Ipv4Addr, to: Ipv4Addr, body: usize) -> Vec<u8> {
+    let mut packet = vec![0; IP_HEADER + body];
+    let len = packet.len() as u16;
+    let ip = &mut packet[..IP_HEADER];
+    ip[0] = 0x45;
+    ip[2..4].copy_from_slice(&len.to_be_bytes());
+    ip[8] = 64; // Hops it may make.
+    ip[9] = protocol;
+    ip[12..16].copy_from_slice(&from.octets());
+    ip[16..20].copy_from_slice(&to.octets());
+    let sum = checksum(0, ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
     packet
 }
 

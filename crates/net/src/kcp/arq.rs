@@ -15,7 +15,7 @@ use super::params::{
     ACK_DELAY, ACK_DELAY_AT_GAP, ACK_EVERY, INTERVAL, KEEPALIVE_AGAIN, MTU, PROBE_FIRST, PROBE_MAX,
 };
 use super::receiving::Receiving;
-use super::segment::{self, Command, HEADER, Malformed, Segment};
+use super::segment::{self, Command, HEADER, Segment};
 use super::sending::Sending;
 use crate::limits::{KCP_KEEPALIVE, KCP_UNANSWERED};
 
@@ -30,7 +30,7 @@ pub struct Arq {
     ask: bool,
     /// To tell ours.
     tell: bool,
-    /// Closed by the peer since; when to ask, and how long to wait then.
+    /// Stuck until the peer says more: when to ask, and how long to wait then.
     probe: Option<(u64, u64)>,
     /// When the peer was heard last, and when it is asked whether it is there.
     heard: u64,
@@ -58,10 +58,21 @@ const MAX_ACKS: usize = 4096;
 /// What a packet brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Brought {
+    /// It was the peer's, of this conversation.
+    pub heard: bool,
     /// There is more to read, or the end.
     pub data: bool,
     /// Something was acknowledged: there is room to write.
     pub room: bool,
+}
+
+impl Brought {
+    /// What another packet brought, too.
+    pub fn add(&mut self, other: Self) {
+        self.heard |= other.heard;
+        self.data |= other.data;
+        self.room |= other.room;
+    }
 }
 
 impl Arq {
@@ -88,33 +99,41 @@ impl Arq {
         self.conv
     }
 
+    /// The peer may be a forged address: what it does not acknowledge goes there less often.
+    pub fn set_patient(&mut self, patient: bool) {
+        self.sending.set_patient(patient);
+    }
+
+    /// Nobody reads any more: what comes is acknowledged and not kept, and the peer is told that there
+    /// is no room.
+    pub fn discard(&mut self) {
+        self.receiving.discard();
+        self.tell = true;
+    }
+
     /// Changes how many segments are kept for the reader.
     pub fn set_receive_window(&mut self, segments: u16) {
         self.tell |= self.receiving.set_window(segments);
     }
 
     /// Takes a packet, from the network (`regular`) or restored by error correction. The latter is
-    /// older than it looks: it says nothing about the peer's window and the round trip. One of
-    /// another conversation is not looked at.
-    ///
-    /// # Errors
-    /// [`Malformed`]; what came before the fault has been taken.
-    pub fn input(&mut self, packet: &[u8], regular: bool, now: u64) -> Result<Brought, Malformed> {
+    /// older than it looks: it says nothing about the peer's window and the round trip. What is
+    /// malformed or of another conversation is not looked at, nor what is behind it.
+    pub fn input(&mut self, packet: &[u8], regular: bool, now: u64) -> Brought {
         let mut rest = packet;
         let mut brought = Brought::default();
         let mut acked = Acked::default();
-        let result = loop {
-            let segment = match segment::split(&mut rest) {
-                Ok(Some(segment)) if segment.conv == self.conv => segment,
-                Ok(_) => break Ok(()),
-                Err(malformed) => break Err(malformed),
-            };
+        while let Ok(Some(segment)) = segment::split(&mut rest) {
+            if segment.conv != self.conv {
+                break;
+            }
             if !self.sending.may_acknowledge(segment.next) {
                 // Of what was never sent: no peer of this conversation says that.
                 continue;
             }
             self.hear(now);
-            if regular {
+            brought.heard = true;
+            if regular && !self.sending.is_stale(segment.next) {
                 brought.room |= self.sending.set_peer_window(segment.window);
             }
             brought.room |= self.sending.acknowledge_before(segment.next);
@@ -127,7 +146,7 @@ impl Arq {
                 Command::Ask => self.tell = true,
                 Command::Tell => {}
             }
-        };
+        }
         if let Some(time) = acked.latest {
             self.sending.count_skipped(&acked.highest);
             if regular {
@@ -137,7 +156,7 @@ impl Arq {
         if !self.sending.is_idle() {
             self.waiting_since = self.waiting_since.or(Some(now));
         }
-        result.map(|()| brought)
+        brought
     }
 
     fn hear(&mut self, now: u64) {
@@ -206,16 +225,6 @@ impl Arq {
         self.sending.is_idle()
     }
 
-    /// Whether the peer has acknowledged anything, ever.
-    pub fn is_proven(&self) -> bool {
-        self.sending.is_proven()
-    }
-
-    /// The most transmissions of a segment that is not acknowledged.
-    pub fn transmissions(&self) -> u32 {
-        self.sending.transmissions()
-    }
-
     /// Reads what came in order; 0: nothing is there, or the end was reached.
     pub fn read(&mut self, buf: &mut [u8]) -> usize {
         let n = self.receiving.read(buf);
@@ -243,16 +252,16 @@ impl Arq {
         if self.corked_until.is_some_and(|at| at <= now) {
             self.flush();
         }
+        self.sending.find_lost(now);
         self.probe(now);
         if now >= self.ask_alive_at {
             self.ask = true;
             self.ask_alive_at = now + KEEPALIVE_AGAIN;
         }
-        self.sending.find_lost(now);
     }
 
     fn probe(&mut self, now: u64) {
-        if !self.sending.is_shut_out() {
+        if !self.sending.is_stuck() {
             self.probe = None;
             return;
         }
@@ -354,9 +363,14 @@ impl Arq {
         self.acks.due = Vec::new();
     }
 
-    /// Forgets everything that was not sent or read.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.conv, (0, 0), self.heard);
+    /// Forgets everything but what is there to be read.
+    pub fn end(&mut self) {
+        let nothing = Self::new(self.conv, (0, 0), self.heard);
+        let receiving = std::mem::replace(&mut self.receiving, nothing.receiving);
+        *self = Self {
+            receiving,
+            ..nothing
+        };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::net::UdpSocket;
@@ -25,6 +25,8 @@ use crate::listen::canonical;
 #[derive(Debug)]
 pub struct KcpListener {
     socket: Arc<Socket>,
+    /// It takes what is sent to any address of this machine.
+    is_wildcard: bool,
     table: Arc<Table>,
     /// The clock of all its sessions begins here.
     epoch: Instant,
@@ -43,8 +45,8 @@ pub struct Accepted {
     pub driver: Driver,
 }
 
-/// A place among the sessions that have not logged in, where the oldest makes room. Dropped when
-/// the peer has logged in; from then on the session is as good as any.
+/// A session that has not logged in: one of those of which the oldest makes room. If it never does,
+/// it stays one until it is over.
 #[derive(Debug)]
 pub struct Stranger {
     id: u64,
@@ -55,6 +57,7 @@ pub struct Stranger {
 /// Keeps the time of a session, and takes it off the listener when it is over.
 #[derive(Debug)]
 pub struct Driver {
+    id: u64,
     shared: Arc<Shared>,
     table: Arc<Table>,
 }
@@ -80,6 +83,7 @@ impl KcpListener {
     /// The system's, where the socket cannot be set up.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         Ok(Self {
+            is_wildcard: socket.local_addr()?.ip().is_unspecified(),
             socket: Arc::new(Socket::new(socket)?),
             table: Arc::default(),
             epoch: Instant::now(),
@@ -132,28 +136,34 @@ impl KcpListener {
             let conv = only.conv();
             let is_mine = |datagram: &[u8]| conv_of(datagram).is_none_or(|of| of == conv);
             if batch.datagrams().all(is_mine) {
-                only.take(batch.datagrams());
+                only.take(batch.datagrams(), self.answers_from(&batch));
                 return touch(touched, only);
             }
         }
         for datagram in batch.datagrams() {
-            self.take_one(batch.from, datagram, touched, each);
+            self.take_one(&batch, datagram, touched, each);
         }
+    }
+
+    /// Our address that the peer knows, if there may be several.
+    fn answers_from(&self, batch: &Batch<'_>) -> Option<IpAddr> {
+        batch.to.filter(|_| self.is_wildcard)
     }
 
     fn take_one(
         &self,
-        from: SocketAddr,
+        batch: &Batch<'_>,
         datagram: &[u8],
         touched: &mut Vec<Arc<Shared>>,
         each: &mut impl FnMut(Accepted),
     ) {
+        let (from, to) = (batch.from, self.answers_from(batch));
         let conv = conv_of(datagram);
         let mut taken = false;
         for shared in self.table.at(from).iter().flatten() {
             // Parity does not say whose it is; restored packets do.
             if conv.is_none_or(|conv| shared.conv() == conv) {
-                shared.take(std::iter::once(datagram));
+                shared.take(std::iter::once(datagram), to);
                 touch(touched, shared);
                 taken = true;
             }
@@ -167,14 +177,19 @@ impl KcpListener {
         let now = millis(self.epoch.elapsed());
         let session = Session::accepted(opening, SERVER_WINDOWS, now);
         let shared = Shared::new(self.socket.clone(), from, self.epoch, session);
-        shared.take(std::iter::once(datagram));
+        shared.take(std::iter::once(datagram), to);
         touch(touched, &shared);
-        let stranger = self.table.enter(&shared);
+        let id = self.table.enter(&shared);
         each(Accepted {
             stream: KcpStream::new(shared.clone()),
             peer: canonical(from),
-            stranger,
+            stranger: Stranger {
+                id,
+                shared: shared.clone(),
+                table: self.table.clone(),
+            },
             driver: Driver {
+                id,
                 shared,
                 table: self.table.clone(),
             },
@@ -200,8 +215,9 @@ impl Table {
         self.lock().at.get(&peer).cloned().unwrap_or_default()
     }
 
-    /// Takes a new session in; others may have to make room.
-    fn enter(self: &Arc<Self>, shared: &Arc<Shared>) -> Stranger {
+    /// Takes a new session in, which is a stranger under the number given; others may have to make
+    /// room.
+    fn enter(&self, shared: &Arc<Shared>) -> u64 {
         let mut leaving = Vec::new();
         let mut sessions = self.lock();
         if sessions.strangers.len() >= MAX_KCP_STRANGERS
@@ -228,11 +244,7 @@ impl Table {
             other.end(Ended::MadeRoom);
             self.remove(&other);
         }
-        Stranger {
-            id,
-            shared: shared.clone(),
-            table: self.clone(),
-        }
+        id
     }
 
     fn remove(&self, shared: &Arc<Shared>) {
@@ -250,8 +262,9 @@ impl Table {
     }
 }
 
-impl Drop for Stranger {
-    fn drop(&mut self) {
+impl Stranger {
+    /// The peer has logged in: the session is as good as any from now on.
+    pub fn admit(self) {
         self.table.lock().strangers.remove(&self.id);
         self.shared.establish();
     }
@@ -267,6 +280,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.end(Ended::Stopped);
+        self.table.lock().strangers.remove(&self.id);
         self.table.remove(&self.shared);
     }
 }

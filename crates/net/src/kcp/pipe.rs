@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -47,7 +47,7 @@ pub struct Peer(Arc<Shared>);
 impl Peer {
     /// Whether anything came from it.
     pub fn is_heard(&self) -> bool {
-        self.0.lock().heard.is_some()
+        self.0.is_heard()
     }
 }
 
@@ -71,6 +71,10 @@ struct State {
     sent: usize,
     /// The socket takes nothing more now.
     blocked: bool,
+    /// The system refused to cut what was sent at once: a datagram is larger than the path takes.
+    singly: bool,
+    /// Our address, where the peer may have used one of several.
+    local: Option<IpAddr>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Our direction was ended.
@@ -154,6 +158,8 @@ impl Shared {
                 out: Datagrams::default(),
                 sent: 0,
                 blocked: false,
+                singly: false,
+                local: None,
                 reader: None,
                 writer: None,
                 finished: false,
@@ -180,9 +186,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes datagrams of this session's peer; to be [settled](Self::settle) after the last of those
-    /// that came together.
-    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+    /// Takes datagrams of this session's peer, sent to our address `to`; to be
+    /// [settled](Self::settle) after the last of those that came together.
+    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>, to: Option<IpAddr>) {
         let now = self.now();
         let mut state = self.lock();
         if state.ended.is_some() {
@@ -190,10 +196,12 @@ impl Shared {
         }
         for datagram in datagrams {
             let brought = state.session.receive(datagram, now);
-            state.brought.data |= brought.data;
-            state.brought.room |= brought.room;
+            state.brought.add(brought);
         }
-        state.heard = Some(now);
+        if state.brought.heard {
+            state.heard = Some(now);
+            state.local = to;
+        }
     }
 
     /// Answers what was taken, and wakes those who wait for it.
@@ -224,7 +232,12 @@ impl Shared {
         state.busy = Some(now);
         loop {
             while state.sent < state.out.count() {
-                match self.socket.try_send(self.peer, &state.out, state.sent) {
+                let (out, from) = (&state.out, state.sent);
+                let most = if state.singly { 1 } else { usize::MAX };
+                match self
+                    .socket
+                    .try_send(self.peer, state.local, out, from, most)
+                {
                     Ok(n) => state.sent += n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         state.blocked = true;
@@ -235,7 +248,9 @@ impl Shared {
                         state.end(Ended::Refused).all();
                         return;
                     }
-                    // As if the network had lost it. Where cutting was refused, smaller pieces follow.
+                    // What is larger than the path takes can be sent in fragments, but not cut.
+                    Err(_) if !state.singly => state.singly = true,
+                    // As if the network had lost it.
                     Err(_) => state.sent += 1,
                 }
             }
@@ -267,6 +282,11 @@ impl Shared {
 
     pub(super) fn is_stranger(&self) -> bool {
         self.lock().session.is_stranger()
+    }
+
+    /// Whether anything came from the peer.
+    fn is_heard(&self) -> bool {
+        self.lock().heard.is_some()
     }
 
     /// When the peer was heard last, milliseconds.
@@ -348,14 +368,16 @@ impl Shared {
             }
             let received = self
                 .socket
-                .try_receive(|batch| self.take(batch.datagrams()));
-            match received {
+                .try_receive(|batch| self.take(batch.datagrams(), None));
+            match received.map_err(|e| e.kind()) {
                 Ok(()) => self.settle(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-                    return self.end(Ended::Refused);
-                }
-                Err(e) => return self.end(Ended::Socket(e.kind())),
+                Err(io::ErrorKind::ConnectionRefused) => return self.end(Ended::Refused),
+                Err(
+                    kind @ (io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable),
+                ) if !self.is_heard() => return self.end(Ended::Socket(kind)),
+                // Nothing is there, or a router tells of one datagram: that the path has become
+                // narrower, or was away for a moment.
+                Err(_) => {}
             }
             if self.has_ended() {
                 return;
@@ -390,7 +412,7 @@ impl State {
             return Wake::default();
         }
         self.ended = Some(why);
-        self.session.clear();
+        self.session.end();
         self.out = Datagrams::default();
         self.wake(Brought::default())
     }
@@ -401,10 +423,16 @@ impl State {
             return false;
         };
         // A dialled peer that was never heard has nothing to wait for.
-        let Some(heard) = self.heard else {
+        if self.heard.is_none() || self.session.arq().is_delivered() {
             return true;
-        };
-        self.session.arq().is_delivered() || now >= heard.max(since) + millis(KCP_LINGER)
+        }
+        now >= self.lingers_until(since)
+    }
+
+    /// A peer that has logged in is waited for as long as it answers.
+    fn lingers_until(&self, since: u64) -> u64 {
+        let answered = self.heard.filter(|_| !self.session.is_stranger());
+        answered.unwrap_or(since).max(since) + millis(KCP_LINGER)
     }
 
     fn deadline(&self, now: u64) -> u64 {
@@ -412,9 +440,7 @@ impl State {
             // Whatever is due has to wait for the socket, which wakes the driver by itself.
             return now + REST;
         }
-        let linger = self
-            .let_go
-            .map(|since| self.heard.unwrap_or(since).max(since) + millis(KCP_LINGER));
+        let linger = self.let_go.map(|since| self.lingers_until(since));
         let quiet = self.session.arq().is_quiet();
         let rest = self.busy.filter(|_| quiet).map(|since| since + REST);
         [linger, rest]
@@ -465,12 +491,13 @@ impl AsyncRead for KcpStream {
         let turn = ready!(poll_proceed(cx));
         let shared = &self.shared;
         let mut state = shared.lock();
+        let has_ended = state.ended.is_some();
         let arq = state.session.arq_mut();
         if arq.is_readable() {
             turn.made_progress();
             let n = arq.read(buf.initialize_unfilled());
             buf.advance(n);
-            if arq.wants_to_tell() {
+            if arq.wants_to_tell() && !has_ended {
                 let now = shared.now();
                 shared.send_due(&mut state, now);
             }
@@ -580,7 +607,9 @@ impl Drop for KcpStream {
             return;
         }
         state.let_go = Some(now);
-        state.session.arq_mut().finish();
+        let arq = state.session.arq_mut();
+        arq.discard();
+        arq.finish();
         shared.send_due(&mut state, now);
         shared.changed.notify_one();
     }

@@ -20,6 +20,8 @@ pub(super) struct Receiving {
     /// How many there are in `early`.
     held: usize,
     ended: bool,
+    /// Nobody reads any more: segments are acknowledged and not kept.
+    unwanted: bool,
     window: u16,
     /// What the peer was told last.
     told: u16,
@@ -33,6 +35,7 @@ impl Receiving {
             early: VecDeque::new(),
             held: 0,
             ended: false,
+            unwanted: false,
             window,
             told: window,
         }
@@ -58,8 +61,20 @@ impl Receiving {
         self.held > 0
     }
 
+    /// Keeps nothing from now on.
+    pub(super) fn discard(&mut self) {
+        self.unwanted = true;
+        self.ready = VecDeque::new();
+        for data in self.early.iter_mut().flatten() {
+            *data = Box::default();
+        }
+    }
+
     /// How many segments there is room for.
     pub(super) fn free(&self) -> u16 {
+        if self.unwanted {
+            return 0;
+        }
         let taken = self.ready.len().div_ceil(MSS);
         self.window
             .saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX))
@@ -97,7 +112,11 @@ impl Receiving {
         if let Some(place) = self.early.get_mut(ahead)
             && place.is_none()
         {
-            *place = Some(data.into());
+            *place = Some(if self.unwanted {
+                Box::default()
+            } else {
+                data.into()
+            });
             self.held += 1;
         }
         Some(false)
@@ -109,7 +128,7 @@ impl Receiving {
     }
 
     fn take(&mut self, data: &[u8]) {
-        if self.ended {
+        if self.ended || self.unwanted {
             return;
         }
         self.ended = data.is_empty();

@@ -33,8 +33,9 @@ pub(super) struct Sending {
     resend_at: Option<u64>,
     /// Some segment was overtaken by acknowledged ones.
     overtaken: bool,
-    proven: bool,
-    transmissions: u32,
+    /// Each wait for an acknowledgement is twice the one before, rather than some half of it more, and
+    /// only the first one is cut short.
+    patient: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +90,12 @@ impl Sending {
             lost: VecDeque::new(),
             resend_at: None,
             overtaken: false,
-            proven: false,
-            transmissions: 0,
+            patient: false,
         }
+    }
+
+    pub(super) fn set_patient(&mut self, patient: bool) {
+        self.patient = patient;
     }
 
     /// As in kcp-go, no more is taken than may be in flight.
@@ -134,14 +138,6 @@ impl Sending {
         self.sent.is_empty() && self.queued == 0 && self.end != End::Wanted
     }
 
-    pub(super) fn is_proven(&self) -> bool {
-        self.proven
-    }
-
-    pub(super) fn transmissions(&self) -> u32 {
-        self.transmissions
-    }
-
     /// Whether it has grown.
     pub(super) fn set_peer_window(&mut self, window: u16) -> bool {
         let has_grown = window > self.peer_window;
@@ -149,9 +145,15 @@ impl Sending {
         has_grown
     }
 
-    /// Whether the peer's window keeps everything from being sent.
-    pub(super) fn is_shut_out(&self) -> bool {
-        self.peer_window == 0 && self.sent.is_empty() && !self.is_idle()
+    /// Whether nothing can be done before the peer says more: its window is closed, or it has taken
+    /// all segments and not moved them to its reader yet.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.is_idle() && self.resend_at.is_none() && !self.has_due()
+    }
+
+    /// Whether the peer has said something newer than that it has all before `next`.
+    pub(super) fn is_stale(&self, next: u32) -> bool {
+        next.wrapping_sub(self.first()).cast_signed() < 0
     }
 
     fn first(&self) -> u32 {
@@ -190,14 +192,11 @@ impl Sending {
         let at = number.wrapping_sub(self.first()) as usize;
         if let Some(segment) = self.sent.get_mut(at) {
             segment.acked = true;
-            self.proven = true;
         }
         self.may_acknowledge(number.wrapping_add(1))
     }
 
     fn progress(&mut self) {
-        self.proven = true;
-        self.transmissions = 0;
         if self.sent.is_empty() {
             self.resend_at = None;
             self.overtaken = false;
@@ -256,11 +255,18 @@ impl Sending {
             if segment.acked || segment.lost {
                 continue;
             }
-            if segment.overtaken >= FAST_RESEND || (segment.overtaken > 0 && is_last) {
+            let is_overtaken =
+                segment.overtaken >= FAST_RESEND || (segment.overtaken > 0 && is_last);
+            if is_overtaken && (!self.patient || segment.transmissions < 2) {
                 segment.rto = self.rtt.rto;
                 segment.lost = true;
             } else if segment.resend_at <= now {
-                segment.rto = (segment.rto + self.rtt.rto / 2).min(RTO_MAX);
+                let more = if self.patient {
+                    segment.rto
+                } else {
+                    self.rtt.rto / 2
+                };
+                segment.rto = (segment.rto + more).min(RTO_MAX);
                 segment.lost = true;
             } else {
                 overtaken |= segment.overtaken > 0;
@@ -356,7 +362,6 @@ impl Sending {
         segment.resend_at = now + segment.rto;
         segment.overtaken = 0;
         segment.lost = false;
-        self.transmissions = self.transmissions.max(segment.transmissions);
         let resend_at = self.resend_at.unwrap_or(u64::MAX);
         self.resend_at = Some(resend_at.min(segment.resend_at));
 

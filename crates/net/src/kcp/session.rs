@@ -3,7 +3,7 @@
 use super::arq::{Arq, Brought};
 use super::fec::{self, DATA_HEADER, Decoder, Encoder, Packet};
 use super::segment::{self, Command};
-use crate::limits::{KCP_STRANGER_WINDOW, KCP_UNPROVEN_TRANSMISSIONS};
+use crate::limits::KCP_STRANGER_WINDOW;
 
 /// See the module.
 #[derive(Debug)]
@@ -75,8 +75,10 @@ impl Session {
     /// Of a listener. Until [`establish`](Self::establish) little is kept for the reader.
     pub fn accepted(opening: Opening, windows: (u16, u16), now: u64) -> Self {
         let narrow = (windows.0, windows.1.min(KCP_STRANGER_WINDOW));
+        let mut arq = Arq::new(opening.conv, narrow, now);
+        arq.set_patient(true);
         Self {
-            arq: Arq::new(opening.conv, narrow, now),
+            arq,
             encoder: opening.fec.then(Encoder::default),
             decoder: Decoder::default(),
             stranger: Some(windows.1),
@@ -87,6 +89,7 @@ impl Session {
     pub fn establish(&mut self) {
         if let Some(window) = self.stranger.take() {
             self.arq.set_receive_window(window);
+            self.arq.set_patient(false);
         }
     }
 
@@ -108,11 +111,11 @@ impl Session {
     /// Takes a datagram. What is malformed in it is not looked at.
     pub fn receive(&mut self, datagram: &[u8], now: u64) -> Brought {
         let Self { arq, decoder, .. } = self;
+        // Nothing is kept for strangers that they can do without.
+        let corrects = self.stranger.is_none();
         let mut all = Brought::default();
         let mut input = |arq: &mut Arq, packet: &[u8], regular| {
-            let brought = arq.input(packet, regular, now).unwrap_or_default();
-            all.data |= brought.data;
-            all.room |= brought.room;
+            all.add(arq.input(packet, regular, now));
         };
         match fec::parse(datagram) {
             Some(Packet::Bare(packet)) => input(arq, packet, true),
@@ -122,12 +125,14 @@ impl Session {
                 shard,
             }) => {
                 input(arq, packet, true);
-                decoder.data(number, shard, |packet| input(arq, packet, false));
+                if corrects {
+                    decoder.data(number, shard, |packet| input(arq, packet, false));
+                }
             }
-            Some(Packet::Parity { number, shard }) => {
+            Some(Packet::Parity { number, shard }) if corrects => {
                 decoder.parity(number, shard, |packet| input(arq, packet, false));
             }
-            None => {}
+            Some(Packet::Parity { .. }) | None => {}
         }
         all
     }
@@ -154,12 +159,9 @@ impl Session {
         true
     }
 
-    /// Whether the peer has gone, or never was where it seemed to be.
+    /// Whether the peer has gone.
     pub fn is_dead(&self, now: u64) -> bool {
-        let forged = self.stranger.is_some()
-            && !self.arq.is_proven()
-            && self.arq.transmissions() >= KCP_UNPROVEN_TRANSMISSIONS;
-        forged || self.arq.is_dead(now)
+        self.arq.is_dead(now)
     }
 
     /// Gives back memory that only a busy session needs.
@@ -171,9 +173,9 @@ impl Session {
         }
     }
 
-    /// Forgets everything that was not sent or read.
-    pub fn clear(&mut self) {
-        self.arq.clear();
+    /// Forgets everything but what is there to be read.
+    pub fn end(&mut self) {
+        self.arq.end();
         self.rest();
     }
 }

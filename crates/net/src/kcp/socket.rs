@@ -4,7 +4,7 @@
 //! (GSO), and come in the same way (GRO): most of what UDP costs is per call and per packet.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -24,6 +24,8 @@ pub(super) struct Socket {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batch<'a> {
     pub(super) from: SocketAddr,
+    /// Our address that they were sent to, where the system tells.
+    pub(super) to: Option<IpAddr>,
     bytes: &'a [u8],
     size: usize,
 }
@@ -59,7 +61,8 @@ impl Socket {
         self.io.writable().await
     }
 
-    /// Sends some of `datagrams`, from the one with the number `from` on; how many.
+    /// Sends at most `most` of `datagrams`, beginning with the number `first`, from our address
+    /// `from` if that matters; how many.
     ///
     /// # Errors
     /// The system's; `WouldBlock`: it takes none now.
@@ -67,11 +70,13 @@ impl Socket {
     pub(super) fn try_send(
         &self,
         to: SocketAddr,
+        from: Option<IpAddr>,
         datagrams: &Datagrams,
-        from: usize,
+        first: usize,
+        most: usize,
     ) -> io::Result<usize> {
-        let most = self.batch.max_gso_segments();
-        let Some((contents, size, n)) = datagrams.run(from, most) else {
+        let most = most.min(self.batch.max_gso_segments());
+        let Some((contents, size, n)) = datagrams.run(first, most) else {
             return Ok(0);
         };
         let transmit = quinn_udp::Transmit {
@@ -79,7 +84,7 @@ impl Socket {
             ecn: None,
             contents,
             segment_size: (n > 1).then_some(size),
-            src_ip: None,
+            src_ip: from,
         };
         self.io.try_io(Interest::WRITABLE, || {
             self.batch.try_send((&self.io).into(), &transmit)
@@ -92,10 +97,12 @@ impl Socket {
     pub(super) fn try_send(
         &self,
         to: SocketAddr,
+        _from: Option<IpAddr>,
         datagrams: &Datagrams,
-        from: usize,
+        first: usize,
+        _most: usize,
     ) -> io::Result<usize> {
-        let Some((contents, _, n)) = datagrams.run(from, 1) else {
+        let Some((contents, _, n)) = datagrams.run(first, 1) else {
             return Ok(0);
         };
         match self.io.peer_addr() {
@@ -120,6 +127,7 @@ impl Socket {
             for (slice, meta) in slices.iter().zip(&meta).take(n) {
                 each(Batch {
                     from: meta.addr,
+                    to: meta.dst_ip,
                     bytes: slice.get(..meta.len).unwrap_or_default(),
                     size: meta.stride,
                 });
@@ -136,6 +144,7 @@ impl Socket {
             let bytes = buffer.get(..n).unwrap_or_default();
             each(Batch {
                 from,
+                to: None,
                 bytes,
                 size: n,
             });

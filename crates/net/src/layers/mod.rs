@@ -214,11 +214,12 @@ impl Duplex for Stream {
     fn abort(self: Box<Self>) {
         match *self {
             Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
-            Self::Kcp(kcp) => kcp.abort(),
             Self::Mux(mux) => mux.abort(),
             Self::Quic(quic) => quic.abort(),
             // Without its closing record the peer knows that the session was cut.
             Self::Tls(_) => {}
+            // It knows no failure: what was written is delivered, and ends.
+            Self::Kcp(_) => {}
             Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
         }
     }
