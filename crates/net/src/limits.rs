@@ -67,7 +67,7 @@ pub const MAX_HTTP_HEAD: usize = 256 * 1024;
 pub const MAX_BEFORE_LOGIN: usize = 1024;
 
 /// Streams of one multiplexed connection that may wait for their first message at a time while the
-/// connection has no session.
+/// connection has no session. Each holds at most the 256 KiB that yamux lets a peer send unasked.
 pub const MAX_STREAMS_BEFORE_LOGIN: usize = 16;
 
 /// The same once the connection has a session: work and visitor connections being opened.

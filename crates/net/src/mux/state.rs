@@ -34,7 +34,7 @@ use super::{
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
-/// What we let a peer send ahead of our reader, bytes (frp's MaxStreamWindowSize).
+/// What we let a peer that has logged in send ahead of our reader, bytes (frp's MaxStreamWindowSize).
 pub(super) const MAX_WINDOW: u32 = 6 * 1024 * 1024;
 /// Streams that wait for an accept, ours at the peer and theirs here.
 pub(super) const BACKLOG: usize = 256;
@@ -79,6 +79,8 @@ pub(super) struct State {
     role: Role,
     streams: HashMap<u32, Box<Stream>>,
     next_id: u32,
+    /// What the peer may send ahead on a stream, bytes.
+    window: u32,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -178,6 +180,7 @@ impl State {
                 Role::Client => 1,
                 Role::Server => 2,
             },
+            window: MAX_WINDOW,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -206,6 +209,28 @@ impl State {
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
+        }
+    }
+
+    /// The peer is a stranger: it may send no more than what no side can forbid. Before the first
+    /// stream.
+    pub(super) fn hold_windows(&mut self) {
+        self.window = INITIAL_WINDOW;
+    }
+
+    /// The peer is a stranger no more.
+    pub(super) fn admit(&mut self) {
+        if self.window == MAX_WINDOW {
+            return;
+        }
+        self.window = MAX_WINDOW;
+        // The others are told when they are accepted.
+        for (&id, stream) in self.streams.iter_mut().filter(|(_, s)| !s.unaccepted) {
+            stream.update_due = true;
+            if !stream.in_control {
+                stream.in_control = true;
+                self.control.push_back(id);
+            }
         }
     }
 
@@ -459,7 +484,8 @@ impl State {
             return Poll::Ready(Received::Reset);
         };
         if let Some(chunk) = stream.inbox.pop() {
-            if !stream.remote_fin && !stream.reset && stream.unannounced() >= MAX_WINDOW / 2 {
+            let unannounced = stream.unannounced(self.window);
+            if !stream.remote_fin && !stream.reset && unannounced >= self.window / 2 {
                 stream.update_due = true;
                 self.queue_control(id);
             }

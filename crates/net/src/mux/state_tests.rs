@@ -411,6 +411,59 @@ fn a_stream_flood_is_refused_and_then_ends_the_session() {
     assert_eq!(fed.output().len(), 1024 * HEADER_LEN);
 }
 
+/// What the output says of stream 1: the flags of its updates and the bytes that they allow.
+fn allowed(output: &[u8]) -> Vec<(u16, u32)> {
+    let frames = output.chunks(HEADER_LEN);
+    let frames = frames.map(|frame| Header::decode(frame.try_into().unwrap()).unwrap());
+    frames.map(|frame| (frame.flags, frame.length)).collect()
+}
+
+#[test]
+fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
+    let mut fed = Fed::new();
+    fed.state.hold_windows();
+    fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
+    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
+    assert_eq!(allowed(&fed.output()), [(ACK, 0)]);
+    fed.input.extend_from_slice(
+        &Header {
+            kind: Kind::Data,
+            flags: 0,
+            stream: 1,
+            length: INITIAL_WINDOW,
+        }
+        .encode(),
+    );
+    fed.input.resize(HEADER_LEN + INITIAL_WINDOW as usize, 0);
+    fed.state.receive(&mut fed.input, ORIGIN, NOW).unwrap();
+    assert!(fed.output().is_empty());
+    // What is read is made good for.
+    while fed.state.poll_read(1, &cx()).is_ready() {}
+    assert_eq!(allowed(&fed.output()), [(0, INITIAL_WINDOW)]);
+
+    fed.feed(Kind::WindowUpdate, SYN, 3, 0).unwrap();
+    fed.state.admit();
+    fed.state.admit();
+    assert_eq!(allowed(&fed.output()), [(0, MAX_WINDOW - INITIAL_WINDOW)]);
+    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(3));
+    let rest = MAX_WINDOW - INITIAL_WINDOW;
+    assert_eq!(allowed(&fed.output()), [(ACK, rest)]);
+}
+
+#[test]
+fn a_stranger_that_sends_more_than_the_first_window_ends_its_session() {
+    let mut fed = Fed::new();
+    fed.state.hold_windows();
+    fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
+    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
+    fed.output();
+    let ended = fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW + 1);
+    assert!(matches!(
+        ended,
+        Err(CloseReason::Protocol(ProtocolError::Window { .. }))
+    ));
+}
+
 #[test]
 fn open_and_reset_in_turns_leaves_nothing() {
     let mut fed = Fed::new();
