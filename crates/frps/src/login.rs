@@ -21,7 +21,7 @@ use frp_proto::wire::WireProtocol;
 use crate::auth::Refusal;
 use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
-use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
+use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::web::clients::Listed;
 use crate::{Shared, session::pool::Pool};
@@ -33,6 +33,8 @@ enum LoginError {
     Auth(#[from] Refusal),
     #[error("nobody waits for the answer any more")]
     Gone,
+    #[error("{0}")]
+    RunId(#[from] RunIdTaken),
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -120,7 +122,7 @@ async fn admit(
         caller.clone(),
         log.clone(),
     ));
-    let (admission, predecessor) = shared.registry.admit(session);
+    let (admission, predecessor) = shared.registry.admit(session)?;
     if let Some(old) = predecessor {
         info!(
             old.log,

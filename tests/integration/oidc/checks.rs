@@ -247,6 +247,32 @@ async fn a_session_belongs_to_the_subject_that_logged_in() {
     assert_eq!(offer(&issuer.token("ann")).await, None, "kept in the pool");
 }
 
+/// In frp whoever may log in ends the session of anybody whose run id is known.
+#[tokio::test]
+async fn a_run_id_is_taken_over_by_its_own_subject_only() {
+    let (rig, issuer) = (Rig::new(), Issuer::start().await);
+    let lines = format!(
+        "{}{SCOPES}transport.tcpMux = false\n",
+        issuer.server_lines()
+    );
+    let frps = rig.frps(&lines).await;
+    let (mut ann, answer) = login(frps.port, &issuer.token("ann")).await;
+    let again = async |subject: &str| {
+        let login = json!({"privilege_key": issuer.token(subject), "run_id": answer["run_id"]});
+        Control::login(connect(frps.port).await, "", &login).await
+    };
+    let (_, refused) = again("bob").await;
+    assert_eq!(
+        refused["error"],
+        "the run id is in use by a client with other credentials"
+    );
+    assert_eq!(ping(&mut ann, &issuer.token("ann")).await, "");
+    let (mut successor, taken) = again("ann").await;
+    assert_eq!(taken["run_id"], answer["run_id"]);
+    assert_eq!(ping(&mut successor, &issuer.token("ann")).await, "");
+    assert!(ann.recv().await.is_none(), "the first session has ended");
+}
+
 /// A ping whose token needs the issuer does not stop what else the session does.
 #[tokio::test]
 async fn a_ping_that_waits_for_the_issuer_holds_up_nothing() {
