@@ -31,6 +31,7 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
+use crate::limits::MUX_STRANGER_BYTES;
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
@@ -291,6 +292,10 @@ impl State {
         if header.has(SYN) {
             self.receive_syn(id)?;
         }
+        let stranger_room = match header.kind {
+            Kind::Data if self.window == INITIAL_WINDOW => self.stranger_room(),
+            _ => u32::MAX,
+        };
         // Frames for streams that are gone are legal: they crossed our last one.
         let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.is_over()) else {
             return Ok(());
@@ -314,11 +319,12 @@ impl State {
                 self.wakes.extend(stream.writer.take());
             }
         } else if header.length > 0 {
-            if header.length > stream.recv_window {
+            let window = stream.recv_window.min(stranger_room);
+            if header.length > window {
                 return Err(ProtocolError::Window {
                     stream: id,
                     length: header.length,
-                    window: stream.recv_window,
+                    window,
                 });
             }
             stream.recv_window -= header.length;
@@ -331,6 +337,13 @@ impl State {
             self.receive_fin(id);
         }
         Ok(())
+    }
+
+    /// What a stranger may send before something is read, bytes. Strangers have few streams.
+    fn stranger_room(&self) -> u32 {
+        let unread: usize = self.streams.values().map(|s| s.inbox.len()).sum();
+        let room = MUX_STRANGER_BYTES.saturating_sub(unread);
+        u32::try_from(room).unwrap_or(u32::MAX)
     }
 
     fn receive_syn(&mut self, id: u32) -> Result<(), ProtocolError> {

@@ -425,16 +425,8 @@ fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
     fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
     assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
     assert_eq!(allowed(&fed.output()), [(ACK, 0)]);
-    fed.input.extend_from_slice(
-        &Header {
-            kind: Kind::Data,
-            flags: 0,
-            stream: 1,
-            length: INITIAL_WINDOW,
-        }
-        .encode(),
-    );
-    fed.input.resize(HEADER_LEN + INITIAL_WINDOW as usize, 0);
+    fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW).unwrap();
+    fed.input.resize(INITIAL_WINDOW as usize, 0);
     fed.state.receive(&mut fed.input, ORIGIN, NOW).unwrap();
     assert!(fed.output().is_empty());
     // What is read is made good for.
@@ -450,17 +442,27 @@ fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
     assert_eq!(allowed(&fed.output()), [(ACK, rest)]);
 }
 
+/// 16 streams that nobody reads would be 4 MiB.
 #[test]
-fn a_stranger_that_sends_more_than_the_first_window_ends_its_session() {
+fn a_stranger_that_sends_more_than_one_window_over_all_ends_its_session() {
     let mut fed = Fed::new();
     fed.state.hold_windows();
-    fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
-    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
-    fed.output();
-    let ended = fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW + 1);
+    for id in [1, 3] {
+        fed.feed(Kind::WindowUpdate, SYN, id, 0).unwrap();
+        assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(id));
+    }
+    fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW - 1).unwrap();
+    fed.input.resize(INITIAL_WINDOW as usize - 1, 0);
+    fed.feed(Kind::Data, 0, 3, 1).unwrap();
+    fed.input.resize(1, 0);
+    let ended = fed.feed(Kind::Data, 0, 3, 1);
     assert!(matches!(
         ended,
-        Err(CloseReason::Protocol(ProtocolError::Window { .. }))
+        Err(CloseReason::Protocol(ProtocolError::Window {
+            stream: 3,
+            window: 0,
+            ..
+        }))
     ));
 }
 
