@@ -273,6 +273,37 @@ async fn silent_streams_end_within_the_deadline() {
     town.under(attack).await;
 }
 
+/// The window that frps announces for stream `id` next.
+async fn announced(peer: &mut TcpStream, id: u32) -> u32 {
+    loop {
+        let (head, _) = yamux::read(peer).await.expect("a window update");
+        if head.kind == yamux::WINDOW && head.stream == id {
+            return head.length;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_little_ahead_until_it_has_logged_in() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let mut peer = connect(frps.port).await;
+    send(&mut peer, &[yamux::open(1), yamux::open(3)].concat()).await;
+    assert_eq!(
+        announced(&mut peer, 1).await,
+        0,
+        "beyond yamux's own 256 KiB"
+    );
+    assert_eq!(announced(&mut peer, 3).await, 0);
+    send(&mut peer, &yamux::data(3, &v1_login())).await;
+    let rest = 6 * 1024 * 1024 - 256 * 1024;
+    let first = announced(&mut peer, 1);
+    assert_eq!(within(DEADLINE, "more window", first).await, rest);
+    send(&mut peer, &yamux::open(5)).await;
+    let later = announced(&mut peer, 5);
+    assert_eq!(within(DEADLINE, "more window", later).await, rest);
+}
+
 /// Reads frames until stream `id` or the connection has ended.
 async fn stream_ends(peer: &mut TcpStream, id: u32) {
     while let Some((head, _)) = yamux::read(peer).await {

@@ -242,6 +242,7 @@ async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
     };
     let (mux, incoming, driver) = mux::session(io, mux::Role::Server, config);
+    mux.hold_windows();
     shared.tasks.spawn(driver);
     let streams = Arrivals::Mux(incoming);
     serve_carrier(shared, Carrier::Mux(mux), streams, caller, turn).await;

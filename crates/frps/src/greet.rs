@@ -1,5 +1,6 @@
 //! Stage 3: a stream says which wire protocol it speaks and what it is for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -161,9 +162,9 @@ async fn admit_work_conn(
     let session = shared.registry.running(&conn.run_id);
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
         None => {
-            let why = format!("no client control found for run id [{}]", conn.run_id);
-            warn!(Log::root(), "{why}");
-            why
+            let why = |id: &str| format!("no client control found for run id [{id}]");
+            warn!(Log::root(), "{}", why(&shown(&conn.run_id)));
+            why(&conn.run_id)
         }
         Some(session) => match tokio::select! {
             checked = shared.auth.new_work_conn(&conn, session.subject()) => checked,
@@ -213,8 +214,13 @@ async fn serve_visitor(
         }
         Err(e) => {
             let peer = caller.peer;
-            warn!(Log::root(), "[{peer}] register visitor conn error: {e}");
-            let error = shared.text_for_peer("register visitor conn error", &e.to_string());
+            let why = e.to_string();
+            warn!(
+                Log::root(),
+                "[{peer}] register visitor conn error: {}",
+                cut(&why, MAX_SHOWN_ERROR)
+            );
+            let error = shared.text_for_peer("register visitor conn error", &why);
             let answer = NewVisitorConnResp {
                 proxy_name: conn.proxy_name,
                 error,
@@ -227,7 +233,25 @@ async fn serve_visitor(
 /// Tells the peer why it is about to be closed. Whether it still listens is its own affair.
 pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
     if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
-        let _ = stream.shutdown().await;
+        let _ = timeout(LOGIN_ANSWER_WRITE, stream.shutdown()).await;
+    }
+}
+
+/// Characters of a field of a stranger's message that the log shows. Host names have 64 at most.
+const MAX_SHOWN: usize = 64;
+
+/// Characters of an error with such fields in it.
+const MAX_SHOWN_ERROR: usize = 256;
+
+/// What the log shows of a field of a stranger's message.
+pub(crate) fn shown(field: &str) -> Cow<'_, str> {
+    cut(field, MAX_SHOWN)
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
     }
 }
 
@@ -240,5 +264,18 @@ impl Shared {
         } else {
             kind.to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_a_stranger_says_the_log_shows_the_beginning() {
+        assert_eq!(shown("office"), "office");
+        let longest = "ü".repeat(MAX_SHOWN);
+        assert_eq!(shown(&longest), longest);
+        assert_eq!(shown(&"ü".repeat(60_000)), format!("{longest}…"));
     }
 }

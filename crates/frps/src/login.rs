@@ -20,8 +20,8 @@ use frp_proto::wire::WireProtocol;
 
 use crate::auth::Refusal;
 use crate::door::{Caller, Place, Presence};
-use crate::greet::{Greeted, last_word, random_bytes};
-use crate::session::registry::{Admission, ClientIdTaken, SessionHandle};
+use crate::greet::{Greeted, last_word, random_bytes, shown};
+use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::web::clients::Listed;
 use crate::{Shared, session::pool::Pool};
@@ -33,6 +33,8 @@ enum LoginError {
     Auth(#[from] Refusal),
     #[error("nobody waits for the answer any more")]
     Gone,
+    #[error("{0}")]
+    RunId(#[from] RunIdTaken),
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -55,15 +57,15 @@ pub(crate) async fn serve(
     if login.run_id.is_empty() {
         login.run_id = naming::run_id(random_bytes());
     }
-    let log = Log::root().with(&login.run_id);
+    let log = Log::root().with(&shown(&login.run_id));
     info!(
         log,
         "client login info: ip [{}] version [{}] hostname [{}] os [{}] arch [{}]",
         caller.peer,
-        login.version,
-        login.hostname,
-        login.os,
-        login.arch
+        shown(&login.version),
+        shown(&login.hostname),
+        shown(&login.os),
+        shown(&login.arch)
     );
     let admitted = admit(
         &shared,
@@ -80,6 +82,10 @@ pub(crate) async fn serve(
         Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
         Err(e) => {
             warn!(log, "register control error: {e}");
+            if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
+                // A part of the answer may have gone out: nothing can follow it.
+                return;
+            }
             let error = shared.text_for_peer("register control error", &e.to_string());
             let answer = LoginResp {
                 version: VERSION.to_owned(),
@@ -120,7 +126,7 @@ async fn admit(
         caller.clone(),
         log.clone(),
     ));
-    let (admission, predecessor) = shared.registry.admit(session);
+    let (admission, predecessor) = shared.registry.admit(session)?;
     if let Some(old) = predecessor {
         info!(
             old.log,

@@ -49,10 +49,11 @@ impl Carrier {
         })
     }
 
-    /// The peer has logged in: QUIC lets it open and send more then.
+    /// The peer has logged in: it may send more ahead then, and by QUIC open more.
     pub fn admit(&self) {
-        if let Self::Quic(conn) = self {
-            conn.admit();
+        match self {
+            Self::Mux(mux) => mux.admit(),
+            Self::Quic(conn) => conn.admit(),
         }
     }
 

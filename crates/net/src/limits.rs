@@ -73,6 +73,10 @@ pub const MAX_STREAMS_BEFORE_LOGIN: usize = 16;
 /// The same once the connection has a session: work and visitor connections being opened.
 pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 
+/// Bytes that a multiplexed connection may have sent before its login and nobody has read, over all its
+/// streams. A login has some hundreds; yamux lets a peer send as much on a stream unasked.
+pub const MUX_STRANGER_BYTES: usize = 256 * 1024;
+
 /// Pause of an accept loop when the process is out of file descriptors or memory.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 

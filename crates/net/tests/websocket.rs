@@ -268,3 +268,32 @@ async fn what_comes_right_behind_the_answer_is_read() {
     pipe.unwrap().read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"abcd");
 }
+
+/// The closing frame had to wait for the connection, and a write that came first let it out.
+#[tokio::test]
+async fn no_data_follows_the_closing_frame() {
+    let (mut client, mut server) = by_hand().await;
+    let bulk = vec![0; 64 * 1024];
+    loop {
+        let writing = server.write(&bulk);
+        tokio::pin!(writing);
+        if futures_util::poll!(writing).is_pending() {
+            break;
+        }
+    }
+    // Without a mask.
+    client.write_all(&[0x82, 1, 0]).await.unwrap();
+    let error = server.read(&mut [0; 16]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    let reading = tokio::spawn(async move {
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        all
+    });
+    let error = server.write(b"more").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    server.flush().await.unwrap();
+    drop(server);
+    let all = reading.await.unwrap();
+    assert!(all.ends_with(&[0x88, 2, 3, 0xea]), "1002: a protocol error");
+}

@@ -247,40 +247,80 @@ async fn a_session_belongs_to_the_subject_that_logged_in() {
     assert_eq!(offer(&issuer.token("ann")).await, None, "kept in the pool");
 }
 
-/// A ping whose token needs the issuer does not stop what else the session does.
+/// In frp whoever may log in ends the session of anybody whose run id is known.
 #[tokio::test]
-async fn a_ping_that_waits_for_the_issuer_holds_up_nothing() {
+async fn a_run_id_is_taken_over_by_its_own_subject_only() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);
     let lines = format!(
         "{}{SCOPES}transport.tcpMux = false\n",
         issuer.server_lines()
     );
     let frps = rig.frps(&lines).await;
-    let (mut control, _) = login(frps.port, &issuer.token("me")).await;
+    let (mut ann, answer) = login(frps.port, &issuer.token("ann")).await;
+    let again = async |subject: &str| {
+        let login = json!({"privilege_key": issuer.token(subject), "run_id": answer["run_id"]});
+        Control::login(connect(frps.port).await, "", &login).await
+    };
+    let (_, refused) = again("bob").await;
+    assert_eq!(
+        refused["error"],
+        "the run id is in use by a client with other credentials"
+    );
+    assert_eq!(ping(&mut ann, &issuer.token("ann")).await, "");
+    let (mut successor, taken) = again("ann").await;
+    assert_eq!(taken["run_id"], answer["run_id"]);
+    assert_eq!(ping(&mut successor, &issuer.token("ann")).await, "");
+    assert!(ann.recv().await.is_none(), "the first session has ended");
+}
+
+/// Pings whose tokens need the issuer do not stop what else the session does.
+#[tokio::test]
+async fn pings_that_wait_for_the_issuer_hold_up_nothing() {
+    let (rig, issuer) = (Rig::new(), Issuer::start().await);
+    let lines = format!(
+        "{}auth.additionalScopes = [\"HeartBeats\"]\ntransport.tcpMux = false\n",
+        issuer.server_lines()
+    );
+    let frps = rig.frps(&lines).await;
+    let (mut control, answer) = login(frps.port, &issuer.token("me")).await;
     issuer.state().hangs = true;
     let unknown = Key::ec("unknown").token(&issuer.claims("me"));
-    control
-        .send(wire::PING, &json!({ "privilege_key": unknown }))
-        .await;
+    for _ in 0..2 {
+        control
+            .send(wire::PING, &json!({ "privilege_key": unknown }))
+            .await;
+    }
     let port = free_port();
     let proxy = json!({"proxy_name": "p", "proxy_type": "tcp", "remote_port": port});
     control.send(wire::NEW_PROXY, &proxy).await;
-    let answered = loop {
-        let (kind, _) = control.recv().await.unwrap();
-        if [wire::PONG, wire::NEW_PROXY_RESP].contains(&kind) {
-            break kind;
-        }
-    };
+    let what = "answered before the pings";
     assert_eq!(
-        answered,
+        control.recv().await.unwrap().0,
         wire::NEW_PROXY_RESP,
-        "the proxy was answered first"
+        "{what}"
     );
-    let pong = answer_to(&mut control, wire::PONG).await;
-    assert!(
-        pong["error"]
-            .as_str()
-            .unwrap()
-            .contains("failed to verify id token signature")
+    let mut user = connect(port).await;
+    assert_eq!(
+        control.recv().await.unwrap().0,
+        wire::REQ_WORK_CONN,
+        "{what}"
     );
+    let mut work = connect(frps.port).await;
+    let hello = wire::v1(wire::NEW_WORK_CONN, &json!({"run_id": answer["run_id"]}));
+    work.write_all(&hello).await.unwrap();
+    let (kind, _) = wire::read_v1(&mut work).await.unwrap();
+    assert_eq!(kind, wire::START_WORK_CONN);
+    work.write_all(b"served").await.unwrap();
+    let mut served = [0; 6];
+    user.read_exact(&mut served).await.unwrap();
+    assert_eq!(&served, b"served");
+    for _ in 0..2 {
+        let pong = answer_to(&mut control, wire::PONG).await;
+        assert!(
+            pong["error"]
+                .as_str()
+                .unwrap()
+                .contains("failed to verify id token signature")
+        );
+    }
 }

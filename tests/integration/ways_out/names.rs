@@ -170,9 +170,10 @@ async fn a_server_that_fails_is_told_as_such() {
     let nobody = format!("dnsServer = \"127.0.0.1:{}\"\n", free_port());
     fails_saying(&nobody, "frps.test", &["connection refused", "dnsServer"]).await;
     let silent = UdpService::new(|_| None).await;
-    let silent = format!("dnsServer = \"127.0.0.1:{}\"\n", silent.port);
-    let said = ["i/o timeout", "frps.test", "dnsServer is a DNS server"];
-    fails_saying(&silent, "frps.test", &said).await;
+    let lines = format!("dnsServer = \"127.0.0.1:{}\"\n", silent.port);
+    let timeout = format!("lookup frps.test on 127.0.0.1:{}: i/o timeout", silent.port);
+    let said = [timeout.as_str(), "dnsServer is a DNS server"];
+    fails_saying(&lines, "frps.test", &said).await;
     let name = "dnsServer = \"dns.example\"\n";
     fails_saying(name, "frps.test", &["dnsServer", "is not an IP address"]).await;
 }

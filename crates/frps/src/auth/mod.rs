@@ -33,6 +33,13 @@ enum With {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject(Option<String>);
 
+#[cfg(test)]
+impl Subject {
+    pub(crate) fn of(name: &str) -> Self {
+        Self(Some(name.to_owned()))
+    }
+}
+
 /// Why credentials are not good, in the words that frp gives the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -14,10 +14,11 @@ use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
-use frp_net::or_never::or_never;
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
@@ -40,12 +41,15 @@ pub(crate) struct Session {
     proxies: HashMap<String, RunningProxy>,
     listeners: TaskTracker,
     last_ping: Instant,
-    /// The credentials of the last ping, while they are checked.
-    checking: Option<Checking>,
+    /// Pings whose credentials are being checked, in the order of their answers.
+    checking: FuturesOrdered<Checking>,
     listed: Option<Listed>,
     /// Last, so that what a successor waits for is dropped after all else.
     admission: Admission,
 }
+
+/// Pings that may be checked at a time. An honest client has one on its way.
+const MAX_CHECKING: usize = 4;
 
 type Checking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
@@ -83,7 +87,7 @@ impl Session {
             proxies: HashMap::new(),
             listeners: TaskTracker::new(),
             last_ping: Instant::now(),
-            checking: None,
+            checking: FuturesOrdered::new(),
             listed,
             admission,
         }
@@ -118,11 +122,11 @@ impl Session {
         loop {
             let silent_until = self.silent_until();
             let served = tokio::select! {
-                received = self.control.recv() => match received {
+                received = self.control.recv(), if self.checking.len() < MAX_CHECKING => match received {
                     Ok(message) => self.on_message(message).await,
                     Err(e) => return self.end_of_reading(e),
                 },
-                checked = or_never(self.checking.as_mut()) => self.on_checked(checked).await,
+                Some(checked) = self.checking.next() => self.on_checked(checked).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return End::HeartbeatTimeout,
@@ -171,7 +175,10 @@ impl Session {
                 self.on_close_proxy(&close).await;
                 Ok(())
             }
-            Message::Ping(ping) => self.on_ping(ping).await,
+            Message::Ping(ping) => {
+                self.on_ping(ping);
+                Ok(())
+            }
             Message::NatHoleVisitor(m) => self.refuse_nat_hole(m.transaction_id).await,
             Message::NatHoleClient(m) => self.refuse_nat_hole(m.transaction_id).await,
             other => {
@@ -181,22 +188,16 @@ impl Session {
         }
     }
 
-    /// The issuer of a token may have to be asked, which must not hold up anything else; but for the
-    /// next ping.
-    async fn on_ping(&mut self, ping: Ping) -> Result<(), SendError> {
-        if let Some(checking) = &mut self.checking {
-            let checked = checking.await;
-            self.on_checked(checked).await?;
-        }
+    /// The issuer of a token may have to be asked, which must not hold up anything else. Only where
+    /// [`MAX_CHECKING`] pings wait for that does what comes behind them wait, too; users never do.
+    fn on_ping(&mut self, ping: Ping) {
         let (shared, handle) = (self.shared.clone(), self.handle.clone());
-        self.checking = Some(Box::pin(async move {
+        self.checking.push_back(Box::pin(async move {
             shared.auth.ping(&ping, handle.subject()).await
         }));
-        Ok(())
     }
 
     async fn on_checked(&mut self, checked: Result<(), Refusal>) -> Result<(), SendError> {
-        self.checking = None;
         let error = match checked {
             Ok(()) => {
                 self.last_ping = Instant::now();

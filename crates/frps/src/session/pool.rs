@@ -32,6 +32,8 @@ pub(crate) struct Pool {
 struct State {
     ready: VecDeque<Greeted>,
     waiting: VecDeque<oneshot::Sender<Greeted>>,
+    /// How many of `waiting` have left since.
+    left: usize,
     /// When those were asked for that have not arrived, oldest first.
     asked: VecDeque<Instant>,
     closed: bool,
@@ -54,6 +56,21 @@ pub(crate) enum TakeError {
 }
 
 impl State {
+    /// How many users wait.
+    fn users(&self) -> usize {
+        self.waiting.len().saturating_sub(self.left)
+    }
+
+    /// Somebody in the queue has left. They are taken out when they are half of it, so that a crowd
+    /// that leaves costs no scan for each.
+    fn leave(&mut self) {
+        self.left += 1;
+        if self.left * 2 >= self.waiting.len() {
+            self.waiting.retain(|user| !user.is_closed());
+            self.left = 0;
+        }
+    }
+
     fn forget_lost(&mut self) {
         let is_lost = |at: &Instant| at.elapsed() > LOST_AFTER;
         while self.asked.front().is_some_and(is_lost) {
@@ -66,12 +83,14 @@ impl State {
 struct Waiting<'a> {
     pool: &'a Pool,
     rx: oneshot::Receiver<Greeted>,
+    served: bool,
 }
 
 impl Waiting<'_> {
     async fn wait(mut self, limit: Duration) -> Result<Greeted, TakeError> {
         match tokio::time::timeout(limit, &mut self.rx).await {
             Ok(Ok(conn)) => {
+                self.served = true;
                 self.pool.ask_for_another(&mut self.pool.lock());
                 Ok(conn)
             }
@@ -83,13 +102,18 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        if self.served {
+            return;
+        }
         let mut state = self.pool.lock();
         self.rx.close();
-        // Handed over in the last moment: somebody else's then.
-        if let Ok(conn) = self.rx.try_recv() {
-            let _ = self.pool.hand_over(conn, &mut state);
+        match self.rx.try_recv() {
+            // Handed over in the last moment: somebody else's then.
+            Ok(conn) => {
+                let _ = self.pool.hand_over(conn, &mut state);
+            }
+            Err(_) => state.leave(),
         }
-        state.waiting.retain(|user| !user.is_closed());
     }
 }
 
@@ -122,7 +146,11 @@ impl Pool {
             let (tx, rx) = oneshot::channel();
             state.waiting.push_back(tx);
             self.ask(&mut state);
-            Waiting { pool: self, rx }
+            Waiting {
+                pool: self,
+                rx,
+                served: false,
+            }
         };
         coming.wait(limit).await
     }
@@ -142,7 +170,10 @@ impl Pool {
         while let Some(user) = state.waiting.pop_front() {
             match user.send(conn) {
                 Ok(()) => return Ok(()),
-                Err(back) => conn = back,
+                Err(back) => {
+                    conn = back;
+                    state.left = state.left.saturating_sub(1);
+                }
             }
         }
         if state.ready.len() >= self.count + EXTRA_PLACES {
@@ -168,6 +199,7 @@ impl Pool {
         let (ready, waiting) = {
             let mut state = self.lock();
             state.closed = true;
+            state.left = 0;
             (
                 std::mem::take(&mut state.ready),
                 std::mem::take(&mut state.waiting),
@@ -179,7 +211,7 @@ impl Pool {
     /// Asks for one more, as frp does after each user; but not for one that would find no place.
     fn ask_for_another(&self, state: &mut State) {
         state.forget_lost();
-        let coming = state.asked.len().saturating_sub(state.waiting.len());
+        let coming = state.asked.len().saturating_sub(state.users());
         if state.ready.len() + coming < self.count + EXTRA_PLACES {
             self.ask(state);
         }
@@ -277,6 +309,36 @@ mod tests {
         }
         assert!(pool.lock().waiting.is_empty());
         assert_eq!(pool.lock().ready.len(), 1, "the next user's");
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_leaves_is_not_looked_through_for_each() {
+        let pool = Pool::new(0);
+        let mut crowd: VecDeque<_> = (0..10).map(|_| Box::pin(pool.take(LIMIT))).collect();
+        for user in &mut crowd {
+            assert!(futures_util::poll!(user.as_mut()).is_pending());
+        }
+        let size = || {
+            let state = pool.lock();
+            let gone = state.waiting.iter().filter(|user| user.is_closed());
+            assert_eq!(state.left, gone.count());
+            (state.waiting.len(), state.users())
+        };
+        // The first are skipped when somebody is served.
+        crowd.drain(..2);
+        assert_eq!(size(), (10, 8));
+        pool.put(conn().await).unwrap();
+        assert_eq!(size(), (7, 7));
+        crowd.pop_front().unwrap().await.unwrap();
+        assert_eq!(size(), (7, 7));
+        crowd.drain(..3);
+        assert_eq!(size(), (7, 4));
+        crowd.pop_back();
+        assert_eq!(size(), (3, 3));
+        drop(crowd);
+        assert_eq!(size(), (0, 0));
+        pool.put(conn().await).unwrap();
+        pool.take(LIMIT).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

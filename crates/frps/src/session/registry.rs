@@ -125,27 +125,36 @@ impl fmt::Display for ClientIdTaken {
 
 impl std::error::Error for ClientIdTaken {}
 
+/// The run id is that of a session of another subject, whose name is nobody else's business.
+#[derive(Debug, thiserror::Error)]
+#[error("the run id is in use by a client with other credentials")]
+pub(crate) struct RunIdTaken;
+
 impl Registry {
     /// Makes `session` the holder of its run id; the session that held it, if any, comes back and
     /// is to be told and waited for.
     pub(crate) fn admit(
         &self,
         session: Arc<SessionHandle>,
-    ) -> (Admission, Option<Arc<SessionHandle>>) {
+    ) -> Result<(Admission, Option<Arc<SessionHandle>>), RunIdTaken> {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry {
             generation,
             session: session.clone(),
         };
-        let old = lock(&self.entries)
-            .by_run_id
-            .insert(session.run_id.clone(), entry);
+        let mut entries = lock(&self.entries);
+        let holder = entries.by_run_id.get(&session.run_id);
+        if holder.is_some_and(|holder| holder.session.subject != session.subject) {
+            return Err(RunIdTaken);
+        }
+        let old = entries.by_run_id.insert(session.run_id.clone(), entry);
+        drop(entries);
         let admission = Admission {
             generation,
             session,
             entries: self.entries.clone(),
         };
-        (admission, old.map(|entry| entry.session))
+        Ok((admission, old.map(|entry| entry.session)))
     }
 
     /// How many there are.
@@ -271,6 +280,15 @@ mod tests {
     use super::*;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
+        handle_of(Subject::default(), run_id, user, client_id)
+    }
+
+    fn handle_of(
+        subject: Subject,
+        run_id: &str,
+        user: &str,
+        client_id: &str,
+    ) -> Arc<SessionHandle> {
         let login = Login {
             run_id: run_id.to_owned(),
             user: user.to_owned(),
@@ -285,7 +303,7 @@ mod tests {
         };
         Arc::new(SessionHandle::new(
             &login,
-            Subject::default(),
+            subject,
             Pool::new(1),
             caller,
             Log::root(),
@@ -295,10 +313,10 @@ mod tests {
     #[test]
     fn a_late_end_leaves_the_successor_in_place() {
         let registry = Registry::default();
-        let (first, none) = registry.admit(handle("r", "", ""));
+        let (first, none) = registry.admit(handle("r", "", "")).unwrap();
         assert!(none.is_none());
         first.set_running();
-        let (second, old) = registry.admit(handle("r", "", ""));
+        let (second, old) = registry.admit(handle("r", "", "")).unwrap();
         assert!(Arc::ptr_eq(&old.unwrap(), first.session()));
         second.set_running();
 
@@ -311,9 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn a_run_id_is_not_taken_over_by_another_subject() {
+        let registry = Registry::default();
+        let of = |subject| handle_of(Subject::of(subject), "r", "", "");
+        let (first, _) = registry.admit(of("ann")).unwrap();
+        assert!(registry.admit(of("bob")).is_err());
+        assert!(first.is_current());
+        let (_second, old) = registry.admit(of("ann")).unwrap();
+        assert!(Arc::ptr_eq(&old.unwrap(), first.session()));
+    }
+
+    #[test]
     fn a_session_gets_work_connections_only_while_it_runs() {
         let registry = Registry::default();
-        let (admission, _) = registry.admit(handle("r", "", ""));
+        let (admission, _) = registry.admit(handle("r", "", "")).unwrap();
         assert!(registry.running("r").is_none());
         admission.set_running();
         assert!(registry.running("r").is_some());
@@ -324,16 +353,16 @@ mod tests {
     #[test]
     fn a_client_id_belongs_to_one_run_id_of_a_user() {
         let registry = Registry::default();
-        let (first, _) = registry.admit(handle("a", "u", "office"));
+        let (first, _) = registry.admit(handle("a", "u", "office")).unwrap();
         first.activate().unwrap();
-        let (other, _) = registry.admit(handle("b", "u", "office"));
+        let (other, _) = registry.admit(handle("b", "u", "office")).unwrap();
         assert_eq!(
             other.activate().unwrap_err().to_string(),
             "client_id [office] for user [u] is already online"
         );
-        let (other_user, _) = registry.admit(handle("c", "v", "office"));
+        let (other_user, _) = registry.admit(handle("c", "v", "office")).unwrap();
         other_user.activate().unwrap();
-        let (again, _) = registry.admit(handle("a", "u", "office"));
+        let (again, _) = registry.admit(handle("a", "u", "office")).unwrap();
         again.activate().unwrap();
         drop(first);
         assert!(other.activate().is_err(), "the successor still has it");
@@ -344,7 +373,7 @@ mod tests {
     #[test]
     fn the_end_of_a_session_is_announced() {
         let registry = Registry::default();
-        let (admission, _) = registry.admit(handle("r", "", ""));
+        let (admission, _) = registry.admit(handle("r", "", "")).unwrap();
         let session = admission.session().clone();
         assert!(!session.released.is_cancelled());
         drop(admission);

@@ -13,7 +13,7 @@ pub(crate) use self::race::Progress;
 use self::race::race;
 use crate::go_text::go_text;
 use crate::listen::tune;
-use crate::resolve::{self, LookupError};
+use crate::resolve::{self, LookupError, LookupFailure};
 use crate::stream::Stream;
 use crate::way_out::{self, ProxyError};
 
@@ -43,7 +43,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The time was over; `addr` is the first address, if the name had resolved.
-    #[error("dial tcp {}: i/o timeout", addr.map_or_else(|| host.clone(), |a| a.to_string()))]
+    #[error("{}", timed_out(host, *addr))]
     TimedOut {
         /// The name as configured.
         host: String,
@@ -58,6 +58,19 @@ pub enum DialError {
         /// What happened there.
         source: Box<ProxyError>,
     },
+}
+
+fn timed_out(host: &str, addr: Option<SocketAddr>) -> String {
+    match addr {
+        Some(addr) => format!("dial tcp {addr}: i/o timeout"),
+        // What took so long is the look-up.
+        None => LookupError {
+            host: host.to_owned(),
+            server: resolve::asked_for(host),
+            why: LookupFailure::TimedOut,
+        }
+        .to_string(),
+    }
 }
 
 /// Connects to `host:port`, directly or through a proxy, which then resolves the name.

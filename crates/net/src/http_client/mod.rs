@@ -74,7 +74,6 @@ pub struct Outgoing {
 }
 
 /// What came back. Any status is an answer.
-#[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
@@ -173,6 +172,16 @@ impl Outgoing {
             url: shown(&self.uri),
             reason: Box::new(reason),
         }
+    }
+}
+
+/// The body may be a token.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("length", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

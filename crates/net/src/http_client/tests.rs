@@ -171,3 +171,16 @@ fn what_cannot_be_requested_is_refused() {
     }
     assert!(Outgoing::get("HTTPS://[::1]:1/x").is_ok());
 }
+
+#[test]
+fn an_answer_does_not_show_its_body() {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::SET_COOKIE, HeaderValue::from_static("sesame"));
+    let answer = Answer {
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::from_static(b"sesame"),
+    };
+    let shown = format!("{answer:?}");
+    assert_eq!(shown, "Answer { status: 200, length: 6, .. }");
+}

@@ -3,7 +3,8 @@
 //! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
-//! read stays queued, and the window (6 MiB) limits how much that can be.
+//! read stays queued, and the window (6 MiB; for a stranger 256 KiB, over all its streams) limits how
+//! much that can be.
 //!
 //! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
 //! directions of bytes, `driver` the I/O.
@@ -168,6 +169,17 @@ impl Mux {
     pub async fn open(&self) -> Result<MuxStream, MuxError> {
         let id = self.shared.open().await?;
         Ok(MuxStream::new(Arc::clone(&self.shared), id))
+    }
+
+    /// The peer is a stranger until [`Mux::admit`]: it may send only 256 KiB ahead, which yamux
+    /// gives to everybody, over all its streams. To be said before the driver runs.
+    pub fn hold_windows(&self) {
+        self.shared.hold_windows();
+    }
+
+    /// The peer has logged in: on each stream, also of those that are there, it may send 6 MiB ahead.
+    pub fn admit(&self) {
+        self.shared.admit();
     }
 
     /// Ends the session: streams fail from now on, what they have queued is still sent (for at

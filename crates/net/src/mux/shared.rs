@@ -127,6 +127,14 @@ impl Shared {
         })
     }
 
+    pub(super) fn hold_windows(&self) {
+        self.lock().state.hold_windows();
+    }
+
+    pub(super) fn admit(&self) {
+        self.with(|inner| inner.state.admit());
+    }
+
     pub(super) fn refuse(&self) {
         self.with(|inner| inner.state.refuse());
     }

@@ -31,10 +31,11 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
+use crate::limits::MUX_STRANGER_BYTES;
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
-/// What we let a peer send ahead of our reader, bytes (frp's MaxStreamWindowSize).
+/// What we let a peer that has logged in send ahead of our reader, bytes (frp's MaxStreamWindowSize).
 pub(super) const MAX_WINDOW: u32 = 6 * 1024 * 1024;
 /// Streams that wait for an accept, ours at the peer and theirs here.
 pub(super) const BACKLOG: usize = 256;
@@ -79,6 +80,8 @@ pub(super) struct State {
     role: Role,
     streams: HashMap<u32, Box<Stream>>,
     next_id: u32,
+    /// What the peer may send ahead on a stream, bytes.
+    window: u32,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -178,6 +181,7 @@ impl State {
                 Role::Client => 1,
                 Role::Server => 2,
             },
+            window: MAX_WINDOW,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -206,6 +210,28 @@ impl State {
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
+        }
+    }
+
+    /// The peer is a stranger: it may send no more than what no side can forbid. Before the first
+    /// stream.
+    pub(super) fn hold_windows(&mut self) {
+        self.window = INITIAL_WINDOW;
+    }
+
+    /// The peer is a stranger no more.
+    pub(super) fn admit(&mut self) {
+        if self.window == MAX_WINDOW {
+            return;
+        }
+        self.window = MAX_WINDOW;
+        // The others are told when they are accepted.
+        for (&id, stream) in self.streams.iter_mut().filter(|(_, s)| !s.unaccepted) {
+            stream.update_due = true;
+            if !stream.in_control {
+                stream.in_control = true;
+                self.control.push_back(id);
+            }
         }
     }
 
@@ -266,6 +292,10 @@ impl State {
         if header.has(SYN) {
             self.receive_syn(id)?;
         }
+        let stranger_room = match header.kind {
+            Kind::Data if self.window == INITIAL_WINDOW => self.stranger_room(),
+            _ => u32::MAX,
+        };
         // Frames for streams that are gone are legal: they crossed our last one.
         let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.is_over()) else {
             return Ok(());
@@ -289,11 +319,12 @@ impl State {
                 self.wakes.extend(stream.writer.take());
             }
         } else if header.length > 0 {
-            if header.length > stream.recv_window {
+            let window = stream.recv_window.min(stranger_room);
+            if header.length > window {
                 return Err(ProtocolError::Window {
                     stream: id,
                     length: header.length,
-                    window: stream.recv_window,
+                    window,
                 });
             }
             stream.recv_window -= header.length;
@@ -306,6 +337,13 @@ impl State {
             self.receive_fin(id);
         }
         Ok(())
+    }
+
+    /// What a stranger may send before something is read, bytes. Strangers have few streams.
+    fn stranger_room(&self) -> u32 {
+        let unread: usize = self.streams.values().map(|s| s.inbox.len()).sum();
+        let room = MUX_STRANGER_BYTES.saturating_sub(unread);
+        u32::try_from(room).unwrap_or(u32::MAX)
     }
 
     fn receive_syn(&mut self, id: u32) -> Result<(), ProtocolError> {
@@ -459,7 +497,8 @@ impl State {
             return Poll::Ready(Received::Reset);
         };
         if let Some(chunk) = stream.inbox.pop() {
-            if !stream.remote_fin && !stream.reset && stream.unannounced() >= MAX_WINDOW / 2 {
+            let unannounced = stream.unannounced(self.window);
+            if !stream.remote_fin && !stream.reset && unannounced >= self.window / 2 {
                 stream.update_due = true;
                 self.queue_control(id);
             }

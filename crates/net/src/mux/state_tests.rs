@@ -411,6 +411,61 @@ fn a_stream_flood_is_refused_and_then_ends_the_session() {
     assert_eq!(fed.output().len(), 1024 * HEADER_LEN);
 }
 
+/// What the output says of stream 1: the flags of its updates and the bytes that they allow.
+fn allowed(output: &[u8]) -> Vec<(u16, u32)> {
+    let frames = output.chunks(HEADER_LEN);
+    let frames = frames.map(|frame| Header::decode(frame.try_into().unwrap()).unwrap());
+    frames.map(|frame| (frame.flags, frame.length)).collect()
+}
+
+#[test]
+fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
+    let mut fed = Fed::new();
+    fed.state.hold_windows();
+    fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
+    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
+    assert_eq!(allowed(&fed.output()), [(ACK, 0)]);
+    fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW).unwrap();
+    fed.input.resize(INITIAL_WINDOW as usize, 0);
+    fed.state.receive(&mut fed.input, ORIGIN, NOW).unwrap();
+    assert!(fed.output().is_empty());
+    // What is read is made good for.
+    while fed.state.poll_read(1, &cx()).is_ready() {}
+    assert_eq!(allowed(&fed.output()), [(0, INITIAL_WINDOW)]);
+
+    fed.feed(Kind::WindowUpdate, SYN, 3, 0).unwrap();
+    fed.state.admit();
+    fed.state.admit();
+    assert_eq!(allowed(&fed.output()), [(0, MAX_WINDOW - INITIAL_WINDOW)]);
+    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(3));
+    let rest = MAX_WINDOW - INITIAL_WINDOW;
+    assert_eq!(allowed(&fed.output()), [(ACK, rest)]);
+}
+
+/// 16 streams that nobody reads would be 4 MiB.
+#[test]
+fn a_stranger_that_sends_more_than_one_window_over_all_ends_its_session() {
+    let mut fed = Fed::new();
+    fed.state.hold_windows();
+    for id in [1, 3] {
+        fed.feed(Kind::WindowUpdate, SYN, id, 0).unwrap();
+        assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(id));
+    }
+    fed.feed(Kind::Data, 0, 1, INITIAL_WINDOW - 1).unwrap();
+    fed.input.resize(INITIAL_WINDOW as usize - 1, 0);
+    fed.feed(Kind::Data, 0, 3, 1).unwrap();
+    fed.input.resize(1, 0);
+    let ended = fed.feed(Kind::Data, 0, 3, 1);
+    assert!(matches!(
+        ended,
+        Err(CloseReason::Protocol(ProtocolError::Window {
+            stream: 3,
+            window: 0,
+            ..
+        }))
+    ));
+}
+
 #[test]
 fn open_and_reset_in_turns_leaves_nothing() {
     let mut fed = Fed::new();

@@ -3,19 +3,19 @@
 
 pub mod dns;
 mod files;
+mod search;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use self::dns::{Family, Reply};
-use self::files::SearchList;
+use self::search::Search;
 use crate::dial::race::preferred_first;
 use crate::go_text::go_text;
 use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
@@ -105,74 +105,38 @@ pub(crate) fn answers(
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_owned();
-    let sources = match (server(), host.parse()) {
-        (_, Ok(ip)) => vec![Source::Known(ip)],
-        // An address with a zone is none of a name server's.
-        (Some(at), _) if !host.contains('%') => {
-            vec![Source::Dns(at, Family::V6), Source::Dns(at, Family::V4)]
+    let server = asked_for(&host);
+    let found = match (server, host.parse()) {
+        (_, Ok(ip)) => stream::iter([Ok(vec![SocketAddr::new(ip, port)])]).boxed(),
+        (Some(server), _) => {
+            let search = Search::new(server, host.clone());
+            let found = stream::unfold(search, |mut search| async move {
+                let next = search.next().await?;
+                Some((next, search))
+            });
+            let at_port = move |ip| SocketAddr::new(ip, port);
+            found
+                .map(move |ips| Ok(ips?.into_iter().map(at_port).collect()))
+                .boxed()
         }
-        _ => vec![Source::System],
+        (None, _) => stream::once(by_system(host.clone(), port)).boxed(),
     };
-    let asked = sources.into_iter().map(|source| {
-        let host = host.clone();
-        async move {
-            let server = match source {
-                Source::Dns(server, _) => Some(server),
-                Source::Known(_) | Source::System => None,
-            };
-            let found = source.ask(&host, port).await;
-            found.map_err(|why| LookupError { host, server, why })
-        }
-    });
-    asked.collect::<FuturesUnordered<_>>()
+    found.map(move |found| {
+        found.map_err(|why| LookupError {
+            host: host.clone(),
+            server,
+            why,
+        })
+    })
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    Known(IpAddr),
-    System,
-    Dns(SocketAddr, Family),
+/// Who is asked for `host`; `None`: the system. An address with a zone is none of a name server's.
+pub(crate) fn asked_for(host: &str) -> Option<SocketAddr> {
+    server().filter(|_| !host.contains('%'))
 }
 
-impl Source {
-    async fn ask(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupFailure> {
-        match self {
-            Self::Known(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-            Self::System => some(tokio::net::lookup_host((host, port)).await?.collect()),
-            Self::Dns(server, family) => {
-                let ips = ask_server(server, host, family).await?.into_iter();
-                Ok(ips.map(|ip| SocketAddr::new(ip, port)).collect())
-            }
-        }
-    }
-}
-
-/// Asks for one family; before the server, the names that the machine itself knows.
-async fn ask_server(
-    server: SocketAddr,
-    host: &str,
-    family: Family,
-) -> Result<Vec<IpAddr>, LookupFailure> {
-    let name = host.to_owned();
-    // Two short files, but they may lie on a disk that sleeps.
-    let read = tokio::task::spawn_blocking(move || (files::hosts(&name), SearchList::read()));
-    let (known, search) = read.await.map_err(io::Error::other)?;
-    let of_family = |ip: &IpAddr| ip.is_ipv4() == (family == Family::V4);
-    if !known.is_empty() {
-        return some(known.into_iter().filter(of_family).collect());
-    }
-    if host.eq_ignore_ascii_case("localhost") {
-        return Ok(vec![match family {
-            Family::V4 => Ipv4Addr::LOCALHOST.into(),
-            Family::V6 => Ipv6Addr::LOCALHOST.into(),
-        }]);
-    }
-    for name in search.names(host) {
-        if let Some(found) = query(server, &name, family).await? {
-            return some(found);
-        }
-    }
-    Err(LookupFailure::NoSuchHost)
+async fn by_system(host: String, port: u16) -> Result<Vec<SocketAddr>, LookupFailure> {
+    some(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
 fn some<T>(found: Vec<T>) -> Result<Vec<T>, LookupFailure> {

@@ -6,6 +6,7 @@ mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod session_tests;
+mod validity;
 
 use std::fmt;
 use std::fs;
@@ -342,8 +343,16 @@ impl CaFile {
         })
     }
 
-    fn lists(&self, cert: &CertificateDer<'_>) -> bool {
-        self.listed.iter().any(|listed| listed == cert)
+    /// Whether the file has `cert` itself.
+    ///
+    /// # Errors
+    /// It has, but the time of `cert` is over or yet to come.
+    fn lists(&self, cert: &CertificateDer<'_>, now: UnixTime) -> Result<bool, rustls::Error> {
+        let listed = self.listed.iter().any(|listed| listed == cert);
+        if listed {
+            validity::check(cert, now)?;
+        }
+        Ok(listed)
     }
 }
 
@@ -382,7 +391,7 @@ impl ServerCertVerifier for CaFileOfServer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.file.lists(end_entity) {
+        if self.file.lists(end_entity, now)? {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
@@ -450,7 +459,7 @@ impl ClientCertVerifier for CaFileOfClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.file.lists(end_entity) {
+        if self.file.lists(end_entity, now)? {
             return Ok(ClientCertVerified::assertion());
         }
         self.webpki

@@ -18,6 +18,8 @@ pub struct Answer {
     pub challenges: Vec<String>,
     /// What follows the head; nothing does where `status` is 2xx.
     pub body: Body,
+    /// The connection ends behind it.
+    pub closes: bool,
 }
 
 /// How long the body of an answer is.
@@ -94,6 +96,10 @@ pub fn parse(head: &[u8]) -> Result<Answer, NoHttp> {
             None => Body::UntilEnd,
         }
     };
+    let closes = ["Connection", "Proxy-Connection"].iter().any(|name| {
+        let values = values(name).join(",").to_ascii_lowercase();
+        values.split(',').any(|option| option.trim() == "close")
+    });
     let printable = |c: &char| !c.is_control();
     Ok(Answer {
         status,
@@ -106,6 +112,7 @@ pub fn parse(head: &[u8]) -> Result<Answer, NoHttp> {
             .collect(),
         challenges: values("Proxy-Authenticate"),
         body,
+        closes,
     })
 }
 
@@ -158,6 +165,15 @@ mod tests {
 
         let answer = parse(b"HTTP/1.1 407\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n").unwrap();
         assert_eq!((answer.reason.as_str(), answer.body), ("", Body::Chunked));
+
+        for (field, closes) in [
+            ("Connection: close", true),
+            ("proxy-connection: foo, Close", true),
+            ("Proxy-Connection: keep-alive", false),
+        ] {
+            let head = format!("HTTP/1.1 407 No\r\n{field}\r\n\r\n");
+            assert_eq!(parse(head.as_bytes()).unwrap().closes, closes, "{field}");
+        }
 
         for bad in [
             &b"SSH-2.0-OpenSSH_9.2\r\n\r\n"[..],

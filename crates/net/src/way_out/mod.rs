@@ -8,6 +8,9 @@
 pub mod http_connect;
 pub mod ntlm;
 pub mod socks5;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::io;
 use std::time::SystemTime;
@@ -190,11 +193,12 @@ async fn read_head(conn: &mut Stream) -> Result<Answer, ProxyError> {
 }
 
 /// Reads the body of an answer, which stands before the next one.
-async fn skip_body(conn: &mut Stream, body: Body) -> Result<(), ProxyError> {
-    match body {
+async fn skip_body(conn: &mut Stream, answer: &Answer) -> Result<(), ProxyError> {
+    match answer.body {
         Body::Length(length) => skip(conn, length, &mut 0).await,
-        // The connection ends behind it, and with it the dialogue.
-        Body::UntilEnd => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        Body::UntilEnd if answer.closes => Err(ProxyError::Ntlm(NtlmError::Closed)),
+        // The dialogue is to go on, so no length must mean no body. golib reads none at all.
+        Body::UntilEnd => Ok(()),
         Body::Chunked => {
             let mut skipped = 0;
             loop {
@@ -306,7 +310,7 @@ async fn ask_ntlm(
         .map_err(|_| NtlmError::Malformed)
         .and_then(|bytes| Challenge::parse(&bytes))
         .map_err(ProxyError::Ntlm)?;
-    skip_body(conn, answer.body).await?;
+    skip_body(conn, &answer).await?;
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random)
         .map_err(|_| io::Error::other("the system gives no random bytes"))?;

@@ -54,6 +54,9 @@ pub enum NtlmError {
     /// It speaks no UTF-16.
     #[error("its NTLM challenge is one of Windows 98 and older")]
     Old,
+    /// There is no connection to answer on.
+    #[error("with its NTLM challenge it closes the connection that NTLM needs")]
+    Closed,
     /// A part of the answer has more than 65535 bytes.
     #[error("the user, or what NTLM asks for, is too long")]
     TooLong,

@@ -66,7 +66,7 @@ pub struct Request {
     pub fields: Vec<Field>,
 }
 
-/// Why a request is not taken; the text is what the client is told.
+/// Why a request is not taken. The client is told the text, but not of [`Refusal::Field`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// It is no HTTP request.
@@ -93,7 +93,7 @@ pub enum Refusal {
     /// No origin, or one that is no address. frp has no use for it, and refuses such a request.
     #[error("missing or bad Origin")]
     Origin,
-    /// A field that the server demands.
+    /// A field that the server demands. Its name is half of the secret.
     #[error("the header {0} is missing or has another value")]
     Field(String),
 }
@@ -110,7 +110,10 @@ impl Refusal {
     /// The answer.
     #[must_use]
     pub fn answer(&self) -> String {
-        let text = self.to_string();
+        let text = match self {
+            Self::Field(_) => "forbidden".to_owned(),
+            _ => self.to_string(),
+        };
         let version = match self {
             Self::Version => "Sec-WebSocket-Version: 13\r\n",
             _ => "",
@@ -458,7 +461,8 @@ mod tests {
         let refusal = judge(request.as_bytes(), &accepted).unwrap_err();
         assert_eq!(refusal, Refusal::Field("X-Secret".to_owned()));
         assert!(refusal.answer().starts_with("HTTP/1.1 403 Forbidden\r\n"));
-        assert!(!refusal.answer().contains("open"));
+        let answer = refusal.answer().to_lowercase();
+        assert!(!answer.contains("open") && !answer.contains("x-secret"));
     }
 
     #[test]

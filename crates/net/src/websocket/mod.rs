@@ -83,7 +83,7 @@ pub async fn accept(
         Ok(answer) => {
             let sent = timeout(limit, send(&mut io, answer.as_bytes())).await;
             sent.map_err(|_| AcceptError::TimedOut)??;
-            Ok(WebsocketPipe::new(io, Role::Server, came.freeze()))
+            Ok(WebsocketPipe::new(io, Role::Server, rest(came)))
         }
         Err(refusal) => {
             // Whether it reads why is its own affair.
@@ -135,7 +135,7 @@ pub async fn connect(
             error,
             first_bytes: first_bytes(&head),
         })?;
-    Ok(WebsocketPipe::new(io, Role::Client, came.freeze()))
+    Ok(WebsocketPipe::new(io, Role::Client, rest(came)))
 }
 
 /// Reads up to the blank line; `None` where that does not come. What came behind it stays in `came`.
@@ -156,6 +156,14 @@ async fn read_head(io: &mut Stream, came: &mut BytesMut) -> io::Result<Option<By
     }
 }
 
+/// What came behind a head; nothing must not keep the head's memory.
+fn rest(came: BytesMut) -> Bytes {
+    match came.is_empty() {
+        true => Bytes::new(),
+        false => came.freeze(),
+    }
+}
+
 async fn send(io: &mut Stream, text: &[u8]) -> io::Result<()> {
     io.write_all(text).await?;
     io.flush().await
@@ -173,4 +181,18 @@ async fn refuse(mut io: Stream, refusal: &Refusal) -> io::Result<()> {
 
 fn no_entropy() -> io::Error {
     io::Error::other("the system gives no random bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_behind_a_head_keeps_no_memory() {
+        let mut came = BytesMut::from(&b"a head"[..]);
+        drop(came.split_to(6));
+        // What is unique owns memory.
+        assert!(!rest(came).is_unique());
+        assert_eq!(rest(BytesMut::from(&b"more"[..])), "more");
+    }
 }

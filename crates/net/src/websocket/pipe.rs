@@ -225,8 +225,11 @@ impl AsyncWrite for WebsocketPipe {
             return Poll::Ready(Ok(0));
         }
         ready!(this.out.poll_drain(cx, &mut this.io))?;
-        // A ping that had to wait for its turn.
+        // What had to wait for its turn: a pong, or the closing frame, behind which nothing may follow.
         this.answer(cx)?;
+        if this.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if this.keys.is_none() && this.out.is_empty() && this.io.is_write_vectored() {
             return this.poll_write_direct(cx, bufs, len);
         }

@@ -95,7 +95,8 @@ impl KeySet {
 impl Key {
     fn read(json: serde_json::Value) -> Option<Self> {
         let raw: RawKey = serde_json::from_value(json).ok()?;
-        if raw.usage.is_some_and(|usage| usage != "sig") {
+        // An empty text is how some issuers say nothing.
+        if !["", "sig"].contains(&raw.usage.as_deref().unwrap_or_default()) {
             return None;
         }
         let bytes = |part: Option<String>| URL_SAFE_NO_PAD.decode(part?.trim_end_matches('=')).ok();
@@ -112,7 +113,7 @@ impl Key {
         };
         Some(Self {
             id: raw.kid,
-            algorithm: raw.alg,
+            algorithm: raw.alg.filter(|alg| !alg.is_empty()),
             public,
         })
     }

@@ -164,6 +164,21 @@ fn unknown_keys_in_a_set_do_not_spoil_it() {
 }
 
 #[test]
+fn what_an_issuer_leaves_empty_it_does_not_say() {
+    let token = SignedToken::parse(RS256.1, &ALL).unwrap();
+    let key = |more: &str| {
+        let mut key: serde_json::Value = serde_json::from_str(RS256.0).unwrap();
+        let more: serde_json::Value = serde_json::from_str(more).unwrap();
+        for (name, value) in more.as_object().unwrap() {
+            key[name] = value.clone();
+        }
+        key.to_string()
+    };
+    assert!(set(&[&key(r#"{"use":"","alg":""}"#)]).verifies(&token));
+    assert!(!set(&[&key(r#"{"use":"enc"}"#)]).verifies(&token));
+}
+
+#[test]
 fn short_rsa_keys_do_not_count() {
     let short =
         r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0","e":"AQAB"}"#;

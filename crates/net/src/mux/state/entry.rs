@@ -5,8 +5,7 @@ use std::{collections::VecDeque, task::Waker};
 use bytes::Bytes;
 
 use super::{
-    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, MAX_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS,
-    SEND_QUEUE_CROWDED,
+    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS, SEND_QUEUE_CROWDED,
 };
 
 #[derive(Debug, Default)]
@@ -74,9 +73,9 @@ impl Stream {
             .min(self.send_window as usize)
     }
 
-    /// What the peer may send beyond what it knows.
-    pub(super) fn unannounced(&self) -> u32 {
-        let free = MAX_WINDOW.saturating_sub(self.inbox.len() as u32);
+    /// What the peer may send beyond what it knows, where it may be `window` bytes ahead.
+    pub(super) fn unannounced(&self, window: u32) -> u32 {
+        let free = window.saturating_sub(self.inbox.len() as u32);
         free.saturating_sub(self.recv_window)
     }
 }

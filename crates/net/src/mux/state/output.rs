@@ -105,7 +105,7 @@ impl State {
         let update =
             std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
         if flags != 0 || update {
-            let delta = stream.unannounced();
+            let delta = stream.unannounced(self.window);
             stream.recv_window += delta;
             batch.header(Header {
                 kind: Kind::WindowUpdate,
