@@ -91,7 +91,8 @@ pub(crate) async fn connect(
     })
 }
 
-/// Logs in. `run_id` is that of the session before, or empty.
+/// Logs in. `run_id` is that of the session before, or empty. If this fails, or is dropped, nothing of
+/// the login arrives any more, as far as that is in our hands: it could end the session of the next one.
 pub(crate) async fn login(
     cfg: &Arc<ClientConfig>,
     connected: Connected,
@@ -99,10 +100,11 @@ pub(crate) async fn login(
     run_id: &str,
 ) -> Result<LoggedIn, LoginError> {
     let Connected {
-        connector,
+        mut connector,
         stream,
         signature,
     } = connected;
+    connector.expect_answer();
     let protocol = cfg.transport.wire_protocol;
     let pipe = Rewind::new(bytes::Bytes::new(), stream);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
@@ -124,7 +126,12 @@ pub(crate) async fn login(
     .await;
     let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
-        Err(ReadError::Login(e)) => return Err(e),
+        Err(ReadError::Login(e)) => {
+            if matches!(e, LoginError::Rejected(_)) {
+                connector.answered();
+            }
+            return Err(e);
+        }
         Err(ReadError::Recv(RecvError::TimedOut)) if connector.is_unheard() => {
             return Err(ConnectError::Unheard.into());
         }
@@ -138,6 +145,8 @@ pub(crate) async fn login(
             });
         }
     };
+
+    connector.answered();
 
     let (pipe, rest) = stream.into_parts();
     let token = cfg.auth.token.expose().as_bytes();
