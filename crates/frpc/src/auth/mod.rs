@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use frp_config::{AuthMethod, ClientConfig, Secret, ValueSource};
 use frp_net::dial::DialError;
 use frp_net::http_client::Reason;
+use frp_net::way_out::ProxyError;
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -18,6 +19,7 @@ pub(crate) use self::endpoint::EndpointSetupError;
 use self::endpoint::{Endpoint, TokenError};
 use self::grant::Grants;
 use self::source::SourceError;
+use crate::diagnose::is_out_of_time;
 
 /// Signs messages, those beyond the login where a scope asks for it.
 #[derive(Debug)]
@@ -153,13 +155,29 @@ impl CredentialError {
 fn help(error: &TokenError) -> (&'static str, &'static str) {
     match error {
         TokenError::Http(error) => match &*error.reason {
-            Reason::Tls(e) if e.tls().is_some() => (
-                "the certificate of the token endpoint is not trusted",
-                "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name in \
-                 auth.oidc.tokenEndpointURL",
-            ),
-            Reason::Dial(DialError::Proxy { .. }) => (
-                "the proxy on the way to the token endpoint does not let us through",
+            Reason::Tls(e) if e.tls().is_some() => match e.tls() {
+                Some(rustls::Error::InvalidCertificate(e)) if is_out_of_time(e) => (
+                    "the certificate of the token endpoint has expired, or is not valid yet",
+                    "check the clock of this machine; if it is right, renew that certificate",
+                ),
+                Some(rustls::Error::InvalidCertificate(_)) => (
+                    "the certificate of the token endpoint is not trusted",
+                    "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name \
+                     in auth.oidc.tokenEndpointURL",
+                ),
+                _ => (
+                    "the token endpoint does not speak TLS with us",
+                    "if it speaks plain HTTP, begin auth.oidc.tokenEndpointURL with http://; else \
+                     check the port in it",
+                ),
+            },
+            Reason::Dial(DialError::Proxy { source, .. }) => (
+                match **source {
+                    ProxyError::Dial(_) => {
+                        "the proxy on the way to the token endpoint cannot be reached"
+                    }
+                    _ => "the proxy on the way to the token endpoint does not let us through",
+                },
                 "check auth.oidc.proxyURL (without it HTTP_PROXY and HTTPS_PROXY)",
             ),
             Reason::Roots(_) => (
