@@ -17,11 +17,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::{Auth, EndpointSetupError};
-use crate::auto::{Auto, Credentials, NoWay};
+use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
-use crate::login::{LoggedIn, connect, login};
+use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::registration::Registrations;
 use crate::session::Session;
 
@@ -225,13 +225,8 @@ impl Service {
         credentials: Credentials<'_>,
         probed: &mut bool,
     ) -> Result<LoggedIn, NoWay> {
-        let Credentials { auth, key, run_id } = credentials;
-        let tls = self.tls.clone();
-        let error = match connect(&self.cfg, tls, auth, &self.tasks.tracker).await {
-            Ok(connected) => match login(&self.cfg, connected, key, run_id).await {
-                Ok(logged_in) => return Ok(logged_in),
-                Err(error) => error,
-            },
+        let error = match self.log_in_once(credentials).await {
+            Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
         let mut explained = diagnose::explain(&error, &self.cfg);
@@ -241,6 +236,12 @@ impl Service {
         }
         let refused = diagnose::is_refused(&error);
         Err(NoWay { explained, refused })
+    }
+
+    async fn log_in_once(&self, credentials: Credentials<'_>) -> Result<LoggedIn, LoginError> {
+        let connected = connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await?;
+        let signature = credentials.auth.for_login().await?;
+        login(&self.cfg, connected, signature, credentials).await
     }
 
     pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {

@@ -48,7 +48,7 @@ pub(crate) enum CredentialError {
 }
 
 /// What a message carries. A token may be among it: no `Debug`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Signature {
     timestamp: i64,
     key: String,
