@@ -100,7 +100,7 @@ pub(crate) async fn login(
     signature: Signature,
     credentials: Credentials<'_>,
 ) -> Result<LoggedIn, LoginError> {
-    let Credentials { key, run_id, .. } = credentials;
+    let Credentials { auth, key, run_id } = credentials;
     let Connected {
         mut connector,
         stream,
@@ -130,6 +130,7 @@ pub(crate) async fn login(
         Err(ReadError::Login(e)) => {
             if matches!(e, LoginError::Rejected(_)) {
                 connector.answered();
+                auth.refused();
             }
             return Err(e);
         }

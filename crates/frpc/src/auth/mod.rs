@@ -78,6 +78,14 @@ impl Auth {
         })
     }
 
+    /// The server did not accept what this gave: a token that is kept may be good no longer (the keys of
+    /// the issuer were replaced) or not yet.
+    pub(crate) fn refused(&self) {
+        if let With::Grants(grants) = &self.with {
+            grants.forget();
+        }
+    }
+
     pub(crate) async fn ping(&self) -> Result<Ping, CredentialError> {
         let Signature { timestamp, key } = self.signature_if(self.heartbeats).await?;
         Ok(Ping {
