@@ -8,7 +8,7 @@ mod source;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use frp_config::{AuthMethod, ClientConfig, Secret, ValueSource};
+use frp_config::{AuthMethod, ClientConfig, Secret};
 use frp_net::dial::DialError;
 use frp_net::http_client::Reason;
 use frp_net::way_out::ProxyError;
@@ -18,7 +18,7 @@ use frp_proto::msg::{Login, NewWorkConn, Ping};
 pub(crate) use self::endpoint::EndpointSetupError;
 use self::endpoint::{Endpoint, TokenError};
 use self::grant::Grants;
-use self::source::SourceError;
+use self::source::{Source, SourceError};
 use crate::diagnose::is_out_of_time;
 
 /// Signs messages, those beyond the login where a scope asks for it.
@@ -35,7 +35,7 @@ enum With {
     /// Tokens that the issuer gives for client id and secret.
     Grants(Grants),
     /// Tokens that somebody else has got, read anew each time.
-    Source(ValueSource),
+    Source(Source),
 }
 
 /// Why there are no credentials. The texts before the colon are frp's.
@@ -60,7 +60,7 @@ impl Auth {
     pub(crate) fn new(cfg: &ClientConfig) -> Result<Self, EndpointSetupError> {
         let with = match (cfg.auth.method, &cfg.oidc.token_source) {
             (AuthMethod::Token, _) => With::Token(cfg.auth.token.clone()),
-            (AuthMethod::Oidc, Some(source)) => With::Source(source.clone()),
+            (AuthMethod::Oidc, Some(source)) => With::Source(Source::new(source.clone())),
             (AuthMethod::Oidc, None) => With::Grants(Grants::new(Endpoint::new(&cfg.oidc)?)),
         };
         Ok(Self {
@@ -118,7 +118,7 @@ impl Auth {
                 return Ok(Signature { timestamp, key });
             }
             With::Grants(grants) => grants.token().await.map_err(CredentialError::Grant)?,
-            With::Source(source) => source::read(source).await?,
+            With::Source(source) => source.read().await?,
         };
         Ok(Signature {
             timestamp: 0,
