@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
+use frp_net::limits::LAST_TASKS;
 use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -103,7 +104,7 @@ impl Service {
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
-    /// then ends whatever still carries a user.
+    /// then ends whatever still carries a user, which takes [`LAST_TASKS`] at most.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_way_out();
         self.serve_admin(&stop);
@@ -111,7 +112,7 @@ impl Service {
         let ended = self.keep_session(auto.as_mut(), &stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
-        self.tasks.tracker.wait().await;
+        let _ = timeout(LAST_TASKS, self.tasks.tracker.wait()).await;
         ended
     }
 
