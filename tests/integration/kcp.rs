@@ -533,7 +533,7 @@ async fn an_frps_that_needs_the_first_byte_is_named() {
     };
     let (rig, kcp_port) = (Rig::new(), free_udp_port());
     let frps = rig
-        .frps_of(&old, &format!("kcpBindPort = {kcp_port}\n"))
+        .frps_of(&old, &format!("[common]\nkcp_bind_port = {kcp_port}\n"))
         .await;
     frps.program.expect("frps kcp listen on udp").await;
     let byte = "transport.tls.disableCustomTLSFirstByte = false";
