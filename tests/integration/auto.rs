@@ -6,6 +6,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use frp_tests::clients::echo_on;
@@ -405,6 +406,62 @@ async fn a_way_that_swallows_logins_is_left_for_one_that_answers_them() {
         said.starts_with("tcp+tls:7100 no reply to the login in "),
         "{said}"
     );
+    office.has_one_client().await;
+}
+
+/// A login that was given up must not arrive later: frps would take it for the successor of the session
+/// that there is by then, which has the same run id.
+#[tokio::test]
+async fn a_login_that_was_given_up_does_not_arrive_later() {
+    /// On the first connection, holds up what the client says once the server has spoken, its login
+    /// among it.
+    struct NoLogin {
+        first: Option<SocketAddrV4>,
+        server_spoke: bool,
+        reset: Arc<AtomicBool>,
+    }
+    impl Middlebox for NoLogin {
+        fn judge(&mut self, flow: &Flow, packet: &Packet<'_>, _: Instant) -> Verdict {
+            let first = *self.first.get_or_insert(flow.initiator);
+            if flow.initiator != first {
+                return Verdict::Pass;
+            }
+            if packet.from != first {
+                self.server_spoke |= !packet.payload.is_empty();
+                return Verdict::Pass;
+            }
+            if packet.tcp.is_some_and(|tcp| tcp.resets()) {
+                self.reset.store(true, Ordering::Relaxed);
+            }
+            match self.server_spoke && !packet.payload.is_empty() {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            }
+        }
+    }
+    let reset = Arc::new(AtomicBool::new(false));
+    let device = NoLogin {
+        first: None,
+        server_spoke: false,
+        reset: reset.clone(),
+    };
+    let Some(office) = Office::new(&Side::Ours, path(), device).await else {
+        return;
+    };
+    let order = "[\"tcp\", \"wss\"]";
+    let lines = "clientID = \"laptop\"\n";
+    let (_frpc, said) = office.chooses("the login is held up", order, lines).await;
+    assert!(
+        said.starts_with("tcp+tls no reply to the login in "),
+        "{said}"
+    );
+    // Nobody is left who would send it again.
+    eventually("the connection is reset", || {
+        let reset = reset.load(Ordering::Relaxed);
+        async move { reset }
+    })
+    .await;
+    office.net.set_middlebox(Open);
     office.has_one_client().await;
 }
 

@@ -470,6 +470,16 @@ async fn a_stopped_frpc_takes_its_proxies_back() {
     .await;
 }
 
+/// A frps that does not answer has nothing delivered; that was waited for for over ten seconds.
+#[tokio::test]
+async fn a_stopped_frpc_does_not_wait_for_an_frps_that_is_stuck() {
+    let mut pair = pair(&Side::Ours, &Side::Ours, DEFAULT, None).await;
+    pair.frps.program.signal("STOP").await;
+    pair.frpc.signal("TERM").await;
+    let status = pair.frpc.exit_status_within(Duration::from_secs(5)).await;
+    assert_eq!(status.code(), Some(0));
+}
+
 #[tokio::test]
 async fn heartbeats_keep_a_session_without_mux() {
     let (rig, kcp_port) = (Rig::new(), free_udp_port());

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
 use frp_log::{Log, contract, info, print_line};
+use frp_net::or_never::or_never;
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
 use tokio::signal::unix::{SignalKind, signal};
@@ -167,14 +168,14 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
     let protocol = cfg.transport.protocol;
     let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
         || cfg.transport.order.is_some();
-    let signals = may_be_udp.then(|| tokio::spawn(cancel_at_signal(stop.clone())));
+    let second_signal = or_never(may_be_udp.then(|| cancel_at_signal(stop.clone())));
     let ended = match Service::new(cfg, file) {
-        Ok(service) => service.run(stop).await.map_err(|error| error.to_string()),
+        Ok(service) => tokio::select! {
+            ended = service.run(stop) => ended.map_err(|error| error.to_string()),
+            () = second_signal => Ok(()),
+        },
         Err(error) => Err(error.to_string()),
     };
-    if let Some(signals) = signals {
-        signals.abort();
-    }
     if let Some(path) = path {
         info!(
             Log::root(),
@@ -185,20 +186,23 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
     ended
 }
 
-/// Cancels `stop` at SIGTERM or SIGINT, which then do not end the process by themselves.
+/// Cancels `stop` at SIGTERM or SIGINT, which then do not end the process by themselves, and is ready at
+/// the second one.
 async fn cancel_at_signal(stop: CancellationToken) {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return;
+        return std::future::pending().await;
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    for _ in 0..2 {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
     }
-    stop.cancel();
 }
 
 #[cfg(test)]
@@ -206,7 +210,24 @@ async fn cancel_at_signal(stop: CancellationToken) {
 mod tests {
     use std::sync::mpsc;
 
+    use rustix::process::{Signal, getpid, kill_process};
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_first_signal_asks_and_the_second_ends() {
+        let stop = CancellationToken::new();
+        let mut second = Box::pin(cancel_at_signal(stop.clone()));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        tokio::select! {
+            () = &mut second => panic!("one is not two"),
+            () = stop.cancelled() => {}
+        }
+        assert!(futures_util::poll!(&mut second).is_pending());
+        kill_process(getpid(), Signal::INT).unwrap();
+        second.await;
+    }
 
     #[test]
     fn the_end_does_not_wait_for_a_name_server() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use frp_config::{ClientConfig, Secret, TransportProtocol};
+use frp_net::below::Below;
 use frp_net::carrier::{Carrier, Lost, OpenError};
 use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
@@ -29,6 +30,10 @@ pub(crate) struct Connector {
     shared: Option<Carrier>,
     /// Of the first connection, where it is a kcp session.
     kcp_peer: OnceLock<kcp::Peer>,
+    /// Of the first connection, until its login is answered.
+    below: OnceLock<Option<Below>>,
+    /// A login is on its way.
+    unanswered: bool,
     tasks: TaskTracker,
 }
 
@@ -84,6 +89,8 @@ impl Connector {
             tls,
             shared: None,
             kcp_peer: OnceLock::new(),
+            below: OnceLock::new(),
+            unanswered: false,
             tasks: tasks.clone(),
         };
         let transport = &connector.cfg.transport;
@@ -121,6 +128,27 @@ impl Connector {
         self.kcp_peer.get().is_some_and(|peer| !peer.is_heard())
     }
 
+    /// A login is on its way. Dropped before it is [answered](Self::answered), this breaks the
+    /// connection off: otherwise the login would be delivered for as long as that takes.
+    pub(crate) fn expect_answer(&mut self) {
+        self.unanswered = true;
+    }
+
+    /// What is sent from here on may arrive late.
+    pub(crate) fn answered(&mut self) {
+        self.unanswered = false;
+        self.below = OnceLock::from(None);
+    }
+
+    fn break_off(&self) {
+        if let Some(Some(below)) = self.below.get() {
+            below.break_off();
+        }
+        if let Some(shared) = &self.shared {
+            shared.break_off();
+        }
+    }
+
     /// Ends the shared connection and its streams, if there is one.
     pub(crate) fn close(&self) {
         if let Some(shared) = &self.shared {
@@ -128,8 +156,14 @@ impl Connector {
         }
     }
 
-    /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
+        let stream = self.dial_layers().await?;
+        self.below.get_or_init(|| Below::of(&stream));
+        Ok(stream)
+    }
+
+    /// The layers of the protocol, from the wire up, in frp's order.
+    async fn dial_layers(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.cfg, &self.tasks).await?;
         if let Some(peer) = conn.kcp_peer() {
             self.kcp_peer.get_or_init(|| peer);
@@ -255,6 +289,9 @@ fn dial_options(cfg: &ClientConfig) -> DialOptions {
 
 impl Drop for Connector {
     fn drop(&mut self) {
+        if self.unanswered {
+            self.break_off();
+        }
         self.close();
     }
 }

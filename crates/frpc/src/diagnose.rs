@@ -5,6 +5,9 @@
 
 mod proxy;
 mod quic;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod websocket;
 
 use std::fmt;
@@ -16,12 +19,12 @@ use frp_net::dial::DialError;
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
+use frp_net::quic::QuicDialError;
 use frp_net::resolve::LookupError;
-use frp_net::tls::HandshakeError;
 use frp_proto::wire::WireProtocol;
-use rustls::AlertDescription;
 
 pub(crate) use self::proxy::setting as proxy_setting;
+pub(crate) use self::tls::is_out_of_time;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 
@@ -145,7 +148,7 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
         _ if is_kcp && is_refused(error) => explain_closed_port(cfg),
         LoginError::Connect(ConnectError::Unheard) => explain_unheard(error, cfg),
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
-        LoginError::Connect(ConnectError::Tls(e)) => explain_handshake(e, cfg),
+        LoginError::Connect(ConnectError::Tls(e)) => tls::explain(e, cfg),
         LoginError::Connect(ConnectError::Websocket(e)) => websocket::explain(e, cfg),
         LoginError::Connect(ConnectError::Quic(e)) => quic::explain(e, cfg),
         LoginError::Connect(ConnectError::Open(OpenError::Mux(e))) => explain_mux(e, cfg),
@@ -191,6 +194,16 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
     }
 }
 
+/// Explains why nothing had come yet when it was given up: on a `login` that was sent, or before.
+pub(crate) fn explain_no_reply(login: bool, cfg: &ClientConfig) -> Explained {
+    match cfg.transport.protocol {
+        _ if login => explain_silence(cfg),
+        TransportProtocol::Quic => quic::explain(&QuicDialError::TimedOut, cfg),
+        TransportProtocol::Kcp => explain_unheard(ConnectError::Unheard, cfg),
+        _ => explain_nobody("i/o timeout", cfg),
+    }
+}
+
 fn explain_lookup(error: &LookupError) -> Explained {
     explained(
         error,
@@ -215,12 +228,7 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
                 Some(_) => "check that dnsServer is a DNS server and answers",
             },
         ),
-        DialError::TimedOut { .. } => explained(
-            error,
-            format!("nothing at {server} answers"),
-            "check serverAddr and serverPort, that the host is up, and that its firewall or \
-             security group lets this TCP port in",
-        ),
+        DialError::TimedOut { .. } => explain_nobody(error, cfg),
         DialError::Connect { source, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused => explained(
                 error,
@@ -256,6 +264,15 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
     }
 }
 
+fn explain_nobody(what: impl fmt::Display, cfg: &ClientConfig) -> Explained {
+    explained(
+        what,
+        format!("nothing at {} answers", server(cfg)),
+        "check serverAddr and serverPort, that the host is up, and that its firewall or security \
+         group lets this TCP port in",
+    )
+}
+
 /// What is different over UDP: there is no connection that could be refused or time out before the
 /// login does.
 fn explain_closed_port(cfg: &ClientConfig) -> Explained {
@@ -267,7 +284,7 @@ fn explain_closed_port(cfg: &ClientConfig) -> Explained {
     )
 }
 
-fn explain_unheard(error: &LoginError, cfg: &ClientConfig) -> Explained {
+fn explain_unheard(error: impl fmt::Display, cfg: &ClientConfig) -> Explained {
     let (server, port) = (server(cfg), cfg.server_port);
     explained(
         error,
@@ -278,113 +295,6 @@ fn explain_unheard(error: &LoginError, cfg: &ClientConfig) -> Explained {
              \"tcp\" and serverPort to bindPort"
         ),
     )
-}
-
-fn explain_handshake(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
-    if let Some(tls) = error.tls() {
-        return explain_tls(tls, &error.first_bytes, cfg);
-    }
-    let what = go_text(&error.source);
-    let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
-    if error.source.kind() == io::ErrorKind::TimedOut && is_kcp {
-        // A session of kcp is closed without a word.
-        return explained(
-            what,
-            format!(
-                "{} acknowledges our bytes over UDP but does not answer a TLS hello",
-                server(cfg)
-            ),
-            if cfg.transport.tls.disable_custom_first_byte {
-                "if frps is older than 0.38, set transport.tls.disableCustomTLSFirstByte = false; \
-                 else check that the port is the kcpBindPort of frps"
-            } else {
-                "check that the port is the kcpBindPort of frps"
-            },
-        );
-    }
-    if error.source.kind() == io::ErrorKind::TimedOut {
-        return explained(
-            what,
-            format!(
-                "{} accepts connections but does not answer a TLS hello",
-                server(cfg)
-            ),
-            "check that the port is the bindPort of frps; a device on the path may swallow TLS",
-        );
-    }
-    if cfg.transport.tls.disable_custom_first_byte {
-        explained(
-            what,
-            format!(
-                "{} closed the connection right after our TLS hello",
-                server(cfg)
-            ),
-            "either a device on the path rejects TLS to this port, or the port is not that of \
-             frps, or frps is older than 0.38 (then set \
-             transport.tls.disableCustomTLSFirstByte = false)",
-        )
-    } else {
-        explained(
-            what,
-            format!(
-                "{} closed the connection right after our TLS hello",
-                server(cfg)
-            ),
-            "we sent frp's own first byte 0x17, which devices on the path may reject: set \
-             transport.tls.disableCustomTLSFirstByte = true; or the port is not that of frps",
-        )
-    }
-}
-
-fn explain_tls(error: &rustls::Error, first_bytes: &[u8], cfg: &ClientConfig) -> Explained {
-    match error {
-        rustls::Error::InvalidCertificate(_) => explained(
-            error,
-            "the certificate of the server is not trusted",
-            "check transport.tls.trustedCaFile, and that transport.tls.serverName (default: \
-             serverAddr) is a name in the certificate; if both are right, somebody is in between",
-        ),
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired
-            | AlertDescription::AccessDenied,
-        ) => explained(
-            error,
-            "the server does not accept our certificate",
-            "frps has transport.tls.trustedCaFile set: give frpc transport.tls.certFile and \
-             keyFile signed by that CA",
-        ),
-        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)
-            if cfg.transport.tls.disable_custom_first_byte =>
-        {
-            explained(
-                error,
-                format!("{} took us for a user of an https proxy", server(cfg)),
-                "where the vhostHTTPSPort of frps is its bindPort, frpc needs \
-                 transport.tls.disableCustomTLSFirstByte = false",
-            )
-        }
-        rustls::Error::AlertReceived(_) => explained(
-            error,
-            "the server refused the TLS handshake",
-            "check that the port is the bindPort of frps and that both ends have a common TLS \
-             version",
-        ),
-        _ => {
-            let (found, advice) = stranger(first_bytes, cfg);
-            explained(
-                format!("TLS: {error}"),
-                format!(
-                    "{} answered our TLS hello with {found}, not TLS",
-                    server(cfg)
-                ),
-                advice,
-            )
-        }
-    }
 }
 
 fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
@@ -416,7 +326,7 @@ fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
-        return explain_tls(tls, &[], cfg);
+        return tls::explain_error(tls, &[], cfg);
     }
     match error.kind() {
         io::ErrorKind::TimedOut => explain_silence(cfg),
@@ -465,21 +375,35 @@ fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
 }
 
 fn explain_silence(cfg: &ClientConfig) -> Explained {
-    if cfg.transport.protocol == TransportProtocol::Kcp {
+    let protocol = cfg.transport.protocol;
+    let (how, advice) = match protocol {
         // A session of kcp is closed without a word, so this is also how frps refuses one.
-        return explained(
-            "i/o timeout",
-            format!("{} took our login over UDP and did not answer", server(cfg)),
+        TransportProtocol::Kcp => (
+            " over UDP",
             "check that the port is the kcpBindPort of frps and that transport.tcpMux is the same \
              on both ends",
-        );
-    }
+        ),
+        TransportProtocol::Quic => (
+            " over QUIC",
+            "check that the port is the quicBindPort of frps; its log may say why",
+        ),
+        _ if cfg.transport.tls.enable || protocol == TransportProtocol::Wss => (
+            " within TLS",
+            "check that the port is the bindPort of frps and not that of another TLS service, and \
+             that transport.tcpMux is the same on both ends; a device on the path may end TLS \
+             itself and swallow the login",
+        ),
+        _ => (
+            "",
+            "check that the port is the bindPort of frps and that transport.tcpMux is the same on \
+             both ends; a device on the path may swallow the login, which transport.tls.enable = \
+             true hides from it",
+        ),
+    };
     explained(
         "i/o timeout",
-        format!("{} took our login and did not answer", server(cfg)),
-        "check that the port is the bindPort of frps and that transport.tcpMux is the same on \
-         both ends; a device on the path may swallow the login, which transport.tls.enable = true \
-         hides from it",
+        format!("{} took our login{how} and did not answer", server(cfg)),
+        advice,
     )
 }
 

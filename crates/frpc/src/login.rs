@@ -65,44 +65,47 @@ pub(crate) enum LoginError {
     Rejected(String),
 }
 
-/// A stream to the server on which nothing has been said yet, and what a login needs.
+/// A stream to the server on which nothing has been said yet.
 pub(crate) struct Connected {
     connector: Connector,
     stream: Stream,
-    signature: Signature,
 }
 
-/// Connects, by whatever layers `cfg` has below a login, and gets the credentials for one.
+/// What a login is made with, apart from the way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) auth: &'a Auth,
+    pub(crate) key: &'a cfb::Key,
+    /// That of the session before, or empty.
+    pub(crate) run_id: &'a str,
+}
+
+/// Connects, by whatever layers `cfg` has below a login. [`Auth::for_login`] comes behind that, as in
+/// frp: a server that is away must not have us ask an issuer for tokens again and again.
 pub(crate) async fn connect(
     cfg: &Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
-    auth: &Auth,
     tasks: &TaskTracker,
 ) -> Result<Connected, LoginError> {
     let connector = Connector::open(cfg.clone(), tls, tasks).await?;
     let stream = connector.stream().await?;
-    // Behind the connection, as in frp: a server that is away must not have us ask an issuer for
-    // tokens again and again.
-    let signature = auth.for_login().await?;
-    Ok(Connected {
-        connector,
-        stream,
-        signature,
-    })
+    Ok(Connected { connector, stream })
 }
 
-/// Logs in. `run_id` is that of the session before, or empty.
+/// Logs in. If this fails, or is dropped, nothing of the login arrives any more, as far as that is in
+/// our hands: it could end the session of the next one.
 pub(crate) async fn login(
     cfg: &Arc<ClientConfig>,
     connected: Connected,
-    key: &cfb::Key,
-    run_id: &str,
+    signature: Signature,
+    credentials: Credentials<'_>,
 ) -> Result<LoggedIn, LoginError> {
+    let Credentials { auth, key, run_id } = credentials;
     let Connected {
-        connector,
+        mut connector,
         stream,
-        signature,
     } = connected;
+    connector.expect_answer();
     let protocol = cfg.transport.wire_protocol;
     let pipe = Rewind::new(bytes::Bytes::new(), stream);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
@@ -124,7 +127,13 @@ pub(crate) async fn login(
     .await;
     let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
-        Err(ReadError::Login(e)) => return Err(e),
+        Err(ReadError::Login(e)) => {
+            if matches!(e, LoginError::Rejected(_)) {
+                connector.answered();
+                auth.refused();
+            }
+            return Err(e);
+        }
         Err(ReadError::Recv(RecvError::TimedOut)) if connector.is_unheard() => {
             return Err(ConnectError::Unheard.into());
         }
@@ -138,6 +147,7 @@ pub(crate) async fn login(
             });
         }
     };
+    connector.answered();
 
     let (pipe, rest) = stream.into_parts();
     let token = cfg.auth.token.expose().as_bytes();

@@ -5,23 +5,24 @@ use std::sync::{Arc, Mutex};
 use frp_config::ClientConfig;
 use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
+use frp_net::limits::LAST_TASKS;
 use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
 use frp_proto::crypto::cfb;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::{Auth, EndpointSetupError};
-use crate::auto::{Auto, Credentials, NoWay};
+use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
-use crate::login::{LoggedIn, connect, login};
+use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::registration::Registrations;
 use crate::session::Session;
 
@@ -103,7 +104,7 @@ impl Service {
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
-    /// then ends whatever still carries a user.
+    /// then ends whatever still carries a user, which takes [`LAST_TASKS`] at most.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_way_out();
         self.serve_admin(&stop);
@@ -111,7 +112,7 @@ impl Service {
         let ended = self.keep_session(auto.as_mut(), &stop).await;
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
-        self.tasks.tracker.wait().await;
+        let _ = timeout(LAST_TASKS, self.tasks.tracker.wait()).await;
         ended
     }
 
@@ -225,13 +226,8 @@ impl Service {
         credentials: Credentials<'_>,
         probed: &mut bool,
     ) -> Result<LoggedIn, NoWay> {
-        let Credentials { auth, key, run_id } = credentials;
-        let tls = self.tls.clone();
-        let error = match connect(&self.cfg, tls, auth, &self.tasks.tracker).await {
-            Ok(connected) => match login(&self.cfg, connected, key, run_id).await {
-                Ok(logged_in) => return Ok(logged_in),
-                Err(error) => error,
-            },
+        let error = match self.log_in_once(credentials).await {
+            Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
         let mut explained = diagnose::explain(&error, &self.cfg);
@@ -241,6 +237,12 @@ impl Service {
         }
         let refused = diagnose::is_refused(&error);
         Err(NoWay { explained, refused })
+    }
+
+    async fn log_in_once(&self, credentials: Credentials<'_>) -> Result<LoggedIn, LoginError> {
+        let connected = connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await?;
+        let signature = credentials.auth.for_login().await?;
+        login(&self.cfg, connected, signature, credentials).await
     }
 
     pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {

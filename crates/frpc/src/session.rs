@@ -337,6 +337,7 @@ impl<'a> Session<'a> {
     fn on_pong(&mut self, pong: Pong) -> Result<(), End> {
         if !pong.error.is_empty() {
             error!(self.log, "pong message contains error: {}", pong.error);
+            self.service.auth().refused();
             return Err(End::HeartbeatRefused(pong.error));
         }
         self.last_pong = Instant::now();

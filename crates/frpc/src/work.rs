@@ -147,7 +147,10 @@ impl Context {
         stream.flush_within(CONTROL_WRITE).await?;
         match stream.recv().await? {
             Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
-            Message::StartWorkConn(start) => Err(WorkError::Refused(start.error)),
+            Message::StartWorkConn(start) => {
+                self.auth.refused();
+                Err(WorkError::Refused(start.error))
+            }
             other => Err(WorkError::Unexpected(other.name())),
         }
     }

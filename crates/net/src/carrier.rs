@@ -65,6 +65,14 @@ impl Carrier {
         }
     }
 
+    /// The same, and what is queued is not sent any more.
+    pub fn break_off(&self) {
+        match self {
+            Self::Mux(mux) => mux.break_off(),
+            Self::Quic(conn) => conn.close(),
+        }
+    }
+
     /// Waits for the end of the connection.
     pub async fn closed(&self) -> Lost {
         match self {

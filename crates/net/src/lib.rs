@@ -8,6 +8,7 @@
 //! or [`udp`] (datagrams).
 
 pub mod before_login;
+pub mod below;
 mod buffers;
 pub mod carrier;
 pub mod dial;

@@ -20,6 +20,10 @@ pub const LOGIN_ANSWER: Duration = Duration::from_secs(10);
 /// How long frpc that is told to stop waits for the server to let go (frp `cmd/frpc/sub/root.go`).
 pub const LEAVE: Duration = Duration::from_millis(500);
 
+/// How long a frpc that ends waits for its tasks, which may still have to deliver something to a peer
+/// that does not take it.
+pub const LAST_TASKS: Duration = Duration::from_secs(1);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 

@@ -80,6 +80,11 @@ pub enum ProxyUrlError {
         "the port is no number from 1 to 65535; special characters in user and password are to be percent-encoded"
     )]
     Port,
+    /// An `@` behind the end of the host: what was to be the password has ended it.
+    #[error(
+        "an @ comes too late: in user and password # is written %23, / is written %2F and ? is written %3F"
+    )]
+    LateAt,
     /// A `%` that two hexadecimal digits do not follow, or that does not decode to UTF-8.
     #[error("invalid percent-encoding in user or password")]
     Encoding,
@@ -98,7 +103,12 @@ impl FromStr for ProxyUrl {
             other if is_scheme(other) => return Err(ProxyUrlError::Scheme(other.to_owned())),
             _ => return Err(ProxyUrlError::NoScheme),
         };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, behind) = rest.split_at(end);
+        if behind.contains('@') {
+            // Go takes what is before as the host, and part of a password would be told as one.
+            return Err(ProxyUrlError::LateAt);
+        }
         let (login, place) = match authority.rsplit_once('@') {
             Some((login, place)) => (Some(parse_login(login)?), place),
             None => (None, authority),
@@ -264,8 +274,11 @@ mod tests {
             ("http://[p]:1", ProxyUrlError::Host),
             ("http://[::1]x", ProxyUrlError::Host),
             ("http://a b:1", ProxyUrlError::Host),
-            // A password with a slash in it ends the authority.
-            ("http://a:b/c@p:1", ProxyUrlError::Port),
+            // A password with one of these in it ends the authority.
+            ("http://a:b/c@p:1", ProxyUrlError::LateAt),
+            ("http://user:12#34@proxy:80", ProxyUrlError::LateAt),
+            ("http://user:12?34@proxy:80", ProxyUrlError::LateAt),
+            ("http://user:1@2#34@proxy:80", ProxyUrlError::LateAt),
             ("http://a%4:b@p", ProxyUrlError::Encoding),
             ("http://a%ff:b@p", ProxyUrlError::Encoding),
         ] {

@@ -109,6 +109,45 @@ async fn a_wrong_secret_is_said_with_what_to_do() {
     assert_eq!(issuer.count("/token"), 2, "by header and by parameters");
 }
 
+/// The keys of the issuer were replaced, and with them a token that would be good for an hour.
+#[tokio::test]
+async fn a_token_that_is_refused_is_not_used_again() {
+    let (rig, issuer) = (Rig::new(), Issuer::start().await);
+    issuer.state().expires_in = Some(3600);
+    let mut frps = rig.frps(&issuer.server_lines()).await;
+    let (frpc, port, _service) = tunnel(&rig, &frps, &issuer.client_lines()).await;
+    frps.program.kill().await;
+    issuer.rotate(Key::ec("new"));
+    let mark = frpc.log().mark();
+    frps.program.start_again();
+    frpc.expect_from(mark, "[web] start proxy success", LONG)
+        .await;
+    echo(port, b"hello").await;
+    assert_eq!(issuer.count("/token"), 2);
+}
+
+#[tokio::test]
+async fn what_is_wrong_on_the_way_to_the_endpoint_is_told_apart() {
+    let (rig, issuer) = (Rig::new(), Issuer::start().await);
+    let frps = rig.frps(&issuer.server_lines()).await;
+    let plain = Service::greeting("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let lines = issuer
+        .client_lines()
+        .replace(&issuer.url, &format!("https://127.0.0.1:{}", plain.port));
+    let trusting = format!("{lines}auth.oidc.insecureSkipVerify = true\n");
+    rig.frpc(frps.port, &trusting)
+        .expect("the token endpoint does not speak TLS with us; if it speaks plain HTTP")
+        .await;
+
+    let proxy = format!(
+        "auth.oidc.proxyURL = \"http://127.0.0.1:{}\"\n",
+        free_port()
+    );
+    rig.frpc(frps.port, &format!("{}{proxy}", issuer.client_lines()))
+        .expect("the proxy on the way to the token endpoint cannot be reached; check")
+        .await;
+}
+
 #[tokio::test]
 async fn an_endpoint_that_is_down_broken_or_silent_is_said_and_tried_again() {
     let (rig, issuer) = (Rig::new(), Issuer::start().await);

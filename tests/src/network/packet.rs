@@ -48,6 +48,12 @@ impl Tcp {
         self.flags & flag != 0
     }
 
+    /// Whether it resets one.
+    #[must_use]
+    pub fn resets(self) -> bool {
+        self.has(RST)
+    }
+
     /// Whether it opens a connection.
     pub(super) fn opens(self) -> bool {
         self.has(SYN) && !self.has(ACK)

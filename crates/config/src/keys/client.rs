@@ -161,7 +161,8 @@ const OIDC: &[Key] = &[
         "Proxy to the token endpoint: http, https, socks5, socks5h or ntlm. Without it and without \
          trustedCaFile and insecureSkipVerify the environment decides (HTTP_PROXY, HTTPS_PROXY, \
          NO_PROXY).",
-    ),
+    )
+    .rule(Rule::ProxyUrl),
     key(
         "tokenSource",
         Kind::Table(TOKEN_SOURCE),

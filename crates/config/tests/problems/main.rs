@@ -489,6 +489,14 @@ fn the_way_to_frps() {
              socks5 or ntlm, not [socks4]; write scheme://user:password@host:port"
         ]
     );
+    assert_eq!(
+        frpc("auth.oidc.proxyURL = 'http://me:sec#ret@p:1'\n"),
+        [
+            "f:1:22: auth.oidc.proxyURL is no URL of a proxy: an @ comes too late: in user and \
+             password # is written %23, / is written %2F and ? is written %3F; write \
+             scheme://user:password@host:port"
+        ]
+    );
     let none: [String; 0] = [];
     let fine = "dnsServer = '::1'\ntransport.proxyURL = 'ntlm://me:secret@p'\n";
     assert_eq!(frpc(fine), none);

@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use frp_config::Secret;
 use futures_util::FutureExt as _;
@@ -39,6 +39,14 @@ struct Kept {
     token: Secret,
     /// By the clock on the wall, as in Go: it goes on while a machine sleeps.
     until: SystemTime,
+    /// By a clock that nobody sets: the other may have been ahead when the token came.
+    at_most_until: Instant,
+}
+
+impl Kept {
+    fn is_good(&self) -> bool {
+        SystemTime::now() < self.until && Instant::now() < self.at_most_until
+    }
 }
 
 type Asked = Result<Secret, Arc<TokenError>>;
@@ -61,10 +69,15 @@ impl Grants {
         asking.await
     }
 
+    /// The next one is asked for, however long the kept one is said to be good.
+    pub(super) fn forget(&self) {
+        self.0.state().kept = None;
+    }
+
     fn kept_or_asking(&self) -> Result<Secret, Shared<Asking>> {
         let mut state = self.0.state();
         if let Some(kept) = &state.kept
-            && SystemTime::now() < kept.until
+            && kept.is_good()
         {
             return Ok(kept.token.clone());
         }
@@ -87,9 +100,13 @@ impl Inner {
         state.asking = None;
         let (style, grant) = asked.map_err(Arc::new)?;
         state.style = Some(style);
-        state.kept = grant.expires_in.map(|left| Kept {
-            token: grant.token.clone(),
-            until: SystemTime::now() + left.saturating_sub(EARLY),
+        state.kept = grant.expires_in.map(|left| {
+            let left = left.saturating_sub(EARLY);
+            Kept {
+                token: grant.token.clone(),
+                until: SystemTime::now() + left,
+                at_most_until: Instant::now() + left,
+            }
         });
         Ok(grant.token)
     }
@@ -197,8 +214,7 @@ mod tests {
             "one was dropped, one is kept"
         );
 
-        let first = grants.0.clone();
-        first.state().kept = None;
+        grants.forget();
         let (mut impatient, mut patient) = (Box::pin(grants.token()), Box::pin(grants.token()));
         for waiting in [&mut impatient, &mut patient] {
             let begun = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
@@ -207,5 +223,29 @@ mod tests {
         drop(impatient);
         permits.add_permits(1);
         assert_eq!(patient.await.unwrap().expose(), "t");
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_token_whose_time_is_over_by_either_clock_is_not_used() {
+        let (grants, permits, count) = grants(r#"{"access_token":"t","expires_in":60}"#).await;
+        permits.add_permits(9);
+        grants.token().await.unwrap();
+        let change = |change: fn(&mut Kept)| change(grants.0.state().kept.as_mut().unwrap());
+        // The clock on the wall was an hour ahead then, and has been set since.
+        change(|kept| {
+            kept.until += HOUR;
+            kept.at_most_until = Instant::now();
+        });
+        grants.token().await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        // The machine slept, and only that clock went on.
+        change(|kept| {
+            kept.until -= HOUR;
+            kept.at_most_until += HOUR;
+        });
+        grants.token().await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 3);
     }
 }

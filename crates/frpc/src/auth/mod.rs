@@ -8,16 +8,18 @@ mod source;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use frp_config::{AuthMethod, ClientConfig, Secret, ValueSource};
+use frp_config::{AuthMethod, ClientConfig, Secret};
 use frp_net::dial::DialError;
 use frp_net::http_client::Reason;
+use frp_net::way_out::ProxyError;
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::endpoint::EndpointSetupError;
 use self::endpoint::{Endpoint, TokenError};
 use self::grant::Grants;
-use self::source::SourceError;
+use self::source::{Source, SourceError};
+use crate::diagnose::is_out_of_time;
 
 /// Signs messages, those beyond the login where a scope asks for it.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ enum With {
     /// Tokens that the issuer gives for client id and secret.
     Grants(Grants),
     /// Tokens that somebody else has got, read anew each time.
-    Source(ValueSource),
+    Source(Source),
 }
 
 /// Why there are no credentials. The texts before the colon are frp's.
@@ -46,7 +48,7 @@ pub(crate) enum CredentialError {
 }
 
 /// What a message carries. A token may be among it: no `Debug`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Signature {
     timestamp: i64,
     key: String,
@@ -58,7 +60,7 @@ impl Auth {
     pub(crate) fn new(cfg: &ClientConfig) -> Result<Self, EndpointSetupError> {
         let with = match (cfg.auth.method, &cfg.oidc.token_source) {
             (AuthMethod::Token, _) => With::Token(cfg.auth.token.clone()),
-            (AuthMethod::Oidc, Some(source)) => With::Source(source.clone()),
+            (AuthMethod::Oidc, Some(source)) => With::Source(Source::new(source.clone())),
             (AuthMethod::Oidc, None) => With::Grants(Grants::new(Endpoint::new(&cfg.oidc)?)),
         };
         Ok(Self {
@@ -74,6 +76,14 @@ impl Auth {
             timestamp: now(),
             ..self.signature().await?
         })
+    }
+
+    /// The server did not accept what this gave: a token that is kept may be good no longer (the keys of
+    /// the issuer were replaced) or not yet.
+    pub(crate) fn refused(&self) {
+        if let With::Grants(grants) = &self.with {
+            grants.forget();
+        }
     }
 
     pub(crate) async fn ping(&self) -> Result<Ping, CredentialError> {
@@ -108,7 +118,7 @@ impl Auth {
                 return Ok(Signature { timestamp, key });
             }
             With::Grants(grants) => grants.token().await.map_err(CredentialError::Grant)?,
-            With::Source(source) => source::read(source).await?,
+            With::Source(source) => source.read().await?,
         };
         Ok(Signature {
             timestamp: 0,
@@ -153,13 +163,29 @@ impl CredentialError {
 fn help(error: &TokenError) -> (&'static str, &'static str) {
     match error {
         TokenError::Http(error) => match &*error.reason {
-            Reason::Tls(e) if e.tls().is_some() => (
-                "the certificate of the token endpoint is not trusted",
-                "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name in \
-                 auth.oidc.tokenEndpointURL",
-            ),
-            Reason::Dial(DialError::Proxy { .. }) => (
-                "the proxy on the way to the token endpoint does not let us through",
+            Reason::Tls(e) if e.tls().is_some() => match e.tls() {
+                Some(rustls::Error::InvalidCertificate(e)) if is_out_of_time(e) => (
+                    "the certificate of the token endpoint has expired, or is not valid yet",
+                    "check the clock of this machine; if it is right, renew that certificate",
+                ),
+                Some(rustls::Error::InvalidCertificate(_)) => (
+                    "the certificate of the token endpoint is not trusted",
+                    "set auth.oidc.trustedCaFile to the CA that signed it, and check the host name \
+                     in auth.oidc.tokenEndpointURL",
+                ),
+                _ => (
+                    "the token endpoint does not speak TLS with us",
+                    "if it speaks plain HTTP, begin auth.oidc.tokenEndpointURL with http://; else \
+                     check the port in it",
+                ),
+            },
+            Reason::Dial(DialError::Proxy { source, .. }) => (
+                match **source {
+                    ProxyError::Dial(_) => {
+                        "the proxy on the way to the token endpoint cannot be reached"
+                    }
+                    _ => "the proxy on the way to the token endpoint does not let us through",
+                },
                 "check auth.oidc.proxyURL (without it HTTP_PROXY and HTTPS_PROXY)",
             ),
             Reason::Roots(_) => (

@@ -4,13 +4,15 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use frp_config::{Secret, ValueSource, ValueSourceError};
 use frp_net::limits::{MAX_TOKEN_SOURCE, TOKEN_SOURCE};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 /// Why a source gave no token.
 #[derive(Debug, thiserror::Error)]
@@ -23,35 +25,54 @@ pub(crate) enum SourceError {
     TimedOut(String),
 }
 
-/// The token that `source` has now.
-pub(super) async fn read(source: &ValueSource) -> Result<Secret, SourceError> {
-    let name = match source {
-        ValueSource::File(path) => path.display().to_string(),
-        ValueSource::Exec { command, .. } => command.clone(),
-    };
-    let reading = async {
-        match source {
-            ValueSource::File(path) => read_file(path.clone()).await,
-            ValueSource::Exec { command, args, env } => run(command, args, env).await,
-        }
-    };
-    let read = tokio::time::timeout(TOKEN_SOURCE, reading).await;
-    let bytes = read.map_err(|_| SourceError::TimedOut(name.clone()))??;
-    if bytes.len() > MAX_TOKEN_SOURCE {
-        return Err(SourceError::TooLong(name));
-    }
-    Ok(ValueSourceError::value(bytes, name)?)
+/// Where tokens come from.
+#[derive(Debug)]
+pub(super) struct Source {
+    from: ValueSource,
+    /// Held by the thread that reads the file, which nobody can stop: a pipe or a mount that hangs must
+    /// not take one thread after the other, for names are looked up on these, too.
+    reading: Arc<Mutex<()>>,
 }
 
-async fn read_file(path: PathBuf) -> Result<Vec<u8>, ValueSourceError> {
-    let error = |source| ValueSourceError::File {
-        path: path.clone(),
-        source,
-    };
-    let opened = path.clone();
-    let read = tokio::task::spawn_blocking(move || read_some(&opened)).await;
-    read.unwrap_or_else(|e| Err(io::Error::other(e)))
-        .map_err(error)
+impl Source {
+    pub(super) fn new(from: ValueSource) -> Self {
+        let reading = Arc::default();
+        Self { from, reading }
+    }
+
+    /// The token that it has now.
+    pub(super) async fn read(&self) -> Result<Secret, SourceError> {
+        let name = match &self.from {
+            ValueSource::File(path) => path.display().to_string(),
+            ValueSource::Exec { command, .. } => command.clone(),
+        };
+        let reading = async {
+            match &self.from {
+                ValueSource::File(path) => self.read_file(path).await,
+                ValueSource::Exec { command, args, env } => run(command, args, env).await,
+            }
+        };
+        let read = tokio::time::timeout(TOKEN_SOURCE, reading).await;
+        let bytes = read.map_err(|_| SourceError::TimedOut(name.clone()))??;
+        if bytes.len() > MAX_TOKEN_SOURCE {
+            return Err(SourceError::TooLong(name));
+        }
+        Ok(ValueSourceError::value(bytes, name)?)
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, ValueSourceError> {
+        let turn = self.reading.clone().lock_owned().await;
+        let opened = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read_some(&opened)
+        });
+        let read = read.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        read.map_err(|source| ValueSourceError::File {
+            path: path.to_owned(),
+            source,
+        })
+    }
 }
 
 fn read_some(path: &Path) -> io::Result<Vec<u8>> {
@@ -102,6 +123,8 @@ async fn run(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn exec(script: &str) -> ValueSource {
@@ -113,12 +136,14 @@ mod tests {
     }
 
     async fn told(source: &ValueSource) -> String {
-        read(source).await.unwrap_err().to_string()
+        let source = Source::new(source.clone());
+        source.read().await.unwrap_err().to_string()
     }
 
     #[tokio::test]
     async fn files_and_programs_give_trimmed_tokens() {
-        let token = read(&exec("echo \" $SECRET_OF_TEST \"")).await.unwrap();
+        let source = Source::new(exec("echo \" $SECRET_OF_TEST \""));
+        let token = source.read().await.unwrap();
         assert_eq!(token.expose(), "s3");
         assert_eq!(
             told(&exec("exit 3")).await,
@@ -129,6 +154,32 @@ mod tests {
             told(&none).await,
             "failed to read file /nonexistent/t: open /nonexistent/t: no such file or directory"
         );
+    }
+
+    /// Nobody writes into the pipe. Names are looked up on these threads, too.
+    #[test]
+    fn a_file_that_hangs_takes_one_thread() {
+        let path = std::env::temp_dir().join(format!("frpc-pipe-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(2)
+            .build()
+            .unwrap();
+        let source = Source::new(ValueSource::File(path.clone()));
+        runtime.block_on(async {
+            for _ in 0..3 {
+                let given_up = tokio::time::timeout(Duration::from_millis(50), source.read());
+                assert!(given_up.await.is_err());
+            }
+            let other = tokio::task::spawn_blocking(|| ());
+            let done = tokio::time::timeout(Duration::from_secs(20), other).await;
+            assert!(done.is_ok(), "all threads hang");
+        });
+        // Lets the thread go.
+        drop(File::options().write(true).open(&path));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]

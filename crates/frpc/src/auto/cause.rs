@@ -12,6 +12,7 @@ use frp_net::tls::HandshakeError;
 use frp_net::websocket;
 
 use crate::connect::ConnectError;
+use crate::diagnose::is_out_of_time;
 use crate::login::LoginError;
 
 const HANDSHAKE: &str = "at the TLS handshake";
@@ -82,7 +83,11 @@ fn of_dial(error: &DialError) -> String {
 
 fn of_handshake(error: &HandshakeError) -> String {
     match error.tls() {
+        Some(rustls::Error::InvalidCertificate(e)) if is_out_of_time(e) => {
+            "certificate expired or not valid yet".to_owned()
+        }
         Some(rustls::Error::InvalidCertificate(_)) => "certificate not trusted".to_owned(),
+        Some(rustls::Error::PeerIncompatible(_)) => "no TLS in common".to_owned(),
         Some(rustls::Error::AlertReceived(alert)) => format!("TLS refused ({alert:?})"),
         Some(_) => "no TLS there".to_owned(),
         None => of_io(&error.source, HANDSHAKE),

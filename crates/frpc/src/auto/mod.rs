@@ -16,17 +16,15 @@ use std::time::Duration;
 
 use frp_config::{ClientConfig, Way};
 use frp_log::{Log, info};
-use frp_net::limits::LOGIN_ANSWER;
 use frp_net::tls::TlsSetupError;
-use frp_proto::crypto::cfb;
 use frp_proto::naming;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Auth;
+use crate::auth::Signature;
 use crate::connect::tls_settings;
 use crate::diagnose::{self, Explained};
-use crate::login::{self, Connected, LoggedIn, LoginError};
+use crate::login::{self, Connected, Credentials, LoggedIn, LoginError};
 use cause::cause;
 use memory::{Memory, Network};
 use race::{Loser, Lost, Outcome, Runner, race};
@@ -34,6 +32,10 @@ use race::{Loser, Lost, Outcome, Runner, race};
 /// How long a login may take when another way is ready. Doubled after a race that all have lost,
 /// for a network on which everything is slower than that.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The most that comes of that. frps closes a connection on which nobody logs in after 10 s, and the
+/// way that waits must still be good then.
+const PATIENCE_MAX: Duration = Duration::from_secs(6);
 
 /// The ways of one client, and what is known of them.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub(crate) struct Auto {
 #[derive(Debug)]
 struct Candidate {
     name: String,
+    is_udp: bool,
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
 }
@@ -62,15 +65,6 @@ pub(crate) struct NoWay {
     pub(crate) explained: Explained,
     /// Nobody listens: asking again is cheap.
     pub(crate) refused: bool,
-}
-
-/// What a login is made with, apart from the way.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Credentials<'a> {
-    pub(crate) auth: &'a Auth,
-    pub(crate) key: &'a cfb::Key,
-    /// That of the session before, or empty.
-    pub(crate) run_id: &'a str,
 }
 
 impl Auto {
@@ -93,6 +87,7 @@ impl Auto {
             let cfg = cfg.by(way);
             Ok(Candidate {
                 name: name(way),
+                is_udp: way.is_udp(),
                 tls: tls_settings(&cfg)?,
                 cfg: Arc::new(cfg),
             })
@@ -149,8 +144,11 @@ impl Auto {
             }),
             Outcome::AllFailed(losers) => {
                 let no_way = self.none(&losers);
-                if !no_way.refused {
-                    self.patience = (self.patience * 2).min(LOGIN_ANSWER);
+                let cut_short = losers
+                    .iter()
+                    .any(|(_, lost)| matches!(lost, Lost::Silent { .. }));
+                if cut_short || !no_way.refused {
+                    self.patience = (self.patience * 2).min(PATIENCE_MAX);
                 }
                 Err(no_way)
             }
@@ -178,18 +176,24 @@ impl Auto {
     }
 
     fn none(&self, losers: &[Loser<LoginError>]) -> NoWay {
-        let failed = losers.iter().filter_map(|(way, lost)| match lost {
-            Lost::Failed(error) => Some((*way, error)),
-            Lost::Silent { .. } => None,
-        });
-        let refused = failed.clone().any(|(_, e)| diagnose::is_refused(e));
         let what = format!("no way to {}: {}", self.server, self.causes(losers));
-        // What is said of the best way says most; TLS over TCP is mostly that.
-        let first = failed.min_by_key(|(way, _)| *way);
-        let explained = match first {
-            Some((way, error)) => {
-                let Candidate { name, cfg, .. } = &self.ways[way];
-                diagnose::explain(error, cfg).one_of(what, name)
+        let is_absent = |(way, lost): &Loser<LoginError>| {
+            let error = lost.failed();
+            error.is_some_and(|error| is_absent(&self.ways, *way, error))
+        };
+        let refused = losers.iter().any(is_absent);
+        // Of TCP more is known, and mostly it is the best way; then what was to be tried first.
+        let telling = losers
+            .iter()
+            .min_by_key(|(way, _)| (self.ways[*way].is_udp, *way));
+        let explained = match telling {
+            Some((way, lost)) => {
+                let Candidate { name, cfg, .. } = &self.ways[*way];
+                let explained = match lost {
+                    Lost::Failed(error) => diagnose::explain(error, cfg),
+                    Lost::Silent { login, .. } => diagnose::explain_no_reply(*login, cfg),
+                };
+                explained.one_of(what, name)
             }
             None => Explained::bare(what),
         };
@@ -221,6 +225,13 @@ fn name(way: Way) -> String {
     }
 }
 
+/// Whether nobody listens at `way`, and frps is down most likely. bindPort is a TCP port; one of UDP that
+/// is closed may be switched off and says nothing where there is TCP to ask.
+fn is_absent(ways: &[Candidate], way: usize, error: &LoginError) -> bool {
+    let only_udp = || ways.iter().all(|way| way.is_udp);
+    diagnose::is_refused(error) && (!ways[way].is_udp || only_udp())
+}
+
 /// Empty where there is no entropy; then frps makes it.
 fn new_run_id() -> String {
     let mut bytes = [0; 8];
@@ -238,32 +249,117 @@ struct Entrants<'a> {
 
 impl Runner for Entrants<'_> {
     type Ready = Connected;
+    type Credentials = Signature;
     type Won = LoggedIn;
     type Error = LoginError;
 
     async fn connect(&self, way: usize) -> Result<Connected, LoginError> {
         let Candidate { cfg, tls, .. } = &self.ways[way];
-        login::connect(cfg, tls.clone(), self.credentials.auth, self.tasks).await
+        login::connect(cfg, tls.clone(), self.tasks).await
     }
 
-    async fn login(&self, way: usize, ready: Connected) -> Result<LoggedIn, LoginError> {
-        let Credentials { key, run_id, .. } = self.credentials;
-        login::login(&self.ways[way].cfg, ready, key, run_id).await
+    async fn credentials(&self) -> Result<Signature, LoginError> {
+        Ok(self.credentials.auth.for_login().await?)
+    }
+
+    async fn login(
+        &self,
+        way: usize,
+        ready: Connected,
+        signature: Signature,
+    ) -> Result<LoggedIn, LoginError> {
+        login::login(&self.ways[way].cfg, ready, signature, self.credentials).await
     }
 
     fn is_final(error: &LoginError) -> bool {
-        // No credentials are no fault of the way either.
-        matches!(error, LoginError::Rejected(_) | LoginError::Credentials(_))
+        matches!(error, LoginError::Rejected(_))
     }
 
-    fn is_absent(error: &LoginError) -> bool {
-        diagnose::is_refused(error)
+    fn is_absent(&self, way: usize, error: &LoginError) -> bool {
+        is_absent(self.ways, way, error)
+    }
+
+    fn is_deaf(&self, way: usize) -> bool {
+        self.ways[way].is_udp
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io;
+
+    use frp_config::{LoadOptions, Purpose, parse_client};
+    use frp_net::dial::DialError;
+
     use super::*;
+    use crate::connect::ConnectError;
+
+    fn auto(order: &[&str]) -> Auto {
+        let text = format!(
+            "serverAddr = \"frps.example\"\ntransport.protocol = \"auto\"\n\
+             transport.order = {order:?}\n"
+        );
+        let loaded = parse_client(&text, "frpc", &LoadOptions::new(Purpose::Run));
+        let cfg = loaded.unwrap_or_else(|e| panic!("{e}")).settings;
+        Auto::new(&cfg, cfg.transport.order.as_ref().unwrap()).unwrap()
+    }
+
+    fn refused() -> Lost<LoginError> {
+        let error = DialError::Connect {
+            addr: ([192, 0, 2, 1], 7000).into(),
+            source: io::ErrorKind::ConnectionRefused.into(),
+        };
+        Lost::Failed(ConnectError::from(error).into())
+    }
+
+    fn filtered() -> Lost<LoginError> {
+        let error = DialError::TimedOut {
+            host: "frps.example".to_owned(),
+            addr: Some(([192, 0, 2, 1], 7000).into()),
+        };
+        Lost::Failed(ConnectError::from(error).into())
+    }
+
+    fn silent(login: bool) -> Lost<LoginError> {
+        let after = Duration::from_secs(3);
+        Lost::Silent { after, login }
+    }
+
+    /// What is said, and whether it is taken for a frps that is down.
+    fn none(order: &[&str], losers: Vec<Loser<LoginError>>) -> (String, bool) {
+        let NoWay { explained, refused } = auto(order).none(&losers);
+        (explained.to_string(), refused)
+    }
+
+    #[test]
+    fn a_closed_udp_port_is_not_blamed_where_tcp_is_silent() {
+        for silence in [filtered(), silent(true)] {
+            let losers = vec![(1, refused()), (0, silence)];
+            let (said, refused) = none(&["tcp", "kcp"], losers);
+            assert!(said.contains("as to tcp+tls, "), "{said}");
+            assert!(!said.contains("kcpBindPort"), "{said}");
+            assert!(!refused);
+        }
+        let losers = vec![(0, refused()), (1, filtered())];
+        let (said, _) = none(&["kcp", "tcp"], losers);
+        assert!(
+            said.contains("nothing at frps.example:7000 answers"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn the_first_is_explained_though_it_said_nothing() {
+        let losers = vec![(1, refused()), (0, silent(false))];
+        let (said, refused) = none(&["quic", "kcp:7001"], losers);
+        assert!(said.contains("as to quic, no answer by UDP"), "{said}");
+        assert!(refused, "there is no TCP that would know better");
+        let losers = vec![(0, self::refused()), (1, silent(false))];
+        let (said, refused) = none(&["tcp", "quic"], losers);
+        assert!(said.contains("nothing listens on port 7000"), "{said}");
+        assert!(refused);
+    }
 
     #[test]
     fn names_say_what_is_encrypted() {

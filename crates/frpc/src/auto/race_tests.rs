@@ -13,6 +13,8 @@ use super::*;
 struct Script {
     connect: (Option<u64>, Result<(), &'static str>),
     login: (Option<u64>, Answer),
+    /// As over UDP.
+    deaf: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +29,7 @@ const fn way(connect: u64, login: u64) -> Script {
     Script {
         connect: (Some(connect), Ok(())),
         login: (Some(login), Answer::Yes),
+        deaf: false,
     }
 }
 
@@ -34,6 +37,7 @@ const fn fails_to_connect(after: u64) -> Script {
     Script {
         connect: (Some(after), Err("connect")),
         login: (None, Answer::No),
+        deaf: false,
     }
 }
 
@@ -41,17 +45,29 @@ const fn fails_to_connect(after: u64) -> Script {
 const ABSENT: Script = Script {
     connect: (Some(10), Err("absent")),
     login: (None, Answer::No),
+    deaf: false,
 };
 
 const SILENT: Script = Script {
     connect: (None, Err("")),
     login: (None, Answer::No),
+    deaf: false,
 };
+
+const DEAF: Script = deaf(SILENT);
+
+const fn deaf(script: Script) -> Script {
+    Script {
+        deaf: true,
+        ..script
+    }
+}
 
 /// Connects at once and takes the login, and that is all.
 const SWALLOWS: Script = Script {
     connect: (Some(0), Ok(())),
     login: (None, Answer::No),
+    deaf: false,
 };
 
 const fn answers(script: Script, login: u64, answer: Answer) -> Script {
@@ -109,6 +125,7 @@ impl Drop for Open<'_> {
 
 struct Scripted {
     scripts: Vec<Script>,
+    credentials: (u64, Result<(), &'static str>),
     seen: Seen,
 }
 
@@ -125,6 +142,7 @@ impl Scripted {
 
 impl Runner for Scripted {
     type Ready = ();
+    type Credentials = ();
     type Won = usize;
     type Error = &'static str;
 
@@ -134,7 +152,15 @@ impl Runner for Scripted {
         connected
     }
 
-    async fn login(&self, way: usize, (): ()) -> Result<usize, &'static str> {
+    async fn credentials(&self) -> Result<(), &'static str> {
+        let (time, given) = self.credentials;
+        if time > 0 {
+            self.after("t".to_owned(), Some(time)).await;
+        }
+        given
+    }
+
+    async fn login(&self, way: usize, (): (), (): ()) -> Result<usize, &'static str> {
         let (time, answer) = self.scripts[way].login;
         self.after(format!("l{way}"), time).await;
         match answer {
@@ -148,8 +174,12 @@ impl Runner for Scripted {
         *error == "final"
     }
 
-    fn is_absent(error: &&'static str) -> bool {
+    fn is_absent(&self, _: usize, error: &&'static str) -> bool {
         *error == "absent"
+    }
+
+    fn is_deaf(&self, way: usize) -> bool {
+        self.scripts[way].deaf
     }
 }
 
@@ -158,12 +188,26 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// What came of it in words, after how many milliseconds, and what had happened on the way.
 async fn run(scripts: &[Script]) -> (String, u128, String) {
     let order: Vec<usize> = (0..scripts.len()).collect();
-    run_in(&order, scripts).await
+    run_in(&order, scripts, (0, Ok(()))).await
 }
 
-async fn run_in(order: &[usize], scripts: &[Script]) -> (String, u128, String) {
+/// The same where it takes so long to get the credentials, and this comes of it.
+async fn run_with(
+    credentials: (u64, Result<(), &'static str>),
+    scripts: &[Script],
+) -> (String, u128, String) {
+    let order: Vec<usize> = (0..scripts.len()).collect();
+    run_in(&order, scripts, credentials).await
+}
+
+async fn run_in(
+    order: &[usize],
+    scripts: &[Script],
+    credentials: (u64, Result<(), &'static str>),
+) -> (String, u128, String) {
     let runner = Scripted {
         scripts: scripts.to_vec(),
+        credentials,
         seen: Seen::default(),
     };
     let start = Instant::now();
@@ -268,45 +312,92 @@ async fn when_all_fail_each_says_why() {
 
 /// A frps that is down is to be found soon after it is back, though UDP has no word for that.
 #[tokio::test(start_paused = true)]
-async fn where_nobody_listens_the_silent_ones_are_not_waited_for_long() {
-    let (outcome, after, _) = run(&[ABSENT, SILENT, SILENT]).await;
-    assert_eq!(outcome, "failed 0:absent 1:silent:3000 2:silent:2500");
-    assert_eq!(after, 3010);
-    let (outcome, after, _) = run(&[ABSENT, way(2900, 9000)]).await;
+async fn where_nobody_listens_the_deaf_ones_are_not_waited_for_long() {
+    let (outcome, after, _) = run(&[ABSENT, DEAF, DEAF]).await;
+    assert_eq!(outcome, "failed 0:absent 1:silent:3500 2:silent:3000");
+    assert_eq!(after, 3510);
+    let (outcome, after, _) = run(&[ABSENT, deaf(way(2900, 9000))]).await;
     assert_eq!((outcome.as_str(), after), ("won 1 0:absent", 11_910));
+    // Also where the last that could have heard it fails later than that.
+    let (outcome, after, _) = run(&[ABSENT, fails_to_connect(8000), DEAF]).await;
+    assert_eq!(outcome, "failed 0:absent 1:connect 2:silent:7500");
+    assert_eq!(after, 8010);
+}
+
+/// One port that is closed says nothing of the others.
+#[tokio::test(start_paused = true)]
+async fn one_refused_way_hurries_none_that_would_have_heard_the_same() {
+    let (outcome, after, _) = run(&[ABSENT, way(9000, 0), DEAF]).await;
+    assert_eq!((outcome.as_str(), after), ("won 1 0:absent", 9010));
+    let mut many = vec![ABSENT];
+    many.extend([DEAF; 8]);
+    many.push(way(0, 0));
+    let (outcome, after, _) = run(&many).await;
+    assert!(outcome.starts_with("won 9 "), "{outcome}");
+    assert_eq!(after, 4010);
+}
+
+/// A slow issuer is no fault of the way, and is asked once.
+#[tokio::test(start_paused = true)]
+async fn how_long_the_credentials_take_counts_against_no_way() {
+    let (outcome, after, seen) = run_with((8000, Ok(())), &[way(10, 100), way(10, 0)]).await;
+    assert_eq!((outcome.as_str(), after), ("won 0", 8110));
+    assert_eq!(seen, "+c0 +t +l0");
+    let (outcome, after, _) = run_with((8000, Ok(())), &[ABSENT, deaf(way(10, 100))]).await;
+    assert_eq!((outcome.as_str(), after), ("won 1 0:absent", 8120));
+    let swallowed = &[SWALLOWS, way(100, 100)];
+    let (outcome, after, seen) = run_with((8000, Ok(())), swallowed).await;
+    assert_eq!((outcome.as_str(), after), ("won 1 0:login:1500", 9600));
+    assert_eq!(seen, "+c0 +t +l0 +c1 -l0 +l1");
+}
+
+/// A credential that cannot be had ends the race before any login is sent, and so takes none away.
+#[tokio::test(start_paused = true)]
+async fn without_credentials_there_is_no_login() {
+    let (outcome, after, seen) = run_with((700, Err("none")), &[SILENT, way(10, 0)]).await;
+    assert_eq!((outcome.as_str(), after), ("refused 1 none", 1210));
+    assert_eq!(seen, "+c0 +c1 +t -c0");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_order_is_the_callers() {
-    let (outcome, after, seen) = run_in(&[2, 0], &[way(0, 0), way(0, 0), way(10, 10)]).await;
+    let (outcome, after, seen) =
+        run_in(&[2, 0], &[way(0, 0), way(0, 0), way(10, 10)], (0, Ok(()))).await;
     assert_eq!((outcome.as_str(), after), ("won 2", 20));
     assert_eq!(seen, "+c2 +l2");
 }
 
 fn scripts() -> impl Strategy<Value = Vec<Script>> {
     let time = || proptest::option::weighted(0.8, 0..4000_u64);
+    let connected =
+        prop_oneof![2 => Just(Ok(())), 1 => Just(Err("connect")), 1 => Just(Err("absent"))];
     let answer = prop_oneof![Just(Answer::Yes), Just(Answer::No)];
-    let script =
-        (time(), any::<bool>(), time(), answer).prop_map(|(connects, works, answers, answer)| {
-            Script {
-                connect: (connects, if works { Ok(()) } else { Err("connect") }),
-                login: (answers, answer),
-            }
-        });
+    let script = (time(), connected, time(), answer, any::<bool>()).prop_map(
+        |(connects, connected, answers, answer, deaf)| Script {
+            connect: (connects, connected),
+            login: (answers, answer),
+            deaf,
+        },
+    );
     proptest::collection::vec(script, 0..6)
 }
 
 /// Whether a way has a chance in any race: nothing that it does takes longer than it may.
 fn carries(script: &Script) -> bool {
     let soon = script.login.0.is_some_and(|time| time < 1500);
-    script.connect.1.is_ok() && script.connect.0.is_some() && soon && script.login.1 == Answer::Yes
+    // What a deaf way may take where nobody listens elsewhere.
+    let connects = script
+        .connect
+        .0
+        .is_some_and(|time| !script.deaf || time < 3000);
+    script.connect.1.is_ok() && connects && soon && script.login.1 == Answer::Yes
 }
 
 proptest! {
     /// Whatever the ways do: one login at a time (which `run` checks), none after an answered one,
     /// and a way that carries a login is found.
     #[test]
-    fn a_way_that_works_is_found(scripts in scripts()) {
+    fn a_way_that_works_is_found(scripts in scripts(), asking in 0..4000_u64) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -314,7 +405,7 @@ proptest! {
             .unwrap();
         let limit = Duration::from_secs(60);
         let raced = runtime.block_on(async {
-            tokio::time::timeout(limit, run(&scripts)).await
+            tokio::time::timeout(limit, run_with((asking, Ok(())), &scripts)).await
         });
         let works = scripts.iter().any(carries);
         match raced {

@@ -3,7 +3,10 @@
 use frp_config::ClientConfig;
 use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 
-use super::{Explained, explain_lookup, explained, server};
+use super::{Explained, explain_lookup, explained, server, tls};
+
+/// The alert for a certificate that is not valid now (RFC 8446, section 6.2).
+const EXPIRED: u8 = 45;
 
 pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
     match error {
@@ -47,17 +50,33 @@ pub(super) fn explain_end(end: &QuicEnd, cfg: &ClientConfig) -> Explained {
             "the port belongs to another service, such as HTTP/3: set serverPort to the quicBindPort \
              of frps",
         ),
-        QuicEnd::Tls { remote: false, .. } => explained(
-            end,
-            "the certificate of the server is not trusted",
-            "check transport.tls.trustedCaFile, and that transport.tls.serverName (default: \
-             serverAddr) is a name in the certificate; if both are right, somebody is in between",
-        ),
-        QuicEnd::Tls { remote: true, .. } => explained(
+        QuicEnd::Tls {
+            alert: EXPIRED,
+            remote: false,
+            ..
+        } => tls::out_of_time(end),
+        QuicEnd::Tls {
+            alert,
+            remote: false,
+            ..
+        } if is_about_certificates(*alert) => tls::untrusted(end),
+        QuicEnd::Tls {
+            alert,
+            remote: true,
+            ..
+        } if is_about_certificates(*alert) => explained(
             end,
             "the server does not accept our certificate",
             "frps has transport.tls.trustedCaFile set: give frpc transport.tls.certFile and keyFile \
              signed by that CA, with transport.tls.enable on",
+        ),
+        QuicEnd::Tls { remote, .. } => explained(
+            end,
+            match remote {
+                true => "the server refused the TLS handshake",
+                false => "the TLS of the server is none that we speak",
+            },
+            "check that the port is the quicBindPort of frps; its log may say more",
         ),
         QuicEnd::Peer(_) | QuicEnd::Local => explained(
             end,
@@ -70,4 +89,9 @@ pub(super) fn explain_end(end: &QuicEnd, cfg: &ClientConfig) -> Explained {
             "check that the port is the quicBindPort of frps; the log of frps may say more",
         ),
     }
+}
+
+/// Alerts that blame a certificate, or the lack of one (RFC 8446, section 6.2).
+fn is_about_certificates(alert: u8) -> bool {
+    matches!(alert, 42..=46 | 48 | 49 | 116)
 }

@@ -49,6 +49,11 @@ impl Peer {
     pub fn is_heard(&self) -> bool {
         self.0.is_heard()
     }
+
+    /// Ends the session as [`KcpStream::abort`] does.
+    pub(crate) fn abort(&self) {
+        self.0.end(Ended::Closed);
+    }
 }
 
 #[derive(Debug)]

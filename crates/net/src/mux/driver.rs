@@ -76,7 +76,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let reason = std::future::poll_fn(|cx| self.poll_session(cx)).await;
         self.shared.end(reason.clone());
         match &reason {
-            CloseReason::LocalClose => {
+            CloseReason::LocalClose if !self.shared.is_dropped() => {
                 let _ = tokio::time::timeout(WRITE_TIMEOUT, self.send_rest()).await;
                 self.shared.finish();
                 let _ = tokio::time::timeout(DRAIN, self.drain()).await;

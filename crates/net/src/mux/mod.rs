@@ -188,6 +188,11 @@ impl Mux {
         self.shared.end(CloseReason::LocalClose);
     }
 
+    /// Ends the session as [`Mux::close`] does, but drops what is queued, and the connection at once.
+    pub fn break_off(&self) {
+        self.shared.break_off();
+    }
+
     /// Waits for the end of the session.
     pub async fn closed(&self) -> CloseReason {
         self.shared.finished().await

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     pub(super) state: State,
     /// Why the session is over for its applications.
     pub(super) end: Option<CloseReason>,
+    /// What is queued is not to be sent any more.
+    dropped: bool,
     /// The connection is done with as well.
     finished: bool,
     /// Handles that can start something new.
@@ -42,6 +44,7 @@ impl Shared {
             inner: Mutex::new(Inner {
                 state: State::new(role, config.keepalive_interval),
                 end: None,
+                dropped: false,
                 finished: false,
                 handles: 2,
                 driver: None,
@@ -150,6 +153,16 @@ impl Shared {
                 inner.state.abandon();
             }
         });
+    }
+
+    /// Ends the session without its last bytes.
+    pub(super) fn break_off(&self) {
+        self.lock().dropped = true;
+        self.end(CloseReason::LocalClose);
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.lock().dropped
     }
 
     /// Ends the session for its applications; the first reason stays.

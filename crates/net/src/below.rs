@@ -1,0 +1,106 @@
+//! How is a connection ended so that nothing of what was written arrives any more? Closing it is not
+//! enough: the system, or kcp, goes on delivering for as long as the peer may take it.
+
+use std::time::Duration;
+
+use socket2::{SockRef, Socket};
+
+use crate::kcp;
+use crate::stream::Stream;
+
+/// What a stream runs over, for whoever has given the stream away.
+#[derive(Debug)]
+pub struct Below(Wire);
+
+#[derive(Debug)]
+enum Wire {
+    /// Another descriptor of the socket.
+    Tcp(Socket),
+    Kcp(kcp::Peer),
+}
+
+impl Below {
+    /// `None` where the stream shares its connection, or no descriptor is left.
+    pub fn of(stream: &Stream) -> Option<Self> {
+        if let Some(peer) = stream.kcp_peer() {
+            return Some(Self(Wire::Kcp(peer)));
+        }
+        let socket = SockRef::from(stream.socket()?).try_clone().ok()?;
+        Some(Self(Wire::Tcp(socket)))
+    }
+
+    /// Nothing is delivered any more: by kcp from now on, by TCP once this and the stream are dropped,
+    /// which then resets the connection.
+    pub fn break_off(&self) {
+        match &self.0 {
+            // Fails only where the connection has ended.
+            Wire::Tcp(socket) => drop(socket.set_linger(Some(Duration::ZERO))),
+            Wire::Kcp(peer) => peer.abort(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+    use super::*;
+    use crate::mux;
+
+    /// For what takes no time.
+    const SOON: Duration = Duration::from_secs(8);
+
+    #[tokio::test]
+    async fn tcp_is_reset_below_a_mux_that_still_has_to_send() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap());
+        let (dialled, accepted) = tokio::join!(dialled, listener.accept());
+        let (stream, mut peer) = (Stream::Tcp(dialled.unwrap()), accepted.unwrap().0);
+        let below = Below::of(&stream).unwrap();
+        let config = mux::Config {
+            keepalive_interval: None,
+        };
+        let (mux, _incoming, driver) = mux::session(stream, mux::Role::Client, config);
+        let driver = tokio::spawn(driver);
+        let mut login = mux.open().await.unwrap();
+        login.write_all(b"login").await.unwrap();
+        let mut byte = [0];
+        peer.read_exact(&mut byte).await.unwrap();
+
+        below.break_off();
+        mux.break_off();
+        drop(below);
+        // It waits for no end of the peer's direction.
+        tokio::time::timeout(SOON, driver).await.unwrap().unwrap();
+        let mut rest = Vec::new();
+        let ended = peer.read_to_end(&mut rest).await.unwrap_err();
+        assert_eq!(ended.kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn kcp_repeats_nothing_that_was_not_acknowledged() {
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = peer.local_addr().unwrap();
+        socket.connect(addr).await.unwrap();
+        let (stream, driver) = kcp::connect(socket, addr, 1).unwrap();
+        let driver = tokio::spawn(driver);
+        let mut stream = Stream::Kcp(stream);
+        let below = Below::of(&stream).unwrap();
+        stream.write_all(b"login").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut datagram = [0; 2000];
+        peer.recv(&mut datagram).await.unwrap();
+
+        below.break_off();
+        // The one that would repeat it.
+        tokio::time::timeout(SOON, driver).await.unwrap().unwrap();
+        let ended = stream.write_all(b"more").await.unwrap_err();
+        assert_eq!(ended.kind(), ErrorKind::BrokenPipe);
+    }
+}
