@@ -28,8 +28,6 @@ pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
     shared: Option<Carrier>,
-    /// Of the first connection, where it is a kcp session.
-    kcp_peer: OnceLock<kcp::Peer>,
     /// Of the first connection, until its login is answered.
     below: OnceLock<Option<Below>>,
     /// A login is on its way.
@@ -88,7 +86,6 @@ impl Connector {
             cfg,
             tls,
             shared: None,
-            kcp_peer: OnceLock::new(),
             below: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
@@ -125,7 +122,8 @@ impl Connector {
 
     /// Whether the server may not be there at all: its address has answered nothing.
     pub(crate) fn is_unheard(&self) -> bool {
-        self.kcp_peer.get().is_some_and(|peer| !peer.is_heard())
+        let below = self.below.get().and_then(Option::as_ref);
+        below.is_some_and(|below| !below.is_heard())
     }
 
     /// A login is on its way. Dropped before it is [answered](Self::answered), this breaks the
@@ -156,18 +154,10 @@ impl Connector {
         }
     }
 
-    async fn dial(&self) -> Result<Stream, ConnectError> {
-        let stream = self.dial_layers().await?;
-        self.below.get_or_init(|| Below::of(&stream));
-        Ok(stream)
-    }
-
     /// The layers of the protocol, from the wire up, in frp's order.
-    async fn dial_layers(&self) -> Result<Stream, ConnectError> {
+    async fn dial(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.cfg, &self.tasks).await?;
-        if let Some(peer) = conn.kcp_peer() {
-            self.kcp_peer.get_or_init(|| peer);
-        }
+        self.below.get_or_init(|| Below::of(&conn));
         match self.cfg.transport.protocol {
             TransportProtocol::Wss => {
                 let conn = self.begin_tls(conn, false).await?;

@@ -1,5 +1,6 @@
-//! How is a connection ended so that nothing of what was written arrives any more? Closing it is not
-//! enough: the system, or kcp, goes on delivering for as long as the peer may take it.
+//! What a connection runs over, for whoever has given its stream away: whether the peer is there, and
+//! how to end it so that nothing of what was written arrives any more. Closing is not enough for that:
+//! the system, or kcp, goes on delivering for as long as the peer may take it.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use socket2::{SockRef, Socket};
 use crate::kcp;
 use crate::stream::Stream;
 
-/// What a stream runs over, for whoever has given the stream away.
+/// See the module.
 #[derive(Debug)]
 pub struct Below(Wire);
 
@@ -27,6 +28,14 @@ impl Below {
         }
         let socket = SockRef::from(stream.socket()?).try_clone().ok()?;
         Some(Self(Wire::Tcp(socket)))
+    }
+
+    /// Whether anything came from the peer, where bytes can be sent before that is known.
+    pub fn is_heard(&self) -> bool {
+        match &self.0 {
+            Wire::Tcp(_) => true,
+            Wire::Kcp(peer) => peer.is_heard(),
+        }
     }
 
     /// Nothing is delivered any more: by kcp from now on, by TCP once this and the stream are dropped,

@@ -128,6 +128,10 @@ pub const KCP_UNANSWERED: Duration = Duration::from_secs(30);
 /// How long a kcp connection that was let go of may take to deliver what was written.
 pub const KCP_LINGER: Duration = Duration::from_secs(5);
 
+/// Kcp sessions that had logged in and have ended, which are remembered at one port, some 70 bytes
+/// each.
+pub const MAX_KCP_ENDED: usize = 16_384;
+
 /// Kcp sessions that have not logged in, at one port; beyond them the oldest makes room.
 pub const MAX_KCP_STRANGERS: usize = MAX_BEFORE_LOGIN;
 

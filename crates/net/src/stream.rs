@@ -60,7 +60,7 @@ impl Stream {
     }
 
     /// The peer of the kcp session below, if one carries this stream alone.
-    pub fn kcp_peer(&self) -> Option<kcp::Peer> {
+    pub(crate) fn kcp_peer(&self) -> Option<kcp::Peer> {
         match self {
             Self::Kcp(io) => Some(io.peer()),
             Self::Tls(io) => io.io().kcp_peer(),

@@ -125,6 +125,24 @@ async fn a_port_where_nothing_listens_refuses() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_route_is_told_with_its_network() {
+    let options = DialOptions {
+        timeout: LONG,
+        keepalive: None,
+        local_ip: Some(Ipv4Addr::LOCALHOST.into()),
+    };
+    // From the loopback there is no way out.
+    let Err(error) = dial("192.0.2.1", 7000, &options).await else {
+        panic!("dialled");
+    };
+    let said = error.to_string();
+    assert!(
+        said.starts_with("dial udp 192.0.2.1:7000: connect: "),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn the_last_words_of_a_peer_that_has_gone_are_read() {
     let mut server = serve();
     let (mut client, mut accepted) = pair(&mut server).await;
@@ -183,6 +201,46 @@ async fn a_stranger_that_was_let_go_does_not_stay() {
         }
     })
     .await;
+}
+
+/// A first packet that the network was late with, or that was repeated because its acknowledgement
+/// was late: it must not become a second session that says what the first one has said.
+#[tokio::test]
+async fn what_comes_late_of_a_session_begins_none() {
+    let mut server = serve();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    socket
+        .connect((Ipv4Addr::LOCALHOST, server.port))
+        .await
+        .unwrap();
+    let first = push(7, 0, b"x");
+    socket.send(&first).await.unwrap();
+    let (stream, stranger) = within(server.accepted.recv()).await.unwrap();
+    stranger.admit();
+    drop(stream);
+    let driver = server.drivers.recv().await.unwrap();
+    // Its end is acknowledged: command, number 0, next 1.
+    let mut ack = push(7, 0, b"");
+    ack[4] = 82;
+    ack[16] = 1;
+    let acknowledging = async {
+        loop {
+            let mut datagram = [0; 2000];
+            socket.recv(&mut datagram).await.unwrap();
+            socket.send(&ack).await.unwrap();
+        }
+    };
+    within(async {
+        tokio::select! {
+            done = driver => done.unwrap(),
+            () = acknowledging => {}
+        }
+    })
+    .await;
+    socket.send(&first).await.unwrap();
+    socket.send(&push(8, 0, b"y")).await.unwrap();
+    let (mut stream, _) = within(server.accepted.recv()).await.unwrap();
+    assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
 }
 
 #[tokio::test]

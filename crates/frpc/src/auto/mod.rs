@@ -307,6 +307,7 @@ mod tests {
 
     fn refused() -> Lost<LoginError> {
         let error = DialError::Connect {
+            network: "tcp",
             addr: ([192, 0, 2, 1], 7000).into(),
             source: io::ErrorKind::ConnectionRefused.into(),
         };

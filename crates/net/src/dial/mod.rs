@@ -35,8 +35,10 @@ pub enum DialError {
     #[error("{0}")]
     Resolve(#[source] LookupError),
     /// Every address failed, or the time was over when the first one had; its error.
-    #[error("dial tcp {addr}: connect: {}", go_text(source))]
+    #[error("dial {network} {addr}: connect: {}", go_text(source))]
     Connect {
+        /// `tcp` or `udp`.
+        network: &'static str,
         /// The address tried first.
         addr: SocketAddr,
         /// The system's error.
@@ -100,11 +102,13 @@ pub async fn dial_server(
 /// # Errors
 /// See [`DialError`].
 pub async fn dial(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, DialError> {
-    dial_by(host, port, options, |addr| dial_one(addr, options)).await
+    let dial_one = |addr| dial_one(addr, options);
+    dial_by("tcp", host, port, options, dial_one).await
 }
 
-/// The same with another way to connect to one address.
+/// The same with another way to connect to one address, over `network`.
 pub(crate) async fn dial_by<C, F: Future<Output = io::Result<C>>>(
+    network: &'static str,
     host: &str,
     port: u16,
     options: &DialOptions,
@@ -118,7 +122,11 @@ pub(crate) async fn dial_by<C, F: Future<Output = io::Result<C>>>(
                 first: Some(addr),
                 first_failed: Some(source),
                 ..
-            } => DialError::Connect { addr, source },
+            } => DialError::Connect {
+                network,
+                addr,
+                source,
+            },
             Progress {
                 first: None,
                 not_found: Some(error),

@@ -33,7 +33,7 @@ pub async fn dial(
         let socket = open(addr, options.local_ip)?;
         connect(socket, addr, conv())
     };
-    dial_by(host, port, options, open).await
+    dial_by("udp", host, port, options, open).await
 }
 
 /// Opens a session over a socket that is connected to `peer`; both ends must know `conv`.

@@ -1,6 +1,6 @@
 //! The server's end: many sessions over one UDP socket.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,14 +14,14 @@ use super::params::SERVER_WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared};
 use super::session::{Session, conv_of, opening};
 use super::socket::{Batch, Socket};
-use crate::limits::{MAX_KCP_AT_ADDRESS, MAX_KCP_STRANGERS};
+use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_STRANGERS};
 use crate::listen::canonical;
 
 /// A UDP port that takes KCP sessions, told apart by remote address and conversation.
 ///
 /// kcp-go has one session per address, and a first packet of another conversation ends it. Source
 /// addresses are easily forged, so here it stands beside it; one that has lost its peer ends by
-/// itself.
+/// itself. What comes late of a session that has ended, perhaps a repeated first packet, begins none.
 #[derive(Debug)]
 pub struct KcpListener {
     socket: Arc<Socket>,
@@ -74,6 +74,28 @@ struct Sessions {
     /// Those who have not logged in, oldest first.
     strangers: BTreeMap<u64, Weak<Shared>>,
     next: u64,
+    ended: Late,
+}
+
+/// The conversations that have ended, for as long as their peers may repeat themselves.
+#[derive(Debug, Default)]
+struct Late {
+    known: HashSet<(SocketAddr, u32)>,
+    in_order: VecDeque<(Instant, SocketAddr, u32)>,
+}
+
+impl Late {
+    fn add(&mut self, peer: SocketAddr, conv: u32, now: Instant) {
+        while let Some((at, peer, conv)) = self.in_order.front().copied()
+            && (now >= at + KCP_UNANSWERED || self.in_order.len() >= MAX_KCP_ENDED)
+        {
+            self.known.remove(&(peer, conv));
+            self.in_order.pop_front();
+        }
+        if self.known.insert((peer, conv)) {
+            self.in_order.push_back((now, peer, conv));
+        }
+    }
 }
 
 impl KcpListener {
@@ -174,6 +196,9 @@ impl KcpListener {
         let Some(opening) = opening(datagram) else {
             return;
         };
+        if self.table.has_ended(from, opening.conv) {
+            return;
+        }
         let now = millis(self.epoch.elapsed());
         let session = Session::accepted(opening, SERVER_WINDOWS, now);
         let shared = Shared::new(self.socket.clone(), from, self.epoch, session);
@@ -215,6 +240,10 @@ impl Table {
         self.lock().at.get(&peer).cloned().unwrap_or_default()
     }
 
+    fn has_ended(&self, peer: SocketAddr, conv: u32) -> bool {
+        self.lock().ended.known.contains(&(peer, conv))
+    }
+
     /// Takes a new session in, which is a stranger under the number given; others may have to make
     /// room.
     fn enter(&self, shared: &Arc<Shared>) -> u64 {
@@ -249,6 +278,10 @@ impl Table {
 
     fn remove(&self, shared: &Arc<Shared>) {
         let mut sessions = self.lock();
+        if !shared.is_stranger() {
+            let (peer, conv) = (shared.peer(), shared.conv());
+            sessions.ended.add(peer, conv, Instant::now());
+        }
         let Some(at) = sessions.at.get_mut(&shared.peer()) else {
             return;
         };

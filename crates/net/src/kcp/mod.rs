@@ -31,4 +31,5 @@ mod socket;
 
 pub use self::dial::{connect, dial};
 pub use self::listener::{Accepted, Driver, KcpListener, Stranger};
-pub use self::pipe::{KcpStream, Peer};
+pub use self::pipe::KcpStream;
+pub(crate) use self::pipe::Peer;

@@ -39,18 +39,17 @@ pub struct KcpStream {
     shared: Arc<Shared>,
 }
 
-/// The other end of a session, for those who want to know whether there is one: bytes can be sent to
-/// an address where nobody is.
+/// The other end of a session, for whoever has given its stream away.
 #[derive(Debug, Clone)]
-pub struct Peer(Arc<Shared>);
+pub(crate) struct Peer(Arc<Shared>);
 
 impl Peer {
-    /// Whether anything came from it.
-    pub fn is_heard(&self) -> bool {
+    /// Whether anything came from it: bytes can be sent to an address where nobody is.
+    pub(crate) fn is_heard(&self) -> bool {
         self.0.is_heard()
     }
 
-    /// Ends the session as [`KcpStream::abort`] does.
+    /// Ends both directions at once, whatever was written.
     pub(crate) fn abort(&self) {
         self.0.end(Ended::Closed);
     }
@@ -100,7 +99,7 @@ struct State {
 /// Why a session is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Both sides are done with it, or this one is.
+    /// Both sides are done with it, or this one has broken it off.
     Closed,
     /// The system says that nothing listens there.
     Refused,
@@ -474,13 +473,8 @@ impl KcpStream {
     }
 
     /// A handle that outlives the stream.
-    pub fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         Peer(Arc::clone(&self.shared))
-    }
-
-    /// Ends both directions at once, whatever was written.
-    pub fn abort(self) {
-        self.shared.end(Ended::Closed);
     }
 }
 
