@@ -84,7 +84,8 @@ async fn http_proxies() {
         let single = "transport.tcpMux = false\ntransport.poolCount = 2\n";
         passes(&side, &url, single, &[]).await;
         let asked = closed.asked.lock().unwrap().clone();
-        assert!(asked.len() >= 5, "{asked:?}");
+        // Once before, and now for the control and at least the one work connection that was used.
+        assert!(asked.len() >= 3, "{asked:?}");
         assert!(
             asked.iter().all(|(line, _)| line.contains(FAR)),
             "{asked:?}"
