@@ -31,6 +31,11 @@ pub fn any(like: IpAddr) -> SocketAddr {
     }
 }
 
+/// Where to dial `peer` from: at `local_ip`, if that is given.
+pub(crate) fn source(local_ip: Option<IpAddr>, peer: IpAddr) -> SocketAddr {
+    local_ip.map_or_else(|| any(peer), |ip| SocketAddr::new(ip, 0))
+}
+
 /// An address of this machine to listen on, resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {

@@ -361,7 +361,7 @@ fn a_silent_peer_is_asked_and_then_given_up() {
     let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
     let mut asked = 0;
     let mut now = 0;
-    while !session.is_dead(now) {
+    while !session.arq().is_dead(now) {
         now = session.arq().deadline();
         let mut out = Datagrams::default();
         session.transmit(now, 60_000, &mut out);
@@ -377,7 +377,11 @@ fn an_answered_question_keeps_a_session() {
     let mut run = Run::new(pair(true, content(10, 1), Vec::new()), CLEAN, 1);
     run.endless = true;
     assert!(!run.until_done(3_600_000));
-    assert!(run.ends.iter().all(|end| !end.session.is_dead(run.now)));
+    assert!(
+        run.ends
+            .iter()
+            .all(|end| !end.session.arq().is_dead(run.now))
+    );
     assert!(run.ends[0].datagrams < 300, "{}", run.ends[0].datagrams);
 }
 

@@ -124,17 +124,18 @@ pub(super) async fn race<R: Runner>(
     }
     let mut next_start = Instant::now() + HEAD_START;
     loop {
-        match (&credentials, ready.front()) {
-            (Some(credentials), Some(_)) if trying.is_none() => {
-                if let Some((way, connection)) = ready.pop_front() {
-                    let answer = Box::pin(runner.login(way, connection, credentials.clone()));
-                    trying = Some((way, Instant::now(), answer));
-                }
-            }
-            (None, Some((way, _))) if asking.is_none() => {
-                asking = Some((*way, Box::pin(runner.credentials())));
-            }
-            _ => {}
+        if trying.is_none()
+            && let Some(credentials) = &credentials
+            && let Some((way, connection)) = ready.pop_front()
+        {
+            let answer = Box::pin(runner.login(way, connection, credentials.clone()));
+            trying = Some((way, Instant::now(), answer));
+        }
+        if credentials.is_none()
+            && asking.is_none()
+            && let Some((way, _)) = ready.front()
+        {
+            asking = Some((*way, Box::pin(runner.credentials())));
         }
         let idle = trying.is_none() && ready.is_empty();
         if idle && connecting.is_empty() && left.is_empty() {

@@ -13,7 +13,7 @@ use super::pipe::{KcpStream, Shared, first_of};
 use super::session::Session;
 use super::socket::Socket;
 use crate::dial::{DialError, DialOptions, dial_by};
-use crate::listen::any;
+use crate::listen::source;
 
 /// Opens a session with `host:port`. KCP greets nobody, so whether someone is there shows with the
 /// first answer, and of several addresses the first one that has a route is taken. Nothing is sent
@@ -54,8 +54,7 @@ pub fn connect(
 }
 
 fn open(peer: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
-    let from = local_ip.map_or_else(|| any(peer.ip()), |ip| SocketAddr::new(ip, 0));
-    let socket = std::net::UdpSocket::bind(from)?;
+    let socket = std::net::UdpSocket::bind(source(local_ip, peer.ip()))?;
     // Only a connected socket hears that nothing listens there.
     socket.connect(peer)?;
     socket.set_nonblocking(true)?;

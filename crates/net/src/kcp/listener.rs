@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::net::UdpSocket;
@@ -25,8 +25,6 @@ use crate::listen::canonical;
 #[derive(Debug)]
 pub struct KcpListener {
     socket: Arc<Socket>,
-    /// It takes what is sent to any address of this machine.
-    is_wildcard: bool,
     table: Arc<Table>,
     /// The clock of all its sessions begins here.
     epoch: Instant,
@@ -77,7 +75,7 @@ struct Sessions {
     ended: Late,
 }
 
-/// The conversations that have ended, for as long as their peers may repeat themselves.
+/// The conversations that have ended, at least for as long as their peers may repeat themselves.
 #[derive(Debug, Default)]
 struct Late {
     known: HashSet<(SocketAddr, u32)>,
@@ -105,7 +103,6 @@ impl KcpListener {
     /// The system's, where the socket cannot be set up.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         Ok(Self {
-            is_wildcard: socket.local_addr()?.ip().is_unspecified(),
             socket: Arc::new(Socket::new(socket)?),
             table: Arc::default(),
             epoch: Instant::now(),
@@ -158,18 +155,13 @@ impl KcpListener {
             let conv = only.conv();
             let is_mine = |datagram: &[u8]| conv_of(datagram).is_none_or(|of| of == conv);
             if batch.datagrams().all(is_mine) {
-                only.take(batch.datagrams(), self.answers_from(&batch));
+                only.take(batch.datagrams(), batch.to);
                 return touch(touched, only);
             }
         }
         for datagram in batch.datagrams() {
             self.take_one(&batch, datagram, touched, each);
         }
-    }
-
-    /// Our address that the peer knows, if there may be several.
-    fn answers_from(&self, batch: &Batch<'_>) -> Option<IpAddr> {
-        batch.to.filter(|_| self.is_wildcard)
     }
 
     fn take_one(
@@ -179,7 +171,7 @@ impl KcpListener {
         touched: &mut Vec<Arc<Shared>>,
         each: &mut impl FnMut(Accepted),
     ) {
-        let (from, to) = (batch.from, self.answers_from(batch));
+        let Batch { from, to, .. } = *batch;
         let conv = conv_of(datagram);
         let mut taken = false;
         for shared in self.table.at(from).iter().flatten() {

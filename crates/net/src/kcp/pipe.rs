@@ -341,7 +341,7 @@ impl Shared {
     }
 
     fn on_time(&self, state: &mut State, now: u64) {
-        if state.session.is_dead(now) {
+        if state.session.arq().is_dead(now) {
             state.end(Ended::Unanswered).all();
             return;
         }
@@ -372,7 +372,7 @@ impl Shared {
             }
             let received = self
                 .socket
-                .try_receive(|batch| self.take(batch.datagrams(), None));
+                .try_receive(|batch| self.take(batch.datagrams(), batch.to));
             match received.map_err(|e| e.kind()) {
                 Ok(()) => self.settle(),
                 Err(io::ErrorKind::ConnectionRefused) => return self.end(Ended::Refused),

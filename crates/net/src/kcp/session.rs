@@ -159,11 +159,6 @@ impl Session {
         true
     }
 
-    /// Whether the peer has gone.
-    pub fn is_dead(&self, now: u64) -> bool {
-        self.arq.is_dead(now)
-    }
-
     /// Gives back memory that only a busy session needs.
     pub fn rest(&mut self) {
         self.arq.rest();

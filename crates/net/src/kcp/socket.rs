@@ -16,6 +16,8 @@ use super::session::Datagrams;
 #[derive(Debug)]
 pub(super) struct Socket {
     io: UdpSocket,
+    /// It takes what is sent to any address of this machine.
+    is_wildcard: bool,
     #[cfg(target_os = "linux")]
     batch: quinn_udp::UdpSocketState,
 }
@@ -24,7 +26,7 @@ pub(super) struct Socket {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batch<'a> {
     pub(super) from: SocketAddr,
-    /// Our address that they were sent to, where the system tells.
+    /// Our address that they were sent to, where that may be one of several.
     pub(super) to: Option<IpAddr>,
     bytes: &'a [u8],
     size: usize,
@@ -39,14 +41,19 @@ impl<'a> Batch<'a> {
 impl Socket {
     pub(super) fn new(io: UdpSocket) -> io::Result<Self> {
         enlarge(&io);
+        let is_wildcard = io.local_addr()?.ip().is_unspecified();
         #[cfg(target_os = "linux")]
         {
             let batch = quinn_udp::UdpSocketState::new((&io).into())?;
             allow_fragments(&io);
-            Ok(Self { io, batch })
+            Ok(Self {
+                io,
+                is_wildcard,
+                batch,
+            })
         }
         #[cfg(not(target_os = "linux"))]
-        Ok(Self { io })
+        Ok(Self { io, is_wildcard })
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -127,7 +134,7 @@ impl Socket {
             for (slice, meta) in slices.iter().zip(&meta).take(n) {
                 each(Batch {
                     from: meta.addr,
-                    to: meta.dst_ip,
+                    to: meta.dst_ip.filter(|_| self.is_wildcard),
                     bytes: slice.get(..meta.len).unwrap_or_default(),
                     size: meta.stride,
                 });

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::go_text::go_text;
-use crate::listen::any;
+use crate::listen::source;
 use crate::resolve::LookupError;
 
 /// Why there is no connection.
@@ -105,8 +105,7 @@ async fn connect_one(
     server_name: &str,
     tasks: &TaskTracker,
 ) -> Result<quinn::Connection, Failed> {
-    let from = local_ip.map_or_else(|| any(addr.ip()), |ip| SocketAddr::new(ip, 0));
-    let socket = bind(from, false).map_err(Failed::Socket)?;
+    let socket = bind(source(local_ip, addr.ip()), false).map_err(Failed::Socket)?;
     let runtime = Arc::new(Tracked(tasks.clone()));
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
     // It lives as long as its connection.

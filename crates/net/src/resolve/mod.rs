@@ -136,29 +136,26 @@ pub(crate) fn asked_for(host: &str) -> Option<SocketAddr> {
 }
 
 async fn by_system(host: String, port: u16) -> Result<Vec<SocketAddr>, LookupFailure> {
-    some(tokio::net::lookup_host((host, port)).await?.collect())
-}
-
-fn some<T>(found: Vec<T>) -> Result<Vec<T>, LookupFailure> {
+    let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
     match found.is_empty() {
         true => Err(LookupFailure::NoSuchHost),
         false => Ok(found),
     }
 }
 
-/// `None`: there is no such name.
+/// None where there is no such name, or it has none of the family.
 async fn query(
     server: SocketAddr,
     name: &str,
     family: Family,
-) -> Result<Option<Vec<IpAddr>>, LookupFailure> {
+) -> Result<Vec<IpAddr>, LookupFailure> {
     let mut failure = LookupFailure::TimedOut;
     for _ in 0..DNS_TRIES {
         let mut id = [0; 2];
         aws_lc_rs::rand::fill(&mut id)
             .map_err(|_| io::Error::other("the system gives no random bytes"))?;
         let Ok(question) = dns::question(u16::from_be_bytes(id), name, family) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let asked = async {
             match by_udp(server, &question).await? {
@@ -167,8 +164,8 @@ async fn query(
             }
         };
         failure = match timeout(DNS_ANSWER, asked).await {
-            Ok(Ok(Reply::Addresses(found))) => return Ok(Some(found)),
-            Ok(Ok(Reply::NoSuchName)) => return Ok(None),
+            Ok(Ok(Reply::Addresses(found))) => return Ok(found),
+            Ok(Ok(Reply::NoSuchName)) => return Ok(Vec::new()),
             Ok(Ok(Reply::Failed(code))) => LookupFailure::Server(code),
             Ok(Ok(Reply::Truncated)) => io::Error::other("its answer is cut, by TCP, too").into(),
             Ok(Err(error)) => error.into(),

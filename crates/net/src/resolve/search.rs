@@ -101,8 +101,7 @@ impl Search {
         for family in [Family::V6, Family::V4] {
             let name = name.to_owned();
             self.asked.push(Box::pin(async move {
-                let answer = query(server, &name, family).await;
-                (as_given, answer.map(Option::unwrap_or_default))
+                (as_given, query(server, &name, family).await)
             }));
         }
     }
