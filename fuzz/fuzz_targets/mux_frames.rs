@@ -30,6 +30,7 @@ async fn session(first: u8, frames: &[u8]) {
     let (ours, theirs) = duplex(64 * 1024);
     let config = Config {
         keepalive_interval: Some(Duration::from_secs(30)),
+        stranger: false,
     };
     let (mux, mut incoming, driver) = mux::session(ours, role, config);
     let (mut answers, mut peer) = split(theirs);

@@ -97,6 +97,7 @@ impl Connector {
         } else if transport.tcp_mux {
             let config = mux::Config {
                 keepalive_interval: Some(transport.tcp_mux_keepalive_interval),
+                stranger: false,
             };
             let io = connector.dial().await?;
             // The server opens no streams; what it opens all the same is refused by dropping this.

@@ -240,9 +240,9 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
 async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn: Turn) {
     let config = mux::Config {
         keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
+        stranger: true,
     };
     let (mux, incoming, driver) = mux::session(io, mux::Role::Server, config);
-    mux.hold_windows();
     shared.tasks.spawn(driver);
     let streams = Arrivals::Mux(incoming);
     serve_carrier(shared, Carrier::Mux(mux), streams, caller, turn).await;

@@ -73,6 +73,7 @@ mod tests {
         let below = Below::of(&stream).unwrap();
         let config = mux::Config {
             keepalive_interval: None,
+            stranger: false,
         };
         let (mux, _incoming, driver) = mux::session(stream, mux::Role::Client, config);
         let driver = tokio::spawn(driver);

@@ -383,6 +383,7 @@ where
 fn quiet() -> mux::Config {
     mux::Config {
         keepalive_interval: None,
+        stranger: false,
     }
 }
 

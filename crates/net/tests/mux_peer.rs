@@ -87,6 +87,7 @@ fn start(role: Role, keepalive: Option<u64>) -> (Mux, Incoming, Peer) {
     let (io, peer) = duplex(64 * 1024);
     let config = Config {
         keepalive_interval: keepalive.map(Duration::from_secs),
+        stranger: false,
     };
     let (mux, incoming) = support::spawn(io, role, config);
     (mux, incoming, Peer(peer))
@@ -435,6 +436,7 @@ async fn a_peer_that_floods_pings_and_never_reads_stalls_no_stream() {
         Role::Server,
         Config {
             keepalive_interval: None,
+            stranger: false,
         },
     );
     let mut peer = Peer(peer);

@@ -18,6 +18,7 @@ const MIB: usize = 1024 * 1024;
 fn config() -> Config {
     Config {
         keepalive_interval: Some(Duration::from_secs(30)),
+        stranger: false,
     }
 }
 

@@ -21,6 +21,7 @@ type Theirs = Compat<yamux::Stream>;
 fn config() -> Config {
     Config {
         keepalive_interval: Some(Duration::from_secs(30)),
+        stranger: false,
     }
 }
 

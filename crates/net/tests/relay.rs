@@ -529,6 +529,7 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 async fn mux_pair() -> (MuxStream, MuxStream) {
     let config = mux::Config {
         keepalive_interval: None,
+        stranger: false,
     };
     let (a, b) = tcp_pair().await;
     let (client, _) = support::spawn(a, mux::Role::Client, config.clone());

@@ -40,12 +40,15 @@ pub enum Role {
     Server,
 }
 
-/// What may differ between sessions. Windows, backlog and time limits are frp's.
+/// What may differ between sessions. Other windows, backlog and time limits are frp's.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Time between keep-alive pings; `None` sends none (the peer's are answered). A ping that is
     /// not answered within 10 s ends the session.
     pub keepalive_interval: Option<Duration>,
+    /// The peer is a stranger until [`Mux::admit`]: it may send only 256 KiB ahead, which yamux gives to
+    /// everybody, over all its streams.
+    pub stranger: bool,
 }
 
 /// Why a session ended.
@@ -169,12 +172,6 @@ impl Mux {
     pub async fn open(&self) -> Result<MuxStream, MuxError> {
         let id = self.shared.open().await?;
         Ok(MuxStream::new(Arc::clone(&self.shared), id))
-    }
-
-    /// The peer is a stranger until [`Mux::admit`]: it may send only 256 KiB ahead, which yamux
-    /// gives to everybody, over all its streams. To be said before the driver runs.
-    pub fn hold_windows(&self) {
-        self.shared.hold_windows();
     }
 
     /// The peer has logged in: on each stream, also of those that are there, it may send 6 MiB ahead.

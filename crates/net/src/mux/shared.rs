@@ -40,9 +40,13 @@ pub(super) struct Inner {
 
 impl Shared {
     pub(super) fn new(role: Role, config: &Config) -> Self {
+        let mut state = State::new(role, config.keepalive_interval);
+        if config.stranger {
+            state.hold_windows();
+        }
         Self {
             inner: Mutex::new(Inner {
-                state: State::new(role, config.keepalive_interval),
+                state,
                 end: None,
                 dropped: false,
                 finished: false,
@@ -128,10 +132,6 @@ impl Shared {
             }
             inner.state.poll_accept(cx).map(Some)
         })
-    }
-
-    pub(super) fn hold_windows(&self) {
-        self.lock().state.hold_windows();
     }
 
     pub(super) fn admit(&self) {
