@@ -4,6 +4,7 @@
 //! tree is checked against one table of key definitions, which collects every problem of the
 //! file, and is then turned into the typed settings that the programs use.
 
+mod address;
 mod annotations;
 mod bandwidth;
 mod check;
@@ -47,7 +48,7 @@ pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
 pub use client::{ClientConfig, ClientOidc, ClientTls, ClientTransport, TransportProtocol};
 pub use common::{
-    Auth, AuthMethod, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions, TokenSourceError,
+    Auth, AuthMethod, DnsServer, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions, TokenSourceError,
     WebServer, WebTls, WebsocketOptions,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_proto::address::ScopedIp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -199,7 +200,13 @@ pub async fn connect(
     io: impl Into<Stream>,
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
-    let name = ServerName::try_from(server_name.to_owned())
+    // The zone is known on this machine only.
+    let ip = server_name.parse::<ScopedIp>().map(|scoped| scoped.ip);
+    let name = ip.map_or_else(
+        |_| ServerName::try_from(server_name.to_owned()),
+        |ip| Ok(ip.into()),
+    );
+    let name = name
         .unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
     let pipe = TlsPipe::client(io.into(), config, name);
     handshake(pipe, Bytes::new(), limit).await
