@@ -9,8 +9,8 @@ use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
 use crate::{
-    Auth, DnsServer, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way, WebServer,
-    WebsocketOptions,
+    Auth, DnsServer, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way,
+    WebServer, WebsocketOptions,
 };
 
 /// Everything that frpc needs to know, checked and with defaults filled in.

@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
         Ok(ClientTask::Admin(call)) => ask(&call),
+        Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
         Ok(_) => print_line(
             "nathole discover is not supported yet: frp knows it, this version does not",
             ExitCode::FAILURE,
@@ -41,6 +42,28 @@ fn ask(call: &AdminCall) -> ExitCode {
         Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
         Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
     }
+}
+
+/// Asks one after the other; an error of one does not keep the others from being asked.
+fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
+    let asking = async {
+        let mut ended = ExitCode::SUCCESS;
+        for (path, call) in calls {
+            let answer = match call {
+                Ok(call) => admin_call::call(&call).await.map_err(|e| e.to_string()),
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(text) => print_line(cli::of_file(&path, &text), ExitCode::SUCCESS),
+                Err(error) => {
+                    ended = ExitCode::FAILURE;
+                    print_line(cli::of_file(&path, &error), ended)
+                }
+            };
+        }
+        ended
+    };
+    block_on(asking).unwrap_or_else(|error| print_line(error, ExitCode::FAILURE))
 }
 
 /// Runs the program's first thread.
@@ -94,7 +117,7 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
     let threads = Threads::new();
     let clients = TaskTracker::new();
     let ending = Ending::default();
-    for path in files_below(directory) {
+    for path in cli::files_below(directory) {
         match load(&path, options).and_then(prepare) {
             Err(error) => failed(&path, &error),
             Ok(cfg) => {
@@ -122,24 +145,6 @@ fn failed(path: &Path, error: &str) {
         contract::frpc_service_error(path.display()),
         ExitCode::FAILURE,
     );
-}
-
-/// Every file below, in the order of names; what cannot be read is left out, as in frp.
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = entries.flatten().collect();
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    let files = entries.into_iter().flat_map(|entry| {
-        // A link to a directory is not followed.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            files_below(&entry.path())
-        } else {
-            vec![entry.path()]
-        }
-    });
-    files.collect()
 }
 
 /// Tells what the user should know before the start, and opens the log.

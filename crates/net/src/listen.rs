@@ -12,9 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::ACCEPT_BACKOFF_MAX;
-use crate::literal::literal;
 #[cfg(target_os = "linux")]
 use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
+use crate::literal::literal;
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
 ///

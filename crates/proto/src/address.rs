@@ -69,7 +69,10 @@ pub fn split_port(text: &str) -> (&str, Option<Result<u16, NotAPort>>) {
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return (text, None);
     }
-    (without_brackets(host), Some(port.parse().map_err(|_| NotAPort)))
+    (
+        without_brackets(host),
+        Some(port.parse().map_err(|_| NotAPort)),
+    )
 }
 
 /// The digits are more than 65535.

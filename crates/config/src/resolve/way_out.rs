@@ -3,9 +3,9 @@
 use frp_proto::address::split_port;
 use frp_proto::proxy_url::{ProxyUrl, ProxyUrlError};
 
-use crate::{DnsServer, TransportProtocol};
 use crate::report::Report;
 use crate::section::Section;
+use crate::{DnsServer, TransportProtocol};
 
 /// The proxy that leads to frps.
 pub(super) struct Proxy {
