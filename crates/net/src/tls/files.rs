@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -242,7 +242,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
 }
 
 /// The remedy of a file that could not be read.
-pub(super) fn unread(path: &PathBuf, source: &io::Error) -> String {
+pub(super) fn unread(path: &Path, source: &io::Error) -> String {
     let advice = match source.kind() {
         io::ErrorKind::NotFound if path.is_relative() => {
             "; a relative path begins where the program was started"
