@@ -250,3 +250,161 @@ async fn bash_completes_commands_and_flags() {
         assert_eq!(found, format!("{expected}\n"), "{line}");
     }
 }
+
+#[tokio::test]
+async fn commands_take_each_file_of_a_directory() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    std::fs::create_dir_all(rig.path().join("clients/below")).unwrap();
+    let (admin, nobody) = (free_port(), free_port());
+    let line = |port: u16| {
+        format!(
+            "serverAddr = \"127.0.0.1\"\nserverPort = {}\nwebServer.port = {port}\n",
+            frps.port
+        )
+    };
+    rig.file("clients/a.toml", line(admin));
+    rig.file("clients/below/b.toml", line(nobody));
+    let frpc = rig.run(&Side::Ours, "frpc", ["-c", "clients/a.toml"]);
+    frpc.expect("login to server success").await;
+    let (status, stdout, _) = run(&rig, "frpc", &["verify", "--config-dir", "clients"]).await;
+    assert_eq!(status, Some(0), "{stdout}");
+    for file in ["clients/a.toml", "clients/below/b.toml"] {
+        let ok = format!("{file}: frpc: the configuration file {file} syntax is ok\n");
+        assert!(stdout.contains(&ok), "{stdout}");
+    }
+    let (status, stdout, _) = run(&rig, "frpc", &["reload", "--config_dir", "clients"]).await;
+    assert_eq!(status, Some(1), "the other does not run");
+    assert!(
+        stdout.contains("clients/a.toml: reload success\n"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("clients/below/b.toml: Get \"http://127.0.0.1"),
+        "{stdout}"
+    );
+    std::fs::remove_dir_all(rig.path().join("clients/below")).unwrap();
+    let (status, stdout, _) = run(&rig, "frpc", &["status", "--config-dir", "clients"]).await;
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(
+        stdout.starts_with("clients/a.toml: Proxy Status...\n"),
+        "{stdout}"
+    );
+    rig.file("clients/c.toml", "foo = 1\n");
+    let (status, stdout, _) = run(&rig, "frpc", &["verify", "--config-dir", "clients"]).await;
+    assert_eq!(status, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("clients/a.toml: frpc: the configuration file"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("clients/c.toml:1:1: json: unknown field \"foo\""),
+        "{stdout}"
+    );
+    let (status, stdout, _) = run(&rig, "frpc", &["stop", "--config-dir", "nowhere"]).await;
+    assert_eq!(
+        (status, stdout.as_str()),
+        (Some(1), "nowhere: no file is there\n")
+    );
+}
+
+#[tokio::test]
+async fn the_admin_api_is_reached_wherever_it_listens() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    for addr in [
+        "",
+        "0.0.0.0",
+        "::",
+        "[::]",
+        "::1",
+        "[::1]",
+        "[::1%lo]",
+        "localhost",
+    ] {
+        let lines = format!(
+            "serverAddr = \"127.0.0.1\"\nserverPort = {}\nwebServer.addr = {addr:?}\n\
+             webServer.port = {}\nwebServer.user = \"me\"\n",
+            frps.port,
+            free_port()
+        );
+        rig.file("frpc.toml", lines);
+        let frpc = rig.run(&Side::Ours, "frpc", ["-c", "frpc.toml"]);
+        frpc.expect("login to server success").await;
+        let (status, stdout, _) = run(&rig, "frpc", &["reload", "-c", "frpc.toml"]).await;
+        assert_eq!(
+            (status, stdout.as_str()),
+            (Some(0), "reload success\n"),
+            "{addr:?}"
+        );
+    }
+}
+
+/// Scripts of old write the port behind the address.
+#[tokio::test]
+async fn the_port_may_stand_behind_the_address_of_the_server() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let at = format!("127.0.0.1:{}", frps.port);
+    for flag in ["-s", "--server-addr", "--server_addr"] {
+        let args = ["tcp", flag, &at, "-n", "a", "-l", "1"];
+        let frpc = rig.run(&Side::Ours, "frpc", args);
+        frpc.expect("login to server success").await;
+    }
+    let args = ["tcp", "-s", &at, "-P", "1", "-n", "a", "-l", "1"];
+    let (status, stdout, _) = run(&rig, "frpc", &args).await;
+    assert_eq!(status, Some(1));
+    let port = frps.port;
+    let text = format!("has the port {port}, but serverPort is 1");
+    assert!(stdout.contains(&text), "{stdout}");
+}
+
+#[tokio::test]
+async fn the_dashboard_of_flags_speaks_tls() {
+    let rig = Rig::new();
+    let ca = tls::Authority::new(rig.path(), "ca");
+    let own = ca.issue(rig.path(), "own", &["127.0.0.1"]);
+    let (bind, web) = (free_port().to_string(), free_port());
+    let web_text = web.to_string();
+    let (cert, key) = (
+        own.cert.display().to_string(),
+        own.key.display().to_string(),
+    );
+    let mut args = vec![
+        "--bind-addr",
+        "127.0.0.1",
+        "-p",
+        &bind,
+        "--dashboard-addr",
+        "127.0.0.1",
+    ];
+    args.extend([
+        "--dashboard-port",
+        &web_text,
+        "--dashboard_tls_mode",
+        "true",
+    ]);
+    let (status, stdout, _) = run(&rig, "frps", &args).await;
+    assert_eq!(status, Some(1));
+    assert!(
+        stdout.contains("tls.certFile must be specified"),
+        "{stdout}"
+    );
+    args.extend([
+        "--dashboard-tls-key-file",
+        &key,
+        "--dashboard-tls-cert-file",
+    ]);
+    let missing = [&args[..], &["none.crt"]].concat();
+    let (status, stdout, _) = run(&rig, "frps", &missing).await;
+    assert_eq!(status, Some(1));
+    assert!(
+        stdout.contains("webServer.tls: open none.crt: no such file"),
+        "{stdout}"
+    );
+    args.push(&cert);
+    let frps = rig.run(&Side::Ours, "frps", args.clone());
+    frps.expect("frps started successfully").await;
+    let connected = tls::connect_tls(web, tls::client(rustls::DEFAULT_VERSIONS)).await;
+    drop(connected);
+}

@@ -31,6 +31,7 @@ mod real_clients;
 mod reconnect;
 mod registration;
 mod releases;
+mod signals;
 mod ssh;
 mod story;
 mod sudp;

@@ -5,6 +5,8 @@ use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, Identity, client, connect_tls, handshake};
 use frp_tests::wire::{self, Control};
 use frp_tests::*;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -171,5 +173,118 @@ async fn missing_or_broken_files_stop_the_start_with_a_reason() {
         let file = if lines.contains("broken") { "broken.pem" } else { "nonexistent" };
         assert!(!frps.log().text().is_empty());
         assert!(frps.log().text().contains(file), "the file is not named: {}", frps.log().text());
+    }
+}
+
+/// What is wrong with a file, and what helps, for each of the files.
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_told_with_the_remedy() {
+    let rig = Rig::new();
+    let ca = Authority::new(rig.path(), "ca");
+    let good = ca.issue(rig.path(), "good", &["127.0.0.1"]);
+    let other = ca.issue(rig.path(), "other", &["127.0.0.1"]);
+    let pem = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let der = CertificateDer::from_pem_slice(pem(&good.cert).as_bytes()).unwrap();
+    let key_der = PrivateKeyDer::from_pem_slice(pem(&good.key).as_bytes()).unwrap();
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: \
+                         AES-256-CBC,00\n\nMAA=\n-----END RSA PRIVATE KEY-----\n";
+    let utf16: Vec<u8> = std::iter::once(0xfeff)
+        .chain(pem(&good.cert).encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let cut = pem(&good.cert).replace("-----END", "");
+    let file = |name: &str, bytes: &[u8]| rig.file(name, bytes);
+    let missing = rig.path().join("missing.pem");
+    let empty = file("empty.pem", b"\n");
+    let cases = [
+        (&missing, &good.key, "no such file or directory"),
+        (&good.cert, &missing, "no such file or directory"),
+        (&empty, &good.key, "the file is empty"),
+        (&good.cert, &empty, "the file is empty"),
+        (&file("c.der", &der), &good.key, "openssl x509 -inform DER"),
+        (
+            &good.cert,
+            &file("k.der", key_der.secret_der()),
+            "openssl pkey -inform DER",
+        ),
+        (&file("utf16.pem", &utf16), &good.key, "UTF-16"),
+        (
+            &file("cut.pem", cut.as_bytes()),
+            &good.key,
+            "cut off or garbled",
+        ),
+        (
+            &file("text.pem", b"hello"),
+            &good.key,
+            "no line begins with -----BEGIN",
+        ),
+        (
+            &good.cert,
+            &file("e.key", encrypted.as_bytes()),
+            "decrypt it: openssl pkey",
+        ),
+        (
+            &good.cert,
+            &file("o.key", old_encrypted.as_bytes()),
+            "decrypt it: openssl pkey",
+        ),
+        (
+            &good.cert,
+            &file("1024.key", include_bytes!("rsa1024.key")),
+            "too short: 1024 bits",
+        ),
+        (&good.cert, &other.key, "does not belong to the private key"),
+        (&good.key, &good.key, "the two may have been exchanged"),
+        (&good.cert, &good.cert, "the two may have been exchanged"),
+    ];
+    for (cert, key, text) in cases {
+        let (cert, key) = (cert.clone(), key.clone());
+        let files = files(&Identity {
+            cert: cert.clone(),
+            key: key.clone(),
+        });
+        let bind = format!("bindAddr = \"127.0.0.1\"\nbindPort = {}\n", free_port());
+        let mut frps = rig.start(&Side::Ours, "frps", &format!("{bind}{files}"));
+        frps.expect(text).await;
+        assert_eq!(frps.exit_code().await, Some(1), "{cert:?} {key:?}");
+        let mut frpc = rig.frpc(1, &files);
+        frpc.expect(text).await;
+        assert_eq!(frpc.exit_code().await, Some(1));
+        let web = files.replace("transport.", "webServer.");
+        let web = format!("{bind}webServer.port = {}\n{web}", free_port());
+        let frps = rig.start(&Side::Ours, "frps", &web);
+        frps.expect(text).await;
+    }
+    for (ca, text) in [
+        (&missing, "no such file"),
+        (&good.key, "the two may have been exchanged"),
+    ] {
+        let frpc = rig.frpc(1, &format!("transport.tls.trustedCaFile = {ca:?}\n"));
+        frpc.expect(text).await;
+    }
+}
+
+/// What editors and tools leave around the blocks is no matter.
+#[tokio::test]
+async fn text_around_the_blocks_is_no_matter() {
+    let rig = Rig::new();
+    let ca = Authority::new(rig.path(), "ca");
+    let good = ca.issue(rig.path(), "good", &["127.0.0.1"]);
+    let pem = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let (cert, key) = (pem(&good.cert), pem(&good.key));
+    let parameters =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let one = rig.file("one.pem", format!("{key}{cert}"));
+    let windows = format!("\u{feff}{cert}some words\n").replace('\n', "\r\n");
+    let windows = rig.file("windows.pem", windows);
+    let bom_key = rig.file("bom.key", format!("\u{feff}{parameters}{key}"));
+    for (cert, key) in [(&one, &one), (&windows, &good.key), (&good.cert, &bom_key)] {
+        let server = files(&Identity {
+            cert: cert.clone(),
+            key: key.clone(),
+        });
+        works(&server, &trust(&ca)).await;
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use frp_proto::address::{ScopedIp, split_port};
 use frp_proto::proxy_url::ProxyUrl;
 
+use crate::address;
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
 use crate::keys::{Key, Kind, Rule, Support, Tagged, join};
@@ -465,6 +467,7 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
             }
         }
     }
+    address::judge(section, prefix, legacy, report);
     for (path, list) in &section.lists {
         let refusable = list.support == Support::Later && !list.items.is_empty();
         if refusable && refused.insert(refused_unit(section, path)) {
@@ -551,11 +554,15 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 "give a positive number, or remove the key for the default",
             );
         }
-        (Rule::Ip, Value::Text(text)) if text.parse::<std::net::IpAddr>().is_err() => {
+        (Rule::Ip, Value::Text(text)) if text.parse::<ScopedIp>().is_err() => {
+            let advice = match split_port(text) {
+                (_, Some(_)) => "give the address without a port, which the system chooses",
+                _ => "give an address such as 192.0.2.1",
+            };
             report.refuse(
                 at,
                 format!("{prefix}{written}: {text:?} is not an IP address"),
-                "give an address such as 192.0.2.1",
+                advice,
             );
         }
         (Rule::DnsServer, Value::Text(text)) if dns_server(text).is_none() => {

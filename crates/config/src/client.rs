@@ -1,7 +1,7 @@
 //! Settings of frpc.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
 use crate::{
-    Auth, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way, WebServer,
-    WebsocketOptions,
+    Auth, DnsServer, LogConfig, ProxyConfig, QuicOptions, Secret, ValueSource, VisitorConfig, Way,
+    WebServer, WebsocketOptions,
 };
 
 /// Everything that frpc needs to know, checked and with defaults filled in.
@@ -31,7 +31,7 @@ pub struct ClientConfig {
     /// `natHoleStunServer`
     pub nat_hole_stun_server: String,
     /// `dnsServer`: asked instead of the system's, by the whole process.
-    pub dns_server: Option<SocketAddr>,
+    pub dns_server: Option<DnsServer>,
     /// `loginFailExit`: end the program when the first login fails, instead of trying again.
     pub login_fail_exit: bool,
     /// `start`: names of the proxies and visitors that run; empty for all. Applied already to

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::address::ScopedIp;
+
 use crate::{Secret, ValueSource, ValueSourceError};
 
 /// How the two programs prove to each other that they belong together (`auth.*`).
@@ -147,6 +149,15 @@ pub enum LogLevel {
     Warn,
     /// Something failed.
     Error,
+}
+
+/// `dnsServer`: who resolves names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsServer {
+    /// Its address.
+    pub ip: ScopedIp,
+    /// Its port; 53 where none is given.
+    pub port: u16,
 }
 
 /// An inclusive range of TCP ports (`allowPorts`); `start <= end`.

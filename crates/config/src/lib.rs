@@ -4,6 +4,7 @@
 //! tree is checked against one table of key definitions, which collects every problem of the
 //! file, and is then turned into the typed settings that the programs use.
 
+mod address;
 mod annotations;
 mod bandwidth;
 mod check;
@@ -47,8 +48,8 @@ pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
 pub use client::{ClientConfig, ClientOidc, ClientTls, ClientTransport, TransportProtocol};
 pub use common::{
-    Auth, AuthMethod, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions, TokenSourceError,
-    WebServer, WebTls, WebsocketOptions,
+    Auth, AuthMethod, DnsServer, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions,
+    TokenSourceError, WebServer, WebTls, WebsocketOptions,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::address;
 use crate::check::{collect, judge};
 use crate::detect::{self, Input};
 use crate::ini;
@@ -91,7 +92,16 @@ impl Opened {
         opened.own_end = usize::MAX;
         tree(&mut opened.root, program, entries, report);
         opened.take_entries();
+        opened.settle();
         opened
+    }
+
+    /// Gives each part of an address to its key.
+    fn settle(&mut self) {
+        let entries = self.proxies.iter_mut().chain(&mut self.visitors);
+        std::iter::once(&mut self.root)
+            .chain(entries)
+            .for_each(address::settle);
     }
 
     fn empty(program: Program, legacy_ini: bool) -> Self {
@@ -150,6 +160,7 @@ fn open_server(text: &str, origin: &str, report: &mut Report<'_>) -> Opened {
             tree(&mut opened.root, program, entries, report);
         }
     }
+    opened.settle();
     opened
 }
 
@@ -203,6 +214,7 @@ fn open_client(text: &str, origin: &str, includes: Includes, report: &mut Report
             }
         }
     }
+    opened.settle();
     opened
 }
 

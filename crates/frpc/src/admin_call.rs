@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use frp_config::cli::{AdminCall, AdminRequest};
 use frp_net::go_text::{go_text, join_host_port};
+use frp_net::listen::Host;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -136,13 +138,22 @@ fn tables(status: &HashMap<String, Vec<Proxy>>) -> String {
 /// One request as HTTP/1.0, whose answer ends with the connection.
 async fn send(call: &AdminCall, method: &str, path: &str) -> Result<String, CallError> {
     let host = join_host_port(&call.addr, call.port);
+    // What listens everywhere listens here.
+    let addr = match Host::literal(&call.addr) {
+        Some(Host::Everywhere) => Some((Ipv4Addr::LOCALHOST, call.port).into()),
+        Some(Host::At(mut addr)) => {
+            addr.set_port(call.port);
+            Some(addr)
+        }
+        None => None,
+    };
     // As Go names a request in its errors.
     let verb = match method {
         "POST" => "Post",
         _ => "Get",
     };
     let request = format!("{verb} \"http://{host}{path}\"");
-    let exchange = exchange(call, method, path, &host);
+    let exchange = exchange(call, method, path, &host, addr);
     let answer = match timeout(call.timeout, exchange).await {
         Ok(Ok(answer)) => answer,
         Ok(Err((connecting, source))) => {
@@ -172,7 +183,13 @@ async fn exchange(
     method: &str,
     path: &str,
     host: &str,
+    addr: Option<SocketAddr>,
 ) -> Result<Vec<u8>, (bool, io::Error)> {
+    // A zone is nothing for others.
+    let host = addr.map_or_else(
+        || host.to_owned(),
+        |addr| join_host_port(&addr.ip().to_string(), addr.port()),
+    );
     let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
     if !call.user.is_empty() || !call.password.expose().is_empty() {
         let login = format!("{}:{}", call.user, call.password.expose());
@@ -183,9 +200,11 @@ async fn exchange(
         );
     }
     request.push_str("Content-Length: 0\r\n\r\n");
-    let mut stream = TcpStream::connect((call.addr.as_str(), call.port))
-        .await
-        .map_err(|error| (true, error))?;
+    let connected = match addr {
+        Some(addr) => TcpStream::connect(addr).await,
+        None => TcpStream::connect((call.addr.as_str(), call.port)).await,
+    };
+    let mut stream = connected.map_err(|error| (true, error))?;
     let mut answer = Vec::new();
     let exchanged = async {
         stream.write_all(request.as_bytes()).await?;

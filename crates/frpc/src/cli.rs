@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
 use frp_log::{Log, contract, info, print_line};
-use frp_net::or_never::or_never;
+use frp_net::signals::{self, EndSignals};
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,7 @@ use crate::{ConfigFile, Service, admin_call};
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
 pub fn main() -> ExitCode {
+    signals::install();
     let args = std::env::args_os().skip(1);
     let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let environment = Environment::of(std::env::vars_os());
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
         Ok(ClientTask::Admin(call)) => ask(&call),
+        Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
         Ok(_) => print_line(
             "nathole discover is not supported yet: frp knows it, this version does not",
             ExitCode::FAILURE,
@@ -42,11 +44,34 @@ fn ask(call: &AdminCall) -> ExitCode {
     }
 }
 
+/// Asks one after the other; an error of one does not keep the others from being asked.
+fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
+    let asking = async {
+        let mut ended = ExitCode::SUCCESS;
+        for (path, call) in calls {
+            let answer = match call {
+                Ok(call) => admin_call::call(&call).await.map_err(|e| e.to_string()),
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(text) => print_line(cli::of_file(&path, &text), ExitCode::SUCCESS),
+                Err(error) => {
+                    ended = ExitCode::FAILURE;
+                    print_line(cli::of_file(&path, &error), ended)
+                }
+            };
+        }
+        ended
+    };
+    block_on(asking).unwrap_or_else(|error| print_line(error, ExitCode::FAILURE))
+}
+
 /// Runs the program's first thread.
 fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
     let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
         tokio::spawn(frp_net::process::give_memory_back());
+        tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
         program.await
     });
     // A name server that does not answer must not hold up the end.
@@ -77,7 +102,7 @@ fn run(file: Option<(&Path, &LoadOptions)>, loaded: Loaded<ClientConfig>) -> Res
         path: path.to_owned(),
         options: options.clone(),
     });
-    block_on(serve(file, cfg))?
+    block_on(serve(file, cfg, Ending::default()))?
 }
 
 /// Runs a client for every file below the directory. frp's exit status is 0 whatever happens.
@@ -91,7 +116,8 @@ fn run_directory(directory: &Path, options: &LoadOptions) -> ExitCode {
 async fn serve_directory(directory: &Path, options: &LoadOptions) {
     let threads = Threads::new();
     let clients = TaskTracker::new();
-    for path in files_below(directory) {
+    let ending = Ending::default();
+    for path in cli::files_below(directory) {
         match load(&path, options).and_then(prepare) {
             Err(error) => failed(&path, &error),
             Ok(cfg) => {
@@ -99,8 +125,9 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
                     path: path.clone(),
                     options: options.clone(),
                 };
+                let ending = ending.clone();
                 let client = async move {
-                    if let Err(error) = serve(Some(file), cfg).await {
+                    if let Err(error) = serve(Some(file), cfg, ending).await {
                         failed(&path, &error);
                     }
                 };
@@ -120,24 +147,6 @@ fn failed(path: &Path, error: &str) {
     );
 }
 
-/// Every file below, in the order of names; what cannot be read is left out, as in frp.
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = entries.flatten().collect();
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    let files = entries.into_iter().flat_map(|entry| {
-        // A link to a directory is not followed.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            files_below(&entry.path())
-        } else {
-            vec![entry.path()]
-        }
-    });
-    files.collect()
-}
-
 /// Tells what the user should know before the start, and opens the log.
 fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
     for warning in &loaded.warnings {
@@ -152,7 +161,11 @@ fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
     Ok(cfg)
 }
 
-async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), String> {
+async fn serve(
+    file: Option<ConfigFile>,
+    mut cfg: ClientConfig,
+    ending: Ending,
+) -> Result<(), String> {
     let path = file.as_ref().map(|file| file.path.clone());
     if let Some(path) = &path {
         info!(
@@ -162,17 +175,19 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
         );
     }
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
-    let stop = CancellationToken::new();
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
     // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
     let protocol = cfg.transport.protocol;
     let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
         || cfg.transport.order.is_some();
-    let second_signal = or_never(may_be_udp.then(|| cancel_at_signal(stop.clone())));
+    if may_be_udp {
+        ending.await_signals();
+    }
+    let stop = ending.stop.child_token();
     let ended = match Service::new(cfg, file) {
         Ok(service) => tokio::select! {
             ended = service.run(stop) => ended.map_err(|error| error.to_string()),
-            () = second_signal => Ok(()),
+            () = ending.at_once.cancelled() => Ok(()),
         },
         Err(error) => Err(error.to_string()),
     };
@@ -186,22 +201,33 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
     ended
 }
 
-/// Cancels `stop` at SIGTERM or SIGINT, which then do not end the process by themselves, and is ready at
-/// the second one.
-async fn cancel_at_signal(stop: CancellationToken) {
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return std::future::pending().await;
-    };
-    for _ in 0..2 {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
+/// The end of all clients of the process.
+#[derive(Debug, Clone, Default)]
+struct Ending {
+    /// They are to leave.
+    stop: CancellationToken,
+    /// They are to leave nothing but the process.
+    at_once: CancellationToken,
+    awaited: Arc<OnceLock<()>>,
+}
+
+impl Ending {
+    /// From now on SIGTERM and SIGINT do not end the process by themselves, but ask all clients to end,
+    /// and the second one ends them.
+    fn await_signals(&self) {
+        self.awaited.get_or_init(|| {
+            // Not to be had: then a signal ends the process.
+            let Ok(mut signals) = EndSignals::take() else {
+                return;
+            };
+            let Self { stop, at_once, .. } = self.clone();
+            tokio::spawn(async move {
+                signals.next().await;
+                stop.cancel();
+                signals.next().await;
+                at_once.cancel();
+            });
+        });
     }
 }
 
@@ -215,18 +241,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_signal_asks_and_the_second_ends() {
-        let stop = CancellationToken::new();
-        let mut second = Box::pin(cancel_at_signal(stop.clone()));
-        assert!(futures_util::poll!(&mut second).is_pending());
+    async fn the_first_signal_asks_all_clients_and_the_second_ends_them() {
+        let ending = Ending::default();
+        let others = ending.clone();
+        ending.await_signals();
+        others.await_signals();
         kill_process(getpid(), Signal::TERM).unwrap();
-        tokio::select! {
-            () = &mut second => panic!("one is not two"),
-            () = stop.cancelled() => {}
-        }
-        assert!(futures_util::poll!(&mut second).is_pending());
+        others.stop.cancelled().await;
+        assert!(!others.at_once.is_cancelled());
         kill_process(getpid(), Signal::INT).unwrap();
-        second.await;
+        ending.at_once.cancelled().await;
     }
 
     #[test]

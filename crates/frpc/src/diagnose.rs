@@ -223,7 +223,7 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
         DialError::TimedOut { host, addr: None } => explained(
             error,
             format!("the name {host} was not resolved in time"),
-            match cfg.dns_server {
+            match &cfg.dns_server {
                 None => "check the network and the DNS of this machine",
                 Some(_) => "check that dnsServer is a DNS server and answers",
             },

@@ -36,6 +36,13 @@ enum Phase {
     CheckFailed { since: Instant },
 }
 
+/// The longest of these waits where another program has the port: an outgoing connection may let go of
+/// it at any time.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
+
+/// What frps says then (frp `server/ports/ports.go`).
+const UNAVAILABLE: &str = "port unavailable";
+
 /// A proxy and its registration.
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -124,7 +131,16 @@ impl Registration {
             Phase::WaitStart { since } => Some(since + ANSWER_LIMIT),
             Phase::StartError { since } => {
                 let nth = self.refusals.saturating_sub(1).min(RETRY_AFTER.len() - 1);
-                Some(since + RETRY_AFTER.get(nth).copied().unwrap_or_default())
+                let wait = RETRY_AFTER.get(nth).copied().unwrap_or_default();
+                let unavailable = self.error.contains(UNAVAILABLE);
+                Some(
+                    since
+                        + if unavailable {
+                            wait.min(RETRY_UNAVAILABLE)
+                        } else {
+                            wait
+                        },
+                )
             }
             Phase::Running => None,
         }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use frp_config::ClientConfig;
+use frp_config::{ClientConfig, DnsServer};
 use frp_log::{Log, contract, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
+use frp_net::literal::socket_addr;
 use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
@@ -119,8 +120,14 @@ impl Service {
     /// Names are looked up as the settings say from here on, and the log tells a way that the file
     /// may not show.
     fn take_way_out(&self) {
-        if self.cfg.dns_server.is_some() {
-            resolve::use_server(self.cfg.dns_server);
+        if let Some(DnsServer { ip, port }) = &self.cfg.dns_server {
+            match socket_addr(ip, *port) {
+                Some(server) => resolve::use_server(Some(server)),
+                None => warn!(
+                    Log::root(),
+                    "dnsServer {ip}: this machine has no such interface; the system resolves names"
+                ),
+            }
         }
         if let Some(proxy) = &self.cfg.transport.proxy_url {
             let from = diagnose::proxy_setting(&self.cfg);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use frp_config::Environment;
 use frp_config::cli::{self, ServerTask};
 use frp_log::{Log, contract, info, print_line};
+use frp_net::signals;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::Server;
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
 pub fn main() -> ExitCode {
+    signals::install();
     let args = std::env::args_os().skip(1);
     let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let environment = Environment::of(std::env::vars_os());
@@ -52,6 +54,7 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         tokio::spawn(frp_net::process::give_memory_back());
+        tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
         match Server::bind(cfg) {
             Err(e) => print_line(e, ExitCode::FAILURE),
             Ok(server) => {

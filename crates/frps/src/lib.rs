@@ -21,6 +21,7 @@ pub mod cli;
 mod door;
 mod greet;
 mod group;
+mod holder;
 mod login;
 mod ports;
 mod proxy;

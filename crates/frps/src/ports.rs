@@ -13,6 +13,7 @@ use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::greet::random_bytes;
+use crate::holder::{self, Network};
 
 /// A name gets its last random port again within this time after its release.
 const RESERVED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,11 +36,14 @@ pub(crate) enum PortError {
 
 /// A socket on a port.
 pub(crate) trait PortSocket: Sized {
+    const NETWORK: Network;
     fn open(host: Host, port: u16) -> io::Result<Self>;
     fn port(&self) -> io::Result<u16>;
 }
 
 impl PortSocket for TcpListener {
+    const NETWORK: Network = Network::Tcp;
+
     fn open(host: Host, port: u16) -> io::Result<Self> {
         host.listen(port)
     }
@@ -50,6 +54,8 @@ impl PortSocket for TcpListener {
 }
 
 impl PortSocket for UdpSocket {
+    const NETWORK: Network = Network::Udp;
+
     fn open(host: Host, port: u16) -> io::Result<Self> {
         udp::bind_at(host, port)
     }
@@ -121,7 +127,10 @@ impl<S: PortSocket> Ports<S> {
             0 => self.open_any(&state, name)?,
             _ if state.used.contains_key(&port) => return Err(PortError::AlreadyUsed),
             _ if !self.allows(port) => return Err(PortError::NotAllowed),
-            _ => self.open(port).map_err(|_| PortError::Unavailable)?,
+            _ => self.open(port).map_err(|error| {
+                holder::tell(S::NETWORK, port, name, &error);
+                PortError::Unavailable
+            })?,
         };
         let port = listener.port().map_err(|_| PortError::Unavailable)?;
         state.used.insert(port, name.to_owned());

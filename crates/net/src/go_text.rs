@@ -2,6 +2,8 @@
 
 use std::io;
 
+use frp_proto::address::without_brackets;
+
 /// The error as Go prints it: `EOF`, `i/o timeout`, `connection reset by peer`, `address already
 /// in use`.
 pub fn go_text(error: &io::Error) -> String {
@@ -19,7 +21,7 @@ pub fn go_text(error: &io::Error) -> String {
 
 /// `host:port` as Go joins them: an IPv6 address gets brackets.
 pub fn join_host_port(host: &str, port: u16) -> String {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = without_brackets(host);
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

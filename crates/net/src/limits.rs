@@ -24,6 +24,10 @@ pub const LEAVE: Duration = Duration::from_millis(500);
 /// that does not take it.
 pub const LAST_TASKS: Duration = Duration::from_secs(1);
 
+/// How long a program that was asked to end may take for it, whatever hangs; whole seconds. More than
+/// [`LEAVE`] and [`LAST_TASKS`] together.
+pub const GRACEFUL_END: Duration = Duration::from_secs(3);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 

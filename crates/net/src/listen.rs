@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use frp_proto::address::without_brackets;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::ACCEPT_BACKOFF_MAX;
 #[cfg(target_os = "linux")]
 use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
+use crate::literal::literal;
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
 ///
@@ -32,8 +34,15 @@ pub fn any(like: IpAddr) -> SocketAddr {
 }
 
 /// Where to dial `peer` from: at `local_ip`, if that is given.
-pub(crate) fn source(local_ip: Option<IpAddr>, peer: IpAddr) -> SocketAddr {
-    local_ip.map_or_else(|| any(peer), |ip| SocketAddr::new(ip, 0))
+/// An address of a link alone is one of the link that `peer` is on.
+pub(crate) fn source(local_ip: Option<IpAddr>, peer: SocketAddr) -> SocketAddr {
+    match (local_ip, peer) {
+        (None, _) => any(peer.ip()),
+        (Some(IpAddr::V6(ip)), SocketAddr::V6(peer)) if ip.is_unicast_link_local() => {
+            SocketAddrV6::new(ip, 0, 0, peer.scope_id()).into()
+        }
+        (Some(ip), _) => SocketAddr::new(ip, 0),
+    }
 }
 
 /// An address of this machine to listen on, resolved.
@@ -57,6 +66,7 @@ impl Host {
             return Ok(host);
         }
         use std::net::ToSocketAddrs;
+        let host = without_brackets(host);
         Self::first(host, (host, 0).to_socket_addrs()?)
     }
 
@@ -68,17 +78,17 @@ impl Host {
         if let Some(host) = Self::literal(host) {
             return Ok(host);
         }
+        let host = without_brackets(host);
         Self::first(host, tokio::net::lookup_host((host, 0)).await?)
     }
 
     /// An address or nothing; `None`: a name.
     pub fn literal(host: &str) -> Option<Self> {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match host.parse::<IpAddr>() {
-            _ if host.is_empty() => Some(Self::Everywhere),
-            Ok(ip) if ip.is_unspecified() => Some(Self::Everywhere),
-            Ok(ip) => Some(Self::At(SocketAddr::new(ip, 0))),
-            Err(_) => None,
+        match literal(host, 0) {
+            _ if without_brackets(host).is_empty() => Some(Self::Everywhere),
+            Some(addr) if addr.ip().is_unspecified() => Some(Self::Everywhere),
+            Some(addr) => Some(Self::At(addr)),
+            None => None,
         }
     }
 

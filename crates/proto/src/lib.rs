@@ -8,6 +8,7 @@
 //! - [`wire`]: how messages are framed (v1, v2) and how a v2 connection is opened
 //! - [`crypto`]: the v1 stream cipher and the v2 AEAD records
 //! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
+//! - [`address`]: IP addresses and `host:port`
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`sni`]: which server a TLS client asks for
 #![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -20,6 +21,7 @@
 /// scripts and dashboards compare it.
 pub const VERSION: &str = "0.70.1";
 
+pub mod address;
 pub mod auth;
 pub mod crypto;
 mod json;

@@ -44,6 +44,8 @@ pub enum ClientTask {
     RunFlags(Box<Loaded<ClientConfig>>),
     /// Ask the running frpc.
     Admin(AdminCall),
+    /// Ask those of every file below a directory; or what is wrong with a file.
+    AdminDirectory(Vec<(PathBuf, Result<AdminCall, String>)>),
     /// Find out the kind of NAT.
     Discover(Discover),
 }
@@ -167,9 +169,21 @@ pub fn client(
     let file = line.text("config").unwrap_or("./frpc.ini");
     let act = line.command().act;
     match act {
-        Act::Reload | Act::Status | Act::Stop => {
-            admin(&line, act, Path::new(file), &options).map(ClientTask::Admin)
-        }
+        Act::Reload | Act::Status | Act::Stop => match directory(&line) {
+            None => admin(&line, act, Path::new(file), &options).map(ClientTask::Admin),
+            Some(directory) => {
+                let call = |path: PathBuf| {
+                    let call = admin(&line, act, &path, &options);
+                    (
+                        path,
+                        call.map_err(|output| output.text.trim_end().to_owned()),
+                    )
+                };
+                let files = some_files_below(directory)?;
+                let calls = files.into_iter().map(call);
+                Ok(ClientTask::AdminDirectory(calls.collect()))
+            }
+        },
         Act::Discover => Ok(ClientTask::Discover(Discover {
             stun_server: line.text("nat-hole-stun-server").unwrap_or_default().into(),
             local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
@@ -177,7 +191,7 @@ pub fn client(
         Act::Proxy(_) | Act::Visitor(_) => sections::client(&line, &options)
             .map(|loaded| ClientTask::RunFlags(Box::new(loaded)))
             .map_err(Output::failure),
-        _ => match line.text("config-dir").filter(|dir| !dir.is_empty()) {
+        _ => match directory(&line) {
             Some(dir) => Ok(ClientTask::RunDirectory(dir.into(), options)),
             None => Ok(ClientTask::Run(file.into(), options)),
         },
@@ -260,13 +274,73 @@ fn help(line: &Line) -> Output {
     Output::answer(usage::help(program, &path))
 }
 
+/// `--config-dir`, where it is given.
+fn directory(line: &Line) -> Option<&str> {
+    line.text("config-dir").filter(|dir| !dir.is_empty())
+}
+
+/// Every file below, in the order of names; what cannot be read is left out, as in frp.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let files = entries.into_iter().flat_map(|entry| {
+        // A link to a directory is not followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(&entry.path())
+        } else {
+            vec![entry.path()]
+        }
+    });
+    files.collect()
+}
+
+fn some_files_below(directory: &str) -> Result<Vec<PathBuf>, Output> {
+    let files = files_below(Path::new(directory));
+    if files.is_empty() {
+        return Err(Output::failure(format!("{directory}: no file is there")));
+    }
+    Ok(files)
+}
+
+/// The result of one file of several: its name is in front, unless the text begins with it.
+pub fn of_file(path: &Path, text: &str) -> String {
+    let name = path.display().to_string();
+    match text.starts_with(&name) {
+        true => text.to_owned(),
+        false => format!("{name}: {text}"),
+    }
+}
+
 fn verify(line: &Line, options: &LoadOptions) -> Output {
+    let Some(directory) = directory(line) else {
+        return verify_file(line, None, options);
+    };
+    let files = match some_files_below(directory) {
+        Ok(files) => files,
+        Err(output) => return output,
+    };
+    let mut all = Output::answer("");
+    for path in files {
+        let one = verify_file(line, Some(&path), options);
+        all.success &= one.success;
+        all.text.push_str(&of_file(&path, &one.text));
+    }
+    all
+}
+
+fn verify_file(line: &Line, file: Option<&Path>, options: &LoadOptions) -> Output {
     let program = line.program.name();
     let default = match line.program {
         Program::Frpc => "./frpc.ini",
         Program::Frps => "",
     };
-    let file = line.text("config").unwrap_or(default);
+    let file = file.map(|path| path.display().to_string());
+    let file = file
+        .as_deref()
+        .unwrap_or_else(|| line.text("config").unwrap_or(default));
     if file.is_empty() {
         return Output::answer(format!(
             "{program}: the configuration file is not specified\n"

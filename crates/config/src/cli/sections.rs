@@ -1,12 +1,15 @@
 //! Settings from flags.
 
-use super::command::{Act, Flag, Target};
+use super::command::{Act, Flag, Takes, Target};
 use super::parse::{Line, flags};
 use super::value::{Given, read};
 use crate::load::{self, Opened};
 use crate::report::Report;
 use crate::value::{Entry, Node, Value};
 use crate::{ClientConfig, LoadError, LoadOptions, Loaded, Problem, ServerConfig};
+
+/// The table that `--dashboard-tls-mode` turns on.
+pub(crate) const WEB_TLS: &str = "webServer.tls";
 
 /// Settings of frpc from the flags of a quick proxy or visitor.
 pub(crate) fn client(
@@ -29,17 +32,65 @@ fn settings<T>(
     options: &LoadOptions,
     of: impl FnOnce(&Opened, Report<'_>) -> Result<Loaded<T>, LoadError>,
 ) -> Result<Loaded<T>, LoadError> {
-    let (text, tree) = tree(line);
+    let tls = dashboard_tls(line)?;
+    let (text, tree) = tree(line, matches!(tls, DashboardTls::On));
     let name = line.name();
     let mut report = Report::new(options);
     report.sources.add(&name, &text, None);
     let opened = Opened::of_tree(line.program, tree, &mut report);
-    finish(of(&opened, report), &text, &name)
+    let mut finished = finish(of(&opened, report), &text, &name)?;
+    if let DashboardTls::Unused(problem) = tls {
+        finished.warnings.push(problem);
+    }
+    Ok(finished)
+}
+
+/// Whether `--dashboard-tls-mode` and its files count.
+enum DashboardTls {
+    On,
+    Off,
+    /// They are given, and something else is missing.
+    Unused(Problem),
+}
+
+fn dashboard_tls(line: &Line) -> Result<DashboardTls, LoadError> {
+    let problem = |flag: &str, message: String, advice: &str| Problem {
+        file: format!("--{flag}"),
+        position: None,
+        message,
+        advice: Some(advice.to_owned()),
+    };
+    const MODE: &str = "dashboard-tls-mode";
+    let on = match line.text(MODE).map(|text| (text, read(Takes::Bool, text))) {
+        None => false,
+        Some((_, Ok(Given::Bool(on)))) => on,
+        Some((text, _)) => {
+            let message = format!("{text:?} is neither true nor false");
+            return Err(LoadError::Invalid(vec![problem(
+                MODE,
+                message,
+                "write true or false",
+            )]));
+        }
+    };
+    let files = ["dashboard-tls-cert-file", "dashboard-tls-key-file"];
+    let given = files.into_iter().find(|flag| line.given.contains_key(flag));
+    let listens = matches!(line.given.get("dashboard-port"), Some(Given::Int(port)) if *port != 0);
+    let unused = |flag, needs: &str| {
+        let message = format!("has no effect without --{needs}");
+        DashboardTls::Unused(problem(flag, message, &format!("add --{needs}")))
+    };
+    Ok(match (on, given) {
+        (true, _) if listens => DashboardTls::On,
+        (true, _) => unused(MODE, "dashboard-port"),
+        (false, Some(flag)) => unused(flag, "dashboard-tls-mode true"),
+        (false, None) => DashboardTls::Off,
+    })
 }
 
 /// The tree that a file with the same meaning would have, and a text that its places are in: the
 /// command in the first line, then a line for each flag.
-fn tree(line: &Line) -> (String, Vec<Entry>) {
+fn tree(line: &Line, dashboard_tls: bool) -> (String, Vec<Entry>) {
     let mut text = line.name();
     let mut root = Vec::new();
     let mut item = Vec::new();
@@ -58,6 +109,15 @@ fn tree(line: &Line) -> (String, Vec<Entry>) {
             Target::Own(..) => continue,
         };
         let at = text.len() + 1;
+        if path.starts_with(WEB_TLS) && !dashboard_tls {
+            continue;
+        }
+        if path == WEB_TLS {
+            text.push_str("\n--");
+            text.push_str(flag.name);
+            put(into, path, node(at, Value::Table(Vec::new())));
+            continue;
+        }
         let value = match line.given.get(flag.name) {
             Some(given) => tree_value(given, at),
             None => match default(flag, at) {
@@ -117,7 +177,10 @@ fn tree_value(given: &Given, at: usize) -> Value {
 /// Puts `a.b.c = value` into a table of tables.
 fn put(entries: &mut Vec<Entry>, path: &str, value: Node) {
     let Some((name, rest)) = path.split_once('.') else {
-        entries.push(entry(path, value));
+        // The table of a switch may be there by its parts already.
+        if !entries.iter().any(|entry| entry.key == path) {
+            entries.push(entry(path, value));
+        }
         return;
     };
     let known = entries.iter_mut().find(|entry| entry.key == name);

@@ -2,6 +2,7 @@
 
 use super::command::Target::{Item, Own, Root};
 use super::command::{Act, Command, Flag, Shell, Takes, Target};
+use super::sections;
 use crate::suggest::Program;
 
 /// The command line of a program.
@@ -25,7 +26,8 @@ const FRPC: Command = Command {
             "config-dir",
             Own(
                 Takes::Text,
-                "Directory; every file below it is run as a client of its own.",
+                "Directory; every file below it is run as a client of its own. verify, reload, status and \
+                 stop take each of them.",
             ),
         ),
         STRICT,
@@ -119,18 +121,9 @@ const FRPS: Command = Command {
         flag("max-ports-per-client", Root("maxPortsPerClient")),
         flag("tls-only", Root("transport.tls.force")),
         // The three have no effect in frp: the mode takes a value and stays off whatever it is.
-        flag(
-            "dashboard-tls-cert-file",
-            Own(Takes::Text, "No effect; webServer.tls of a file has."),
-        ),
-        flag(
-            "dashboard-tls-key-file",
-            Own(Takes::Text, "No effect; webServer.tls of a file has."),
-        ),
-        flag(
-            "dashboard-tls-mode",
-            Own(Takes::Text, "No effect; webServer.tls of a file has."),
-        ),
+        flag("dashboard-tls-cert-file", Root("webServer.tls.certFile")),
+        flag("dashboard-tls-key-file", Root("webServer.tls.keyFile")),
+        flag("dashboard-tls-mode", Root(sections::WEB_TLS)),
     ],
     below: &[VERIFY, CONVERT, COMPLETION, HELP, CANDIDATES],
     ..command(

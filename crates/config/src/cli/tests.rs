@@ -653,3 +653,100 @@ fn tempfile(name: &str, text: &str) -> TempFile {
     std::fs::write(&path, text).unwrap();
     TempFile(path)
 }
+
+#[test]
+fn the_dashboard_speaks_tls_where_its_mode_is_on() {
+    let tls =
+        "--dashboard-port 7500 --dashboard_tls_cert_file a.crt --dashboard-tls-key-file a.key";
+    let settings = |line: &str| frps(line).unwrap().loaded;
+    let on = settings(&format!("{tls} --dashboard-tls-mode true")).settings;
+    let files = on.web_server.unwrap().tls.unwrap();
+    assert_eq!(files.cert_file.to_str(), Some("a.crt"));
+    assert_eq!(files.key_file.to_str(), Some("a.key"));
+    for (line, warning) in [
+        (
+            tls.to_owned(),
+            "--dashboard-tls-cert-file: has no effect without",
+        ),
+        (
+            format!("{tls} --dashboard-tls-mode false"),
+            "--dashboard-tls-cert-file: has no",
+        ),
+        (
+            "--dashboard-tls-mode true".to_owned(),
+            "--dashboard-tls-mode: has no effect without",
+        ),
+    ] {
+        let loaded = settings(&line);
+        let tls = loaded.settings.web_server.and_then(|web| web.tls);
+        assert!(tls.is_none(), "{line}");
+        let told = loaded
+            .warnings
+            .iter()
+            .any(|w| w.to_string().starts_with(warning));
+        assert!(told, "{line}: {:?}", loaded.warnings);
+    }
+    let error = frps("--dashboard-port 1 --dashboard-tls-mode maybe").unwrap_err();
+    assert!(
+        error.text.contains("neither true nor false"),
+        "{}",
+        error.text
+    );
+}
+
+#[test]
+fn a_port_behind_an_address_goes_to_its_key() {
+    let place = |line: &str| {
+        let ClientTask::RunFlags(loaded) = frpc(line).unwrap() else {
+            panic!("{line}");
+        };
+        let settings = loaded.settings;
+        let proxy = settings
+            .proxies
+            .first()
+            .map(|p| (p.local_ip.clone(), p.local_port));
+        ((settings.server_addr, settings.server_port), proxy.unwrap())
+    };
+    let (server, local) = place("tcp -n a -s [::1]:7123 -i [fe80::1%eth0]:22");
+    assert_eq!(server, ("::1".to_owned(), 7123));
+    assert_eq!(local, ("fe80::1%eth0".to_owned(), 22));
+    let (server, local) = place("tcp -n a -s 127.0.0.1:7000 -P 7000 -i ::1 -l 22");
+    assert_eq!(server, ("127.0.0.1".to_owned(), 7000));
+    assert_eq!(local, ("::1".to_owned(), 22));
+    for (program, line, text) in [
+        (
+            "frpc",
+            "tcp -n a -l 1 -s a:7000 -P 7001",
+            "has the port 7000, but serverPort is 7001",
+        ),
+        (
+            "frpc",
+            "tcp -n a -l 23 -i 127.0.0.1:22",
+            "has the port 22, but localPort is 23",
+        ),
+        (
+            "frpc",
+            "tcp -n a -l 1 -s a:70000",
+            "has a port beyond 65535",
+        ),
+        (
+            "frps",
+            "--bind-addr 0.0.0.0:7001 -p 7000",
+            "has the port 7001, but bindPort is 7000",
+        ),
+        ("frps", "--proxy-bind-addr 0.0.0.0:80", "takes a host only"),
+    ] {
+        let error = match program {
+            "frps" => frps(line).unwrap_err(),
+            _ => frpc(line).unwrap_err(),
+        };
+        assert!(error.text.contains(text), "{line}: {}", error.text);
+    }
+    let settings = frps("--bind-addr [::]:7001").unwrap().loaded.settings;
+    assert_eq!(
+        (settings.bind_addr.as_str(), settings.bind_port),
+        ("::", 7001)
+    );
+    // Nobody listens there, as in frp.
+    frpc("stcp visitor -n v --server-name a --bind-addr 127.0.0.1:9000 --bind-port -1").unwrap();
+}

@@ -23,7 +23,8 @@ pub(crate) const CLIENT: &[Key] = &[
     ),
     key("serverAddr", Kind::Text, "Host name or address of frps.")
         .text("0.0.0.0")
-        .ini("server_addr"),
+        .ini("server_addr")
+        .rule(Rule::Host(Some("serverPort"))),
     key("serverPort", Kind::Int, "Port of frps (its bindPort).")
         .int(7000)
         .ini("server_port")
@@ -174,7 +175,8 @@ const OIDC: &[Key] = &[
 const WEB_SERVER: &[Key] = &[
     key("addr", Kind::Text, "Address to listen on.")
         .text("127.0.0.1")
-        .ini("admin_addr"),
+        .ini("admin_addr")
+        .rule(Rule::Host(Some("webServer.port"))),
     key("port", Kind::Int, "Port to listen on; 0 for none.")
         .ini("admin_port")
         .rule(Rule::Port),

@@ -96,6 +96,8 @@ pub(crate) enum Rule {
     PortOrNone,
     /// Seconds of something that cannot be switched off: not negative. frp does not check it.
     NotNegative,
+    /// A name or an address, without the port, which is that of the key named, if there is one.
+    Host(Option<&'static str>),
     /// An IP address. frp does not check it.
     Ip,
     /// An IP address, with a port or without. frp does not check it.

@@ -53,7 +53,8 @@ const BASE: &[Key] = &[
         "Host name or address of the local service.",
     )
     .text("127.0.0.1")
-    .ini("local_ip"),
+    .ini("local_ip")
+    .rule(Rule::Host(Some("localPort"))),
     key("localPort", Kind::Int, "Port of the local service.")
         .ini("local_port")
         .rule(Rule::Port),

@@ -12,7 +12,8 @@ pub(crate) const SERVER: &[Key] = &[
     key("auth", Kind::Table(AUTH), "Authentication."),
     key("bindAddr", Kind::Text, "Address to accept frpc on.")
         .text("0.0.0.0")
-        .ini("bind_addr"),
+        .ini("bind_addr")
+        .rule(Rule::Host(Some("bindPort"))),
     key("bindPort", Kind::Int, "Port to accept frpc on.")
         .int(7000)
         .ini("bind_port")
@@ -33,7 +34,8 @@ pub(crate) const SERVER: &[Key] = &[
         "Address that proxies listen on.",
     )
     .depends("bindAddr")
-    .ini("proxy_bind_addr"),
+    .ini("proxy_bind_addr")
+    .rule(Rule::Host(None)),
     key(
         "vhostHTTPPort",
         Kind::Int,
@@ -200,7 +202,8 @@ const SSH_GATEWAY: &[Key] = &[
 const WEB_SERVER: &[Key] = &[
     key("addr", Kind::Text, "Address to listen on.")
         .text("127.0.0.1")
-        .ini("dashboard_addr"),
+        .ini("dashboard_addr")
+        .rule(Rule::Host(Some("webServer.port"))),
     key("port", Kind::Int, "Port to listen on; 0 for none.")
         .ini("dashboard_port")
         .rule(Rule::Port),

@@ -32,7 +32,8 @@ pub(crate) const VISITOR: Tagged = Tagged {
         key("serverName", Kind::Text, "Name of the proxy.").ini("server_name"),
         key("bindAddr", Kind::Text, "Address to listen on.")
             .text("127.0.0.1")
-            .ini("bind_addr"),
+            .ini("bind_addr")
+            .rule(Rule::Host(Some("bindPort"))),
         key(
             "bindPort",
             Kind::Int,

@@ -8,10 +8,10 @@ mod visitor;
 mod way_out;
 mod websocket;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::address::ScopedIp;
 use frp_proto::wire::WireProtocol;
 
 pub(crate) use self::way_out::dns_server;
@@ -209,8 +209,8 @@ fn warn_if_open(
     at: usize,
     report: &mut Report<'_>,
 ) {
-    let local = match web.addr.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
+    let local = match web.addr.parse::<ScopedIp>() {
+        Ok(ScopedIp { ip, .. }) => ip.is_loopback(),
         Err(_) => web.addr == "localhost",
     };
     if local || !web.user.is_empty() || !web.password.expose().is_empty() {
@@ -284,7 +284,9 @@ fn client_transport(root: &Section, report: &mut Report<'_>) -> ClientTransport 
         dial_server_keepalive: switchable(root.int("transport.dialServerKeepalive")),
         connect_server_local_ip: root
             .some_text("transport.connectServerLocalIP")
-            .and_then(|ip| ip.parse().ok()),
+            .and_then(|ip| ip.parse::<ScopedIp>().ok())
+            // Its zone is that of the server.
+            .map(|scoped| scoped.ip),
         pool_count: root.int("transport.poolCount"),
         tcp_mux,
         tcp_mux_keepalive_interval: seconds(root.int("transport.tcpMuxKeepaliveInterval")),

@@ -1,12 +1,11 @@
 //! The way to frps: through which proxy, from which address, and who resolves names.
 
-use std::net::{IpAddr, SocketAddr};
-
+use frp_proto::address::split_port;
 use frp_proto::proxy_url::{ProxyUrl, ProxyUrlError};
 
-use crate::TransportProtocol;
 use crate::report::Report;
 use crate::section::Section;
+use crate::{DnsServer, TransportProtocol};
 
 /// The proxy that leads to frps.
 pub(super) struct Proxy {
@@ -90,9 +89,9 @@ fn by_datagrams(protocol: TransportProtocol) -> Option<&'static str> {
 
 /// `dnsServer`: an address, with a port or without. frp asks the server for its own name, if it has
 /// one.
-pub(crate) fn dns_server(text: &str) -> Option<SocketAddr> {
-    let alone = text.trim_start_matches('[').trim_end_matches(']');
-    let with_port = text.parse().ok();
-    let server = with_port.or_else(|| Some(SocketAddr::new(alone.parse::<IpAddr>().ok()?, 53)));
-    server.filter(|server| server.port() != 0)
+pub(crate) fn dns_server(text: &str) -> Option<DnsServer> {
+    let (host, port) = split_port(text);
+    let ip = host.parse().ok()?;
+    let port = port.unwrap_or(Ok(53)).ok().filter(|port| *port != 0)?;
+    Some(DnsServer { ip, port })
 }

@@ -44,6 +44,7 @@ fn value(key: &'static Key) -> Option<BoxedStrategy<Value>> {
         (Kind::Text, Rule::Bandwidth) => (1..9_u8)
             .prop_map(|n| Value::Text(format!("{n}MB")))
             .boxed(),
+        (Kind::Text, Rule::Host(_)) => Just(Value::Text("a.example".to_owned())).boxed(),
         (Kind::Text, Rule::Ip | Rule::DnsServer) => Just(Value::Text("::1".to_owned())).boxed(),
         (_, Rule::ProxyUrl) => Just(Value::Text("ntlm://a:b@c".to_owned())).boxed(),
         (Kind::Text | Kind::Secret, _) => text().boxed(),

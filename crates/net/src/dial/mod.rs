@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 pub(crate) use self::race::Progress;
 use self::race::race;
 use crate::go_text::go_text;
-use crate::listen::tune;
+use crate::listen::{source, tune};
 use crate::resolve::{self, LookupError, LookupFailure};
 use crate::stream::Stream;
 use crate::way_out::{self, ProxyError};
@@ -165,8 +165,8 @@ async fn dial_one(addr: SocketAddr, options: &DialOptions) -> io::Result<TcpStre
     } else {
         TcpSocket::new_v6()?
     };
-    if let Some(ip) = options.local_ip {
-        socket.bind(SocketAddr::new(ip, 0))?;
+    if options.local_ip.is_some() {
+        socket.bind(source(options.local_ip, addr))?;
     }
     let conn = socket.connect(addr).await?;
     tune(&conn, options.keepalive);

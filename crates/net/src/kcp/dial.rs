@@ -54,7 +54,7 @@ pub fn connect(
 }
 
 fn open(peer: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(source(local_ip, peer.ip()))?;
+    let socket = std::net::UdpSocket::bind(source(local_ip, peer))?;
     // Only a connected socket hears that nothing listens there.
     socket.connect(peer)?;
     socket.set_nonblocking(true)?;

@@ -105,7 +105,7 @@ async fn connect_one(
     server_name: &str,
     tasks: &TaskTracker,
 ) -> Result<quinn::Connection, Failed> {
-    let socket = bind(source(local_ip, addr.ip()), false).map_err(Failed::Socket)?;
+    let socket = bind(source(local_ip, addr), false).map_err(Failed::Socket)?;
     let runtime = Arc::new(Tracked(tasks.clone()));
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
     // It lives as long as its connection.

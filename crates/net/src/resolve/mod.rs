@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 
+use frp_proto::address::without_brackets;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -20,6 +21,7 @@ use crate::dial::race::preferred_first;
 use crate::go_text::go_text;
 use crate::limits::{DNS_ANSWER, DNS_OTHER_FAMILY, DNS_TRIES};
 use crate::listen::any;
+use crate::literal::literal;
 
 static SERVER: RwLock<Option<SocketAddr>> = RwLock::new(None);
 
@@ -101,13 +103,10 @@ pub(crate) fn answers(
     host: &str,
     port: u16,
 ) -> impl Stream<Item = Result<Vec<SocketAddr>, LookupError>> + Send + Unpin + use<> {
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
+    let host = without_brackets(host).to_owned();
     let server = asked_for(&host);
-    let found = match (server, host.parse()) {
-        (_, Ok(ip)) => stream::iter([Ok(vec![SocketAddr::new(ip, port)])]).boxed(),
+    let found = match (server, literal(&host, port)) {
+        (_, Some(addr)) => stream::iter([Ok(vec![addr])]).boxed(),
         (Some(server), _) => {
             let search = Search::new(server, host.clone());
             let found = stream::unfold(search, |mut search| async move {

@@ -1,6 +1,7 @@
 //! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
 //! files makes one in memory; a client without a CA file does not check who the server is.
 
+mod files;
 mod pipe;
 mod session;
 #[cfg(test)]
@@ -9,17 +10,16 @@ mod session_tests;
 mod validity;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_proto::address::ScopedIp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -29,9 +29,10 @@ use rustls::{
 };
 use tokio::sync::OnceCell;
 
+pub use self::files::{Fault, Wanted};
+use self::files::{Identity, certificates};
 pub use self::pipe::TlsPipe;
 pub(crate) use self::session::OUT_LEN;
-use crate::go_text::go_text;
 use crate::stream::{Rewind, Stream};
 
 /// Certificate files of either end; every one is PEM.
@@ -49,23 +50,45 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     /// A file could not be read.
-    #[error("open {}: {}", path.display(), go_text(source))]
+    #[error("{}", files::unread(path, source))]
     Read {
         /// The file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// A file holds nothing of the kind wanted.
-    #[error("{}: no valid PEM {what} found", path.display())]
-    Pem {
+    /// A file holds nothing that can be used.
+    #[error("{}: {}", path.display(), files::explained(path, *wanted, fault))]
+    File {
         /// The file.
         path: PathBuf,
-        /// `certificate` or `private key`.
-        what: &'static str,
+        /// What it is to hold.
+        wanted: Wanted,
+        /// What is in the way.
+        fault: Fault,
     },
-    /// The certificate and the key do not go together, or rustls refuses one of them.
-    #[error("certificate or key not usable: {0}")]
+    /// The certificate and the key do not go together.
+    #[error(
+        "the certificate in {} does not belong to the private key in {}: name the two that were made \
+         together; where the file has several certificates, its own one must be the first",
+        cert.display(), key.display()
+    )]
+    Pair {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// That of the key.
+        key: PathBuf,
+    },
+    /// The certificate cannot be read.
+    #[error("{}: the certificate is not usable: {why}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What rustls says of it.
+        why: String,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS not usable: {0}")]
     Unusable(#[from] rustls::Error),
     /// The CA file holds no usable CA.
     #[error("{}: {why}", path.display())]
@@ -199,8 +222,13 @@ pub async fn connect(
     io: impl Into<Stream>,
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
-    let name = ServerName::try_from(server_name.to_owned())
-        .unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
+    // The zone is known on this machine only.
+    let ip = server_name.parse::<ScopedIp>().map(|scoped| scoped.ip);
+    let name = ip.map_or_else(
+        |_| ServerName::try_from(server_name.to_owned()),
+        |ip| Ok(ip.into()),
+    );
+    let name = name.unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
     let pipe = TlsPipe::client(io.into(), config, name);
     handshake(pipe, Bytes::new(), limit).await
 }
@@ -232,39 +260,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
 fn own_identity(files: &TlsFiles) -> Result<Option<Identity>, TlsSetupError> {
-    let (Some(cert), Some(key)) = (&files.cert, &files.key) else {
-        return Ok(None);
-    };
-    let pem = |what| TlsSetupError::Pem {
-        path: key.clone(),
-        what,
-    };
-    let key_text = read(key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| pem("private key"))?;
-    Ok(Some((certificates(cert)?, key)))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
-        .filter_map(Result::ok)
-        .collect();
-    if found.is_empty() {
-        return Err(TlsSetupError::Pem {
-            path: path.to_owned(),
-            what: "certificate",
-        });
+    match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => files::identity(cert, key, &provider()).map(Some),
+        _ => Ok(None),
     }
-    Ok(found)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
-    fs::read(path).map_err(|source| TlsSetupError::Read {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn self_signed() -> Result<Identity, TlsSetupError> {
@@ -328,6 +328,9 @@ struct CaFile {
 impl CaFile {
     fn load(path: &Path) -> Result<Self, TlsSetupError> {
         let listed = certificates(path)?;
+        if let [only] = &listed[..] {
+            files::warn_if_out_of_time(path, only);
+        }
         let mut roots = RootCertStore::empty();
         let (added, _) = roots.add_parsable_certificates(listed.iter().cloned());
         if added == 0 {

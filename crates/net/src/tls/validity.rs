@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// Of `[0] EXPLICIT`, which a certificate of version 1 has not.
@@ -52,7 +52,7 @@ fn validity(cert: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The tag and the value of the next element of DER, which is taken off `rest`.
-fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&[tag, first], mut left) = rest.split_first_chunk()?;
     let length = match first {
         0..=0x7f => usize::from(first),
@@ -70,7 +70,8 @@ fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     Some((tag, value))
 }
 
-fn value<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
+/// The value of the next element, if that has the tag.
+pub(super) fn value<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
     let (tag, value) = next(rest)?;
     (tag == wanted).then_some(value)
 }

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use frp_proto::address::without_brackets;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::LOCAL_DIAL;
+use crate::literal::literal;
 use crate::resolve::lookup;
 
 /// A name is looked up again for new users after this time.
@@ -40,10 +42,10 @@ impl Target {
     /// # Errors
     /// The resolver's, or that it takes longer than [`LOCAL_DIAL`].
     pub async fn resolve(host: &str, port: u16) -> io::Result<Self> {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let literal = host.parse::<IpAddr>().ok();
+        let host = without_brackets(host);
+        let literal = literal(host, port);
         let addr = match literal {
-            Some(ip) => SocketAddr::new(ip, port),
+            Some(addr) => addr,
             None => look_up(host.to_owned(), port).await?,
         };
         Ok(Self {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use frp_proto::address::without_brackets;
 use frp_proto::proxy_url::ProxyLogin;
 
 const VERSION: u8 = 5;
@@ -116,7 +117,7 @@ pub fn after_login(answer: [u8; 2]) -> Result<(), SocksError> {
 /// # Errors
 /// The name is too long.
 pub fn request(host: &str, port: u16) -> Result<Vec<u8>, SocksError> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = without_brackets(host);
     let mut message = vec![VERSION, CONNECT, 0];
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => {

@@ -1,0 +1,124 @@
+//! A port that stands behind the host of a key that takes only a host: taken where the port's own key
+//! is silent or says the same, else told where it belongs.
+
+use frp_proto::address::{NotAPort, split_port, without_brackets};
+
+use crate::keys::{Fallback, Ini, Key, Rule};
+use crate::report::Report;
+use crate::section::{Field, Section, find};
+use crate::value::Value;
+
+/// Moves ports to their own keys, where the meaning is clear, and drops brackets.
+pub(crate) fn settle(section: &mut Section) {
+    let hosts: Vec<(String, Option<&'static str>)> = hosts(section)
+        .map(|(path, _, port)| (path.clone(), port))
+        .collect();
+    for (path, port_key) in hosts {
+        let Some(Field {
+            value: Value::Text(text),
+            at,
+            value_at,
+            ..
+        }) = section.fields.get(&path)
+        else {
+            continue;
+        };
+        let (at, value_at) = (*at, *value_at);
+        let (host, port) = match split_port(text) {
+            (host, None) => (without_brackets(host).to_owned(), None),
+            (host, Some(Ok(port))) if port != 0 => (host.to_owned(), Some(port)),
+            _ => continue,
+        };
+        if let Some(port) = port {
+            let key = port_key.and_then(|name| Some((name, find(&section.keys, name)?)));
+            let Some((name, key)) = key else { continue };
+            match given(section, name, key) {
+                Some(other) if other != i64::from(port) => continue,
+                Some(_) => {}
+                None => {
+                    let written = name.to_owned();
+                    let field = Field {
+                        key,
+                        written,
+                        at,
+                        value_at,
+                        value: Value::Int(port.into()),
+                        support: key.support,
+                    };
+                    section.fields.insert(name.to_owned(), field);
+                }
+            }
+        }
+        if let Some(field) = section.fields.get_mut(&path) {
+            field.value = Value::Text(host);
+        }
+    }
+}
+
+/// Reports the ports that are left. What nobody listens on or dials, for the lack of a port, is no
+/// matter, as in frp.
+pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
+    let has_plugin = section.lists.contains_key("plugin");
+    for (path, field, port_key) in hosts(section) {
+        let Value::Text(text) = &field.value else {
+            continue;
+        };
+        let (host, Some(port)) = split_port(text) else {
+            continue;
+        };
+        let written = &field.written;
+        if has_plugin && path == "localIP" {
+            continue;
+        }
+        let Some(port_key) = port_key else {
+            report.error(
+                field.value_at,
+                format!("{prefix}{written}: {text:?} has a port, and this key takes a host only"),
+                &format!("write {written} = {host:?}; each proxy has its port in remotePort"),
+            );
+            continue;
+        };
+        let other = section.int(port_key);
+        let named = named(section, port_key, legacy);
+        match port {
+            Err(NotAPort) => report.error(
+                field.value_at,
+                format!("{prefix}{written}: {text:?} has a port beyond 65535"),
+                &format!("write the host alone, and the port in {named}"),
+            ),
+            Ok(_) if other <= 0 => {}
+            Ok(port) => report.error(
+                field.value_at,
+                format!("{prefix}{written}: {text:?} has the port {port}, but {named} is {other}"),
+                &format!("write {written} = {host:?}, and the port in {named}"),
+            ),
+        }
+    }
+}
+
+/// Every key that is given and takes a host, with the key of its port.
+fn hosts(section: &Section) -> impl Iterator<Item = (&String, &Field, Option<&'static str>)> {
+    section
+        .fields
+        .iter()
+        .filter_map(|(path, field)| match field.key.rule {
+            Rule::Host(port) => Some((path, field, port)),
+            _ => None,
+        })
+}
+
+/// The port that is given; 0 counts only where it has a meaning of its own.
+fn given(section: &Section, path: &str, key: &Key) -> Option<i64> {
+    match section.fields.get(path)?.value {
+        Value::Int(0) if !matches!(key.default, Fallback::Zero) => None,
+        Value::Int(port) => Some(port),
+        _ => None,
+    }
+}
+
+fn named(section: &Section, path: &'static str, legacy: bool) -> &'static str {
+    match find(&section.keys, path).map(|key| key.ini) {
+        Some(Ini::Name(name)) if legacy => name,
+        _ => path,
+    }
+}

@@ -1,0 +1,184 @@
+//! What signals do to a program: what the Go runtime has them do to frp, except that SIGUSR1 is for
+//! the log. The handlers are set without a runtime, so nothing that hangs in one holds them up.
+//!
+//! As process 1, which a program is in a container, the kernel drops every signal without a handler.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::limits::GRACEFUL_END;
+
+/// A process ends by these wherever it is; the system's action does it, except for process 1.
+const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+
+/// The same; the system's action writes a core file.
+const ABORTING: [c_int; 6] = [
+    libc::SIGQUIT,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGFPE,
+    libc::SIGSYS,
+];
+
+/// The system's action is to end the process, Go's is none.
+const IGNORED: [c_int; 7] = [
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+];
+
+/// The same where there are such signals. The real-time signals below 35 belong to the C library.
+#[cfg(target_os = "linux")]
+fn ignored_here() -> impl Iterator<Item = c_int> {
+    [libc::SIGIO, libc::SIGPWR]
+        .into_iter()
+        .chain(35..=libc::SIGRTMAX())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ignored_here() -> impl Iterator<Item = c_int> {
+    [libc::SIGIO].into_iter()
+}
+
+/// Exit status of a Go program that ends by a signal as process 1.
+const STATUS_AS_INIT: c_int = 2;
+
+/// Somebody ends the program after SIGTERM or SIGINT.
+static GRACEFUL: AtomicBool = AtomicBool::new(false);
+
+/// It has been asked to.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Sets what signals do. For the beginning of `main`.
+pub fn install() {
+    for number in IGNORED.into_iter().chain(ignored_here()) {
+        handle(number, ignore);
+    }
+    if std::process::id() == 1 {
+        for number in ENDING.into_iter().chain(ABORTING) {
+            handle(number, end);
+        }
+    }
+}
+
+/// Has the log file opened anew whenever SIGUSR1 comes, as logrotate's `postrotate` asks for. A failure
+/// is logged.
+pub async fn reopen_log_at_user_signal<E>(reopen: fn() -> Result<(), E>)
+where
+    E: fmt::Display + Send + 'static,
+{
+    let Ok(mut signals) = signal(SignalKind::user_defined1()) else {
+        return;
+    };
+    while signals.recv().await.is_some() {
+        // The file may be on a disk that does not answer.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(reopen).await {
+            tracing::error!("SIGUSR1: {error}; lines still go to the former file");
+        }
+    }
+}
+
+/// SIGTERM and SIGINT from now on, which then do not end the process by themselves: whoever has this
+/// does. Where that has not come about [`GRACEFUL_END`] after the first of them, the process ends all
+/// the same, with status 0.
+#[derive(Debug)]
+pub struct EndSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl EndSignals {
+    /// Needs a runtime.
+    ///
+    /// # Errors
+    /// The system's; the signals then end the process as before.
+    pub fn take() -> io::Result<Self> {
+        for number in [libc::SIGTERM, libc::SIGINT] {
+            handle(number, end);
+        }
+        let taken = Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        GRACEFUL.store(true, Ordering::Relaxed);
+        Ok(taken)
+    }
+
+    /// Ready at the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+extern "C" fn ignore(_: c_int) {}
+
+/// Ends the process, or has it ended a while later where somebody else does it.
+extern "C" fn end(number: c_int) {
+    let asks = matches!(number, libc::SIGTERM | libc::SIGINT) && GRACEFUL.load(Ordering::Relaxed);
+    if asks {
+        if !ASKED.swap(true, Ordering::Relaxed) {
+            handle(libc::SIGALRM, give_up);
+            // SAFETY: alarm takes a number, and signal-safety(7) lists it.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::alarm(GRACEFUL_END.as_secs() as libc::c_uint);
+            }
+        }
+    } else if std::process::id() == 1 {
+        exit(STATUS_AS_INIT);
+    } else {
+        // The system's action, once this handler has returned.
+        // SAFETY: both are in signal-safety(7), and take numbers only.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::signal(number, libc::SIG_DFL);
+            libc::raise(number);
+        }
+    }
+}
+
+extern "C" fn give_up(_: c_int) {
+    exit(0);
+}
+
+fn exit(status: c_int) -> ! {
+    // SAFETY: _exit takes a number, does not return, and is in signal-safety(7).
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::_exit(status)
+    }
+}
+
+/// Sets the handler of a signal; one that the process was started to ignore (`nohup`, a shell's `&`) stays
+/// ignored, as in Go.
+fn handle(number: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: sigaction is in signal-safety(7), reads and writes only the two structures, which are
+    // ours and for which zeros are valid, and the handlers call what is in there, too.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(number, std::ptr::null(), &raw mut action) != 0 {
+            return;
+        }
+        let may_stay = matches!(number, libc::SIGHUP | libc::SIGINT);
+        if may_stay && action.sa_sigaction == libc::SIG_IGN {
+            return;
+        }
+        action.sa_sigaction = handler as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        libc::sigaction(number, &raw const action, std::ptr::null_mut());
+    }
+}
