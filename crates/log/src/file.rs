@@ -77,6 +77,20 @@ impl RotatingFile {
         }
     }
 
+    /// Goes on in the file that is at the path now, a new one if there is none: what was there has
+    /// been renamed away (logrotate). Its permission bits are those of the one before. Where that
+    /// fails, the open file stays.
+    pub(crate) fn reopen(&mut self) -> Result<(), InitError> {
+        let meta = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let mode = meta.as_ref().map_or(NEW_FILE_MODE, mode);
+        let file = append(&self.path, mode).map_err(|source| InitError::Open {
+            path: self.path.clone(),
+            source,
+        })?;
+        self.file = Some(file);
+        Ok(())
+    }
+
     fn rotate(&mut self, now: Timestamp) {
         let ended = std::mem::replace(&mut self.day_end, end_of_day(now, &self.zone));
         let meta = self.file.as_ref().and_then(|file| file.metadata().ok());
@@ -282,6 +296,46 @@ mod tests {
         open(&dir, 3, "2024-01-01T13:00:00").write(b"two\n", local("2024-01-01T13:00:00"));
         assert_eq!(dir.names(), ["frps.log"]);
         assert_eq!(dir.read("frps.log"), "one\ntwo\n");
+    }
+
+    #[test]
+    fn what_was_renamed_away_is_left_at_a_reopening() {
+        let dir = Dir::new();
+        let noon = local("2024-01-01T12:00:00");
+        let mut log = open(&dir, 3, "2024-01-01T12:00:00");
+        log.write(b"one\n", noon);
+        fs::rename(dir.log(), dir.0.join("frps.log.1")).unwrap();
+        log.write(b"two\n", noon);
+        log.reopen().unwrap();
+        log.write(b"three\n", noon);
+        assert_eq!(dir.read("frps.log.1"), "one\ntwo\n");
+        assert_eq!(dir.read("frps.log"), "three\n");
+        log.reopen().unwrap();
+        log.write(b"four\n", noon);
+        assert_eq!(dir.read("frps.log"), "three\nfour\n", "nothing was renamed");
+
+        fs::rename(dir.log(), dir.0.join("frps.log.2")).unwrap();
+        fs::create_dir(dir.log()).unwrap();
+        log.reopen().unwrap_err();
+        log.write(b"five\n", noon);
+        assert_eq!(
+            dir.read("frps.log.2"),
+            "three\nfour\nfive\n",
+            "no line is lost"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_reopened_file_has_the_mode_of_the_one_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = Dir::new();
+        let mut log = open(&dir, 3, "2024-01-01T12:00:00");
+        fs::set_permissions(dir.log(), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::rename(dir.log(), dir.0.join("frps.log.1")).unwrap();
+        log.reopen().unwrap();
+        let mode = fs::metadata(dir.log()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
     }
 
     #[test]

@@ -130,6 +130,19 @@ pub fn init(options: &Options) -> Result<(), InitError> {
     Ok(())
 }
 
+/// Goes on in the file that is at `log.to` now, after another program has renamed the old one away.
+/// Without effect on the console and before [`init`]. Makes system calls on a file: from async code,
+/// call it where blocking is allowed.
+///
+/// # Errors
+/// The file cannot be opened. The open one is kept, and every line still goes there.
+pub fn reopen() -> Result<(), InitError> {
+    match SINK.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        Some(Sink::File(file)) => file.reopen(),
+        Some(Sink::Console(_)) | None => Ok(()),
+    }
+}
+
 /// Whether a line of this level is printed.
 #[inline]
 #[must_use]
