@@ -183,6 +183,7 @@ async fn serve(file: Option<ConfigFile>, mut cfg: ClientConfig) -> Result<(), St
             contract::frpc_service_stopped(path.display())
         );
     }
+    frp_log::flush();
     ended
 }
 
