@@ -8,6 +8,8 @@ use frp_tests::http::{get, request, send};
 use frp_tests::rig::tcp_proxy;
 use frp_tests::*;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener};
 
 fn admin(port: u16) -> String {
     format!(
@@ -85,6 +87,65 @@ async fn nothing_runs_while_the_server_is_away() {
         })
         .await;
     }
+}
+
+/// Who cannot be reached is said in one line and shown with its cause until it can, whatever stands
+/// between.
+#[tokio::test]
+async fn the_status_says_why_a_local_service_cannot_be_reached() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let (local, socket) = (free_port(), rig.path().join("service.sock"));
+    let [plain, unix, bridge] = [free_port(), free_port(), free_port()];
+    let text = admin(web)
+        + &tcp_proxy("plain", local, plain, "")
+        + &format!(
+            "[[proxies]]\nname = \"unix\"\ntype = \"tcp\"\nremotePort = {unix}\n\
+             [proxies.plugin]\ntype = \"unix_domain_socket\"\nunixPath = {socket:?}\n\
+             [[proxies]]\nname = \"bridge\"\ntype = \"tcp\"\nremotePort = {bridge}\n\
+             [proxies.plugin]\ntype = \"http2http\"\nlocalAddr = \"127.0.0.1:{local}\"\n"
+        );
+    let frpc = rig.frpc(frps.port, &text);
+    let user = async |port: u16| {
+        let mut stream = connect(port).await;
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+    };
+    let cases = [
+        ("plain", plain, "connect to local service [127.0.0.1:"),
+        ("unix", unix, "dial to uds "),
+        ("bridge", bridge, "http: proxy error: "),
+    ];
+    for (name, port, text) in cases {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+        assert_eq!(status_of(web, "tcp", name).await["err"], "");
+        for _ in 0..5 {
+            user(port).await;
+        }
+        let status = status_of(web, "tcp", name).await;
+        assert_eq!(status["status"], "running");
+        let err = status["err"].as_str().unwrap_or_default();
+        assert!(err.starts_with(text) && err.contains("connect"), "{status}");
+        assert_eq!(frpc.log().count(text), 1, "{}", frpc.log().text());
+    }
+    let listener = TcpListener::bind(("127.0.0.1", local)).await.unwrap();
+    let _tcp = Service::on(listener, |mut user, _| async move {
+        let _ = user.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    });
+    let unix_service = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move { while unix_service.accept().await.is_ok() {} });
+    for (name, port, _) in cases {
+        user(port).await;
+        eventually("the status is clean", async || {
+            status_of(web, "tcp", name).await["err"] == ""
+        })
+        .await;
+    }
+    let again = "the local service can be reached again, after 5 failed attempts";
+    assert_eq!(frpc.log().count(again), 3, "{}", frpc.log().text());
 }
 
 /// Ours, and frp's where it is there to compare with.

@@ -2,8 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::time::Duration;
+
 use frp_tests::rig::tcp_proxy;
+use frp_tests::wire::{self, Control};
 use frp_tests::*;
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
 /// `YYYY-MM-DD HH:MM:SS.mmm [L] [dir/file.ext:line] rest`: the level and the rest.
 fn parse(line: &str) -> Option<(char, &str)> {
@@ -161,4 +168,156 @@ async fn a_file_is_appended_to_is_private_and_old_ones_go() {
     );
     eventually("the outdated file is gone", || async { !outdated.exists() }).await;
     assert!(other.exists());
+}
+
+/// How many lines with `text` there are, and how many more the log says that there were.
+fn counted(program: &Program, text: &str) -> (usize, usize) {
+    let (mut shown, mut left_out) = (0, 0);
+    for line in program.log().lines().iter().filter(|l| l.contains(text)) {
+        match line.split_once(" more like this") {
+            Some((before, _)) => {
+                let number = before.rsplit('(').next().unwrap();
+                left_out += number.parse::<usize>().unwrap();
+            }
+            None => shown += 1,
+        }
+    }
+    (shown, left_out)
+}
+
+/// More than any burst and the seconds that a test takes, and far less than the floods below.
+const BOUND: usize = 150;
+
+#[tokio::test]
+async fn failed_logins_are_written_at_once_then_counted() {
+    const LOGINS: usize = 1000;
+    let rig = Rig::new();
+    let frps = rig
+        .frps("auth.token = \"right\"\ntransport.tcpMux = false\n")
+        .await;
+    let texts = [
+        "register control error: token in login doesn't match token from configuration",
+        "client login info: ip [127.0.0.1:",
+    ];
+    for n in 0..LOGINS {
+        let mut stream = TcpStream::connect(("127.0.0.1", frps.port)).await.unwrap();
+        let login = wire::v1(wire::LOGIN, &wire::login("wrong", &json!({})));
+        stream.write_all(&login).await.unwrap();
+        assert!(wire::read_v1(&mut stream).await.is_some());
+        if n == 0 {
+            for text in texts {
+                frps.program.expect(text).await;
+            }
+        }
+    }
+    for text in texts {
+        let what = format!("every line is written or counted: {text}");
+        wait::eventually_within(Duration::from_secs(90), &what, async || {
+            let (shown, left_out) = counted(&frps.program, text);
+            shown + left_out == LOGINS
+        })
+        .await;
+        assert!(counted(&frps.program, text).0 < BOUND, "{text}");
+    }
+    frps.program
+        .expect(" more like this from 127.0.0.0/24 in the last ")
+        .await;
+}
+
+#[tokio::test]
+async fn a_hostile_server_cannot_fill_the_log_of_frpc() {
+    const EACH: usize = 3000;
+    let rig = Rig::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let frpc = rig.frpc(
+        port,
+        "auth.token = \"t\"\ntransport.tcpMux = false\ntransport.tls.enable = false\n",
+    );
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut control = Control::of_server(stream, "t").await;
+    // Nobody accepts the work connections that are asked for.
+    let name = "n".repeat(2000);
+    for n in 0..EACH {
+        let body = json!({"proxy_name": format!("{n}{name}"), "error": "\u{202e}no\n"});
+        control.send(wire::NEW_PROXY_RESP, &body).await;
+    }
+    control.send(wire::PONG, &json!({"error": "the end"})).await;
+    frpc.expect("pong message contains error: the end").await;
+    let text = "start error: proxy [";
+    wait::eventually_within(Duration::from_secs(90), "all is counted", async || {
+        let (shown, left_out) = counted(&frpc, "nnnnn");
+        shown + left_out == EACH
+    })
+    .await;
+    assert!(frpc.log().count(text) < BOUND);
+    let longest = frpc.log().lines().iter().map(String::len).max();
+    assert!(longest.unwrap() < 1500, "{longest:?}");
+    assert!(!frpc.log().text().contains('\u{202e}'));
+}
+
+#[tokio::test]
+async fn a_crowd_of_users_and_proxies_keeps_its_lines() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let frps = rig.frps("").await;
+    let mut text = String::new();
+    let port = free_port();
+    for n in 0..200 {
+        text += &tcp_proxy(
+            &format!("p{n}"),
+            service.port,
+            if n == 0 { port } else { 0 },
+            "",
+        );
+    }
+    let frpc = rig.frpc(frps.port, &text);
+    for n in 0..200 {
+        frpc.expect(&format!("[p{n}] start proxy success")).await;
+        frps.program
+            .expect(&format!("new proxy [p{n}] type [tcp] success"))
+            .await;
+    }
+    for _ in 0..100 {
+        echo(port, b"x").await;
+    }
+    eventually("each user has a line", async || {
+        frps.program
+            .log()
+            .count("get a user connection [127.0.0.1:")
+            == 100
+    })
+    .await;
+    for program in [&frps.program, &frpc] {
+        assert_eq!(program.log().count("more like this"), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_clock_is_that_of_tz() {
+    let rig = Rig::new();
+    for tz in ["Asia/Shanghai", ":America/New_York", "UTC", "", "No/Where"] {
+        let hour = async || {
+            let mut date = Command::new("date");
+            // What date makes of a name that it does not know is UTC, too.
+            let date = date.env("TZ", tz).arg("+%Y-%m-%d %H").output().await;
+            String::from_utf8(date.unwrap().stdout)
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let before = hour().await;
+        let config = format!(
+            "bindAddr = \"127.0.0.1\"\nbindPort = {}\nlog.disablePrintColor = true\n",
+            free_port()
+        );
+        let frps = rig.start_with(&Side::Ours, "frps", &config, &[("TZ", tz)]);
+        let line = frps.expect("frps started successfully").await;
+        let after = hour().await;
+        let shown = line.get(..13).unwrap();
+        assert!(
+            [&before[..], &after[..]].contains(&shown),
+            "TZ={tz}: {line}"
+        );
+    }
 }

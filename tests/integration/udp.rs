@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
+use frp_tests::dns::{Answer, DnsServer};
+use frp_tests::http::get;
 use frp_tests::rig::udp_proxy;
 use frp_tests::wire::{self, Control};
 use frp_tests::*;
@@ -203,6 +205,58 @@ async fn a_service_that_comes_up_late_is_reached() {
     .await;
     let _service = UdpService::at(port_of_service, |datagram| Some(datagram.to_vec())).await;
     user.echo(b"in time").await;
+}
+
+/// A local name that does not exist yet, at our server and at frp's.
+#[tokio::test]
+async fn a_name_that_appears_late_is_found_and_until_then_the_status_says_why() {
+    for side in [ours(), theirs()].into_iter().flatten() {
+        let rig = Rig::new();
+        let service = UdpService::echo().await;
+        let dns = DnsServer::start([]).await;
+        let frps = rig.frps_of(&side, "").await;
+        let (port, web) = (free_port(), free_port());
+        let proxy = udp_proxy("udp", service.port, port, "localIP = \"late.test\"");
+        let lines = format!(
+            "dnsServer = \"127.0.0.1:{}\"\nwebServer.port = {web}\nwebServer.user = \"admin\"\n\
+             webServer.password = \"secret\"\n{proxy}",
+            dns.port
+        );
+        let frpc = rig.frpc(frps.port, &lines);
+        let status = async || get(web, "/api/status").await.json()["udp"][0].clone();
+        let said = format!(
+            "connect to local service [late.test:{}] error: ",
+            service.port
+        );
+        frpc.expect(&said).await;
+        let shown = status().await;
+        assert_eq!(shown["status"], "running");
+        let err = shown["err"].as_str().unwrap_or_default();
+        assert!(err.starts_with(&said), "{shown}");
+        let user = UdpUser::of(port).await;
+        // Three look-ups take three seconds, in which frp's server would ask for thousands.
+        eventually("it is looked up again", async || {
+            user.send(b"too early").await;
+            dns.asked_for("late.test") >= 6
+        })
+        .await;
+        assert_eq!(frpc.log().count(&said), 1, "{}", frpc.log().text());
+        let asked = frpc.log().count("incoming a new work connection");
+        assert!(asked <= 2, "{asked} work connections");
+        dns.set(
+            "late.test",
+            Answer::Addresses(vec![Ipv4Addr::LOCALHOST.into()]),
+        );
+        let limit = Duration::from_secs(30);
+        wait::eventually_within(limit, "the name is found", async || {
+            user.send(b"in time").await;
+            let heard = user.recv_within(Duration::from_millis(300)).await;
+            heard.as_deref() == Some(b"in time")
+        })
+        .await;
+        frpc.expect("the local service can be reached again").await;
+        assert_eq!(status().await["err"], "");
+    }
 }
 
 #[tokio::test]

@@ -183,6 +183,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Control<S> {
         )
     }
 
+    /// The server's end: takes a login and answers it.
+    pub async fn of_server(mut stream: S, token: &str) -> Self {
+        let Some((LOGIN, _)) = read_v1(&mut stream).await else {
+            panic!("no login");
+        };
+        let answer = json!({"version": "0.70.1", "run_id": "scripted"});
+        stream.write_all(&v1(LOGIN_RESP, &answer)).await.unwrap();
+        Self {
+            stream,
+            token: token.to_owned(),
+            sealing: None,
+            opening: None,
+        }
+    }
+
     /// Sends one message.
     pub async fn send(&mut self, kind: u8, body: &Value) {
         let frame = v1(kind, body);

@@ -165,7 +165,10 @@ impl Admin {
                 name: cfg.name.clone(),
                 kind,
                 status: registration.status(),
-                err: err.to_owned(),
+                err: match registration.unreachable() {
+                    Some(cause) if err.is_empty() => cause,
+                    _ => err.to_owned(),
+                },
                 local_addr: match cfg.local_port {
                     0 => String::new(),
                     port => join_host_port(&cfg.local_ip, port),
@@ -283,7 +286,7 @@ impl Site for Admin {
         if route.changes() && is_cross_site(request.headers()) {
             return envelope_v1(Err(Refusal::cross_site()), &path);
         }
-        let log = Log::root();
+        let log = Log::root().of_visits();
         info!(log, "http request: [{path}]");
         let response = self.respond(route, request, &path).await;
         let code = response.status().as_u16();

@@ -198,6 +198,7 @@ async fn serve(
             contract::frpc_service_stopped(path.display())
         );
     }
+    frp_log::flush();
     ended
 }
 

@@ -30,6 +30,7 @@ mod local;
 mod login;
 mod plugin;
 mod proxy;
+mod reach;
 mod registration;
 mod service;
 mod session;

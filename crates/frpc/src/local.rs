@@ -1,7 +1,7 @@
 //! Stage 5: the local service or the plugin, and the bytes between it and the work connection
 //! (frp `client/proxy/proxy.go`).
 
-use frp_log::{debug, error};
+use frp_log::{Level, debug, error};
 use frp_net::dial::{DialError, DialOptions, dial};
 use frp_net::layers::{Side, wrap};
 use frp_net::limits::{END_KEEPALIVE, LOCAL_DIAL};
@@ -43,6 +43,9 @@ pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>) {
     }
     let local = match open(user).await {
         Ok(local) => local,
+        Err(e @ LocalError::Dial { .. }) => {
+            return proxy.reach.failed(&proxy.log, Level::Error, e.to_string());
+        }
         Err(e) => return error!(proxy.log, "{e}"),
     };
     let (stream, rest) = stream.into_parts();
@@ -58,6 +61,7 @@ async fn open(user: &User<'_>) -> Result<TcpStream, LocalError> {
         port: cfg.local_port,
         source,
     })?;
+    user.proxy.reach.succeeded(&user.proxy.log);
     user.write_header(&mut local).await?;
     Ok(local)
 }

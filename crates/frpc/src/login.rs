@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::{ClientConfig, TransportProtocol};
+use frp_log::shown_error;
 use frp_net::carrier::Lost;
 use frp_net::layers::{ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
@@ -248,7 +249,7 @@ async fn read_answer(
         }
         let server_hello = ServerHello::from_payload(&frame.payload).map_err(RecvError::from)?;
         if !server_hello.error.is_empty() {
-            return Err(LoginError::Rejected(server_hello.error).into());
+            return Err(LoginError::Rejected(shown_error(&server_hello.error).into_owned()).into());
         }
         let algorithm = hello::check(client_hello, &server_hello).map_err(LoginError::Hello)?;
         let transcript = hello::transcript_hash(&client_hello.to_payload(), &frame.payload);
@@ -259,7 +260,9 @@ async fn read_answer(
     }
     match stream.recv().await? {
         Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),
-        Message::LoginResp(answer) => Err(LoginError::Rejected(answer.error).into()),
+        Message::LoginResp(answer) => {
+            Err(LoginError::Rejected(shown_error(&answer.error).into_owned()).into())
+        }
         other => Err(LoginError::Unexpected(other.name()).into()),
     }
 }

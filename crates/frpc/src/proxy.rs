@@ -9,6 +9,7 @@ use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
 
 use crate::plugin::{Plugin, PluginError};
+use crate::reach::Reach;
 use crate::service::Tasks;
 use crate::udp;
 
@@ -20,6 +21,8 @@ pub(crate) struct Proxy {
     pub(crate) traffic: Traffic,
     /// Of type udp.
     pub(crate) udp: udp::Current,
+    /// Whether its local service can be reached.
+    pub(crate) reach: Reach,
     pub(crate) log: Log,
     /// Made when the proxy starts, for that may fail.
     plugin: OnceLock<Plugin>,
@@ -41,6 +44,7 @@ impl Proxy {
             layers,
             traffic: Traffic::default(),
             udp: udp::Current::default(),
+            reach: Reach::default(),
             log: log.with(&cfg.name),
             plugin: OnceLock::new(),
             cfg,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use frp_config::ProxyConfig;
-use frp_log::trace;
+use frp_log::{shown_error, shown_name, trace};
 use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 
@@ -83,6 +83,8 @@ struct Asked {
 pub(crate) enum Answer {
     Runs,
     Refused(String),
+    /// Nothing was asked; why it is ignored.
+    Unasked(String),
     /// It is to a registration that was withdrawn meanwhile.
     Late,
 }
@@ -115,6 +117,13 @@ impl Registration {
     /// Why the proxy was refused last; empty where it was not.
     pub(crate) fn error(&self) -> &str {
         &self.error
+    }
+
+    /// Why users of the proxy get nowhere though it runs: its local service cannot be reached.
+    pub(crate) fn unreachable(&self) -> Option<String> {
+        matches!(self.phase, Phase::Running)
+            .then(|| self.proxy.reach.cause())
+            .flatten()
     }
 
     /// How users reach the proxy, as the server says: `:PORT` or host names.
@@ -165,11 +174,12 @@ impl Registration {
             Phase::WaitStart { .. } => {}
             // A message that was repeated has been refused, and the other of the two accepted.
             Phase::StartError { .. } if error.is_empty() => {}
-            _ => return Answer::Refused("status not wait start, ignore start message".to_owned()),
+            _ => return Answer::Unasked("status not wait start, ignore start message".to_owned()),
         }
         if !error.is_empty() {
-            self.refused(error.to_owned());
-            return Answer::Refused(error.to_owned());
+            let error = shown_error(error).into_owned();
+            self.refused(error.clone());
+            return Answer::Refused(error);
         }
         self.refusals = 0;
         self.error.clear();
@@ -274,7 +284,7 @@ impl Registrations {
         self.change(name, |registration| {
             registration.answered(error, remote_addr)
         })
-        .unwrap_or_else(|| Answer::Refused(format!("proxy [{name}] not found")))
+        .unwrap_or_else(|| Answer::Unasked(format!("proxy [{}] not found", shown_name(name))))
     }
 
     /// Counts an answer; whether it is to a registration that was withdrawn.

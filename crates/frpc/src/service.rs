@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use frp_config::{ClientConfig, DnsServer};
-use frp_log::{Log, contract, info, warn};
+use frp_log::{Log, contract, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
 use frp_net::literal::socket_addr;
@@ -173,15 +173,15 @@ impl Service {
             first = false;
             process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
-            log = Log::root().with(&run_id);
-            info!(log, "{}", contract::login_success(&run_id));
+            log = Log::root().with(&shown(&run_id));
+            info!(log, "{}", contract::login_success(shown(&run_id)));
 
             let session = Session::new(self, logged_in, log.clone(), stop.clone());
             let end = session.run().await;
             if stop.is_cancelled() {
                 return Ok(());
             }
-            warn!(log, "session ended: {end}");
+            warn!(log, "session ended: {}", shown_error(&end.to_string()));
             let pause = losses.next(Instant::now(), random());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frp_config::{ClientConfig, ProxyConfig};
-use frp_log::{Log, contract, debug, error, info, warn};
+use frp_log::{Log, contract, debug, error, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, LEAVE};
@@ -327,18 +327,23 @@ impl<'a> Session<'a> {
     fn on_new_proxy_resp(&mut self, answer: &NewProxyResp) {
         let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
         let answered = lock(&self.registrations).answered(answer, name);
+        let name = shown_name(name);
+        // One line for each registration that we sent, of which there may be thousands.
+        let ours = self.log.of_session();
         match answered {
-            Answer::Runs => info!(self.log, "{}", contract::start_proxy_success(name)),
-            Answer::Refused(e) => warn!(self.log, "[{name}] start error: {e}"),
+            Answer::Runs => info!(ours, "{}", contract::start_proxy_success(name)),
+            Answer::Refused(e) => warn!(ours, "{}", contract::start_proxy_error(name, e)),
+            Answer::Unasked(e) => warn!(self.log, "{}", contract::start_proxy_error(name, e)),
             Answer::Late => debug!(self.log, "[{name}] answer to a withdrawn registration"),
         }
     }
 
     fn on_pong(&mut self, pong: Pong) -> Result<(), End> {
         if !pong.error.is_empty() {
-            error!(self.log, "pong message contains error: {}", pong.error);
+            let error = shown_error(&pong.error).into_owned();
+            error!(self.log, "pong message contains error: {error}");
             self.service.auth().refused();
-            return Err(End::HeartbeatRefused(pong.error));
+            return Err(End::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();
         debug!(self.log, "receive heartbeat from server");

@@ -1,13 +1,16 @@
 //! Stage 5 for udp and sudp: one work connection carries all users' datagrams
 //! (frp `client/proxy/udp.go`, `client/proxy/sudp.go`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use frp_log::{debug, error, info, warn};
+use frp_log::{Level, contract, debug, error, info, warn};
+use frp_net::go_text::go_text;
 use frp_net::layers::{Side, wrap};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::stream::Stream;
-use frp_net::udp::{CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Target, carry};
+use frp_net::udp::{
+    CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Reached, Target, Tell, carry,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::Proxy;
@@ -28,7 +31,7 @@ impl Current {
 }
 
 /// Carries datagrams until the stream ends, or another takes its place.
-pub(crate) async fn serve(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_size: i64) {
+pub(crate) async fn serve(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_size: i64) {
     let kind = proxy.cfg.kind.as_str();
     info!(proxy.log, "incoming a new work connection for {kind} proxy");
     // Each visitor of a sudp proxy has a work connection of its own.
@@ -44,22 +47,17 @@ pub(crate) async fn serve(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_s
     }
 }
 
-async fn carry_all(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_size: i64) {
+async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_size: i64) {
     let kind = proxy.cfg.kind.as_str();
     let (host, port) = (&proxy.cfg.local_ip, proxy.cfg.local_port);
-    let target = match Target::resolve(host, port).await {
-        Ok(target) => target,
-        Err(e) => {
-            return error!(
-                proxy.log,
-                "connect to local service [{host}:{port}] error: {e}"
-            );
-        }
-    };
+    // A name that is not found does not end the work connection: the server would only ask for the
+    // next one, at once and as often as it can.
+    let target = Target::resolve(host, port).await;
     let mut locals = Locals::new(LocalOptions {
         target,
         proxy_protocol: proxy.cfg.transport.proxy_protocol,
         udp_packet_size,
+        tell: tell(proxy),
     });
     let log = proxy.log.clone();
     let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
@@ -86,4 +84,22 @@ async fn carry_all(proxy: &Proxy, stream: MsgStream<Stream>, udp_packet_size: i6
         CarryError::Recv(e) => warn!(proxy.log, "read from workConn for {kind} error: {e}"),
         CarryError::Write(e) => error!(proxy.log, "{kind} work write error: {e}"),
     }
+}
+
+/// Puts into the log and the status whether the service can be reached.
+fn tell(proxy: &Arc<Proxy>) -> Tell {
+    let proxy = proxy.clone();
+    Tell::new(move |reached| {
+        let failed = |level, e: &std::io::Error| {
+            let cfg = &proxy.cfg;
+            let addr = format!("{}:{}", cfg.local_ip, cfg.local_port);
+            let why = contract::connect_local_error(addr, go_text(e)).to_string();
+            proxy.reach.failed(&proxy.log, level, why);
+        };
+        match reached {
+            Reached::Found | Reached::Answers => proxy.reach.succeeded(&proxy.log),
+            Reached::NotFound(e) => failed(Level::Error, e),
+            Reached::Refused(e) => failed(Level::Warn, e),
+        }
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use frp_config::ProxyKind;
-use frp_log::{Log, error, trace, warn};
+use frp_log::{Log, error, shown_error, shown_name, trace, warn};
 use frp_net::carrier::Lost;
 use frp_net::limits::CONTROL_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
@@ -149,7 +149,7 @@ impl Context {
             Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
             Message::StartWorkConn(start) => {
                 self.auth.refused();
-                Err(WorkError::Refused(start.error))
+                Err(WorkError::Refused(shown_error(&start.error).into_owned()))
             }
             other => Err(WorkError::Unexpected(other.name())),
         }
@@ -171,7 +171,8 @@ impl Context {
             }
             None => warn!(
                 self.log,
-                "work connection for proxy [{name}], which is not running"
+                "work connection for proxy [{}], which is not running",
+                shown_name(name)
             ),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
                 let entering = door::enter_tcp(shared.clone(), conn, peer);
                 shared.tasks.spawn_on(entering, thread.handle());
             }
-            Err(e) => debug!(Log::root(), "[{peer}] {e}"),
+            Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),
         }
     })
     .await;

@@ -67,5 +67,6 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
     });
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
+    frp_log::flush();
     ended
 }

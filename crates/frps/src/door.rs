@@ -107,7 +107,7 @@ async fn enter(
     peer: SocketAddr,
     local: Option<SocketAddr>,
 ) {
-    let log = Log::root();
+    let log = Log::root().by(peer.ip());
     let caller = Caller {
         peer,
         local,
@@ -214,8 +214,8 @@ async fn end_websocket(shared: &Shared, conn: Stream, first: Bytes) -> Result<St
 
 /// Takes a QUIC connection, of which a first packet has come, as far as it gets.
 pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
-    let log = Log::root();
     let peer = arriving.peer();
+    let log = Log::root().by(peer.ip());
     let turn = shared.before_login.enter();
     let accepted = tokio::select! {
         accepted = arriving.accept(BEFORE_LOGIN) => accepted,
@@ -275,7 +275,10 @@ async fn serve_carrier(
     };
     carrier.close();
     if let Some(reason) = ended {
-        debug!(Log::root(), "[{peer}] connection ended: {reason}");
+        debug!(
+            Log::root().by(peer.ip()),
+            "[{peer}] connection ended: {reason}"
+        );
     }
 }
 
@@ -301,10 +304,10 @@ async fn serve_streams(
             }
             () = link.sessions_changed.notified() => lonely_since = Instant::now(),
             () = sleep_until(lonely_since + MUX_WITHOUT_SESSION), if lonely => {
-                return debug!(Log::root(), "[{peer}] closed: no session on the connection");
+                return debug!(Log::root().by(peer.ip()), "[{peer}] closed: no session on the connection");
             }
             () = or_never(turn.as_ref().map(Turn::evicted)), if lonely => {
-                return debug!(Log::root(), "[{peer}] made room for newer connections");
+                return debug!(Log::root().by(peer.ip()), "[{peer}] made room for newer connections");
             }
         }
     }
@@ -318,7 +321,7 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: Stream, caller
     };
     let Some(greeting) = Greeting::begin(link, limit) else {
         debug!(
-            Log::root(),
+            Log::root().by(caller.peer.ip()),
             "[{}] too many streams without a first message", caller.peer
         );
         return stream.refuse();

@@ -1,10 +1,9 @@
 //! Stage 3: a stream says which wire protocol it speaks and what it is for.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use frp_log::{Log, debug, trace, warn};
+use frp_log::{Log, debug, shown, shown_error, trace, warn};
 use frp_net::layers::Negotiated;
 use frp_net::limits::{BEFORE_LOGIN, LOGIN_ANSWER_WRITE};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
@@ -47,7 +46,7 @@ pub(crate) async fn serve(
     caller: Caller,
     place: Place,
 ) {
-    let log = Log::root();
+    let log = Log::root().by(caller.peer.ip());
     let greeted = tokio::select! {
         greeted = timeout(BEFORE_LOGIN, greet(stream, first)) => greeted,
         () = place.evicted() => {
@@ -163,7 +162,8 @@ async fn admit_work_conn(
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
         None => {
             let why = |id: &str| format!("no client control found for run id [{id}]");
-            warn!(Log::root(), "{}", why(&shown(&conn.run_id)));
+            let log = Log::root().by(caller.peer.ip());
+            warn!(log, "{}", why(&shown(&conn.run_id)));
             why(&conn.run_id)
         }
         Some(session) => match tokio::select! {
@@ -174,7 +174,8 @@ async fn admit_work_conn(
             Err(why) => {
                 warn!(
                     session.log,
-                    "invalid NewWorkConn with run id [{}]", conn.run_id
+                    "invalid NewWorkConn with run id [{}]",
+                    shown(&conn.run_id)
                 );
                 why.to_string()
             }
@@ -216,9 +217,9 @@ async fn serve_visitor(
             let peer = caller.peer;
             let why = e.to_string();
             warn!(
-                Log::root(),
+                Log::root().by(peer.ip()),
                 "[{peer}] register visitor conn error: {}",
-                cut(&why, MAX_SHOWN_ERROR)
+                shown_error(&why)
             );
             let error = shared.text_for_peer("register visitor conn error", &why);
             let answer = NewVisitorConnResp {
@@ -237,24 +238,6 @@ pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
     }
 }
 
-/// Characters of a field of a stranger's message that the log shows. Host names have 64 at most.
-const MAX_SHOWN: usize = 64;
-
-/// Characters of an error with such fields in it.
-const MAX_SHOWN_ERROR: usize = 256;
-
-/// What the log shows of a field of a stranger's message.
-pub(crate) fn shown(field: &str) -> Cow<'_, str> {
-    cut(field, MAX_SHOWN)
-}
-
-fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
-    }
-}
-
 impl Shared {
     /// The error text that a peer may see: the whole of it, or only its kind where
     /// `detailedErrorsToClient` is off.
@@ -264,18 +247,5 @@ impl Shared {
         } else {
             kind.to_owned()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_what_a_stranger_says_the_log_shows_the_beginning() {
-        assert_eq!(shown("office"), "office");
-        let longest = "ü".repeat(MAX_SHOWN);
-        assert_eq!(shown(&longest), longest);
-        assert_eq!(shown(&"ü".repeat(60_000)), format!("{longest}…"));
     }
 }

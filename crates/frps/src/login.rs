@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ServerConfig;
-use frp_log::{Log, debug, info, warn};
+use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
@@ -18,9 +18,9 @@ use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
-use crate::auth::Refusal;
+use crate::auth::{Refusal, Subject};
 use crate::door::{Caller, Place, Presence};
-use crate::greet::{Greeted, last_word, random_bytes, shown};
+use crate::greet::{Greeted, last_word, random_bytes};
 use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::web::clients::Listed;
@@ -57,16 +57,7 @@ pub(crate) async fn serve(
     if login.run_id.is_empty() {
         login.run_id = naming::run_id(random_bytes());
     }
-    let log = Log::root().with(&shown(&login.run_id));
-    info!(
-        log,
-        "client login info: ip [{}] version [{}] hostname [{}] os [{}] arch [{}]",
-        caller.peer,
-        shown(&login.version),
-        shown(&login.hostname),
-        shown(&login.os),
-        shown(&login.arch)
-    );
+    let log = Log::root().by(caller.peer.ip()).with(&shown(&login.run_id));
     let admitted = admit(
         &shared,
         &login,
@@ -81,12 +72,17 @@ pub(crate) async fn serve(
         Ok(admitted) => admitted,
         Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
         Err(e) => {
-            warn!(log, "register control error: {e}");
+            let why = e.to_string();
+            warn!(
+                log,
+                "{}",
+                contract::register_control_error(shown_error(&why))
+            );
             if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
-            let error = shared.text_for_peer("register control error", &e.to_string());
+            let error = shared.text_for_peer("register control error", &why);
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
@@ -110,28 +106,32 @@ async fn admit(
     place: Place,
     log: &Log,
 ) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
-    if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
-        return Err(LoginError::NoHello);
-    }
-    let subject = tokio::select! {
-        checked = shared.auth.login(login) => checked?,
-        () = place.lost(caller) => return Err(LoginError::Gone),
-        () = shared.stop.cancelled() => return Err(LoginError::Gone),
-    };
+    let checked = check(shared, login, stream.protocol(), negotiated, caller, &place).await;
+    // Whoever may come in does so with many others when the server has been away; strangers have to
+    // share fewer lines.
+    announce(
+        login,
+        caller,
+        &match checked {
+            Ok(_) => log.of_session(),
+            Err(_) => log.clone(),
+        },
+    );
+    let subject = checked?;
     let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
     let session = Arc::new(SessionHandle::new(
         login,
         subject,
         pool,
         caller.clone(),
-        log.clone(),
+        log.known(),
     ));
     let (admission, predecessor) = shared.registry.admit(session)?;
     if let Some(old) = predecessor {
         info!(
             old.log,
             "replaced by client [{}] (control ID {})",
-            login.run_id,
+            shown(&login.run_id),
             admission.generation()
         );
         old.replaced.cancel();
@@ -163,6 +163,39 @@ async fn admit(
     place.admit();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(((admission, listed), presence))
+}
+
+/// Whether the client may come in, and as whom.
+async fn check(
+    shared: &Shared,
+    login: &Login,
+    protocol: WireProtocol,
+    negotiated: Option<&Negotiated>,
+    caller: &Caller,
+    place: &Place,
+) -> Result<Subject, LoginError> {
+    if protocol == WireProtocol::V2 && negotiated.is_none() {
+        return Err(LoginError::NoHello);
+    }
+    tokio::select! {
+        checked = shared.auth.login(login) => Ok(checked?),
+        () = place.lost(caller) => Err(LoginError::Gone),
+        () = shared.stop.cancelled() => Err(LoginError::Gone),
+    }
+}
+
+fn announce(login: &Login, caller: &Caller, log: &Log) {
+    info!(
+        log,
+        "{}",
+        contract::client_login(
+            caller.peer,
+            shown(&login.version),
+            shown(&login.hostname),
+            shown(&login.os),
+            shown(&login.arch)
+        )
+    );
 }
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative

@@ -7,8 +7,8 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Metadata, Subscriber};
 
-use crate::line::Event;
-use crate::{Level, emit, enabled};
+use crate::limit::{Budget, Kind, Source};
+use crate::{Level, enabled, write_within_limits};
 
 /// Installs the subscriber; at a later call, lets it decide anew for every call site.
 pub(crate) fn install() {
@@ -28,13 +28,13 @@ impl Subscriber for Bridge {
 
     fn event(&self, event: &tracing::Event<'_>) {
         let meta = event.metadata();
-        emit(&Event {
-            level: level(*meta.level()),
-            prefix: "",
+        let kind = Kind {
             file: meta.file().unwrap_or_else(|| meta.target()),
             line: meta.line().unwrap_or_default(),
-            text: &Fields(event),
-        });
+            level: level(*meta.level()),
+            budget: Budget::Events,
+        };
+        write_within_limits(kind, Source::Any, "", &Fields(event));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// How much a line matters; a later variant matters more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(u8)]
 pub enum Level {
     /// Details of the protocol.

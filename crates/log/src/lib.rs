@@ -10,30 +10,42 @@
 //! - `tracing` events, for the crates that know nothing of sessions. Those of this workspace
 //!   (targets beginning with `frp`) follow the configured level, those of others show from warn up.
 //!
-//! Control characters in a line are escaped (`\n`, `\u{1b}`): names and host names come from peers,
-//! and must not be able to forge lines or drive a terminal.
+//! Control characters in a line are escaped (`\n`, `\u{1b}`, `\u{202e}`): names and host names come from
+//! peers, and must not be able to forge lines or drive a terminal.
+//!
+//! Nor can a peer fill the disk: of each kind of line a source has a burst, then a rate, and the rest
+//! is counted (see `limit.rs`). The source is whom a line's prefixes name, or the network of a
+//! stranger ([`Log::by`]). Lines of level debug have fifty times as much, those of level trace no bound.
 
 mod bridge;
 mod console;
 pub mod contract;
+mod cut;
 mod file;
 mod level;
+mod limit;
 mod line;
+mod zone;
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use frp_config::{LogConfig, LogLevel, LogTarget};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::console::Console;
+pub use crate::cut::{shown, shown_error, shown_name};
 use crate::file::RotatingFile;
 pub use crate::level::{Level, ParseLevelError};
+use crate::limit::{Budget, Kind, Limiter, Net, Source, Verdict};
 use crate::line::Event;
 
 /// Where lines go.
@@ -109,7 +121,7 @@ pub enum InitError {
 /// # Errors
 /// The log file cannot be opened; the former target then stays.
 pub fn init(options: &Options) -> Result<(), InitError> {
-    let zone = TIME_ZONE.get_or_init(TimeZone::system);
+    let zone = TIME_ZONE.get_or_init(zone::local);
     let sink = match &options.target {
         Target::Console => Sink::Console(Console::stdout()),
         Target::File(path) => {
@@ -150,34 +162,106 @@ pub fn enabled(level: Level) -> bool {
     level as u8 >= LEVEL.load(Ordering::Relaxed)
 }
 
-/// A handle that puts its prefixes before each line: the run id, then the proxy or visitor name.
+/// A handle that puts its prefixes before each line: the run id, then the proxy or visitor name. It also
+/// says who causes the lines, so that nobody causes too many.
 ///
 /// Cheap to clone; made once per session and per proxy, not per connection.
 #[derive(Clone, Default)]
 pub struct Log {
     /// `[a] [b] `, rendered and escaped once.
     prefix: Option<Arc<str>>,
+    /// The first of the prefixes, which is the session's.
+    session: Option<Arc<str>>,
+    net: Option<Net>,
+    budget: Budget,
 }
 
 impl Log {
     /// A handle without prefixes.
     #[must_use]
     pub const fn root() -> Self {
-        Self { prefix: None }
+        Self {
+            prefix: None,
+            session: None,
+            net: None,
+            budget: Budget::Events,
+        }
     }
 
-    /// This handle's prefixes followed by `[value]`.
+    /// This handle's prefixes followed by `[value]`, which is cut where it is longer than any honest
+    /// name. Its lines are counted by the prefixes, or as this handle's if a peer causes those.
     #[must_use]
     pub fn with(&self, value: &str) -> Self {
         let mut prefix = self.prefix().to_owned();
-        line::push_prefix(&mut prefix, value);
+        line::push_prefix(&mut prefix, &cut::cut(value, cut::NAME));
+        let prefix: Arc<str> = prefix.into();
         Self {
-            prefix: Some(prefix.into()),
+            session: Some(self.session.as_ref().unwrap_or(&prefix).clone()),
+            prefix: Some(prefix),
+            net: self.net,
+            budget: self.budget,
+        }
+    }
+
+    /// Lines that a stranger at `ip` causes: counted by its network, whatever the prefixes are.
+    #[must_use]
+    pub fn by(&self, ip: IpAddr) -> Self {
+        Self {
+            net: Some(ip.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Lines of a peer that has shown who it is: counted by the prefixes again.
+    #[must_use]
+    pub fn known(&self) -> Self {
+        Self {
+            net: None,
+            ..self.clone()
+        }
+    }
+
+    /// The line that each user, at `ip`, causes: many of them are honest.
+    #[must_use]
+    pub fn of_user(&self, ip: IpAddr) -> Self {
+        Self {
+            budget: Budget::Users,
+            ..self.by(ip)
+        }
+    }
+
+    /// The lines of requests to a web server of the program itself.
+    #[must_use]
+    pub fn of_visits(&self) -> Self {
+        Self {
+            budget: Budget::Users,
+            ..self.clone()
+        }
+    }
+
+    /// The lines of what a session registers, together: it may be thousands of proxies at once.
+    #[must_use]
+    pub fn of_session(&self) -> Self {
+        Self {
+            budget: Budget::Registrations,
+            ..self.clone()
         }
     }
 
     fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default()
+    }
+
+    fn source(&self) -> Source {
+        let named = match self.budget {
+            Budget::Registrations => &self.session,
+            Budget::Events | Budget::Users => &self.prefix,
+        };
+        match (self.net, named) {
+            (Some(net), _) => Source::Net(net),
+            (None, Some(prefix)) => Source::Prefix(prefix.clone()),
+            (None, None) => Source::Any,
+        }
     }
 }
 
@@ -234,14 +318,94 @@ macro_rules! error {
 /// What the macros call; not for direct use.
 #[doc(hidden)]
 #[cold]
-pub fn write_event(level: Level, log: &Log, file: &str, line: u32, text: fmt::Arguments<'_>) {
-    emit(&Event {
-        level,
-        prefix: log.prefix(),
+pub fn write_event(
+    level: Level,
+    log: &Log,
+    file: &'static str,
+    line: u32,
+    text: fmt::Arguments<'_>,
+) {
+    let kind = Kind {
         file,
         line,
-        text: &text,
-    });
+        level,
+        budget: log.budget,
+    };
+    write_within_limits(kind, log.source(), log.prefix(), &text);
+}
+
+/// Prints the line, or counts it.
+fn write_within_limits(kind: Kind, source: Source, prefix: &str, text: &dyn fmt::Display) {
+    let verdict = limiter().admit(kind, source, Instant::now());
+    match verdict {
+        Verdict::Print => emit(&Event {
+            level: kind.level,
+            prefix,
+            file: kind.file,
+            line: kind.line,
+            text,
+        }),
+        Verdict::LeaveOut => {}
+        Verdict::LeaveOutAndShow => {
+            // Rendered outside the lock.
+            let text = text.to_string();
+            limiter().example(&kind, &text);
+            start_reporter();
+        }
+    }
+}
+
+/// Says at once how many lines were left out that were not yet counted in the log; for the end of the
+/// program.
+pub fn flush() {
+    report(true);
+}
+
+fn report(all: bool) {
+    let reports = limiter().reports(Instant::now(), all);
+    for report in &reports {
+        emit(&Event {
+            level: report.kind.level,
+            prefix: report.prefix.as_deref().unwrap_or_default(),
+            file: report.kind.file,
+            line: report.kind.line,
+            text: &report.text,
+        });
+    }
+}
+
+/// A thread that says what was left out. It ends when there is no more.
+fn start_reporter() {
+    if REPORTING.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let reporter = || {
+        loop {
+            let due = {
+                let limiter = limiter();
+                let due = limiter.next_due();
+                if due.is_none() {
+                    // Under the lock: whoever leaves a line out from now on starts another thread.
+                    REPORTING.store(false, Ordering::Release);
+                }
+                due
+            };
+            let Some(due) = due else { return };
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            report(false);
+        }
+    };
+    let thread = thread::Builder::new()
+        .name("log".to_owned())
+        .stack_size(REPORTER_STACK);
+    if thread.spawn(reporter).is_err() {
+        // The next line that begins to be left out tries again.
+        REPORTING.store(false, Ordering::Release);
+    }
+}
+
+fn limiter() -> MutexGuard<'static, Limiter> {
+    LIMITER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Renders outside the lock, so that a `Display` that logs cannot deadlock.
@@ -267,9 +431,15 @@ enum Sink {
 }
 
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
+static LIMITER: LazyLock<Mutex<Limiter>> = LazyLock::new(Mutex::default);
+/// Whether there is a thread that says what was left out.
+static REPORTING: AtomicBool = AtomicBool::new(false);
 static TIME_ZONE: OnceLock<TimeZone> = OnceLock::new();
 static LEVEL: AtomicU8 = AtomicU8::new(level::OFF);
 static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Bytes for the stack of the thread that formats a line now and then.
+const REPORTER_STACK: usize = 128 * 1024;
 
 impl From<&LogConfig> for Options {
     fn from(cfg: &LogConfig) -> Self {

@@ -63,7 +63,11 @@ impl Scratch {
         // Writing to a String fails only if a Display does; what it wrote until then is kept.
         let _ = write!(self.buf, "[{}:{}] ", Place(event.file), event.line);
         self.buf.push_str(event.prefix);
-        let _ = write!(Escaped(&mut self.buf), "{}", event.text);
+        let mut text = Escaped {
+            most: self.buf.len() + LONGEST,
+            out: &mut self.buf,
+        };
+        let _ = write!(text, "{}", event.text);
         self.buf.push('\n');
         if color.is_some() {
             self.buf.push_str(RESET);
@@ -107,29 +111,64 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Escapes control characters on their way into a string.
-struct Escaped<'a>(&'a mut String);
+/// Escapes control characters on their way into a string, up to its length `most`.
+struct Escaped<'a> {
+    out: &'a mut String,
+    most: usize,
+}
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_escaped(self.0, text);
-        Ok(())
+        push_escaped(self.out, text);
+        if self.out.len() <= self.most {
+            return Ok(());
+        }
+        self.out.truncate(self.out.floor_char_boundary(self.most));
+        self.out.push('…');
+        Err(fmt::Error)
     }
 }
 
 fn push_escaped(out: &mut String, text: &str) {
-    // 0xc2 begins the two bytes of U+0080 to U+009F, which some terminals obey.
-    if text.bytes().all(|b| b >= b' ' && b != 0x7f && b != 0xc2) {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         out.push_str(text);
         return;
     }
     for c in text.chars() {
-        if c.is_control() && c != '\t' {
+        if is_invisible(c) && c != '\t' {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
+}
+
+/// What drives a terminal, ends a line, or changes the order in which its characters are shown, instead
+/// of being shown: controls (also U+0080 to U+009F, which some terminals obey), line and paragraph
+/// separators, and format characters (category Cf of Unicode 17).
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 thread_local! {
@@ -138,6 +177,9 @@ thread_local! {
 
 /// A thread does not hold on to more than this, in bytes, after one long line.
 const KEPT_CAPACITY: usize = 4096;
+
+/// Bytes of a line's text: the names of all proxies of a large file fit.
+const LONGEST: usize = 64 * 1024;
 
 const RESET: &str = "\x1b[0m";
 
@@ -218,6 +260,32 @@ mod tests {
             line.ends_with("[a\\nb] x\\r\\n\\u{1b}[2J\\u{9b}31m\\u{7f} tab\t ok é\n"),
             "{line:?}"
         );
+    }
+
+    #[test]
+    fn a_peer_cannot_turn_a_line_around() {
+        for c in "\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{feff}\u{85}\u{ad}\u{e0041}".chars() {
+            let line = rendered(Level::Info, "", &format!("a{c}b"), false);
+            assert!(line.ends_with(&format!("a\\u{{{:x}}}b\n", c as u32)), "{line:?}");
+        }
+        for text in [
+            "é",
+            "—",
+            "中文",
+            "שלום",
+            "مرحبا",
+            "🙂",
+            "\u{fe0f}",
+            "e\u{301}",
+        ] {
+            assert!(rendered(Level::Info, "", &text, false).ends_with(&format!("{text}\n")));
+        }
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let line = rendered(Level::Info, "", &"é".repeat(LONGEST), false);
+        assert!(line.len() < LONGEST + 100 && line.ends_with("é…\n"));
     }
 
     #[test]

@@ -38,6 +38,18 @@ pub const CONTROL_WRITE: Duration = Duration::from_secs(10);
 /// frpc's dial of the local service (frp `client/proxy/proxy.go`).
 pub const LOCAL_DIAL: Duration = Duration::from_secs(10);
 
+/// A local name that was not found is looked up again after these times, then always after the last,
+/// so that a service that comes up is reached within 30 s, the look-up's own time included.
+pub const LOOK_UP_AGAIN: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
+/// While a local service cannot be reached, the log counts the failures no more often than this.
+pub const UNREACHABLE_AGAIN: Duration = Duration::from_secs(60);
+
 /// Finding and reaching a target that the user of a proxy plugin names, as Go's `http.Transport`
 /// has it.
 pub const FORWARD_DIAL: Duration = Duration::from_secs(30);

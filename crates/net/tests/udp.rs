@@ -11,8 +11,8 @@ use frp_net::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::relay::Traffic;
 use frp_net::udp::{
-    CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Target, Users, bind, bridge,
-    carry,
+    CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Target, Tell, Users, bind,
+    bridge, carry,
 };
 use frp_proto::msg::{Message, Ping, UdpAddr, UdpPacket};
 use frp_proto::wire::WireProtocol::{self, V1, V2};
@@ -65,9 +65,10 @@ async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
     let host = service.ip().to_string();
     let target = Target::resolve(&host, service.port());
     let mut locals = Locals::new(LocalOptions {
-        target: target.await.unwrap(),
+        target: target.await,
         proxy_protocol: None,
         udp_packet_size: 1500,
+        tell: Tell::new(|_| {}),
     });
     let (near, far) = duplex(64 * 1024);
     let task = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! `tls2raw`: ends the users' TLS and passes the plain bytes to the local service.
 
 use frp_config::PluginTls;
-use frp_log::warn;
+use frp_log::{Level, warn};
 use frp_net::dial::dial;
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
@@ -34,8 +34,12 @@ impl Tls2Raw {
         };
         let mut service = match dial(&self.target.host, self.target.port, &DIAL).await {
             Ok(service) => service,
-            Err(e) => return warn!(log, "dial to local addr error: {e}"),
+            Err(e) => {
+                let why = format!("dial to local addr error: {e}");
+                return user.proxy.reach.failed(log, Level::Warn, why);
+            }
         };
+        user.proxy.reach.succeeded(log);
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "tls2raw {e}");
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use frp_log::warn;
+use frp_log::{Level, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
 use frp_net::limits::LOCAL_DIAL;
@@ -30,12 +30,11 @@ impl UnixDomainSocket {
             Err(e) => {
                 let path = self.path.display();
                 let why = go_text(&e);
-                return warn!(
-                    log,
-                    "dial to uds {path} error: dial unix {path}: connect: {why}"
-                );
+                let why = format!("dial to uds {path} error: dial unix {path}: connect: {why}");
+                return user.proxy.reach.failed(log, Level::Warn, why);
             }
         };
+        user.proxy.reach.succeeded(log);
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "{e}");
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use frp_config::{VisitorConfig, VisitorKind};
-use frp_log::{Log, contract, info, warn};
+use frp_log::{Log, contract, info, shown_error, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::{CONTROL_WRITE, VISITOR_ANSWER};
@@ -290,7 +290,7 @@ impl Visitor {
                 Ok(wrap(stream, rest, &self.layers, Side::Client))
             }
             Message::NewVisitorConnResp(answer) => Err(VisitError::Refused {
-                error: answer.error,
+                error: shown_error(&answer.error).into_owned(),
             }),
             other => Err(VisitError::Unexpected(other.name())),
         }

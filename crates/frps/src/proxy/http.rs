@@ -36,7 +36,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
         .flat_map(|d| listed.iter().map(move |l| (d, l)))
     {
         info!(
-            proxy.log,
+            proxy.log.of_session(),
             "http proxy listen for host [{domain}] location [{location}] group [{}], \
              routeByHTTPUser [{user}]",
             new.group

@@ -23,7 +23,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     for domain in &domains {
         let group = &new.group;
         info!(
-            proxy.log,
+            proxy.log.of_session(),
             "https proxy listen for host [{domain}] group [{group}]"
         );
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use frp_log::{debug, info, warn};
+use frp_log::{contract, debug, info, warn};
 use frp_net::layers::Carried;
 use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
@@ -82,7 +82,11 @@ impl Members {
         replies: Replies,
     ) {
         let Some(first) = self.next() else { return };
-        info!(first.log, "get a user connection [{peer}]");
+        info!(
+            first.log.of_user(peer.ip()),
+            "{}",
+            contract::user_connection(peer)
+        );
         let at = UserAddrs::of(&user, peer);
         let stream = match first.thread.adopt(user) {
             Ok(user) => Stream::Tcp(user),

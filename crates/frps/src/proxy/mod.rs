@@ -201,7 +201,7 @@ impl RunningProxy {
 
     /// Stops listening; connections that are under way go on.
     pub(crate) async fn close(self) {
-        info!(self.proxy.log, "proxy closing");
+        info!(self.proxy.log.of_session(), "proxy closing");
         match self.published.held {
             Held::Task(stop, task) => {
                 drop(stop);

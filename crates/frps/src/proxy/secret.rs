@@ -1,7 +1,7 @@
 //! Proxies without a port or a route: only visitors reach them, by name and secret
 //! (frp `server/proxy/stcp.go`, `server/proxy/sudp.go`).
 
-use frp_log::{debug, info};
+use frp_log::{contract, debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::SendError;
@@ -17,7 +17,11 @@ use crate::visitors::{Visited, VisitedKind};
 pub(super) fn publish(setup: &Setup<'_>, kind: VisitedKind) -> Result<Published, ProxyError> {
     let Setup { proxy, new, .. } = setup;
     let listed = proxy.shared.visitors.list(Visited::new(proxy, kind, new))?;
-    info!(proxy.log, "{} proxy custom listen success", new.kind());
+    info!(
+        proxy.log.of_session(),
+        "{} proxy custom listen success",
+        new.kind()
+    );
     Ok(Published {
         remote_addr: String::new(),
         port: None,
@@ -36,7 +40,11 @@ pub(crate) async fn serve_visitor(
     if let Err(e) = welcome(&mut stream, conn.proxy_name).await {
         return debug!(proxy.log, "visitor [{}] left at once: {e}", caller.peer);
     }
-    info!(proxy.log, "get a user connection [{}]", caller.peer);
+    info!(
+        proxy.log.of_user(caller.peer.ip()),
+        "{}",
+        contract::user_connection(caller.peer)
+    );
     // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
     let layers = LayerOptions {
         cipher: conn.use_encryption.then(|| visited.key.clone()),

@@ -18,13 +18,13 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let (port, held) = if new.group.is_empty() {
         let lease = shared.ports.acquire(&new.proxy_name, wanted)?;
         let port = lease.port();
-        info!(proxy.log, "tcp proxy listen port [{port}]");
+        info!(proxy.log.of_session(), "tcp proxy listen port [{port}]");
         (port, listen_alone(setup, lease))
     } else {
         let place = shared.groups.join(proxy, new, wanted)?;
         let (port, group) = (place.port(), &new.group);
         info!(
-            proxy.log,
+            proxy.log.of_session(),
             "tcp proxy listen port [{port}] in group [{group}]"
         );
         (port, Held::Places(Box::new(place)))

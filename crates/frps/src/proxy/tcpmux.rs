@@ -33,7 +33,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let routes = tables.add(group, login, keys, proxy, target)?;
     for domain in &domains {
         info!(
-            proxy.log,
+            proxy.log.of_session(),
             "tcpmux httpconnect multiplexer listens for host [{domain}], group [{}] routeByHTTPUser [{user}]",
             new.group
         );

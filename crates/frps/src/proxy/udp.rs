@@ -40,7 +40,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
         .acquire(&new.proxy_name, wanted)
         .map_err(port_error)?;
     let port = lease.port();
-    info!(proxy.log, "udp proxy listen port [{port}]");
+    info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
     let stop = shared.stop.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());

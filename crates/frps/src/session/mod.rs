@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_log::{debug, info, warn};
+use frp_log::{contract, debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::CONTROL_WRITE;
@@ -102,7 +102,8 @@ impl Session {
             () = handle.replaced.cancelled() => End::Replaced,
             () = stop.cancelled() => End::Stopped,
         };
-        let log = &self.handle.log;
+        // All clients may end at once.
+        let log = &self.handle.log.of_session();
         match end {
             End::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
             end => info!(log, "control connection ended: {end}"),
@@ -113,7 +114,7 @@ impl Session {
         // Each holds its port and name until it is over.
         self.listeners.wait().await;
         drop(self.listed);
-        info!(self.handle.log, "client exit success");
+        info!(self.handle.log.of_session(), "client exit success");
         drop(self.admission);
     }
 
@@ -205,8 +206,13 @@ impl Session {
                 String::new()
             }
             Err(why) => {
-                warn!(self.handle.log, "received invalid ping: {why}");
-                self.shared.text_for_peer("invalid ping", &why.to_string())
+                let error = why.to_string();
+                warn!(
+                    self.handle.log,
+                    "received invalid ping: {}",
+                    shown_error(&error)
+                );
+                self.shared.text_for_peer("invalid ping", &error)
             }
         };
         self.send(Pong { error }).await
@@ -217,18 +223,23 @@ impl Session {
             proxy_name: new.proxy_name.clone(),
             ..Default::default()
         };
-        let log = &self.handle.log;
-        let (name, kind) = (&new.proxy_name, new.kind());
+        let log = &self.handle.log.of_session();
+        let (name, kind) = (shown_name(&new.proxy_name), new.kind());
         match self.register(&new) {
             Ok(proxy) => {
-                info!(log, "new proxy [{name}] type [{kind}] success");
+                info!(log, "{}", contract::new_proxy_success(name, kind));
                 answer.remote_addr = proxy.remote_addr().to_owned();
                 self.proxies.insert(new.proxy_name, proxy);
             }
             Err(e) => {
-                warn!(log, "new proxy [{name}] type [{kind}] error: {e}");
-                let generic = format!("new proxy [{name}] error");
-                answer.error = self.shared.text_for_peer(&generic, &e.to_string());
+                let why = e.to_string();
+                warn!(
+                    log,
+                    "{}",
+                    contract::new_proxy_error(name, kind, shown_error(&why))
+                );
+                let generic = format!("new proxy [{}] error", answer.proxy_name);
+                answer.error = self.shared.text_for_peer(&generic, &why);
             }
         }
         self.answer(answer).await
@@ -240,7 +251,7 @@ impl Session {
         let queued = self.control.queue(&answer.clone().into());
         if let Err(e) = queued {
             let (log, name) = (&self.handle.log, &answer.proxy_name);
-            warn!(log, "new proxy [{name}] answer: {e}");
+            warn!(log, "new proxy [{}] answer: {e}", shown_name(name));
             // Where it was refused, the name may be that of another.
             if answer.error.is_empty()
                 && let Some(proxy) = self.proxies.remove(name)
@@ -273,8 +284,9 @@ impl Session {
             proxy.close().await;
         }
         info!(
-            self.handle.log,
-            "close proxy [{}] success", close.proxy_name
+            self.handle.log.of_session(),
+            "{}",
+            contract::close_proxy_success(shown_name(&close.proxy_name))
         );
     }
 

@@ -35,7 +35,7 @@ pub(super) async fn meet<T, E: fmt::Display>(
     what: &str,
     asking: impl Future<Output = Result<T, HeadError<E>>>,
 ) -> Option<T> {
-    let log = Log::root();
+    let log = Log::root().by(peer.ip());
     let turn = shared.vhosts.strangers.enter();
     let asked = tokio::select! {
         asked = asking => asked,

@@ -55,7 +55,7 @@ impl frp_net::web::Site for Site {
                 _ => envelope_v1(Err(Refusal::cross_site()), path),
             };
         }
-        let log = Log::root();
+        let log = Log::root().of_visits();
         info!(log, "http request: [{path}]");
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let response = respond(self, route, &query, path);

@@ -29,6 +29,35 @@ const SESSIONS_A_TURN: usize = 32;
 /// Silent users are looked for no more often than this.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
 
+/// What was found out about the local service.
+#[derive(Debug)]
+pub enum Reached<'a> {
+    /// Its name has been found, after it had not been.
+    Found,
+    /// Its name has not been found, and is looked up again.
+    NotFound(&'a io::Error),
+    /// Something came from it.
+    Answers,
+    /// Its host says that nobody listens.
+    Refused(&'a io::Error),
+}
+
+/// Whom [`Locals`] tells of the local service; often, and from within a poll.
+pub struct Tell(Box<dyn Fn(Reached<'_>) + Send + Sync>);
+
+impl Tell {
+    /// Calls `tell`.
+    pub fn new(tell: impl Fn(Reached<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
 /// What [`Locals`] shall do.
 #[derive(Debug)]
 pub struct LocalOptions {
@@ -38,6 +67,8 @@ pub struct LocalOptions {
     pub proxy_protocol: Option<proxy_protocol::Version>,
     /// `udpPacketSize`: longer datagrams of the local service are dropped.
     pub udp_packet_size: i64,
+    /// Told whether the service can be reached.
+    pub tell: Tell,
 }
 
 /// The users' sockets. One that was not used for 30 s either way is closed, as is one whose
@@ -45,6 +76,7 @@ pub struct LocalOptions {
 #[derive(Debug)]
 pub struct Locals {
     target: Target,
+    tell: Tell,
     proxy_protocol: Option<proxy_protocol::Version>,
     longest: usize,
     ids: HashMap<UdpAddr, u64>,
@@ -123,6 +155,7 @@ impl Locals {
     pub fn new(options: LocalOptions) -> Self {
         Self {
             target: options.target,
+            tell: options.tell,
             proxy_protocol: options.proxy_protocol,
             longest: packet_limit(options.udp_packet_size),
             ids: HashMap::new(),
@@ -151,7 +184,7 @@ impl Locals {
         if self.sessions.len() >= MAX_UDP_USERS {
             return Err(io::Error::other("too many users at a time"));
         }
-        let socket = connect(self.target.addr())?;
+        let socket = connect(self.target.addr()?)?;
         let id = self.next_id;
         self.next_id += 1;
         let signal = Arc::new(Signal {
@@ -195,10 +228,11 @@ enum Took {
 }
 
 impl Session {
-    fn take(&mut self, longest: usize, out: &mut Outgoing, losses: &mut Losses) -> Took {
+    /// Also whether anything came.
+    fn take(&mut self, longest: usize, out: &mut Outgoing, losses: &mut Losses) -> (Took, bool) {
         let cx = &mut Context::from_waker(&self.waker);
         let mut taken = 0;
-        with_scratch(|buf| {
+        let took = with_scratch(|buf| {
             while taken < BATCH {
                 match self.socket.poll_recv_ready(cx) {
                     Poll::Pending => return Took::All,
@@ -218,7 +252,8 @@ impl Session {
                 }
             }
             Took::Some
-        })
+        });
+        (took, taken > 0)
     }
 }
 
@@ -239,12 +274,17 @@ impl Ends for Locals {
             };
             session.signal.queued.store(false, Ordering::Release);
             session.used = Instant::now();
-            match session.take(self.longest, out, losses) {
+            let (took, heard) = session.take(self.longest, out, losses);
+            if heard {
+                (self.tell.0)(Reached::Answers);
+            }
+            match took {
                 Took::All => {}
                 Took::Some => session.waker.wake_by_ref(),
                 Took::Failed(e) => {
                     if refused(&e) {
                         losses.refused();
+                        (self.tell.0)(Reached::Refused(&e));
                     }
                     self.forget(id);
                 }
@@ -307,6 +347,7 @@ impl Ends for Locals {
                 // That is about an earlier datagram. This one goes out by a new socket.
                 Err(e) if refused(&e) && !session.new => {
                     losses.refused();
+                    (self.tell.0)(Reached::Refused(&e));
                     self.forget(id);
                 }
                 Err(e) => {
@@ -319,7 +360,11 @@ impl Ends for Locals {
     }
 
     fn poll_upkeep(&mut self, cx: &mut Context<'_>) {
-        self.target.poll(cx);
+        match self.target.poll(cx) {
+            None => {}
+            Some(Ok(())) => (self.tell.0)(Reached::Found),
+            Some(Err(e)) => (self.tell.0)(Reached::NotFound(&e)),
+        }
         while !self.sessions.is_empty() && self.sweep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let ids = &mut self.ids;

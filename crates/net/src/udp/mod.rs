@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 pub use self::bridge::{Bridged, bridge};
 pub use self::carry::{CarryError, Heartbeat, carry, meanwhile, wait_for_datagram};
 pub use self::incoming::Incoming;
-pub use self::locals::{LocalOptions, Locals};
+pub use self::locals::{LocalOptions, Locals, Reached, Tell};
 pub use self::losses::Losses;
 pub use self::outgoing::Outgoing;
 pub use self::socket::{bind, bind_at};

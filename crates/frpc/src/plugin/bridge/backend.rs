@@ -59,6 +59,13 @@ pub(super) enum BackendError {
     Other(String, String),
 }
 
+impl BackendError {
+    /// The service is there, and did something.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Malformed(..))
+    }
+}
+
 impl Backend {
     /// `tls`: requests go on by HTTPS.
     pub(super) fn new(

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
-use frp_log::{Log, debug, warn};
+use frp_log::{Level, Log, debug, warn};
 use frp_net::layers::Carried;
 use frp_net::limits::{HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::relay::{Traffic, relay};
@@ -36,6 +36,7 @@ use super::PluginError;
 use super::counted::Counted;
 use super::tracked::Tracked;
 use super::user_tls::UserTls;
+use crate::proxy::Proxy;
 use crate::service::Tasks;
 use crate::user::User;
 
@@ -69,7 +70,7 @@ struct Visit {
     server_name: Option<String>,
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
-    log: Log,
+    proxy: Arc<Proxy>,
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -164,7 +165,7 @@ impl Bridge {
             source: user.addresses.map(|(src, _)| src.ip()),
             server_name: None,
             upgrade: Mutex::default(),
-            log: log.clone(),
+            proxy: user.proxy.clone(),
         };
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
@@ -207,7 +208,7 @@ impl Visit {
             .with_upgrades()
             .await;
         if let Err(e) = served {
-            return debug!(self.log, "http: {e}");
+            return debug!(self.proxy.log, "http: {e}");
         }
         let upgrade = self
             .upgrade
@@ -215,7 +216,7 @@ impl Visit {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(upgrade) = upgrade {
-            upgrade.run(&self.log).await;
+            upgrade.run(&self.proxy.log).await;
         }
     }
 
@@ -236,7 +237,7 @@ impl Visit {
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
-            debug!(self.log, "http: {e}");
+            debug!(self.proxy.log, "http: {e}");
         }
     }
 
@@ -256,14 +257,25 @@ impl Visit {
         if request.method() == Method::CONNECT {
             return bare(StatusCode::METHOD_NOT_ALLOWED);
         }
-        match self.forward(request, host).await {
+        let (reach, log) = (&self.proxy.reach, &self.proxy.log);
+        let forwarded = self.forward(request, host).await;
+        match &forwarded {
+            Ok(_) | Err(ForwardError::Switch { .. }) => reach.succeeded(log),
+            Err(ForwardError::Backend(e)) if e.is_answer() => reach.succeeded(log),
+            Err(_) => {}
+        }
+        match forwarded {
             Ok(response) => response,
+            Err(e @ ForwardError::Backend(BackendError::Connect(_))) => {
+                reach.failed(log, Level::Warn, format!("http: proxy error: {e}"));
+                bare(StatusCode::BAD_GATEWAY)
+            }
             Err(ForwardError::Backend(BackendError::User(e))) => {
-                debug!(self.log, "http: the user's request broke off: {e}");
+                debug!(self.proxy.log, "http: the user's request broke off: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
             Err(e) => {
-                warn!(self.log, "http: proxy error: {e}");
+                warn!(self.proxy.log, "http: proxy error: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
         }

@@ -83,7 +83,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
         Err(e) => {
             let host = cut(shown.to_str().unwrap_or_default());
             warn!(
-                Log::root(),
+                Log::root().by(user.peer.ip()),
                 "do http proxy request [host: {host}] error: {e}"
             );
             match e {
@@ -143,7 +143,7 @@ async fn route(
     };
     user.found.notify_one();
     debug!(
-        Log::root(),
+        Log::root().by(user.peer.ip()),
         "get new http request host [{}] path [{}] httpuser [{}]",
         cut(name),
         path.escape_debug(),

@@ -83,7 +83,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     let home = arrival.home(&shared);
     let (is_h2, conn) = match arrival.settle(&home) {
         Ok(settled) => settled,
-        Err(e) => return debug!(Log::root(), "http connection [{peer}] ended: {e}"),
+        Err(e) => {
+            return debug!(
+                Log::root().by(peer.ip()),
+                "http connection [{peer}] ended: {e}"
+            );
+        }
     };
     let ip = peer.ip().to_string();
     let user = Arc::new(User {
@@ -123,7 +128,7 @@ async fn evicted(user: Arc<User>, turn: Turn) {
 
 fn made_room(peer: SocketAddr) {
     debug!(
-        Log::root(),
+        Log::root().by(peer.ip()),
         "http connection [{peer}] made room for newer ones"
     );
 }
@@ -143,7 +148,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         .with_upgrades();
     tokio::select! {
         served = served => if let Err(e) = served {
-            debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
+            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
         },
         () = idle_for_too_long(&user) => {}
     }
@@ -161,7 +166,7 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
         .serve_connection(TokioIo::new(conn), service);
     tokio::select! {
         served = served => if let Err(e) = served {
-            debug!(Log::root(), "http connection [{}] ended: {e}", user.peer);
+            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
         },
         () = idle_for_too_long(&user) => {}
     }
@@ -169,7 +174,10 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
 
 async fn idle_for_too_long(user: &User) {
     user.waiting.too_long().await;
-    debug!(Log::root(), "http connection [{}] was idle", user.peer);
+    debug!(
+        Log::root().by(user.peer.ip()),
+        "http connection [{}] was idle", user.peer
+    );
 }
 
 /// Streams of an HTTP/2 connection are tasks of the server.
