@@ -118,6 +118,7 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 const OWN: [&str; 6] = [
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
+    "webServer.allowedHosts",
     "transport.websocket",
     "transport.websocket.path",
     "transport.websocket.headers",

@@ -14,6 +14,7 @@ const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 const OWN: [&str; 5] = [
     ".backendTrustedCaFile",
     ".backendServerName",
+    "webServer.allowedHosts",
     "transport.websocket.path",
     "transport.websocket.headers",
     "transport.order",
