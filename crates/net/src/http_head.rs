@@ -41,6 +41,16 @@ const fn bad(text: &'static str) -> Refused {
 /// What the user is answered instead; the connection should end with it.
 pub fn check(head: &mut Parts) -> Result<Option<HeaderValue>, Refused> {
     let host = host(head)?;
+    check_framing(head)?;
+    Ok(host)
+}
+
+/// [`check`] for a forward proxy, which goes by the target and writes `Host` anew (RFC 9112,
+/// section 3.2.2).
+///
+/// # Errors
+/// As there.
+pub fn check_framing(head: &mut Parts) -> Result<(), Refused> {
     if head.version < Version::HTTP_2 {
         coding(&head.headers)?;
     }
@@ -57,7 +67,7 @@ pub fn check(head: &mut Parts) -> Result<Option<HeaderValue>, Refused> {
         });
     }
     withdraw_h2c(&mut head.headers);
-    Ok(host)
+    Ok(())
 }
 
 /// Whether this may be the value of `Host`: a name or an address, perhaps with a port
@@ -109,7 +119,7 @@ pub fn host_of(authority: &Authority) -> &str {
 const MALFORMED_HOST: Refused = bad("400 Bad Request: malformed Host header");
 
 /// The one host that a request is for. The target and `Host` may both say it (RFC 9112, section
-/// 3.2; RFC 9113, section 8.3.1), if they say the same.
+/// 3.2; RFC 9113, section 8.3.1), if both name the same.
 fn host(head: &Parts) -> Result<Option<HeaderValue>, Refused> {
     let is_connect = head.method == Method::CONNECT;
     let mut given = head.headers.get_all(HOST).iter();
@@ -134,24 +144,9 @@ fn host(head: &Parts) -> Result<Option<HeaderValue>, Refused> {
     if target.is_empty() || !is_host(target.as_bytes()) {
         return Err(MALFORMED_HOST);
     }
-    let agree = |field: &HeaderValue| match is_connect {
-        // Some clients leave the port to the target.
-        true => {
-            without_port(field.as_bytes()).eq_ignore_ascii_case(without_port(target.as_bytes()))
-        }
-        false => {
-            let default = match head.uri.scheme_str() {
-                Some("https") => &b":443"[..],
-                _ => b":80",
-            };
-            let plain = |host: &[u8]| -> Vec<u8> {
-                let host = host.strip_suffix(default).unwrap_or(host);
-                let host = host.strip_suffix(b":").unwrap_or(host);
-                host.to_ascii_lowercase()
-            };
-            plain(field.as_bytes()) == plain(target.as_bytes())
-        }
-    };
+    // The target's port counts; some clients leave it to one of the two.
+    let name = without_port(target.as_bytes());
+    let agree = |field: &HeaderValue| without_port(field.as_bytes()).eq_ignore_ascii_case(name);
     if !field.is_none_or(agree) {
         return Err(bad("400 Bad Request: the target and Host differ"));
     }
@@ -316,12 +311,13 @@ mod tests {
         assert_eq!(host("GET", "/", &[("host", "")]), Ok(None));
         assert_eq!(host("GET", "http://a.test/x", &a), is("a.test"));
         assert_eq!(host("GET", "http://A.test:80/x", &a), is("A.test:80"));
+        assert_eq!(host("GET", "http://a.test:81/", &a), is("a.test:81"));
         assert_eq!(host("GET", "http://u@a.test/x", &a), is("a.test"));
         assert_eq!(host("CONNECT", "a.test:443", &a), is("a.test:443"));
         assert_eq!(host("CONNECT", "a.test:443", &[]), is("a.test:443"));
         for (method, target) in [
             ("GET", "http://b.test/"),
-            ("GET", "http://a.test:8080/"),
+            ("GET", "http://a.test.evil/"),
             ("GET", "http://a.test@b.test/"),
             ("CONNECT", "b.test:80"),
             ("GET", "a.test"),

@@ -135,8 +135,8 @@ impl HttpProxy {
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        let response = match http_head::check(&mut head) {
-            Ok(_) => {
+        let response = match http_head::check_framing(&mut head) {
+            Ok(()) => {
                 self.respond(Request::from_parts(head, body), visit, log)
                     .await
             }
