@@ -313,7 +313,17 @@ async fn without_a_password_a_name_of_a_stranger_is_refused() {
     }
     let healthz = send(web, "GET", "/healthz", &stranger, "").await;
     assert_eq!(healthz.status, 200);
-    for host in ["127.0.0.1", "localhost", "[::1]"] {
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        // A container's, a machine's of the house.
+        "frpc",
+        "box.local",
+        "frpc.internal",
+        "router.lan",
+        "nas.home.arpa",
+    ] {
         let host = format!("Host: {host}:{web}\r\n");
         let answer = send(web, "GET", "/api/config", &host, "").await;
         assert!(answer.body.contains(&text), "{answer:?}");
@@ -325,6 +335,60 @@ async fn without_a_password_a_name_of_a_stranger_is_refused() {
     let alive = get(web, "/debug/pprof/goroutine?debug=2").await.body;
     assert!(alive.contains("proxies 0\n"), "{alive}");
     assert_eq!(get(web, "/debug/pprof/heap").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_name_of_allowed_hosts_will_do_without_a_password() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let text = format!(
+        "webServer.port = {web}\nwebServer.allowedHosts = [\"frp.example\", \"*.corp.example\"]\n"
+    );
+    let frpc = rig.frpc(frps.port, &text);
+    frpc.expect("login to server success").await;
+    for (host, status) in [
+        ("frp.example", 200),
+        ("a.corp.example", 200),
+        ("corp.example", 403),
+        ("evil.example", 403),
+    ] {
+        let named = format!("Host: {host}:{web}\r\n");
+        let answer = send(web, "GET", "/api/status", &named, "").await;
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+/// An image of another site: on a plain name browsers say nothing of where it comes from.
+#[tokio::test]
+async fn a_browser_that_does_not_show_whose_page_asks_changes_nothing() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let web = free_port();
+    let frpc = rig.frpc(frps.port, &admin(web));
+    frpc.expect("login to server success").await;
+    let browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0\r\n";
+    let reload = async |lines: &str| send(web, "GET", "/api/reload", lines, "").await.status;
+    assert_eq!(reload(browser).await, 403);
+    assert_eq!(
+        reload(&format!("{browser}Referer: http://evil.example/\r\n")).await,
+        403
+    );
+    assert_eq!(reload("Referer: http://evil.example/\r\n").await, 403);
+    assert_eq!(
+        reload(&format!("{browser}Referer: http://127.0.0.1/static/\r\n")).await,
+        200
+    );
+    assert_eq!(
+        reload(&format!("{browser}Sec-Fetch-Site: none\r\n")).await,
+        200
+    );
+    for program in ["curl/8.5.0", "python-requests/2.31", "Go-http-client/1.1"] {
+        let named = format!("User-Agent: {program}\r\n");
+        assert_eq!(reload(&named).await, 200, "{program}");
+    }
+    let looked = send(web, "GET", "/api/status", browser, "").await;
+    assert_eq!(looked.status, 200);
 }
 
 #[tokio::test]

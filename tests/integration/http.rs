@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 mod flows;
+mod framing;
 mod reference;
 mod routes;
 

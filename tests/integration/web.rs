@@ -185,7 +185,12 @@ async fn record(web: u16, requests: &[&str], masks: &[String], text: &mut String
         let (method, path) = line.split_once(' ').unwrap();
         let answer = request(web, method, path, Some(ADMIN)).await;
         let kind = answer.header("content-type").unwrap_or("-");
+        // Ours are relative; these lead to the root from every path of the recording.
         let to = answer.header("location").unwrap_or("-");
+        let to = match to.trim_start_matches("../") {
+            below if to != "-" && !to.starts_with('/') => &format!("/{below}"),
+            _ => to,
+        };
         // Go puts a page for browsers of old into its redirects.
         let (kind, body) = match answer.status {
             301 => ("-", ""),
@@ -377,6 +382,60 @@ async fn all_but_health_is_behind_the_password() {
     assert_eq!(get(web, "/debug/pprof/heap").await.status, 404);
     let page = get(web, "/static/").await;
     assert!(page.body.contains("no pages yet"), "{page:?}");
+}
+
+#[tokio::test]
+async fn without_a_password_the_dashboard_answers_only_to_names_that_are_ours() {
+    let rig = Rig::new();
+    let web = free_port();
+    let text = format!(
+        "webServer.port = {web}\nwebServer.allowedHosts = [\"frp.example\"]\nenablePrometheus = true\n"
+    );
+    let _frps = rig.frps(&text).await;
+    for (host, allowed) in [
+        ("evil.example", false),
+        ("127.0.0.1.evil.example", false),
+        ("127.0.0.1", true),
+        ("frps", true),
+        ("frp.example", true),
+    ] {
+        let page = format!(
+            "Host: {host}:{web}\r\nOrigin: http://{host}:{web}\r\nSec-Fetch-Site: same-origin\r\n"
+        );
+        for (method, path) in [
+            ("GET", "/api/serverinfo"),
+            ("GET", "/metrics"),
+            ("DELETE", "/api/proxies?status=offline"),
+            ("POST", "/api/v2/system/prune"),
+        ] {
+            let answer = send(web, method, path, &page, "").await;
+            let refused = answer.status == 403 && answer.body.contains("allowedHosts");
+            assert_eq!(!refused, allowed, "{host} {path}: {answer:?}");
+        }
+    }
+    let browser = "User-Agent: Mozilla/5.0 Firefox/128.0\r\n";
+    let delete = "/api/proxies?status=offline";
+    assert_eq!(send(web, "DELETE", delete, browser, "").await.status, 403);
+    assert_eq!(send(web, "DELETE", delete, "", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn redirects_hold_behind_a_prefix() {
+    let rig = Rig::new();
+    let web = free_port();
+    let _frps = rig.frps(&dashboard(web)).await;
+    for (path, to) in [
+        ("/", "static/"),
+        ("//api/serverinfo?a=b", "../../api/serverinfo?a=b"),
+        ("/api/../static/", "../static/"),
+    ] {
+        let answer = get(web, path).await;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (301, Some(to)),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

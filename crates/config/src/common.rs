@@ -66,6 +66,8 @@ pub struct WebServer {
     pub user: String,
     /// `webServer.password`
     pub password: Secret,
+    /// `webServer.allowedHosts`, which frp does not have: names to be asked for by.
+    pub allowed_hosts: Vec<String>,
     /// `webServer.assetsDir`: pages instead of the built-in ones.
     pub assets_dir: Option<PathBuf>,
     /// `webServer.pprofEnable`

@@ -14,14 +14,13 @@ use frp_net::go_text::join_host_port;
 use frp_net::web::answer::{
     Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
 };
+use frp_net::web::guard::{Denied, Guard};
 use frp_net::web::login::WebLogin;
-use frp_net::web::origin::{asks_for_us, is_cross_site};
-use frp_net::web::path::{Query, clean, decode, encode};
+use frp_net::web::path::{Query, clean, decode, encode, relative};
 use frp_net::web::{Site, Web};
 use frp_proto::VERSION;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -45,10 +44,6 @@ frpc is not written in Go, so there is no such profile.
 /debug/pprof/goroutine counts what is alive.
 ";
 
-const NOT_OURS: &str = "\
-refused: without a password this server answers only if it is asked for by address, as localhost \
-or by webServer.addr; set webServer.user and webServer.password to use another name";
-
 /// Where a client's settings came from, to be read again from there.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
@@ -61,9 +56,7 @@ pub struct ConfigFile {
 /// What the API shows and changes.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    login: WebLogin,
-    /// `webServer.addr`
-    addr: String,
+    guard: Guard,
     pprof: bool,
     file: Option<ConfigFile>,
     server_addr: String,
@@ -97,9 +90,9 @@ impl Admin {
         stop: CancellationToken,
     ) -> Self {
         let server_addr = settings.borrow().server_addr.clone();
+        let login = WebLogin::new(&web.user, web.password.expose());
         Self {
-            login: WebLogin::new(&web.user, web.password.expose()),
-            addr: web.addr.clone(),
+            guard: Guard::new(login, &web.addr, &web.allowed_hosts),
             pprof: web.pprof_enable,
             file,
             server_addr,
@@ -121,7 +114,7 @@ impl Admin {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let answer = match route {
             Route::Healthz => return bare(StatusCode::OK),
-            Route::Root => return moved("/static/"),
+            Route::Root => return moved("static/"),
             Route::Static(below) if below.is_empty() => return text(StatusCode::OK, NO_PAGES),
             Route::Static(_) | Route::Favicon => return not_found("404 page not found\n"),
             Route::Pprof(name) if name == "goroutine" => {
@@ -272,19 +265,13 @@ impl Site for Admin {
             Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
             Err(Astray::Moved(to)) => {
                 let query = request.uri().query().map(|q| format!("?{q}"));
-                return moved(&(to + &query.unwrap_or_default()));
+                return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
             }
         };
-        if !self.login.admits(request.headers().get(AUTHORIZATION)) {
-            return unauthorized().await;
-        }
-        // A page that has its own name point here can do all that a program can: the browser
-        // takes us for its site. A password it does not know.
-        if self.login.is_open() && !asks_for_us(request.headers(), &self.addr) {
-            return envelope_v1(Err(Refusal::forbidden(NOT_OURS)), &path);
-        }
-        if route.changes() && is_cross_site(request.headers()) {
-            return envelope_v1(Err(Refusal::cross_site()), &path);
+        match self.guard.admit(request.headers(), route.changes()) {
+            Ok(()) => {}
+            Err(Denied::Unauthorized) => return unauthorized().await,
+            Err(Denied::Refused(refusal)) => return envelope_v1(Err(refusal), &path),
         }
         let log = Log::root().of_visits();
         info!(log, "http request: [{path}]");

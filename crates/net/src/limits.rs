@@ -75,12 +75,16 @@ pub const BACKEND_IDLE: Duration = Duration::from_secs(90);
 /// Idle connections that a plugin keeps to its local service.
 pub const MAX_IDLE_BACKENDS: usize = 64;
 
-/// Fields that the head of a plugin's request or answer may have.
-pub const MAX_HTTP_FIELDS: usize = 256;
+/// Fields that the head of a user's request, or of a service's answer to it, may have. frp counts
+/// bytes only; hyper needs a number, and room for as many with each head.
+pub const MAX_HTTP_FIELDS: usize = 2048;
 
-/// Bytes that the head of a plugin's request or answer may have. frp allows 1 MB, which every
-/// connection could then hold.
+/// Bytes that such a head may have. frp allows 1 MB, which every connection could then hold.
 pub const MAX_HTTP_HEAD: usize = 256 * 1024;
+
+/// Bytes of informational answers (1xx) that may wait to be told to one user. Browsers are sent
+/// some hundreds; what exceeds this is left out.
+pub const MAX_HINTS: usize = 64 * 1024;
 
 /// Connections that have not logged in yet, over all sources. Beyond it the oldest one is closed:
 /// an honest login is over long before its turn comes.

@@ -8,6 +8,7 @@ mod bytes;
 mod curl;
 mod failures;
 mod forward;
+mod framing;
 mod http_proxy;
 mod https;
 mod socks5;

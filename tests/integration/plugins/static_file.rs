@@ -369,12 +369,15 @@ async fn nothing_outside_the_directory_is_served() {
         "http://x/../secret",
     ] {
         let reply = request(web.port, "GET", path, &[]).await;
-        assert!(matches!(reply.status, 301 | 404), "{path}: {reply:?}");
+        assert!(matches!(reply.status, 301 | 400 | 404), "{path}: {reply:?}");
         assert!(!reply.text().contains("look"), "{path}: {reply:?}");
         let location = reply.header("location").unwrap_or("/");
         // Followed, it stays here: no other host, and the directory's own `secret` is not there.
         assert!(!location.starts_with("//"), "{path}: {location}");
-        let followed = request(web.port, "GET", location, &[]).await;
+        // Relative, and from these paths up to the root.
+        let below = location.trim_start_matches("../").trim_start_matches("./");
+        let location = format!("/{}", below.trim_start_matches('/'));
+        let followed = request(web.port, "GET", &location, &[]).await;
         assert!(!followed.text().contains("look"), "{path}: {location}");
     }
 }

@@ -209,6 +209,14 @@ const WEB_SERVER: &[Key] = &[
         .rule(Rule::Port),
     key("user", Kind::Text, "User name.").ini("dashboard_user"),
     key("password", Kind::Secret, "Password.").ini("dashboard_pwd"),
+    key(
+        "allowedHosts",
+        Kind::Texts,
+        "Names under which the web server answers without a password, beside addresses, \
+         localhost, names without a dot, *.local, *.internal, *.lan, *.home.arpa and \
+         webServer.addr; *.example.com is all below example.com, * any name. frp does not have \
+         it and answers to any.",
+    ),
     // Refused in `resolve`, and only where there is a dashboard.
     key("assetsDir", Kind::Text, "Directory of the pages.")
         .ini("assets_dir")

@@ -11,9 +11,10 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     ".backendTrustedCaFile",
     ".backendServerName",
+    "webServer.allowedHosts",
     "transport.websocket.path",
     "transport.websocket.headers",
     "transport.order",

@@ -158,6 +158,7 @@ fn web_server_as_given(root: &Section, report: &mut Report<'_>) -> Option<WebSer
         port: port(root, "webServer.port"),
         user: root.text("webServer.user"),
         password: Secret::from(root.text("webServer.password")),
+        allowed_hosts: root.texts("webServer.allowedHosts"),
         assets_dir: path(root, "webServer.assetsDir"),
         pprof_enable: root.bool("webServer.pprofEnable"),
         tls,

@@ -9,13 +9,15 @@ use bytes::{Buf as _, Bytes};
 use frp_config::PluginLogin;
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
+use frp_net::hints::{Hints, WithHints};
+use frp_net::http_head::{self, is_plainly_framed, may_have_body};
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::relay::relay;
 use frp_net::stream::Rewind;
 use frp_net::web::login::WebLogin;
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -35,9 +37,6 @@ use super::login::{admits, login};
 use super::target::TARGET_DIAL;
 use crate::user::User;
 
-/// Bytes that a request's or an answer's head may have.
-const MAX_HEAD: usize = 64 * 1024;
-
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -56,12 +55,16 @@ struct Visit {
     target: Mutex<Option<Target>>,
     /// Set by an accepted CONNECT, which ends HTTP here.
     tunnel: Mutex<Option<(OnUpgrade, TcpStream)>>,
+    /// Informational answers on their way to the user.
+    hints: Hints,
 }
 
 /// A connection to a target that can take the next request.
 struct Target {
     authority: Authority,
     sender: SendRequest<Incoming>,
+    /// What comes after the last answer could be taken for another one.
+    is_last: bool,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -72,6 +75,8 @@ enum ProxyError {
     NoTarget,
     #[error("CONNECT needs host:port")]
     NoPort,
+    #[error("CONNECT has no body, what follows it is for the target")]
+    ConnectBody,
     #[error("the port of {0} is none")]
     Port(Authority),
     #[error("a proxy cannot fetch {0} URLs, use CONNECT")]
@@ -96,11 +101,12 @@ impl HttpProxy {
             async move { Ok::<_, Infallible>(self.answer(request, visit, log).await) }
         });
         let io = Counted::new(carried, user.proxy.clone());
+        let io = WithHints::new(io, &visit.hints);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(MAX_HTTP_HEAD)
             .preserve_header_case(true)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades()
@@ -114,17 +120,43 @@ impl HttpProxy {
             return;
         };
         let upgraded = match upgrade.await {
-            Ok(upgraded) => upgraded.downcast::<TokioIo<Counted>>(),
+            Ok(upgraded) => upgraded.downcast::<TokioIo<WithHints<Counted>>>(),
             Err(e) => return debug!(log, "http_proxy: {}", with_causes(&e)),
         };
         let Ok(parts) = upgraded else {
             return debug!(log, "http_proxy: a tunnel that is none");
         };
-        let carried = put_back(parts.read_buf, parts.io.into_inner().into_inner());
+        let carried = put_back(
+            parts.read_buf,
+            parts.io.into_inner().into_inner().into_inner(),
+        );
         user.log_end(&relay(target, carried, &user.proxy.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let response = match http_head::check_framing(&mut head) {
+            Ok(()) => {
+                self.respond(Request::from_parts(head, body), visit, log)
+                    .await
+            }
+            Err(refused) => {
+                let mut response = text(refused.code, refused.text.to_owned());
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+                response
+            }
+        };
+        visit.hints.written().await;
+        response
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        visit: &Visit,
+        log: &Log,
+    ) -> Response<Body> {
         let credentials = request.headers().get(PROXY_AUTHORIZATION);
         if !admits(&self.login, credentials).await {
             let code = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
@@ -153,6 +185,9 @@ async fn connect(
     visit: &Visit,
 ) -> Result<Response<Body>, ProxyError> {
     let authority = request.uri().authority().ok_or(ProxyError::NoTarget)?;
+    if !request.body().is_end_stream() {
+        return Err(ProxyError::ConnectBody);
+    }
     let port = port_of(authority)?.ok_or(ProxyError::NoPort)?;
     let target = dial(authority.host(), port, &TARGET_DIAL).await?;
     *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
@@ -174,7 +209,9 @@ async fn forward(
     }
     let path = parts.path_and_query.take();
     *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    *request.version_mut() = Version::HTTP_11;
+    let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
+    visit.hints.pass_on(version, &mut request);
+    let has_odd_body = !request.body().is_end_stream() && !may_have_body(request.method());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     headers.remove(PROXY_AUTHENTICATE);
@@ -187,11 +224,15 @@ async fn forward(
     }
 
     let kept = lock(&visit.target).take();
-    if let Some(mut target) = kept.filter(|target| target.authority == authority)
+    let fits = |target: &Target| target.authority == authority && !target.is_last;
+    if let Some(mut target) = kept.filter(fits)
         && target.sender.ready().await.is_ok()
     {
         match target.sender.try_send_request(request).await {
-            Ok(response) => return Ok(passed_on(response, target, visit)),
+            Ok(response) => {
+                target.is_last = has_odd_body;
+                return Ok(passed_on(response, target, visit));
+            }
             // It was closed before it took the request.
             Err(mut e) => match e.take_message() {
                 Some(unsent) => request = unsent,
@@ -200,6 +241,7 @@ async fn forward(
         }
     }
     let mut target = Target::open(authority).await?;
+    target.is_last = has_odd_body;
     let response = target.sender.send_request(request).await;
     Ok(passed_on(
         response.map_err(ProxyError::Target)?,
@@ -208,7 +250,8 @@ async fn forward(
     ))
 }
 
-fn passed_on(response: Response<Incoming>, target: Target, visit: &Visit) -> Response<Body> {
+fn passed_on(response: Response<Incoming>, mut target: Target, visit: &Visit) -> Response<Body> {
+    target.is_last |= !is_plainly_framed(response.status(), response.headers());
     *lock(&visit.target) = Some(target);
     let mut response = response.map(Either::Left);
     *response.version_mut() = Version::HTTP_11;
@@ -222,7 +265,7 @@ impl Target {
         let stream = dial(authority.host(), port, &TARGET_DIAL).await?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(MAX_HTTP_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
             .handshake(TokioIo::new(stream))
             .await
@@ -232,6 +275,7 @@ impl Target {
         Ok(Self {
             authority,
             sender,
+            is_last: false,
             _driver: AbortOnDropHandle::new(driver),
         })
     }
@@ -240,7 +284,7 @@ impl Target {
 impl ProxyError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoTarget | Self::NoPort | Self::Port(_) | Self::Scheme(_) => {
+            Self::NoTarget | Self::NoPort | Self::ConnectBody | Self::Port(_) | Self::Scheme(_) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Dial(DialError::TimedOut { .. }) => StatusCode::GATEWAY_TIMEOUT,

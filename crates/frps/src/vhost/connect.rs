@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use frp_net::http_head::{is_host, without_port};
 use frp_proto::VERSION;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
@@ -16,12 +17,14 @@ use crate::Shared;
 use crate::proxy::{Members, Replies};
 
 /// Lines that the request may have.
-const MAX_HEADERS: usize = 128;
+const MAX_HEADERS: usize = 1024;
 
 /// The tunnel is there. Said only then: frp says it first, and then maybe 407 on top of it.
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const UNAUTHORIZED: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\n\
     Proxy-Authenticate: Basic realm=\"Restricted\"\r\nContent-Length: 0\r\n\r\n";
+const BAD_REQUEST: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// The proxy's client has no work connection for us. frp closes without a word.
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 
@@ -48,6 +51,8 @@ enum ConnectError {
     Incomplete,
     #[error("connections to tcp vhost must be of method CONNECT")]
     Method,
+    #[error("the target and Host differ, or are no hosts")]
+    Ambiguous,
     #[error("no tcpmux proxy for host [{}] httpUser [{}]", cut(host), cut(user))]
     NotFound { host: String, user: String },
     #[error("wrong user or password for host [{}]", cut(.0))]
@@ -86,7 +91,7 @@ async fn find(
     conn: &mut TcpStream,
 ) -> Result<(Arc<Target>, Bytes), HeadError<ConnectError>> {
     let mut searched = 0;
-    let (request, mut all) = read(conn, Bytes::new(), |all| {
+    let asked = read(conn, Bytes::new(), |all| {
         let whole = has_blank_line(all, searched);
         searched = all.len();
         if whole {
@@ -95,7 +100,11 @@ async fn find(
             Ok(None)
         }
     })
-    .await?;
+    .await;
+    if let Err(HeadError::Refused(ConnectError::Ambiguous)) = asked {
+        refuse(conn, BAD_REQUEST).await;
+    }
+    let (request, mut all) = asked?;
     let Request { host, basic, .. } = request;
     let user = basic.as_ref().map_or("", Basic::user);
     let Some(target) = shared.vhosts.connect.router.find(&host, "", user) else {
@@ -145,6 +154,9 @@ fn parse(all: &[u8]) -> Result<Request, ConnectError> {
         }
         authority => authority.to_owned(),
     };
+    if !is_for_one_host(&host, request.headers) {
+        return Err(ConnectError::Ambiguous);
+    }
     let basic = header("proxy-authorization")
         .and_then(|value| HeaderValue::from_bytes(value).ok())
         .and_then(|value| Basic::parse(&value));
@@ -153,6 +165,17 @@ fn parse(all: &[u8]) -> Result<Request, ConnectError> {
         basic,
         length,
     })
+}
+
+/// Whether all that names the host says the same; some clients leave the port to the target.
+fn is_for_one_host(target: &str, headers: &[httparse::Header<'_>]) -> bool {
+    let hosts = headers
+        .iter()
+        .filter(|h| h.name.eq_ignore_ascii_case("host"));
+    let hosts: Vec<&[u8]> = hosts.map(|host| host.value.trim_ascii()).collect();
+    let name = without_port(target.as_bytes());
+    let agrees = |host: &[u8]| without_port(host).eq_ignore_ascii_case(name);
+    is_host(target.as_bytes()) && hosts.len() < 2 && hosts.iter().all(|host| agrees(host))
 }
 
 /// As frp writes it (`pkg/util/vhost/resource.go`).
@@ -173,12 +196,22 @@ mod tests {
 
     #[test]
     fn the_authority_says_the_host() {
-        let request = b"CONNECT Example.com:1 HTTP/1.1\r\nHost: other\r\n\
+        let request = b"CONNECT Example.com:1 HTTP/1.1\r\nHost: example.com\r\n\
             Proxy-Authorization: Basic YW5uOng=\r\n\r\nmore";
         let asked = parse(request).unwrap();
         assert_eq!(asked.host, "Example.com:1");
         assert_eq!(asked.basic.unwrap().user(), "ann");
         assert_eq!(&request[asked.length..], b"more");
+
+        for ambiguous in [
+            &b"CONNECT a:1 HTTP/1.1\r\nHost: b\r\n\r\n"[..],
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            b"CONNECT a:99999 HTTP/1.1\r\n\r\n",
+            b"CONNECT a\"b:1 HTTP/1.1\r\n\r\n",
+            b"CONNECT http://a/ HTTP/1.1\r\n\r\n",
+        ] {
+            assert!(matches!(parse(ambiguous), Err(ConnectError::Ambiguous)));
+        }
 
         let by_header = b"CONNECT /x HTTP/1.1\nHost: other\n\n";
         assert_eq!(parse(by_header).unwrap().host, "other");

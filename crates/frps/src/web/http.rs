@@ -5,11 +5,10 @@ use frp_net::web::answer::{
     JSON, Refusal, Response, bare, envelope_v1, json, moved, not_found, refused, text,
     unauthorized, with_type,
 };
-use frp_net::web::origin::is_cross_site;
-use frp_net::web::path::Query;
+use frp_net::web::guard::Denied;
+use frp_net::web::path::{Query, relative};
 use frp_proto::VERSION;
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -42,18 +41,19 @@ impl frp_net::web::Site for Site {
             Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
             Err(Astray::Moved(to)) => {
                 let query = request.uri().query().map(|q| format!("?{q}"));
-                return moved(&(to + &query.unwrap_or_default()));
+                return moved(&(relative(path, &to) + &query.unwrap_or_default()));
             }
         };
         // The profiling routes, too; frp lets everybody have them.
-        if !self.login.admits(request.headers().get(AUTHORIZATION)) {
-            return unauthorized().await;
-        }
-        if route.changes() && is_cross_site(request.headers()) {
-            return match route {
-                Route::V2(_) => envelope_v2(Err(Refusal::cross_site()), path),
-                _ => envelope_v1(Err(Refusal::cross_site()), path),
-            };
+        match self.guard.admit(request.headers(), route.changes()) {
+            Ok(()) => {}
+            Err(Denied::Unauthorized) => return unauthorized().await,
+            Err(Denied::Refused(refusal)) => {
+                return match route {
+                    Route::V2(_) => envelope_v2(Err(refusal), path),
+                    _ => envelope_v1(Err(refusal), path),
+                };
+            }
         }
         let log = Log::root().of_visits();
         info!(log, "http request: [{path}]");
@@ -69,7 +69,7 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
     let v1 = |answer| envelope_v1(answer, path);
     match route {
         Route::Healthz => bare(StatusCode::OK),
-        Route::Root => moved("/static/"),
+        Route::Root => moved("static/"),
         Route::Static(below) if below.is_empty() => text(StatusCode::OK, NO_PAGES),
         Route::Static(_) | Route::Favicon => not_found("404 page not found\n"),
         Route::Metrics => with_type(prometheus::CONTENT_TYPE, prometheus::text(&site.stats)),

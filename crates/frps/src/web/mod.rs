@@ -2,8 +2,8 @@
 //! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
 //!
 //! [`clients`] and [`metrics`] are what sessions and proxies report to; they exist only where
-//! there is a web server. [`route`] finds out what a request is for, [`http`] checks the password
-//! and answers, [`api`] and [`api_v2`] know the answers, [`prometheus`] has a format of its own.
+//! there is a web server. [`route`] finds out what a request is for, [`http`] checks who
+//! asks and answers, [`api`] and [`api_v2`] know the answers, [`prometheus`] has a format of its own.
 
 mod api;
 mod api_v2;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use frp_config::WebServer;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::join_host_port;
+use frp_net::web::guard::Guard;
 use frp_net::web::login::WebLogin;
 use frp_net::web::{Web, WebError};
 use tokio::time::{MissedTickBehavior, interval};
@@ -42,7 +43,7 @@ pub(crate) struct Stats {
 struct Site {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
-    login: WebLogin,
+    guard: Guard,
     pprof: bool,
 }
 
@@ -66,10 +67,11 @@ pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
 pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
     let addr = join_host_port(&config.addr, config.port);
     info!(Log::root(), "{}", contract::dashboard_listen(addr));
+    let login = WebLogin::new(&config.user, config.password.expose());
     let site = Arc::new(Site {
         shared: shared.clone(),
         stats: stats.clone(),
-        login: WebLogin::new(&config.user, config.password.expose()),
+        guard: Guard::new(login, &config.addr, &config.allowed_hosts),
         pprof: config.pprof_enable,
     });
     tokio::select! {

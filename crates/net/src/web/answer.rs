@@ -43,11 +43,6 @@ impl Refusal {
         }
     }
 
-    /// 403 for what [`super::origin::is_cross_site`] finds.
-    pub fn cross_site() -> Self {
-        Self::forbidden("refused: the request comes from a page of another site")
-    }
-
     /// 404
     pub fn not_found(text: impl Into<String>) -> Self {
         Self {
@@ -132,7 +127,7 @@ pub fn not_found(body: &'static str) -> Response {
     text(StatusCode::NOT_FOUND, body)
 }
 
-/// 301 to another path.
+/// 301 to another path, which should be relative: whatever lies before us may have a prefix.
 pub fn moved(to: &str) -> Response {
     let mut response = bare(StatusCode::MOVED_PERMANENTLY);
     if let Ok(to) = HeaderValue::from_str(to) {

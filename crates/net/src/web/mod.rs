@@ -2,8 +2,9 @@
 //! (frp `pkg/util/http/server.go`). What it answers is the program's affair ([`Site`]).
 
 pub mod answer;
+pub mod guard;
 pub mod login;
-pub mod origin;
+mod origin;
 pub mod path;
 
 use std::convert::Infallible;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use self::answer::Response;
 use crate::before_login::BeforeLogin;
 use crate::go_text::{go_text, join_host_port};
+use crate::http_head;
 use crate::limits::BEFORE_LOGIN;
 use crate::listen::{accept_loop, listen, tune};
 use crate::stream::Rewind;
@@ -134,7 +137,7 @@ where
 {
     let service = service_fn(|request| {
         let site = site.clone();
-        async move { Ok::<_, Infallible>(site.answer(request).await) }
+        async move { Ok::<_, Infallible>(checked(&*site, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -144,5 +147,19 @@ where
         .await;
     if let Err(e) = served {
         tracing::debug!("web server: {e}");
+    }
+}
+
+/// Refuses what could be taken for another request than it is.
+async fn checked(site: &impl Site, request: Request<Incoming>) -> Response {
+    let (mut head, body) = request.into_parts();
+    match http_head::check(&mut head) {
+        Ok(_) => site.answer(Request::from_parts(head, body)).await,
+        Err(refused) => {
+            let mut response = answer::text(refused.code, refused.text);
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+            response
+        }
     }
 }

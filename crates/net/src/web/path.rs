@@ -76,6 +76,27 @@ pub fn clean(path: &str) -> String {
     format!("/{}{end}", parts.join("/"))
 }
 
+/// The way from `path`, as a request has it, to the absolute path `to`, both with their escapes: so
+/// that it leads there whatever a proxy in front of us puts before both (`/frp/`).
+pub fn relative(path: &str, to: &str) -> String {
+    let mut depth = 0_usize;
+    let folders = path.strip_prefix('/').unwrap_or(path);
+    let folders = folders.rsplit_once('/').map(|(folders, _)| folders);
+    for folder in folders.into_iter().flat_map(|folders| folders.split('/')) {
+        // Also what is empty counts, as RFC 3986, section 5.2.4 has it.
+        match decode(folder, false).as_deref() {
+            Some(".") => {}
+            Some("..") => depth = depth.saturating_sub(1),
+            _ => depth += 1,
+        }
+    }
+    let below = to.strip_prefix('/').unwrap_or(to);
+    match depth {
+        0 => format!("./{below}"),
+        depth => format!("{}{below}", "../".repeat(depth)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +109,16 @@ mod tests {
         assert_eq!(query.given("c"), Some(""));
         assert_eq!(query.given("d"), None);
         assert_eq!(query.given("e"), None);
+    }
+
+    #[test]
+    fn the_way_to_a_path_holds_behind_a_prefix() {
+        assert_eq!(relative("/", "/static/"), "./static/");
+        assert_eq!(relative("//api/status", "/api/status"), "../../api/status");
+        assert_eq!(relative("/api//status", "/api/status"), "../../api/status");
+        assert_eq!(relative("/api/./status", "/api/status"), "../api/status");
+        assert_eq!(relative("/x/../a/b", "/a/b"), "../a/b");
+        assert_eq!(relative("/%2e%2e/a", "/a"), "./a");
+        assert_eq!(relative("//evil.example/..", "/"), "../../");
     }
 }

@@ -11,17 +11,20 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use frp_config::BackendTls;
 use frp_net::dial::{DialError, dial};
+use frp_net::hints::Hints;
+use frp_net::http_head::{is_plainly_framed, may_have_body};
 use frp_net::limits::{
     BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_IDLE_BACKENDS,
 };
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};
 use http_body_util::{Either, Empty};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,7 +37,7 @@ use crate::plugin::target::Target;
 use crate::plugin::tracked::Tracked;
 use crate::service::Tasks;
 
-type Body = Either<Incoming, Empty<Bytes>>;
+type Body = Either<Upload, Empty<Bytes>>;
 
 /// The local service and the connections to it.
 #[derive(Debug)]
@@ -115,20 +118,39 @@ impl Backend {
     }
 
     /// Sends a request. One that may be repeated is, when it met a kept connection that the service
-    /// was just closing.
+    /// was just closing. Informational answers go to `hints`, for a user whose HTTP is `version`.
+    ///
+    /// The connection is kept for other users only where nobody can be in doubt about where the
+    /// request and its answer end.
     pub(super) async fn send(
         &self,
         head: Parts,
         body: Incoming,
+        hints: &Hints,
+        version: Version,
     ) -> Result<Response<Incoming>, BackendError> {
         let mut body = Some(body).filter(|body| !body.is_end_stream());
         let repeatable = body.is_none() && may_be_repeated(&head);
+        let is_sent = Arc::new(AtomicBool::new(body.is_none()));
+        let is_odd =
+            body.is_some() && !may_have_body(&head.method) || head.headers.contains_key(UPGRADE);
         loop {
-            let body = body.take().map_or(Body::Right(Empty::new()), Body::Left);
+            let upload = body.take().map(|body| Upload {
+                body,
+                is_sent: is_sent.clone(),
+            });
+            let body = upload.map_or(Body::Right(Empty::new()), Body::Left);
             let mut request = Request::from_parts(head.clone(), body);
+            hints.pass_on(version, &mut request);
             let connection = capture_connection(&mut request);
             let error = match self.client.request(request).await {
                 Ok(response) => {
+                    let framed = is_plainly_framed(response.status(), response.headers());
+                    if (is_odd || !framed || !is_sent.load(Ordering::Acquire))
+                        && let Some(connected) = &*connection.connection_metadata()
+                    {
+                        connected.poison();
+                    }
                     if let Some(used) = used(&connection.connection_metadata()) {
                         used.0.store(true, Ordering::Relaxed);
                     }
@@ -159,6 +181,38 @@ impl Backend {
             }
             _ => BackendError::Other(place, deepest(&error).to_string()),
         }
+    }
+}
+
+/// The body of a request on its way to the service.
+#[derive(Debug)]
+struct Upload {
+    body: Incoming,
+    /// All of it has been taken.
+    is_sent: Arc<AtomicBool>,
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if polled.is_none() || matches!(polled, Some(Ok(_))) && self.body.is_end_stream() {
+            self.is_sent.store(true, Ordering::Release);
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -15,13 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Level, Log, debug, warn};
+use frp_net::hints::{Hints, WithHints};
+use frp_net::http_head;
 use frp_net::layers::Carried;
 use frp_net::limits::{HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::relay::{Traffic, relay};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -71,6 +73,8 @@ struct Visit {
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
     proxy: Arc<Proxy>,
+    /// Informational answers on their way to a user of HTTP/1.
+    hints: Hints,
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -166,6 +170,7 @@ impl Bridge {
             server_name: None,
             upgrade: Mutex::default(),
             proxy: user.proxy.clone(),
+            hints: Hints::default(),
         };
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
@@ -196,8 +201,13 @@ impl Visit {
     {
         let service = service_fn(|request| {
             let visit = self.clone();
-            async move { Ok::<_, Infallible>(visit.answer(request).await) }
+            async move {
+                let response = visit.answer(request).await;
+                visit.hints.written().await;
+                Ok::<_, Infallible>(response)
+            }
         });
+        let io = WithHints::new(io, &self.hints);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -242,10 +252,12 @@ impl Visit {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response {
-        let host = match host_of(&request) {
+        let (mut head, body) = request.into_parts();
+        let host = match http_head::check(&mut head) {
             Ok(host) => host,
-            Err(why) => return bad(why),
+            Err(refused) => return refuse(refused, head.version),
         };
+        let request = Request::from_parts(head, body);
         if let Some(name) = &self.server_name {
             let asked = host.as_ref().map(HeaderValue::to_str);
             let asked = headers::canonical_host(asked.and_then(Result::ok).unwrap_or_default());
@@ -295,7 +307,7 @@ impl Visit {
         } = &*self.bridge;
         let wanted = headers::upgrade_of(request.headers());
         let user = wanted.is_some().then(|| hyper::upgrade::on(&mut request));
-        let http2 = request.version() == Version::HTTP_2;
+        let version = request.version();
 
         let (mut head, body) = request.into_parts();
         let host = match host {
@@ -304,7 +316,7 @@ impl Visit {
         };
         let fields = &mut head.headers;
         headers::rewrite(fields, wanted.as_ref(), *forwarding, self.source, &host);
-        if http2 {
+        if version == Version::HTTP_2 {
             headers::join_cookies(fields);
         }
         fields.insert(HOST, rewritten.clone().unwrap_or(host));
@@ -316,7 +328,7 @@ impl Visit {
         head.version = Version::HTTP_11;
         head.extensions.clear();
 
-        let mut response = backend.send(head, body).await?;
+        let mut response = backend.send(head, body, &self.hints, version).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let got = headers::upgrade_of(response.headers());
             let same = |got: &HeaderValue, wanted: &HeaderValue| {
@@ -383,34 +395,18 @@ fn frame_body(fields: &mut HeaderMap, method: &Method, empty: bool) {
     }
 }
 
-/// The host that a request is for, which HTTP/1.0 need not name; or what is wrong with it.
-fn host_of(request: &Request<Incoming>) -> Result<Option<HeaderValue>, &'static str> {
-    if let Some(authority) = request.uri().authority() {
-        // Without a user's name, which Go drops, too.
-        let text = authority.as_str();
-        let host = text.rsplit('@').next().unwrap_or(text);
-        return HeaderValue::from_str(host)
-            .map(Some)
-            .map_err(|_| "malformed Host header");
-    }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err("too many Host headers"),
-        (None, _) if request.version() == Version::HTTP_11 => Err("missing required Host header"),
-        (host, _) => Ok(host.cloned().filter(|host| !host.is_empty())),
-    }
-}
-
 fn bare(status: StatusCode) -> Response {
     with_body(status, Bytes::new())
 }
 
-/// As Go's server refuses a request.
-fn bad(why: &str) -> Response {
-    with_body(
-        StatusCode::BAD_REQUEST,
-        format!("400 Bad Request: {why}").into(),
-    )
+/// As Go's server refuses a request; over HTTP/1 the connection ends with it.
+fn refuse(refused: http_head::Refused, version: Version) -> Response {
+    let mut response = with_body(refused.code, refused.text.into());
+    if version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 fn with_body(status: StatusCode, body: Bytes) -> Response {

@@ -19,13 +19,15 @@ use std::time::SystemTime;
 
 use frp_config::PluginLogin;
 use frp_log::debug;
+use frp_net::http_head;
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, USER_REQUEST_HEAD};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::web::login::WebLogin;
+use frp_net::web::path::relative;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
@@ -40,9 +42,6 @@ use super::login::{admits, login};
 use crate::user::User;
 
 type Response = hyper::Response<Body>;
-
-/// Bytes that a request's head may have.
-const MAX_HEAD: usize = 32 * 1024;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -93,7 +92,7 @@ impl StaticFile {
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(MAX_HTTP_HEAD)
             // Whoever ends its output behind a request still gets the answer.
             .half_close(true)
             .serve_connection(TokioIo::new(io), service)
@@ -104,13 +103,18 @@ impl StaticFile {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response {
-        let (head, _) = request.into_parts();
+        let (mut head, _) = request.into_parts();
+        if let Err(refused) = http_head::check(&mut head) {
+            let mut response = text(refused.code, refused.text);
+            set(&mut response, CONNECTION, "close");
+            return response;
+        }
         let Some(path) = path::decode(head.uri.path()) else {
             return text(StatusCode::BAD_REQUEST, "400 Bad Request");
         };
         let clean = path::clean(&path);
         if clean != path {
-            return moved(&path::encode(&clean), &head);
+            return moved(&relative(head.uri.path(), &path::encode(&clean)), &head);
         }
         let Some(below) = path.strip_prefix(self.site.prefix.as_bytes()) else {
             return text(StatusCode::NOT_FOUND, "404 page not found\n");

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use bytes::Bytes;
 use frp_log::{Log, warn};
+use frp_net::http_head::Refused;
 use frp_proto::VERSION;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, SERVER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response, StatusCode, Version};
 
 use super::body::Body;
 use crate::Shared;
@@ -118,12 +119,15 @@ pub(super) fn unauthorized(proxied: bool) -> Response<Body> {
     response
 }
 
-/// 400; the connection ends, since nobody knows what it speaks.
-pub(super) fn bad_request(text: &'static str) -> Response<Body> {
-    let mut response = plain(StatusCode::BAD_REQUEST, text);
+/// To a request that means nothing, or more than one thing. Over HTTP/1 the connection ends, since
+/// nobody knows what it speaks.
+pub(super) fn refuse(refused: Refused, version: Version) -> Response<Body> {
+    let mut response = plain(refused.code, refused.text);
     let headers = response.headers_mut();
     headers.remove(X_CONTENT_TYPE_OPTIONS);
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_net::layers::Carried;
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -24,13 +25,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{MAX_HEAD, MAX_HEADERS};
 use crate::web::metrics::{Counters, Serving};
 
 /// See the module.
 pub(crate) struct WorkConn {
     sender: SendRequest<Upload>,
     driver: Driver,
+    /// No request follows: user and service might not agree about where it would begin.
+    is_last: bool,
 }
 
 type Wire = Connection<TokioIo<Counted>, Upload>;
@@ -71,20 +73,29 @@ impl WorkConn {
         let (sender, wire) = Builder::new()
             .title_case_headers(true)
             .allow_obsolete_multiline_headers_in_responses(true)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HTTP_FIELDS)
+            .max_buf_size(MAX_HTTP_HEAD)
             .handshake(io)
             .await?;
         Ok(Self {
             sender,
             driver: Driver::Here(wire),
+            is_last: false,
         })
     }
 
     /// Whether the connection can take another request. Finds out what happened to it meanwhile.
     pub(super) fn is_usable(&mut self) -> bool {
+        if self.is_last {
+            return false;
+        }
         self.drive(&mut Context::from_waker(Waker::noop()));
         matches!(self.driver, Driver::Here(_)) && self.sender.is_ready()
+    }
+
+    /// Has the connection end with the answer that is under way.
+    pub(super) fn keep_no_longer(&mut self) {
+        self.is_last = true;
     }
 
     /// Sends `request` and waits for the head of its answer, at most `limit` once all of the

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use frp_log::{Log, debug, warn};
+use frp_net::hints::WithHints;
+use frp_net::http_head::{self, is_plainly_framed, may_have_body};
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
 use frp_net::stream::{Rewind, Stream};
@@ -21,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::answer::{bad_request, not_found, timed_out, unauthorized};
+use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::auth::Basic;
 use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
@@ -67,14 +69,15 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let busy = user.waiting.interrupt();
     let response = respond(user, request).await;
+    user.hints.written().await;
     Ok(response.map(|body| body.holding(busy)))
 }
 
 async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let host = match host(&head) {
-        Ok(host) => host,
-        Err(text) => return bad_request(text),
+    let (mut head, body) = request.into_parts();
+    let host = match http_head::check(&mut head) {
+        Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
+        Err(refused) => return refuse(refused, head.version),
     };
     let method = head.method.clone();
     let shown = host.clone();
@@ -91,23 +94,6 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
                 _ => not_found(&user.shared, &method).await,
             }
         }
-    }
-}
-
-/// Where a request wants to go.
-fn host(head: &Parts) -> Result<HeaderValue, &'static str> {
-    if let Some(authority) = head.uri.authority() {
-        let host = head::host_of(authority);
-        return HeaderValue::from_str(host).map_err(|_| "400 Bad Request: malformed Host header");
-    }
-    let mut hosts = head.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err("400 Bad Request"),
-        (Some(host), None) => Ok(host.clone()),
-        (None, _) if head.version == Version::HTTP_11 => {
-            Err("400 Bad Request: missing required Host header")
-        }
-        (None, _) => Ok(HeaderValue::from_static("")),
     }
 }
 
@@ -168,6 +154,8 @@ async fn forward(
     let is_connect = head.method == Method::CONNECT;
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
     let wanted = head::upgrade(&head.headers);
+    let is_odd = wanted.is_some() || !body.is_end_stream() && !may_have_body(&head.method);
+    let version = head.version;
     if is_connect {
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
@@ -177,7 +165,13 @@ async fn forward(
     let body = Upload::new(body);
     state_length(&mut head, &body);
     let progress = body.progress();
-    let (response, mut conn, proxy) = send(user, target, Request::from_parts(head, body)).await?;
+    let request = Request::from_parts(head, body);
+    let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    // Not for anybody else where service and user might disagree about where the next request or
+    // its answer begins.
+    if is_connect || is_odd || !is_plainly_framed(response.status(), response.headers()) {
+        conn.keep_no_longer();
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         || (is_connect && response.status().is_success())
     {
@@ -188,6 +182,7 @@ async fn forward(
         conn.detach(&user.shared.tasks);
     }
     let (mut head, body) = response.into_parts();
+    state_answers_length(&mut head, &body);
     target.policy.response(&mut head);
     let mut body = Body::service(body, conn, proxy);
     body.look_ahead().await;
@@ -209,6 +204,23 @@ fn state_length(head: &mut Parts, body: &Upload) {
     }
 }
 
+/// Says in one way only how long an answer's body is.
+fn state_answers_length(head: &mut http::response::Parts, body: &Incoming) {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(first), other) = (lengths.next(), lengths.next()) else {
+        return;
+    };
+    let is_plain = other.is_none()
+        && http_head::plain_length(first).is_some_and(|n| *first == n.to_string().as_str());
+    if is_plain {
+        return;
+    }
+    match body.size_hint().exact().filter(|_| !body.is_end_stream()) {
+        Some(length) => drop(head.headers.insert(CONTENT_LENGTH, length.into())),
+        None => drop(head.headers.remove(CONTENT_LENGTH)),
+    }
+}
+
 /// The head of the answer, and what its body comes over.
 ///
 /// An idle work connection may have been closed by the service just now. Then the request goes out
@@ -217,11 +229,13 @@ async fn send(
     user: &User,
     target: &Target,
     mut request: Request<Upload>,
+    version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
     let limit = user.shared.cfg.vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
+        user.hints.pass_on(version, &mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
             Err(failed) => failed,
@@ -347,11 +361,11 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<Rewind<TcpStream>>>() {
+    let parts = match upgraded.downcast::<TokioIo<WithHints<Rewind<TcpStream>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let (prefix, tcp) = parts.io.into_inner().into_parts();
+    let (prefix, tcp) = parts.io.into_inner().into_inner().into_parts();
     let leftover = match (parts.read_buf.is_empty(), prefix.is_empty()) {
         (_, true) => parts.read_buf,
         (true, false) => prefix,

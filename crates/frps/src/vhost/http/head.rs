@@ -132,12 +132,6 @@ pub(super) fn is_proxied(head: &http::request::Parts) -> bool {
     named || head.method == Method::CONNECT
 }
 
-/// `HOST[:PORT]` of an authority, without what stands before an `@`.
-pub(super) fn host_of(authority: &Authority) -> &str {
-    let all = authority.as_str();
-    all.rsplit_once('@').map_or(all, |(_, host)| host)
-}
-
 fn headers(
     key: &'static str,
     set: &BTreeMap<String, String>,
@@ -381,7 +375,5 @@ mod tests {
         assert_eq!(h2.uri, "/x?y");
         assert_eq!(h2.headers.get_all("cookie").iter().count(), 1);
         assert_eq!(h2.headers["cookie"], "a=b; c=d");
-        let authority = Authority::from_static("u:p@a.b:80");
-        assert_eq!(host_of(&authority), "a.b:80");
     }
 }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 use frp_log::{Log, debug};
 use frp_net::before_login::Turn;
+use frp_net::hints::{Hints, WithHints};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
 use hyper::rt::Executor;
@@ -41,12 +43,6 @@ pub(crate) use self::idle::Idle;
 use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
-
-/// Bytes that the head of a request or an answer may have.
-const MAX_HEAD: usize = 256 * 1024;
-
-/// Lines that it may have. Go counts bytes only; hyper's default is 100.
-const MAX_HEADERS: usize = 256;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
@@ -68,6 +64,8 @@ struct User {
     waiting: Arc<Waiting>,
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
+    /// Informational answers on their way to a user of HTTP/1.
+    hints: Hints,
 }
 
 /// Sees where a user's connection belongs and has it served there, until one of the two ends it.
@@ -95,6 +93,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
         waiting,
         found: Notify::new(),
+        hints: Hints::default(),
         shared: shared.clone(),
         peer,
     });
@@ -138,12 +137,13 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         let user = user.clone();
         async move { forward::answer(&user, request).await }
     });
+    let conn = WithHints::new(conn, &user.hints);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
         .title_case_headers(true)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HTTP_FIELDS)
+        .max_buf_size(MAX_HTTP_HEAD)
         .serve_connection(TokioIo::new(conn), service)
         .with_upgrades();
     tokio::select! {
@@ -162,7 +162,7 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     });
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD as u32)
+        .max_header_list_size(MAX_HTTP_HEAD as u32)
         .serve_connection(TokioIo::new(conn), service);
     tokio::select! {
         served = served => if let Err(e) = served {
