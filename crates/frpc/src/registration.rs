@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use frp_config::ProxyConfig;
 use frp_log::trace;
+use frp_net::limits::MAX_KEPT_REASON;
 use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 
@@ -136,8 +137,9 @@ impl Registration {
         self.phase = phase;
     }
 
-    fn refused(&mut self, error: String) {
+    fn refused(&mut self, mut error: String) {
         self.refusals += 1;
+        error.truncate(error.floor_char_boundary(MAX_KEPT_REASON));
         self.error = error;
         let since = Instant::now();
         self.enter(Phase::StartError { since });

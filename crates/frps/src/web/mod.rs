@@ -19,8 +19,10 @@ use std::time::Duration;
 use frp_config::WebServer;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::join_host_port;
+use frp_net::limits::MAX_API_ANSWERS;
 use frp_net::web::login::WebLogin;
 use frp_net::web::{Web, WebError};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::clients::Clients;
@@ -38,10 +40,12 @@ pub(crate) struct Stats {
 }
 
 /// What a request may need.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Site {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
+    /// Places for answers that are being made.
+    making: Arc<Semaphore>,
     login: WebLogin,
     pprof: bool,
 }
@@ -69,6 +73,7 @@ pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats:
     let site = Arc::new(Site {
         shared: shared.clone(),
         stats: stats.clone(),
+        making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
         login: WebLogin::new(&config.user, config.password.expose()),
         pprof: config.pprof_enable,
     });
