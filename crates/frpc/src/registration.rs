@@ -461,6 +461,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_long_reason_the_beginning_is_kept() {
+        let mut registrations: Registrations =
+            [Registration::new(proxy(6000), None)].into_iter().collect();
+        registrations.not_sent("p", "ü".repeat(30_000));
+        let kept = registrations.all().next().unwrap().error().len();
+        assert_eq!(kept, MAX_KEPT_REASON);
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_refused_and_due_again() {
         let proxy = proxy(1);
         let mut registrations = with(&proxy);
