@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use frp_config::ProxyConfig;
 use frp_log::{shown_error, shown_name, trace};
+use frp_net::limits::MAX_KEPT_REASON;
 use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 
@@ -161,8 +162,9 @@ impl Registration {
         self.phase = phase;
     }
 
-    fn refused(&mut self, error: String) {
+    fn refused(&mut self, mut error: String) {
         self.refusals += 1;
+        error.truncate(error.floor_char_boundary(MAX_KEPT_REASON));
         self.error = error;
         let since = Instant::now();
         self.enter(Phase::StartError { since });
@@ -482,6 +484,15 @@ mod tests {
         assert_eq!(answer(&mut registrations, ""), Answer::Runs);
         assert!(!registrations.set_healthy(&old, false));
         assert!(registrations.running("p").is_some());
+    }
+
+    #[test]
+    fn of_a_long_reason_the_beginning_is_kept() {
+        let mut registrations: Registrations =
+            [Registration::new(proxy(6000), None)].into_iter().collect();
+        registrations.not_sent("p", "ü".repeat(30_000));
+        let kept = registrations.all().next().unwrap().error().len();
+        assert_eq!(kept, MAX_KEPT_REASON);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use frp_net::before_login::Turn;
 use frp_net::carrier::{Arrivals, Carrier};
 use frp_net::kcp::{KcpStream, Stranger};
 use frp_net::limits::{
-    BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
-    MUX_WITHOUT_SESSION,
+    BEFORE_LOGIN, END_KEEPALIVE, MAX_SESSIONS_ON_CONNECTION, MAX_STREAMS_BEFORE_LOGIN,
+    MAX_STREAMS_IN_GREETING, MUX_WITHOUT_SESSION,
 };
 use frp_net::listen::{canonical, tune};
 use frp_net::mux;
@@ -395,11 +395,15 @@ impl Drop for Greeting {
 pub(crate) struct Presence(Arc<Link>);
 
 impl Presence {
-    pub(crate) fn on(link: &Arc<Link>) -> Self {
-        link.sessions.fetch_add(1, Ordering::AcqRel);
+    /// `None` where the connection has as many as it may.
+    pub(crate) fn on(link: &Arc<Link>) -> Option<Self> {
+        if link.sessions.fetch_add(1, Ordering::AcqRel) >= MAX_SESSIONS_ON_CONNECTION {
+            link.sessions.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
         link.sessions_changed.notify_one();
         link.carrier.admit();
-        Self(link.clone())
+        Some(Self(link.clone()))
     }
 }
 

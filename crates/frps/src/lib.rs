@@ -13,12 +13,13 @@
 //!
 //! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
 //! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
-//! HTTP API, and what it tells of).
+//! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
 
 mod accept;
 mod auth;
 pub mod cli;
 mod door;
+mod ended;
 mod greet;
 mod group;
 mod holder;

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Negotiated, Side, control};
-use frp_net::limits::LOGIN_ANSWER_WRITE;
+use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_net::process;
 use frp_proto::VERSION;
@@ -21,6 +21,7 @@ use frp_proto::wire::WireProtocol;
 use crate::auth::{Refusal, Subject};
 use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
+use crate::session::allowance::{OverLimit, check_login};
 use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::web::clients::Listed;
@@ -31,6 +32,10 @@ use crate::{Shared, session::pool::Pool};
 enum LoginError {
     #[error("{0}")]
     Auth(#[from] Refusal),
+    #[error("{0}")]
+    Limit(#[from] OverLimit),
+    #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
+    TooManySessions,
     #[error("nobody waits for the answer any more")]
     Gone,
     #[error("{0}")]
@@ -118,6 +123,7 @@ async fn admit(
         },
     );
     let subject = checked?;
+    check_login(login)?;
     let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
     let session = Arc::new(SessionHandle::new(
         login,
@@ -155,9 +161,12 @@ async fn admit(
         run_id: login.run_id.clone(),
         ..LoginResp::default()
     };
-    stream.queue(&answer.into()).map_err(SendError::Encode)?;
     // Before the client can read the answer, so that nothing it does next comes too early.
-    let presence = caller.link.as_ref().map(Presence::on);
+    let presence = match &caller.link {
+        Some(link) => Some(Presence::on(link).ok_or(LoginError::TooManySessions)?),
+        None => None,
+    };
+    stream.queue(&answer.into()).map_err(SendError::Encode)?;
     admission.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
     place.admit();

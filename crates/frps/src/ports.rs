@@ -12,6 +12,7 @@ use frp_net::listen::Host;
 use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
 
+use crate::ended::{Ended, Turn};
 use crate::greet::random_bytes;
 use crate::holder::{self, Network};
 
@@ -77,14 +78,50 @@ pub(crate) struct Ports<S = TcpListener> {
 
 #[derive(Debug, Default)]
 struct State {
-    used: HashMap<u16, String>,
-    last: HashMap<String, LastPort>,
+    used: HashMap<u16, Arc<str>>,
+    last: HashMap<Arc<str>, LastPort>,
+    /// Those of `last` that have released their port.
+    ended: Ended<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct LastPort {
     port: u16,
-    released: Option<Instant>,
+    released: Option<Turn>,
+}
+
+impl State {
+    fn taken(&mut self, port: u16, name: &Arc<str>) {
+        self.used.insert(port, name.clone());
+        let now = LastPort {
+            port,
+            released: None,
+        };
+        let before = self.last.insert(name.clone(), now);
+        if let Some(turn) = before.and_then(|last| last.released) {
+            self.ended.remove(turn);
+        }
+    }
+
+    fn released(&mut self, port: u16) {
+        // The name may have another port by now, where a group still had this one.
+        if let Some(name) = self.used.remove(&port)
+            && let Some(last) = self.last.get_mut(&name)
+            && last.port == port
+            && last.released.is_none()
+        {
+            let text = name.len();
+            last.released = Some(self.ended.push(name, Instant::now(), text));
+        }
+        self.forget_old();
+    }
+
+    fn forget_old(&mut self) {
+        let is_old = |at: &Instant| at.elapsed() >= RESERVED_FOR;
+        while let Some(name) = self.ended.pop(is_old) {
+            self.last.remove(&name);
+        }
+    }
 }
 
 /// An open port, given back on drop.
@@ -118,11 +155,13 @@ impl<S: PortSocket> Ports<S> {
     }
 
     /// Opens `port` for the proxy `name`; 0 means the port that the name had last, else any.
-    pub(crate) fn acquire(self: &Arc<Self>, name: &str, port: u16) -> Result<Lease<S>, PortError> {
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        name: &Arc<str>,
+        port: u16,
+    ) -> Result<Lease<S>, PortError> {
         let mut state = self.lock();
-        state
-            .last
-            .retain(|_, last| last.released.is_none_or(|at| at.elapsed() < RESERVED_FOR));
+        state.forget_old();
         let listener = match port {
             0 => self.open_any(&state, name)?,
             _ if state.used.contains_key(&port) => return Err(PortError::AlreadyUsed),
@@ -133,14 +172,7 @@ impl<S: PortSocket> Ports<S> {
             })?,
         };
         let port = listener.port().map_err(|_| PortError::Unavailable)?;
-        state.used.insert(port, name.to_owned());
-        state.last.insert(
-            name.to_owned(),
-            LastPort {
-                port,
-                released: None,
-            },
-        );
+        state.taken(port, name);
         Ok(Lease {
             listener,
             held: Held {
@@ -207,12 +239,7 @@ impl<S> Lease<S> {
 
 impl<S> Drop for Held<S> {
     fn drop(&mut self) {
-        let mut state = self.ports.lock();
-        if let Some(name) = state.used.remove(&self.port)
-            && let Some(last) = state.last.get_mut(&name)
-        {
-            last.released = Some(Instant::now());
-        }
+        self.ports.lock().released(self.port);
     }
 }
 
@@ -237,6 +264,7 @@ fn disjoint(ranges: &[PortRange]) -> Vec<PortRange> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
 
     fn range(start: u16, end: u16) -> PortRange {
         PortRange { start, end }
@@ -261,33 +289,36 @@ mod tests {
             local(),
             &[range(port, port), range(taken_port, taken_port)],
         ));
-        let lease = ports.acquire("a", port).unwrap();
+        let lease = ports.acquire(&"a".into(), port).unwrap();
         assert_eq!(
-            ports.acquire("b", port).unwrap_err().to_string(),
+            ports.acquire(&"b".into(), port).unwrap_err().to_string(),
             "port already used"
         );
         assert_eq!(
-            ports.acquire("b", taken_port).unwrap_err().to_string(),
+            ports
+                .acquire(&"b".into(), taken_port)
+                .unwrap_err()
+                .to_string(),
             "port unavailable"
         );
         let other = if port == 1 { 2 } else { 1 };
         assert_eq!(
-            ports.acquire("b", other).unwrap_err().to_string(),
+            ports.acquire(&"b".into(), other).unwrap_err().to_string(),
             "port not allowed"
         );
         assert_eq!(
-            ports.acquire("b", 0).unwrap_err().to_string(),
+            ports.acquire(&"b".into(), 0).unwrap_err().to_string(),
             "no available port"
         );
         drop(lease);
-        ports.acquire("b", port).unwrap();
+        ports.acquire(&"b".into(), port).unwrap();
     }
 
     #[tokio::test]
     async fn a_name_gets_its_random_port_again() {
         let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
-        let first = ports.acquire("a", 0).unwrap().port();
-        assert_eq!(ports.acquire("a", 0).unwrap().port(), first);
+        let first = ports.acquire(&"a".into(), 0).unwrap().port();
+        assert_eq!(ports.acquire(&"a".into(), 0).unwrap().port(), first);
     }
 
     #[tokio::test]
@@ -296,14 +327,59 @@ mod tests {
         let allowed = [range(port, port)];
         let tcp: Arc<Ports> = Arc::new(Ports::new(local(), &allowed));
         let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new(local(), &allowed));
-        let lease = udp.acquire("a", port).unwrap();
-        assert_eq!(udp.acquire("b", port).unwrap_err(), PortError::AlreadyUsed);
-        tcp.acquire("c", port).unwrap();
+        let lease = udp.acquire(&"a".into(), port).unwrap();
+        assert_eq!(
+            udp.acquire(&"b".into(), port).unwrap_err(),
+            PortError::AlreadyUsed
+        );
+        tcp.acquire(&"c".into(), port).unwrap();
         drop(lease);
         let taken = std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
-        assert_eq!(udp.acquire("b", port).unwrap_err(), PortError::Unavailable);
+        assert_eq!(
+            udp.acquire(&"b".into(), port).unwrap_err(),
+            PortError::Unavailable
+        );
         drop(taken);
-        udp.acquire("b", port).unwrap();
+        udp.acquire(&"b".into(), port).unwrap();
+    }
+
+    /// A name has its port again, and what is kept of names that have gone is bounded.
+    #[tokio::test]
+    async fn names_that_have_gone_are_bounded() {
+        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
+        let mut state = ports.lock();
+        let name = |n: usize| Arc::<str>::from(n.to_string());
+        for n in 0..MAX_ENDED + 10 {
+            state.taken(1, &name(n));
+            state.released(1);
+        }
+        assert_eq!(state.last.len(), MAX_ENDED);
+        assert!(!state.last.contains_key("9"));
+        // The oldest of those left comes back; then it is the newest that goes.
+        state.taken(1, &name(10));
+        state.released(1);
+        for n in 0..MAX_ENDED - 1 {
+            state.taken(2, &name(n + 1_000_000));
+            state.released(2);
+        }
+        assert!(state.last.contains_key("10"));
+        let long: Arc<str> = "n".repeat(MAX_ENDED_TEXT).into();
+        state.taken(1, &long);
+        state.released(1);
+        assert_eq!(state.last.len(), 1);
+    }
+
+    /// The first member of a group has left it, and has another port before the group's is free.
+    #[tokio::test]
+    async fn a_port_released_late_is_not_that_of_its_name() {
+        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
+        let mut state = ports.lock();
+        let name: Arc<str> = "a".into();
+        state.taken(1, &name);
+        state.taken(2, &name);
+        state.released(1);
+        assert_eq!(state.last["a"].port, 2);
+        assert!(state.last["a"].released.is_none());
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ANYBODY: &str = "*";
 /// Every name that visitors may ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Visitors {
-    by_name: Mutex<HashMap<String, Arc<Visited>>>,
+    by_name: Mutex<HashMap<Arc<str>, Arc<Visited>>>,
 }
 
 /// A proxy that only visitors reach.
@@ -45,7 +45,7 @@ pub(crate) enum VisitedKind {
 
 /// A name in the table, until dropped.
 pub(crate) struct VisitedGuard {
-    name: String,
+    name: Arc<str>,
     visitors: Arc<Visitors>,
 }
 
@@ -73,7 +73,7 @@ impl Visited {
     pub(crate) fn new(proxy: &Arc<Proxy>, kind: VisitedKind, new: &NewProxy) -> Self {
         let mut allow_users = new.allow_users.clone();
         if allow_users.is_empty() {
-            allow_users.push(proxy.session.user().to_owned());
+            allow_users.push(proxy.session.user().to_string());
         }
         Self {
             proxy: proxy.clone(),
@@ -96,7 +96,7 @@ impl Visitors {
         let name = visited.proxy.name.clone();
         let mut by_name = self.lock();
         if by_name.contains_key(&name) {
-            return Err(Repeated(name));
+            return Err(Repeated(name.to_string()));
         }
         by_name.insert(name.clone(), Arc::new(visited));
         drop(by_name);
@@ -106,7 +106,7 @@ impl Visitors {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Visited>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Visited>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -147,7 +147,11 @@ pub(crate) fn admit(
             .ok_or_else(|| Refusal::NoSession(conn.run_id.clone()))?;
         session.user()
     };
-    let visited = shared.visitors.lock().get(&conn.proxy_name).cloned();
+    let visited = shared
+        .visitors
+        .lock()
+        .get(conn.proxy_name.as_str())
+        .cloned();
     let visited = visited.ok_or_else(|| Refusal::NoListener(name()))?;
     if !verify_token_key(visited.secret.expose(), conn.timestamp, &conn.sign_key) {
         return Err(Refusal::WrongKey(name()));

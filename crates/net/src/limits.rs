@@ -251,3 +251,58 @@ pub const MAX_QUIC_WAITING: usize = 256;
 pub const MAX_QUIC_WAITING_BYTES: u64 = 16 * 1024;
 /// See [`MAX_QUIC_WAITING_BYTES`].
 pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;
+
+// What one client of frps may have at a time; see docs/limits.md. No honest client meets these.
+
+/// Proxies of one client.
+pub const MAX_PROXIES: usize = 10_000;
+
+/// Routes of one client, over all its proxies: host names, of type http each with every location.
+/// A route takes up to 1 KB of frps.
+pub const MAX_ROUTES: usize = 10_000;
+
+/// Bytes of a name: of a proxy, a group, a user, a client, a host, and of what else identifies or
+/// unlocks something.
+pub const MAX_NAME: usize = 1024;
+
+/// Entries that each table of a proxy may have: metadata, annotations, headers of requests and of
+/// answers. Headers cost time with each request.
+pub const MAX_PROXY_ENTRIES: usize = 1000;
+
+/// Bytes of all texts in the registrations of one client's proxies, [`TEXT_OVERHEAD`] for each text
+/// included. Ten thousand ordinary proxies have some 8 MB.
+pub const MAX_CLIENT_TEXT: usize = 16 * 1024 * 1024;
+
+/// What a text costs beside its bytes: its place in a list or table, and the allocation.
+pub const TEXT_OVERHEAD: usize = 64;
+
+/// Sessions on one multiplexed connection. frpc has one.
+pub const MAX_SESSIONS_ON_CONNECTION: usize = 16;
+
+/// Members of a group that are tried for one user; each has half of the time that is left.
+pub const MAX_MEMBERS_TRIED: usize = 16;
+
+/// Removals in a row at the end of a session, before others on its thread have their turn.
+pub const ENDED_IN_A_ROW: usize = 64;
+
+/// Routes that are taken out of the table under one lock.
+pub const ROUTES_UNDER_LOCK: usize = 256;
+
+/// Routes of one proxy that are logged one by one; of the others there is one line.
+pub const MAX_LOGGED_ROUTES: usize = 100;
+
+/// Proxies that have ended and are remembered: for the statistics, and in each of the tables of tcp
+/// and udp ports for the random port that they had. The longest ended go first.
+pub const MAX_ENDED: usize = 10_000;
+
+/// Bytes of names that are kept of them.
+pub const MAX_ENDED_TEXT: usize = 4 * 1024 * 1024;
+
+/// Answers of the web server's API that are made at a time, away from the threads of connections.
+pub const MAX_API_ANSWERS: usize = 2;
+
+/// Proxies that are looked at under one lock for such an answer.
+pub const STATS_UNDER_LOCK: usize = 1000;
+
+/// Bytes that frpc keeps of the reason for which a proxy was refused.
+pub const MAX_KEPT_REASON: usize = 4096;

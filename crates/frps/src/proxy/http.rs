@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use frp_log::info;
-
 use super::{Held, Proxy, ProxyError, Published, Setup};
 use crate::vhost::http::{Policy, Target};
-use crate::vhost::{Login, Routes, domains, remote_addr, routes};
+use crate::vhost::{Login, Routes, domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
@@ -31,17 +29,16 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
         [] => &everywhere,
         some => some,
     };
-    for (domain, location) in domains
-        .iter()
-        .flat_map(|d| listed.iter().map(move |l| (d, l)))
-    {
-        info!(
-            proxy.log.of_session(),
-            "http proxy listen for host [{domain}] location [{location}] group [{}], \
-             routeByHTTPUser [{user}]",
-            new.group
-        );
-    }
+    let group = &new.group;
+    let line = |n: usize| {
+        let domain = domains.get(n / listed.len()).map_or("", String::as_str);
+        let location = listed.get(n % listed.len()).map_or("", String::as_str);
+        format!(
+            "http proxy listen for host [{domain}] location [{location}] group [{group}], \
+             routeByHTTPUser [{user}]"
+        )
+    };
+    log_routes(&proxy.log.of_session(), (0..domains.len() * listed.len()).map(line));
     Ok(Published {
         remote_addr: remote_addr(&domains, locations, port),
         port: None,

@@ -1,9 +1,7 @@
 //! An https proxy: host names of the vhost port for HTTPS (frp `server/proxy/https.go`).
 
-use frp_log::info;
-
 use super::{Held, ProxyError, Published, Setup};
-use crate::vhost::{domains, remote_addr, routes};
+use crate::vhost::{domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
@@ -20,13 +18,9 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
         .vhosts
         .https
         .add(group, (), keys, proxy, |members| members)?;
-    for domain in &domains {
-        let group = &new.group;
-        info!(
-            proxy.log.of_session(),
-            "https proxy listen for host [{domain}] group [{group}]"
-        );
-    }
+    let group = &new.group;
+    let line = |domain: &String| format!("https proxy listen for host [{domain}] group [{group}]");
+    log_routes(&proxy.log.of_session(), domains.iter().map(line));
     Ok(Published {
         remote_addr: remote_addr(&domains, &[], port),
         port: None,

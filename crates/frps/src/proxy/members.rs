@@ -1,13 +1,14 @@
 //! Who serves the users of a port or a route: one proxy, or the members of a group in turn.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use frp_log::{contract, debug, info, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::{END_KEEPALIVE, REFUSAL};
+use frp_net::limits::{END_KEEPALIVE, MAX_MEMBERS_TRIED, REFUSAL};
 use frp_net::listen::tune;
 use frp_net::stream::Stream;
 use tokio::io::AsyncWriteExt as _;
@@ -20,8 +21,17 @@ use super::user::{UserAddrs, UserError};
 /// See the module. Empty once the last member has left.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    list: RwLock<Vec<Arc<Proxy>>>,
-    next: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By number, in the order in which they came.
+    list: BTreeMap<u64, Arc<Proxy>>,
+    /// The highest number so far.
+    newest: u64,
+    /// Whose turn it was last.
+    last: u64,
 }
 
 /// What a user is told by us rather than by the service.
@@ -36,17 +46,20 @@ pub(crate) struct Replies {
 /// A proxy among the members, until dropped.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    proxy: Arc<Proxy>,
+    number: u64,
     members: Arc<Members>,
 }
 
 impl Members {
     /// Adds `proxy`.
     pub(crate) fn join(self: &Arc<Self>, proxy: &Arc<Proxy>) -> Membership {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.push(proxy.clone());
+        let mut state = self.lock();
+        state.newest += 1;
+        let number = state.newest;
+        state.list.insert(number, proxy.clone());
+        drop(state);
         Membership {
-            proxy: proxy.clone(),
+            number,
             members: self.clone(),
         }
     }
@@ -58,8 +71,7 @@ impl Members {
 
     /// Any of them, without taking its turn.
     pub(crate) fn first(&self) -> Option<Arc<Proxy>> {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.first().cloned()
+        self.lock().list.values().next().cloned()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -129,7 +141,7 @@ impl Members {
     }
 
     /// A work connection of `first`, or of another member where that one has none: nothing of the
-    /// user is lost by asking the next. All of them share the time that a user may wait.
+    /// user is lost by asking the next. All that are tried share the time that a user may wait.
     pub(crate) async fn open_from(
         &self,
         first: Arc<Proxy>,
@@ -140,14 +152,15 @@ impl Members {
         let mut proxy = first;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let is_last = tried.len() + 1 >= self.len();
+            let is_last = tried.len() + 1 >= self.len().min(MAX_MEMBERS_TRIED);
             let limit = if is_last { left } else { left / 2 };
             let e = match proxy.open_within(at, limit).await {
                 Ok(carried) => return Ok((proxy, carried)),
                 Err(e) => e,
             };
             tried.push(proxy.clone());
-            let Some(next) = self.next_but(&tried) else {
+            let next = self.next_but(&tried);
+            let Some(next) = next.filter(|_| tried.len() < MAX_MEMBERS_TRIED) else {
                 return Err((proxy, e));
             };
             let (peer, name) = (at.source(), &next.name);
@@ -158,29 +171,31 @@ impl Members {
 
     /// Whose turn it is among those not `tried`.
     fn next_but(&self, tried: &[Arc<Proxy>]) -> Option<Arc<Proxy>> {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let first = turn.checked_rem(list.len())?;
-        let (sooner, later) = list.split_at_checked(first)?;
+        let mut state = self.lock();
         let is_tried = |proxy: &Arc<Proxy>| tried.iter().any(|other| Arc::ptr_eq(proxy, other));
-        let mut in_turn = later.iter().chain(sooner);
-        in_turn.find(|proxy| !is_tried(proxy)).cloned()
+        let later = (Bound::Excluded(state.last), Bound::Unbounded);
+        let mut in_turn = state
+            .list
+            .range(later)
+            .chain(state.list.range(..=state.last));
+        let next = in_turn.find(|(_, proxy)| !is_tried(proxy));
+        let (number, proxy) = next.map(|(number, proxy)| (*number, proxy.clone()))?;
+        state.last = number;
+        Some(proxy)
     }
 
     fn len(&self) -> usize {
-        self.list
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.lock().list.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let members = &self.members.list;
-        let mut list = members.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = list.iter().position(|p| Arc::ptr_eq(p, &self.proxy)) {
-            list.remove(at);
-        }
+        let gone = self.members.lock().list.remove(&self.number);
+        drop(gone);
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use self::names::Names;
 
 use crate::Shared;
 use crate::ports::PortError;
+use crate::session::allowance::{OverLimit, Taken};
 use crate::session::registry::SessionHandle;
 use crate::vhost::http::{BadHeader, Idle};
 use crate::vhost::{DomainError, GroupError};
@@ -38,6 +39,8 @@ use crate::web::metrics::{Counters, Running};
 /// Why a proxy was not started; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
+    #[error("{0}")]
+    Limit(#[from] OverLimit),
     #[error("proxy [{0}] already exists")]
     Exists(String),
     #[error("exceed the max_ports_per_client")]
@@ -76,7 +79,9 @@ pub(crate) enum ProxyError {
 #[derive(Debug)]
 pub(crate) struct RunningProxy {
     proxy: Arc<Proxy>,
-    published: Published,
+    port: Option<u16>,
+    held: Held,
+    _taken: Taken,
     _counted: Option<Running>,
     /// After what is published: who finds the name free finds the rest free, too.
     _name: Arc<NameGuard>,
@@ -85,7 +90,7 @@ pub(crate) struct RunningProxy {
 /// What the connections of one proxy share.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
@@ -135,20 +140,22 @@ impl fmt::Debug for Held {
 }
 
 impl RunningProxy {
-    /// Publishes what `new` asks for.
+    /// Publishes what `new` asks for, for which `taken` is held; also says how users reach it:
+    /// `:PORT` or host names, as the client is told.
     pub(crate) fn start(
         shared: &Arc<Shared>,
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
         new: &NewProxy,
-    ) -> Result<Self, ProxyError> {
+        taken: Taken,
+    ) -> Result<(Self, String), ProxyError> {
         let name = Arc::new(shared.names.take(&new.proxy_name)?);
         let counters = match &shared.stats {
             None => Arc::default(),
             Some(stats) => stats.metrics.counters(&new.proxy_name, new.kind()),
         };
         let proxy = Arc::new(Proxy {
-            name: new.proxy_name.clone(),
+            name: name.name().clone(),
             shared: shared.clone(),
             session: session.clone(),
             layers: layers_of(shared, new),
@@ -178,31 +185,40 @@ impl RunningProxy {
             if let Some(port) = published.port {
                 counted.remote_port = port.into();
             }
-            let (user, id) = (session.user(), session.id());
-            stats.metrics.start(counted, user, id, &proxy.counters)
+            let owner = (session.user(), session.id());
+            stats
+                .metrics
+                .start(counted, &proxy.name, owner, &proxy.counters)
         });
-        Ok(Self {
+        let Published {
+            remote_addr,
+            port,
+            held,
+        } = published;
+        let running = Self {
             proxy,
-            published,
+            port,
+            held,
+            _taken: taken,
             _counted: counted,
             _name: name,
-        })
+        };
+        Ok((running, remote_addr))
     }
 
-    /// `:PORT` or host names, as the client is told.
-    pub(crate) fn remote_addr(&self) -> &str {
-        &self.published.remote_addr
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.proxy.name
     }
 
     /// Whether the proxy counts for `maxPortsPerClient`.
     pub(crate) fn takes_port(&self) -> bool {
-        self.published.port.is_some()
+        self.port.is_some()
     }
 
     /// Stops listening; connections that are under way go on.
     pub(crate) async fn close(self) {
         info!(self.proxy.log.of_session(), "proxy closing");
-        match self.published.held {
+        match self.held {
             Held::Task(stop, task) => {
                 drop(stop);
                 let _ = task.await;

@@ -8,29 +8,36 @@ use super::ProxyError;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    taken: Mutex<HashSet<String>>,
+    taken: Mutex<HashSet<Arc<str>>>,
 }
 
 /// A name in use, given back on drop.
 #[derive(Debug)]
 pub(crate) struct NameGuard {
-    name: String,
+    name: Arc<str>,
     names: Arc<Names>,
 }
 
 impl Names {
     pub(super) fn take(self: &Arc<Self>, name: &str) -> Result<NameGuard, ProxyError> {
-        if !self.lock().insert(name.to_owned()) {
-            return Err(ProxyError::Exists(name.to_owned()));
+        let name: Arc<str> = name.into();
+        if !self.lock().insert(name.clone()) {
+            return Err(ProxyError::Exists(name.to_string()));
         }
         Ok(NameGuard {
-            name: name.to_owned(),
+            name,
             names: self.clone(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NameGuard {
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 }
 

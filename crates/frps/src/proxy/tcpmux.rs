@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use frp_log::info;
-
 use super::{Held, ProxyError, Published, Setup};
 use crate::vhost::connect::Target;
 use crate::vhost::http::Credentials;
-use crate::vhost::{Login, domains, remote_addr, routes};
+use crate::vhost::{Login, domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
@@ -31,13 +29,14 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     };
     let tables = &shared.vhosts.connect;
     let routes = tables.add(group, login, keys, proxy, target)?;
-    for domain in &domains {
-        info!(
-            proxy.log.of_session(),
-            "tcpmux httpconnect multiplexer listens for host [{domain}], group [{}] routeByHTTPUser [{user}]",
-            new.group
-        );
-    }
+    let group = &new.group;
+    let line = |domain: &String| {
+        format!(
+            "tcpmux httpconnect multiplexer listens for host [{domain}], group [{group}] \
+             routeByHTTPUser [{user}]"
+        )
+    };
+    log_routes(&proxy.log.of_session(), domains.iter().map(line));
     Ok(Published {
         remote_addr: remote_addr(&domains, &[], port),
         port: None,

@@ -37,7 +37,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let wanted = u16::try_from(new.remote_port).map_err(|_| port_error(PortError::NotAllowed))?;
     let lease = shared
         .udp_ports
-        .acquire(&new.proxy_name, wanted)
+        .acquire(&proxy.name, wanted)
         .map_err(port_error)?;
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");

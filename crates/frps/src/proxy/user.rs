@@ -97,7 +97,7 @@ impl Proxy {
 
     async fn start_within(&self, at: &UserAddrs, limit: Duration) -> Result<Greeted, UserError> {
         let mut start = StartWorkConn {
-            proxy_name: self.name.clone(),
+            proxy_name: self.name.to_string(),
             ..StartWorkConn::default()
         };
         if let Some(src) = at.src {

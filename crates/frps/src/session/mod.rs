@@ -1,6 +1,7 @@
 //! Stage 5: a client's session. One task owns its control connection and its proxies; everybody
 //! else has a [`registry::SessionHandle`].
 
+pub(crate) mod allowance;
 pub(crate) mod pool;
 pub(crate) mod registry;
 
@@ -12,16 +13,19 @@ use std::time::Duration;
 use frp_log::{contract, debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::CONTROL_WRITE;
+use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
+use self::allowance::Allowance;
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::auth::Refusal;
@@ -38,7 +42,10 @@ pub(crate) struct Session {
     handle: Arc<SessionHandle>,
     control: Control,
     caller: Caller,
-    proxies: HashMap<String, RunningProxy>,
+    proxies: HashMap<Arc<str>, RunningProxy>,
+    /// How many of them count for `maxPortsPerClient`.
+    ports: u64,
+    allowance: Arc<Allowance>,
     listeners: TaskTracker,
     last_ping: Instant,
     /// Pings whose credentials are being checked, in the order of their answers.
@@ -85,6 +92,8 @@ impl Session {
             control,
             caller,
             proxies: HashMap::new(),
+            ports: 0,
+            allowance: Arc::default(),
             listeners: TaskTracker::new(),
             last_ping: Instant::now(),
             checking: FuturesOrdered::new(),
@@ -109,7 +118,13 @@ impl Session {
             end => info!(log, "control connection ended: {end}"),
         }
         self.handle.pool.close();
-        self.proxies.clear();
+        // Ten thousand ends are work for a while: others on this thread go on meanwhile.
+        for (n, proxy) in (1..).zip(std::mem::take(&mut self.proxies)) {
+            drop(proxy);
+            if n % ENDED_IN_A_ROW == 0 {
+                yield_now().await;
+            }
+        }
         self.listeners.close();
         // Each holds its port and name until it is over.
         self.listeners.wait().await;
@@ -135,6 +150,8 @@ impl Session {
             if let Err(e) = served {
                 return End::Send(e);
             }
+            // What has come already is there without a wait, however much it is.
+            consume_budget().await;
         }
     }
 
@@ -171,9 +188,15 @@ impl Session {
 
     async fn on_message(&mut self, message: Message) -> Result<(), SendError> {
         match message {
-            Message::NewProxy(new) => self.on_new_proxy(*new).await,
+            // These two take longer than others, so that after each it is somebody else's turn.
+            Message::NewProxy(new) => {
+                let answered = self.on_new_proxy(*new).await;
+                yield_now().await;
+                answered
+            }
             Message::CloseProxy(close) => {
                 self.on_close_proxy(&close).await;
+                yield_now().await;
                 Ok(())
             }
             Message::Ping(ping) => {
@@ -226,10 +249,11 @@ impl Session {
         let log = &self.handle.log.of_session();
         let (name, kind) = (shown_name(&new.proxy_name), new.kind());
         match self.register(&new) {
-            Ok(proxy) => {
+            Ok((proxy, remote_addr)) => {
                 info!(log, "{}", contract::new_proxy_success(name, kind));
-                answer.remote_addr = proxy.remote_addr().to_owned();
-                self.proxies.insert(new.proxy_name, proxy);
+                answer.remote_addr = remote_addr;
+                self.ports += u64::from(proxy.takes_port());
+                self.proxies.insert(proxy.name().clone(), proxy);
             }
             Err(e) => {
                 let why = e.to_string();
@@ -254,8 +278,9 @@ impl Session {
             warn!(log, "new proxy [{}] answer: {e}", shown_name(name));
             // Where it was refused, the name may be that of another.
             if answer.error.is_empty()
-                && let Some(proxy) = self.proxies.remove(name)
+                && let Some(proxy) = self.proxies.remove(name.as_str())
             {
+                self.ports -= u64::from(proxy.takes_port());
                 proxy.close().await;
             }
             answer.remote_addr.clear();
@@ -268,19 +293,19 @@ impl Session {
         self.control.flush_within(CONTROL_WRITE).await
     }
 
-    fn register(&self, new: &NewProxy) -> Result<RunningProxy, ProxyError> {
+    /// The proxy, and how users reach it.
+    fn register(&self, new: &NewProxy) -> Result<(RunningProxy, String), ProxyError> {
+        let taken = self.allowance.take(new, self.control.protocol())?;
         let limit = self.shared.cfg.max_ports_per_client;
-        if limit > 0 && wants_port(new.kind()) {
-            let taken = self.proxies.values().filter(|proxy| proxy.takes_port());
-            if taken.count() as u64 >= limit {
-                return Err(ProxyError::TooManyPorts);
-            }
+        if limit > 0 && wants_port(new.kind()) && self.ports >= limit {
+            return Err(ProxyError::TooManyPorts);
         }
-        RunningProxy::start(&self.shared, &self.handle, &self.listeners, new)
+        RunningProxy::start(&self.shared, &self.handle, &self.listeners, new, taken)
     }
 
     async fn on_close_proxy(&mut self, close: &CloseProxy) {
-        if let Some(proxy) = self.proxies.remove(&close.proxy_name) {
+        if let Some(proxy) = self.proxies.remove(close.proxy_name.as_str()) {
+            self.ports -= u64::from(proxy.takes_port());
             proxy.close().await;
         }
         info!(

@@ -28,7 +28,9 @@ pub(crate) struct SessionHandle {
     /// Cancelled when the session has given back all that it had taken.
     pub(crate) released: CancellationToken,
     running: AtomicBool,
-    user: String,
+    user: Arc<str>,
+    /// What the client is known by.
+    id: Arc<str>,
     client_id: String,
     subject: Subject,
     caller: Caller,
@@ -49,7 +51,8 @@ impl SessionHandle {
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
             running: AtomicBool::new(false),
-            user: login.user.clone(),
+            user: login.user.as_str().into(),
+            id: id_of(&login.client_id, &login.run_id).into(),
             client_id: login.client_id.clone(),
             subject,
             caller,
@@ -66,7 +69,7 @@ impl SessionHandle {
     }
 
     /// The user that the client logged in as; may be empty.
-    pub(crate) fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &Arc<str> {
         &self.user
     }
 
@@ -76,8 +79,8 @@ impl SessionHandle {
     }
 
     /// What the client is known by: its `clientID`, or else the run id.
-    pub(crate) fn id(&self) -> &str {
-        id_of(&self.client_id, &self.run_id)
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
     }
 }
 
@@ -203,7 +206,7 @@ impl Admission {
             return Ok(());
         }
         let mut entries = lock(&self.entries);
-        let key = (user.clone(), client_id.clone());
+        let key = (user.to_string(), client_id.clone());
         if entries
             .by_client_id
             .get(&key)
@@ -211,7 +214,7 @@ impl Admission {
         {
             return Err(ClientIdTaken {
                 client_id: client_id.clone(),
-                user: user.clone(),
+                user: user.to_string(),
             });
         }
         let owner = ClientIdOwner {
@@ -249,7 +252,7 @@ impl Drop for Admission {
         if self.generation_of(entries.by_run_id.get(run_id)) {
             entries.by_run_id.remove(run_id);
         }
-        let key = (user.clone(), client_id.clone());
+        let key = (user.to_string(), client_id.clone());
         if entries
             .by_client_id
             .get(&key)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use frp_config::Secret;
 
-use super::router::{RouteConflict, RouteGuard, RouteKey, Router};
+use super::router::{RouteConflict, RouteGuards, RouteKey, Router};
 use crate::proxy::{Members, Membership, Proxy};
 
 /// The routes of one kind of vhost and the groups that share some. `T` is what a route leads to;
@@ -39,7 +39,7 @@ pub(crate) struct Routes<T, P> {
 
 enum HeldRoutes<T, P> {
     Own {
-        _guards: Vec<RouteGuard<T>>,
+        _guards: RouteGuards<T>,
     },
     Group {
         name: String,
@@ -54,7 +54,7 @@ struct Group<T, P> {
     routes: Vec<RouteKey>,
     params: P,
     members: Arc<Members>,
-    _guards: Vec<RouteGuard<T>>,
+    _guards: RouteGuards<T>,
 }
 
 impl<T, P> Default for VhostGroups<T, P> {
@@ -86,11 +86,11 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
             return Ok(Routes {
                 membership: Some(membership),
                 held: HeldRoutes::Own {
-                    _guards: self.lead(&routes, &target(members))?,
+                    _guards: self.router.add(routes, &target(members))?,
                 },
             });
         }
-        routes.sort_by(|a, b| fields(a).cmp(&fields(b)));
+        routes.sort();
         if routes
             .windows(2)
             .any(|pair| matches!(pair, [a, b] if a == b))
@@ -113,7 +113,7 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
                 let new = Group {
                     key: key.into(),
                     params,
-                    _guards: self.lead(&routes, &target(members.clone()))?,
+                    _guards: self.router.add(routes.clone(), &target(members.clone()))?,
                     routes,
                     members,
                 };
@@ -129,11 +129,6 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
                 groups: self.clone(),
             },
         })
-    }
-
-    fn lead(&self, routes: &[RouteKey], target: &T) -> Result<Vec<RouteGuard<T>>, RouteConflict> {
-        let add = |key: &RouteKey| self.router.add(key.clone(), target.clone());
-        routes.iter().map(add).collect()
     }
 }
 
@@ -158,8 +153,4 @@ impl<T, P> Drop for Routes<T, P> {
             groups.remove(name);
         }
     }
-}
-
-fn fields(key: &RouteKey) -> (&str, &str, &str) {
-    (&key.domain, &key.location, &key.http_user)
 }

@@ -16,8 +16,10 @@ mod router;
 use std::sync::Arc;
 
 use frp_config::{Secret, ServerConfig};
+use frp_log::{Log, info};
 use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
+use frp_net::limits::MAX_LOGGED_ROUTES;
 use frp_net::sniff::Users;
 use frp_proto::msg::NewProxy;
 
@@ -98,16 +100,74 @@ pub(crate) fn domains(new: &NewProxy, sub_domain_host: &str) -> Result<Vec<Strin
 
 /// The routes of `domains`, each with every one of `locations` (none means all paths).
 pub(crate) fn routes(domains: &[String], locations: &[String], http_user: &str) -> Vec<RouteKey> {
-    let each = |domain: &String| -> Vec<RouteKey> {
-        match locations {
-            [] => vec![RouteKey::new(domain, "", http_user)],
-            some => some
-                .iter()
-                .map(|location| RouteKey::new(domain, location, http_user))
-                .collect(),
-        }
+    let http_user: Arc<str> = http_user.into();
+    let locations: Vec<Arc<str>> = match locations {
+        [] => vec!["".into()],
+        some => some
+            .iter()
+            .map(|location| location.as_str().into())
+            .collect(),
     };
-    domains.iter().flat_map(each).collect()
+    let mut routes = Vec::with_capacity(domains.len() * locations.len());
+    for domain in domains {
+        let domain: Arc<str> = domain.to_lowercase().into();
+        routes.extend(locations.iter().map(|location| RouteKey {
+            domain: domain.clone(),
+            location: location.clone(),
+            http_user: http_user.clone(),
+        }));
+    }
+    routes
+}
+
+/// How many routes a proxy asks for, and the bytes of [`remote_addr`], at least: what it takes to
+/// refuse them before they are made.
+pub(crate) fn ask(new: &NewProxy) -> Ask {
+    let custom = new
+        .custom_domains
+        .iter()
+        .filter(|domain| !domain.is_empty());
+    let (domains, text) = custom
+        .chain((!new.subdomain.is_empty()).then_some(&new.subdomain))
+        .fold((0, 0), |(count, bytes), domain| {
+            (count + 1, bytes + domain.len() + 1)
+        });
+    let locations = match new.kind() {
+        "http" => new.locations.len(),
+        _ => 0,
+    };
+    Ask {
+        domains,
+        locations,
+        answer: text * locations.max(1),
+    }
+}
+
+/// See [`ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) domains: usize,
+    pub(crate) locations: usize,
+    /// Bytes.
+    pub(crate) answer: usize,
+}
+
+impl Ask {
+    pub(crate) fn routes(self) -> usize {
+        self.domains * self.locations.max(1)
+    }
+}
+
+/// Says of each of a proxy's routes that it is there; of very many only how many
+/// more there are.
+pub(crate) fn log_routes(log: &Log, routes: impl ExactSizeIterator<Item = String>) {
+    let more = routes.len().saturating_sub(MAX_LOGGED_ROUTES);
+    for route in routes.take(MAX_LOGGED_ROUTES) {
+        info!(log, "{route}");
+    }
+    if more > 0 {
+        info!(log, "and for {more} more routes");
+    }
 }
 
 /// What the client is told of its routes: `host:port` for each one, just the host for ports 80 and
@@ -216,5 +276,23 @@ mod tests {
             "as frp, once for each location"
         );
         assert_eq!(routes(&domains, &locations, "u").len(), 4);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_known_before_it_is_made() {
+        let mut new = wants(&["a.b", "", "*.c.d"], "sub");
+        new.locations = vec!["/x".to_owned(), "/y".to_owned(), "/z".to_owned()];
+        for (kind, locations, routes) in [("http", 3, 9), ("https", 0, 3), ("tcpmux", 0, 3)] {
+            new.proxy_type = kind.to_owned();
+            let asked = ask(&new);
+            assert_eq!((asked.domains, asked.locations), (3, locations), "{kind}");
+            assert_eq!(asked.routes(), routes, "{kind}");
+            let listed = match kind {
+                "http" => &new.locations[..],
+                _ => &[],
+            };
+            let told = remote_addr(&domains(&new, "host").unwrap(), listed, 80);
+            assert!(asked.answer <= told.len() + 1, "{kind}");
+        }
     }
 }

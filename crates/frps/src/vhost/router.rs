@@ -1,31 +1,25 @@
 //! Which proxy a host name leads to (frp `pkg/util/vhost/router.go`).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use frp_net::limits::{MAX_NAME, ROUTES_UNDER_LOCK};
 
 /// Bytes that a host name may have (RFC 1035, section 2.3.4, without the trailing dot).
 const MAX_HOST: usize = 253;
 
-/// What a route is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What a route is for. Routes of one proxy share their texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RouteKey {
     /// Lower-case host name; `*.x` for anything below `x`, `*` for all.
-    pub(crate) domain: String,
+    pub(crate) domain: Arc<str>,
     /// Prefix of the path; empty for all.
-    pub(crate) location: String,
+    pub(crate) location: Arc<str>,
     /// Only requests of this HTTP user; empty for all.
-    pub(crate) http_user: String,
-}
-
-impl RouteKey {
-    pub(crate) fn new(domain: &str, location: &str, http_user: &str) -> Self {
-        Self {
-            domain: domain.to_lowercase(),
-            location: location.to_owned(),
-            http_user: http_user.to_owned(),
-        }
-    }
+    pub(crate) http_user: Arc<str>,
 }
 
 /// The routes of one kind of vhost. `T` is what a route leads to, cheap to clone.
@@ -34,10 +28,10 @@ pub(crate) struct Router<T> {
     table: RwLock<Table<T>>,
 }
 
-/// A route in the table, until dropped.
+/// Routes in the table, until dropped.
 #[derive(Debug)]
-pub(crate) struct RouteGuard<T> {
-    key: RouteKey,
+pub(crate) struct RouteGuards<T> {
+    keys: Vec<RouteKey>,
     router: Arc<Router<T>>,
 }
 
@@ -49,16 +43,17 @@ pub(crate) struct RouteConflict;
 #[derive(Debug)]
 struct Table<T> {
     /// By the name itself.
-    names: HashMap<String, Users<T>>,
+    names: HashMap<Arc<str>, Users<T>>,
     /// `*.x`, by `x`.
-    below: HashMap<String, Users<T>>,
+    below: HashMap<Arc<str>, Users<T>>,
     /// `*`
     all: Users<T>,
 }
 
-/// The routes of one domain, by HTTP user. The longer one of two locations that match a path is
-/// the later one in the alphabet, so each list is sorted backwards.
-type Users<T> = HashMap<String, Vec<(String, T)>>;
+/// The routes of one domain, by HTTP user and location.
+type Users<T> = HashMap<Arc<str>, Locations<T>>;
+
+type Locations<T> = BTreeMap<Arc<str>, T>;
 
 impl<T> Default for Router<T> {
     fn default() -> Self {
@@ -74,30 +69,29 @@ impl<T> Default for Router<T> {
 }
 
 impl<T: Clone> Router<T> {
-    /// Leads `key` to `target`.
+    /// Leads all of `keys`, whose domains are in lower case, to `target`, or none of them. Others
+    /// find their way meanwhile: the table is not locked for long.
     pub(crate) fn add(
         self: &Arc<Self>,
-        mut key: RouteKey,
-        target: T,
-    ) -> Result<RouteGuard<T>, RouteConflict> {
-        key.domain = key.domain.to_lowercase();
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let users = match place(&key.domain) {
-            Place::All => &mut table.all,
-            Place::Below(name) => table.below.entry(name.to_owned()).or_default(),
-            Place::Name(name) => table.names.entry(name.to_owned()).or_default(),
-        };
-        let routes = users.entry(key.http_user.clone()).or_default();
-        // Whoever is in the way has an entry here, so no empty one was made in vain.
-        match routes.binary_search_by(|(location, _)| key.location.cmp(location)) {
-            Ok(_) => return Err(RouteConflict),
-            Err(at) => routes.insert(at, (key.location.clone(), target)),
-        }
-        drop(table);
-        Ok(RouteGuard {
-            key,
+        keys: Vec<RouteKey>,
+        target: &T,
+    ) -> Result<RouteGuards<T>, RouteConflict> {
+        let mut added = RouteGuards {
+            keys: Vec::with_capacity(keys.len()),
             router: self.clone(),
-        })
+        };
+        let mut keys = keys.into_iter().peekable();
+        while keys.peek().is_some() {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            for key in keys.by_ref().take(ROUTES_UNDER_LOCK) {
+                if let Err(conflict) = table.add(&key, target.clone()) {
+                    drop(table);
+                    return Err(conflict);
+                }
+                added.keys.push(key);
+            }
+        }
+        Ok(added)
     }
 
     /// Whom a request is for. `host` is as the user wrote it: a port, upper case and a trailing dot
@@ -132,21 +126,42 @@ impl<T: Clone> Router<T> {
     }
 }
 
-impl<T> Drop for RouteGuard<T> {
+impl<T> Drop for RouteGuards<T> {
     fn drop(&mut self) {
-        let RouteKey {
-            domain,
-            location,
-            http_user,
-        } = &self.key;
-        let table = &self.router.table;
-        let mut table = table.write().unwrap_or_else(PoisonError::into_inner);
-        match place(domain) {
-            Place::All => {
-                forget(&mut table.all, http_user, location);
+        for some in self.keys.chunks(ROUTES_UNDER_LOCK) {
+            let table = &self.router.table;
+            let mut table = table.write().unwrap_or_else(PoisonError::into_inner);
+            // What they lead to goes when the lock is let go.
+            let gone: Vec<Option<T>> = some.iter().map(|key| table.remove(key)).collect();
+            drop(table);
+            drop(gone);
+        }
+    }
+}
+
+impl<T> Table<T> {
+    fn add(&mut self, key: &RouteKey, target: T) -> Result<(), RouteConflict> {
+        let users = match place(&key.domain) {
+            Place::All => &mut self.all,
+            Place::Below(name) => self.below.entry(name.into()).or_default(),
+            Place::Name(_) => self.names.entry(key.domain.clone()).or_default(),
+        };
+        let locations = users.entry(key.http_user.clone()).or_default();
+        // Whoever is in the way has an entry here, so no empty one was made in vain.
+        match locations.entry(key.location.clone()) {
+            Entry::Occupied(_) => Err(RouteConflict),
+            Entry::Vacant(free) => {
+                free.insert(target);
+                Ok(())
             }
-            Place::Below(name) => forget_in(&mut table.below, name, http_user, location),
-            Place::Name(name) => forget_in(&mut table.names, name, http_user, location),
+        }
+    }
+
+    fn remove(&mut self, key: &RouteKey) -> Option<T> {
+        match place(&key.domain) {
+            Place::All => remove(&mut self.all, key),
+            Place::Below(name) => remove_in(&mut self.below, name, key),
+            Place::Name(name) => remove_in(&mut self.names, name, key),
         }
     }
 }
@@ -166,33 +181,45 @@ fn place(domain: &str) -> Place<'_> {
 }
 
 fn pick<T: Clone>(users: &Users<T>, path: &str, http_user: &str) -> Option<T> {
-    let of = |user: &str| {
-        let routes = users.get(user)?;
-        let (_, target) = routes
-            .iter()
-            .find(|(at, _)| path.starts_with(at.as_str()))?;
-        Some(target.clone())
-    };
+    let of = |user: &str| longest(users.get(user)?, path).cloned();
     of(http_user).or_else(|| if http_user.is_empty() { None } else { of("") })
 }
 
-fn forget_in<T>(map: &mut HashMap<String, Users<T>>, name: &str, user: &str, location: &str) {
-    if let Some(users) = map.get_mut(name)
-        && forget(users, user, location)
-    {
-        map.remove(name);
+/// The route of the longest location that `path` begins with.
+///
+/// That is the last one not behind `path` in the alphabet, if `path` begins with it. If not, none
+/// that has more in common with `path` does, and the rest of `path` no longer matters: mostly a step
+/// or two, at most as many as a location has bytes.
+fn longest<'l, T>(locations: &'l Locations<T>, path: &str) -> Option<&'l T> {
+    let mut rest = path.get(..path.floor_char_boundary(MAX_NAME))?;
+    loop {
+        let upto = (Bound::Unbounded, Bound::Included(rest));
+        let (location, target) = locations.range::<str, _>(upto).next_back()?;
+        if rest.starts_with(&**location) {
+            return Some(target);
+        }
+        let pairs = rest.bytes().zip(location.bytes());
+        let common = pairs.take_while(|(a, b)| a == b).count();
+        rest = rest.get(..rest.floor_char_boundary(common))?;
     }
 }
 
-/// Whether nothing is left.
-fn forget<T>(users: &mut Users<T>, user: &str, location: &str) -> bool {
-    if let Some(routes) = users.get_mut(user) {
-        routes.retain(|(at, _)| at != location);
-        if routes.is_empty() {
-            users.remove(user);
-        }
+fn remove_in<T>(map: &mut HashMap<Arc<str>, Users<T>>, name: &str, key: &RouteKey) -> Option<T> {
+    let users = map.get_mut(name)?;
+    let gone = remove(users, key);
+    if users.is_empty() {
+        map.remove(name);
     }
-    users.is_empty()
+    gone
+}
+
+fn remove<T>(users: &mut Users<T>, key: &RouteKey) -> Option<T> {
+    let locations = users.get_mut(&key.http_user)?;
+    let gone = locations.remove(&key.location);
+    if locations.is_empty() {
+        users.remove(&key.http_user);
+    }
+    gone
 }
 
 /// The name in a Host header: without port and trailing dot, in lower case (frp
@@ -228,145 +255,5 @@ pub(crate) fn cut(written: &str) -> &str {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    type Routes = Vec<RouteGuard<&'static str>>;
-
-    /// Routes written `domain location user`, each leading to its own text.
-    fn router(routes: &[&'static str]) -> (Arc<Router<&'static str>>, Routes) {
-        let router = Arc::new(Router::default());
-        let guards = routes
-            .iter()
-            .map(|text| router.add(key(text), *text).unwrap())
-            .collect();
-        (router, guards)
-    }
-
-    fn key(text: &str) -> RouteKey {
-        let mut parts = text.split(' ');
-        let mut part = || parts.next().unwrap_or_default();
-        RouteKey::new(part(), part(), part())
-    }
-
-    #[test]
-    fn a_name_goes_before_its_parents_and_those_before_all() {
-        let (router, _guards) = router(&["a.b.c.d", "*.b.c.d", "*.c.d", "*.d", "*"]);
-        for (host, to) in [
-            ("a.b.c.d", "a.b.c.d"),
-            ("x.b.c.d", "*.b.c.d"),
-            ("y.x.b.c.d", "*.b.c.d"),
-            ("x.c.d", "*.c.d"),
-            ("b.c.d", "*.c.d"),
-            // Two labels are no longer below a wildcard: `*.d` never matches, as in frp.
-            ("c.d", "*"),
-            ("x.d", "*"),
-            ("d", "*"),
-            ("", "*"),
-            ("127.0.0.1", "*"),
-        ] {
-            assert_eq!(router.find(host, "/", ""), Some(to), "{host}");
-        }
-    }
-
-    #[test]
-    fn without_a_route_there_is_nothing() {
-        let (router, _guards) = router(&["example.com", "*.example.org"]);
-        for host in ["example.org", "a.example.com", "com", "", ".", "..", "*"] {
-            assert_eq!(router.find(host, "/", ""), None, "{host}");
-        }
-    }
-
-    #[test]
-    fn what_is_too_long_for_a_name_has_no_route() {
-        let (router, _guards) = router(&["*.x.y", "*"]);
-        let longest = "a.".repeat(MAX_HOST / 2 - 1) + "x.y";
-        assert_eq!(longest.len(), MAX_HOST);
-        assert_eq!(router.find(&longest, "/", ""), Some("*.x.y"));
-        assert_eq!(
-            router.find(&format!("{longest}.:80"), "/", ""),
-            Some("*.x.y")
-        );
-        let longer = format!("a{longest}");
-        assert_eq!(router.find(&longer, "/", ""), None);
-        assert_eq!(cut(&longer).len(), MAX_HOST);
-        assert_eq!(cut(&format!("a{}", "ä".repeat(200))).len(), MAX_HOST);
-        assert_eq!(cut(&"ä".repeat(200)).len(), MAX_HOST - 1);
-        assert_eq!(cut("a.b"), "a.b");
-    }
-
-    #[test]
-    fn ports_case_and_a_trailing_dot_do_not_matter() {
-        let (router, _guards) = router(&["Example.COM", "*.Example.org", "::1", "::2"]);
-        for (host, to) in [
-            ("EXAMPLE.com:8080", Some("Example.COM")),
-            ("example.com.", Some("Example.COM")),
-            ("example.com.:80", Some("Example.COM")),
-            ("www.example.ORG:1", Some("*.Example.org")),
-            ("[::1]:80", Some("::1")),
-            ("::2", Some("::2")),
-            ("example.com..", None),
-            ("[::1", None),
-            (":80", None),
-        ] {
-            assert_eq!(router.find(host, "/", ""), to, "{host}");
-        }
-    }
-
-    #[test]
-    fn the_longest_location_wins() {
-        let (router, _guards) = router(&["a.b /api/v1", "a.b", "a.b /api", "a.b /z"]);
-        for (path, to) in [
-            ("/api/v1/x", "a.b /api/v1"),
-            ("/api/v2", "a.b /api"),
-            ("/apix", "a.b /api"),
-            ("/z", "a.b /z"),
-            ("/", "a.b"),
-            ("", "a.b"),
-        ] {
-            assert_eq!(router.find("a.b", path, ""), Some(to), "{path}");
-        }
-    }
-
-    #[test]
-    fn the_users_own_route_goes_before_everybodys_at_each_step() {
-        let (router, _guards) = router(&["a.b.c", "a.b.c /x ann", "*.b.c / ben", "*  carl"]);
-        for (path, user, to) in [
-            ("/x", "ann", Some("a.b.c /x ann")),
-            ("/y", "ann", Some("a.b.c")),
-            // The name's route for everybody goes before the wildcard's own one.
-            ("/x", "ben", Some("a.b.c")),
-            ("/x", "", Some("a.b.c")),
-        ] {
-            assert_eq!(router.find("a.b.c", path, user), to, "{path} {user}");
-        }
-        assert_eq!(router.find("d.b.c", "/", "ben"), Some("*.b.c / ben"));
-        assert_eq!(router.find("d.b.c", "/", "carl"), Some("*  carl"));
-        assert_eq!(router.find("d.b.c", "/", ""), None);
-    }
-
-    #[test]
-    fn a_taken_route_is_refused_and_free_again_once_dropped() {
-        let (router, mut guards) = router(&["a.b", "*.a.b", "*"]);
-        for taken in ["A.B", "*.a.B", "*"] {
-            let text = router.add(key(taken), "").unwrap_err().to_string();
-            assert_eq!(text, "router config conflict");
-        }
-        let other = router.add(key("a.b /x"), "more").unwrap();
-        guards.remove(0);
-        assert_eq!(router.find("a.b", "/x", ""), Some("more"));
-        assert_eq!(router.find("a.b", "/", ""), Some("*"));
-        router.add(key("a.b"), "again").unwrap();
-        drop(other);
-    }
-
-    #[test]
-    fn nothing_stays_behind() {
-        let (router, guards) = router(&["a.b /x u", "a.b /y u", "a.b", "*.a.b  u", "*", "*  u"]);
-        assert!(router.add(key("a.b /x u"), "").is_err());
-        drop(guards);
-        let table = router.table.read().unwrap();
-        assert!(table.names.is_empty() && table.below.is_empty() && table.all.is_empty());
-    }
-}
+#[path = "router_tests.rs"]
+mod tests;

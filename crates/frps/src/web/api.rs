@@ -250,7 +250,7 @@ pub(super) fn client(stats: &Stats, key: &str) -> Result<ClientInfo, Refusal> {
 /// `/api/proxy/{type}`
 pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
     let mut proxies = stats.metrics.all();
-    proxies.retain(|proxy| proxy.kind == kind);
+    proxies.retain(|proxy| *proxy.kind == *kind);
     Proxies {
         proxies: proxies.into_iter().map(ProxyInfo::from).collect(),
     }
@@ -259,7 +259,7 @@ pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
 /// `/api/proxy/{type}/{name}` and `/api/proxies/{name}`
 pub(super) fn proxy(stats: &Stats, kind: Option<&str>, name: &str) -> Result<ProxyInfo, Refusal> {
     let proxy = stats.metrics.by_name(name);
-    let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| proxy.kind == kind));
+    let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| *proxy.kind == *kind));
     Ok(proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?.into())
 }
 
@@ -268,7 +268,7 @@ pub(super) fn traffic(stats: &Stats, name: &str) -> Result<Traffic, Refusal> {
     let proxy = stats.metrics.by_name(name);
     let proxy = proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?;
     Ok(Traffic {
-        name: proxy.name,
+        name: proxy.name.to_string(),
         traffic_in: proxy.days.iter().map(|day| day.inward).collect(),
         traffic_out: proxy.days.iter().map(|day| day.outward).collect(),
     })
@@ -346,7 +346,7 @@ impl From<Client> for ClientInfo {
         Self {
             client_id: client.id().to_owned(),
             online: client.is_online(),
-            key: client.key,
+            key: client.key.to_string(),
             user: client.user,
             run_id: client.run_id,
             version: client.version,
@@ -365,9 +365,9 @@ impl From<ProxyStats> for ProxyInfo {
         Self {
             conf: proxy.running.as_deref().map(ProxyConf::of),
             status: phase(proxy.running.is_some()),
-            name: proxy.name,
-            user: proxy.user,
-            client_id: proxy.client_id,
+            name: proxy.name.to_string(),
+            user: proxy.user.to_string(),
+            client_id: proxy.client_id.to_string(),
             today_traffic_in: proxy.days[0].inward,
             today_traffic_out: proxy.days[0].outward,
             cur_conns: proxy.connections,

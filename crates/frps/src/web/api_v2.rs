@@ -242,7 +242,7 @@ fn users(stats: &Stats, query: &Query) -> Result<Page<User>, Refusal> {
         count(client.user, 1, 0);
     }
     for proxy in stats.metrics.all() {
-        count(proxy.user, 0, 1);
+        count(proxy.user.to_string(), 0, 1);
     }
     let search = Search::of(query);
     let found = users.into_values();
@@ -278,7 +278,7 @@ fn client(stats: &Stats, key: &str) -> Result<ClientDetail, Refusal> {
     let client = stats.clients.by_key(key);
     let client = client.ok_or_else(|| Refusal::not_found(format!("client {key} not found")))?;
     let mut proxies = stats.metrics.all();
-    proxies.retain(|p| p.user == client.user && p.client_id == client.id());
+    proxies.retain(|p| *p.user == *client.user && *p.client_id == *client.id());
     let status = ClientStatus {
         phase: phase(client.is_online()),
         cur_conns: proxies.iter().map(|proxy| proxy.connections).sum(),
@@ -305,9 +305,9 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
         let online = proxy.running.is_some();
         let places = proxy.running.as_deref().map(places).unwrap_or_default();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
-        query.given("user").is_none_or(|user| user == proxy.user)
-            && (kind.is_empty() || kind == proxy.kind)
-            && (id.is_empty() || id == proxy.client_id)
+        query.given("user").is_none_or(|user| *user == *proxy.user)
+            && (kind.is_empty() || *kind == *proxy.kind)
+            && (id.is_empty() || *id == *proxy.client_id)
             && has_status(&status, online)
             && (search.finds(&places)
                 || search.finds(&[
@@ -319,7 +319,7 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
                 ]))
     });
     found.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
-    Ok(paging.page(found.into_iter().map(Proxy::from).collect()))
+    Ok(paging.page(found).map(Proxy::from))
 }
 
 fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
@@ -338,7 +338,7 @@ fn traffic(proxy: ProxyStats) -> Traffic {
     history.reverse();
     debug_assert_eq!(history.len(), DAYS);
     Traffic {
-        name: proxy.name,
+        name: proxy.name.to_string(),
         unit: "bytes",
         granularity: "day",
         history,
@@ -387,6 +387,17 @@ impl Paging {
     }
 }
 
+impl<T> Page<T> {
+    fn map<U>(self, item: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            total: self.total,
+            page: self.page,
+            page_size: self.page_size,
+            items: self.items.into_iter().map(item).collect(),
+        }
+    }
+}
+
 fn positive(query: &Query, name: &str, default: usize) -> Result<usize, Refusal> {
     match query.value(name) {
         "" => Ok(default),
@@ -418,7 +429,7 @@ impl From<ProxyStats> for Proxy {
     fn from(proxy: ProxyStats) -> Self {
         Self {
             spec: Spec {
-                kind: proxy.kind,
+                kind: proxy.kind.to_string(),
                 block: proxy.running.as_deref().map(Block::of).unwrap_or_default(),
             },
             status: ProxyStatus {
@@ -429,9 +440,9 @@ impl From<ProxyStats> for Proxy {
                 last_start_at: proxy.started.as_second(),
                 last_close_at: proxy.closed.map(Timestamp::as_second),
             },
-            name: proxy.name,
-            user: proxy.user,
-            client_id: proxy.client_id,
+            name: proxy.name.to_string(),
+            user: proxy.user.to_string(),
+            client_id: proxy.client_id.to_string(),
         }
     }
 }

@@ -10,11 +10,10 @@ use frp_proto::msg::Login;
 use frp_proto::wire::WireProtocol;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::ended::{Ended, Turn};
+
 /// Clients that left are forgotten after this time, as frp's proxies are.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// The longest time gone makes room beyond this many clients that left.
-const MAX_OFFLINE: usize = 10_000;
 
 /// A client whose names are longer (bytes in all) is not remembered.
 const MAX_REMEMBERED_TEXT: usize = 1024;
@@ -27,7 +26,9 @@ pub(crate) struct Clients {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<String, Client>,
+    by_key: HashMap<Arc<str>, Client>,
+    /// Those of them that have left.
+    ended: Ended<Timestamp>,
     online: usize,
 }
 
@@ -35,7 +36,7 @@ struct Entries {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// `user.clientID`, `clientID`, `user.runID` or `runID`: what it has of these.
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     pub(crate) user: String,
     /// Empty where the client has none.
     given_id: String,
@@ -51,12 +52,14 @@ pub(crate) struct Client {
     pub(crate) last_connected: Timestamp,
     /// `None` while it is online.
     pub(crate) disconnected: Option<Timestamp>,
+    /// While it is offline.
+    turn: Option<Turn>,
 }
 
 /// A client that is online, marked offline on drop.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    key: String,
+    key: Arc<str>,
     generation: u64,
     entries: Arc<Mutex<Entries>>,
 }
@@ -71,9 +74,9 @@ impl Clients {
         wire_protocol: WireProtocol,
     ) -> Listed {
         let id = id_of(&login.client_id, &login.run_id);
-        let key = match login.user.as_str() {
-            "" => id.to_owned(),
-            user => format!("{user}.{id}"),
+        let key: Arc<str> = match login.user.as_str() {
+            "" => id.into(),
+            user => format!("{user}.{id}").into(),
         };
         let now = Timestamp::now();
         let mut entries = lock(&self.entries);
@@ -92,8 +95,12 @@ impl Clients {
             first_connected: known.map_or(now, |known| known.first_connected),
             last_connected: now,
             disconnected: None,
+            turn: None,
         };
-        entries.by_key.insert(key.clone(), client);
+        let before = entries.by_key.insert(key.clone(), client);
+        if let Some(turn) = before.and_then(|client| client.turn) {
+            entries.ended.remove(turn);
+        }
         Listed {
             key,
             generation,
@@ -123,9 +130,7 @@ impl Clients {
     }
 
     fn forget_before(&self, limit: Timestamp) {
-        lock(&self.entries)
-            .by_key
-            .retain(|_, client| client.disconnected.is_none_or(|at| at >= limit));
+        lock(&self.entries).forget_old(limit);
     }
 }
 
@@ -140,25 +145,19 @@ impl Client {
     }
 
     fn is_worth_remembering(&self) -> bool {
-        let text = self.key.len() + self.version.len() + self.hostname.len();
-        !self.given_id.is_empty() && text <= MAX_REMEMBERED_TEXT
+        !self.given_id.is_empty() && self.text() <= MAX_REMEMBERED_TEXT
+    }
+
+    /// Bytes.
+    fn text(&self) -> usize {
+        self.key.len() + self.version.len() + self.hostname.len()
     }
 }
 
 impl Entries {
-    fn offline(&self) -> usize {
-        // Two clients can have one key ("a" + "b.c", "a.b" + "c"); the later one is shown.
-        self.by_key.len().saturating_sub(self.online)
-    }
-
-    fn forget_oldest(&mut self) {
-        let oldest = self
-            .by_key
-            .values()
-            .filter_map(|client| Some((client.disconnected?, &client.key)))
-            .min()
-            .map(|(_, key)| key.clone());
-        if let Some(key) = oldest {
+    /// Forgets who left before `limit`, and the longest gone where there are too many.
+    fn forget_old(&mut self, limit: Timestamp) {
+        while let Some(key) = self.ended.pop(|left| *left < limit) {
             self.by_key.remove(&key);
         }
     }
@@ -167,22 +166,27 @@ impl Entries {
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut entries = lock(&self.entries);
-        entries.online -= 1;
-        let Some(client) = entries.by_key.get_mut(&self.key) else {
+        let Entries {
+            by_key,
+            ended,
+            online,
+        } = &mut *entries;
+        *online -= 1;
+        let Some(client) = by_key.get_mut(&self.key) else {
             return;
         };
         if client.generation != self.generation {
             return;
         }
         if !client.is_worth_remembering() {
-            entries.by_key.remove(&self.key);
+            by_key.remove(&self.key);
             return;
         }
+        let now = Timestamp::now();
         client.run_id.clear();
-        client.disconnected = Some(Timestamp::now());
-        if entries.offline() > MAX_OFFLINE {
-            entries.forget_oldest();
-        }
+        client.disconnected = Some(now);
+        client.turn = Some(ended.push(self.key.clone(), now, client.text()));
+        entries.forget_old(now - REMEMBERED_FOR);
     }
 }
 
@@ -204,6 +208,7 @@ fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use frp_net::limits::MAX_ENDED;
 
     fn login(user: &str, client_id: &str, run_id: &str) -> Login {
         Login {
@@ -226,7 +231,7 @@ mod tests {
         let office = list(&clients, &login("u", "office", "r2"), 2);
         assert_eq!(clients.online(), 2);
         let keys: Vec<_> = clients.all().into_iter().map(|c| c.key).collect();
-        assert_eq!(keys, ["r1", "u.office"]);
+        assert_eq!(keys, ["r1".into(), "u.office".into()]);
 
         drop(anonymous);
         drop(office);
@@ -257,12 +262,12 @@ mod tests {
     fn memory_of_those_who_left_is_bounded() {
         let clients = Clients::default();
         let online = list(&clients, &login("", "stays", "r"), 1);
-        for i in 0..MAX_OFFLINE + 10 {
+        for i in 0..MAX_ENDED + 10 {
             drop(list(&clients, &login("", &format!("c{i}"), "r"), 2));
         }
-        assert_eq!(clients.all().len(), MAX_OFFLINE + 1);
+        assert_eq!(clients.all().len(), MAX_ENDED + 1);
         drop(list(&clients, &login("", &"x".repeat(2000), "r"), 3));
-        assert_eq!(clients.all().len(), MAX_OFFLINE + 1, "too long");
+        assert_eq!(clients.all().len(), MAX_ENDED + 1, "too long");
 
         clients.forget_before(Timestamp::MAX);
         assert_eq!(clients.all().len(), 1);

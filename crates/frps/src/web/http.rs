@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
 
 use super::route::{Astray, Offered, Route, find};
 use super::{Site, api, api_v2, prometheus};
@@ -58,10 +59,27 @@ impl frp_net::web::Site for Site {
         let log = Log::root().of_visits();
         info!(log, "http request: [{path}]");
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        let response = respond(self, route, &query, path);
+        let response = self.make(route, query, path.to_owned()).await;
         let code = response.status().as_u16();
         info!(log, "http response [{path}]: code [{code}]");
         response
+    }
+}
+
+impl Site {
+    /// What there is to tell of ten thousand proxies takes a while to write; no connection is served
+    /// on the thread that does.
+    async fn make(&self, route: Route, query: Query, path: String) -> Response {
+        let place = self.making.clone().acquire_owned().await;
+        let site = self.clone();
+        let made = spawn_blocking(move || {
+            let response = respond(&site, route, &query, &path);
+            // Only now, even where nobody waits for it any more.
+            drop(place);
+            response
+        });
+        let made = made.await;
+        made.unwrap_or_else(|_| bare(StatusCode::INTERNAL_SERVER_ERROR))
     }
 }
 

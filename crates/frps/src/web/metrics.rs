@@ -5,22 +5,23 @@
 //! is counted for the next.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use frp_net::limits::STATS_UNDER_LOCK;
 use frp_net::relay::Traffic;
 use frp_proto::msg::NewProxy;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
+
+use crate::ended::{Ended, Turn};
 
 /// Days that traffic is kept for, today included.
 pub(crate) const DAYS: usize = 7;
 
 /// Closed proxies are forgotten after this time.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// The longest time closed makes room beyond this many closed proxies.
-const MAX_OFFLINE: usize = 10_000;
 
 /// What the connections of one proxy add to.
 #[derive(Debug, Default)]
@@ -57,7 +58,9 @@ pub(crate) struct Metrics {
 #[derive(Debug)]
 struct State {
     today: Date,
-    proxies: BTreeMap<String, Entry>,
+    proxies: BTreeMap<Arc<str>, Entry>,
+    /// Those that are closed.
+    ended: Ended<Timestamp>,
     /// Running proxies per type; a type stays when its last proxy is gone.
     types: BTreeMap<String, u64>,
     total: [Amount; DAYS],
@@ -65,15 +68,19 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    kind: String,
-    user: String,
-    client_id: String,
+    kind: Arc<str>,
+    user: Arc<str>,
+    client_id: Arc<str>,
     counters: Arc<Counters>,
+    /// The first of `days`.
+    today: Date,
     /// What of the counters is in the days already.
     sampled: Amount,
     days: [Amount; DAYS],
     started: Timestamp,
     closed: Option<Timestamp>,
+    /// While it is closed.
+    turn: Option<Turn>,
     /// While it runs.
     running: Option<Arc<NewProxy>>,
 }
@@ -90,10 +97,10 @@ pub(crate) struct Amount {
 /// A proxy as it stands at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct ProxyStats {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    pub(crate) user: String,
-    pub(crate) client_id: String,
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) user: Arc<str>,
+    pub(crate) client_id: Arc<str>,
     /// Today first.
     pub(crate) days: [Amount; DAYS],
     /// Since the proxy was first seen.
@@ -124,8 +131,8 @@ pub(crate) struct Pruned {
 /// A running proxy, marked closed on drop.
 #[derive(Debug)]
 pub(crate) struct Running {
-    name: String,
-    kind: String,
+    name: Arc<str>,
+    kind: Arc<str>,
     state: Arc<Mutex<State>>,
 }
 
@@ -134,6 +141,7 @@ impl Metrics {
         let state = State {
             today: ZonedDateTime::now().date(),
             proxies: BTreeMap::new(),
+            ended: Ended::default(),
             types: BTreeMap::new(),
             total: Default::default(),
         };
@@ -145,134 +153,171 @@ impl Metrics {
     /// The counters of the proxy `name`, those of its earlier runs where it had any.
     pub(crate) fn counters(&self, name: &str, kind: &str) -> Arc<Counters> {
         let state = lock(&self.state);
-        let known = state.proxies.get(name).filter(|e| e.kind == kind);
+        let known = state.proxies.get(name).filter(|e| *e.kind == *kind);
         known.map_or_else(Arc::default, |entry| entry.counters.clone())
     }
 
-    /// Counts `proxy` as running; its connections add to `counters`.
+    /// Counts `proxy` of the name `name` as running; its connections add to `counters`. `owner` is
+    /// the user and the client id.
     pub(crate) fn start(
         &self,
         proxy: NewProxy,
-        user: &str,
-        client_id: &str,
+        name: &Arc<str>,
+        (user, client_id): (&Arc<str>, &Arc<str>),
         counters: &Arc<Counters>,
     ) -> Running {
-        let (name, kind) = (proxy.proxy_name.clone(), proxy.kind().to_owned());
         let now = Timestamp::now();
         let mut state = lock(&self.state);
-        *state.types.entry(kind.clone()).or_default() += 1;
+        let today = state.today;
+        let kind: Arc<str> = proxy.kind().into();
+        *state.types.entry(proxy.kind().to_owned()).or_default() += 1;
         // A name that has another type now begins anew, as in frp.
-        let known = state
-            .proxies
-            .remove(&name)
-            .filter(|e| e.kind == kind && Arc::ptr_eq(&e.counters, counters));
-        let mut entry = known.unwrap_or_else(|| Entry {
+        let before = state.forget(name);
+        let known = before.filter(|e| e.kind == kind && Arc::ptr_eq(&e.counters, counters));
+        let (sampled, days, day) = known.map_or_else(
+            || (Amount::default(), Default::default(), today),
+            |known| (known.sampled, known.days, known.today),
+        );
+        let entry = Entry {
             kind: kind.clone(),
-            user: String::new(),
-            client_id: String::new(),
+            user: user.clone(),
+            client_id: client_id.clone(),
             counters: counters.clone(),
-            sampled: Amount::default(),
-            days: Default::default(),
+            today: day,
+            sampled,
+            days,
             started: now,
             closed: None,
-            running: None,
-        });
-        user.clone_into(&mut entry.user);
-        client_id.clone_into(&mut entry.client_id);
-        entry.started = now;
-        entry.running = Some(Arc::new(proxy));
+            turn: None,
+            running: Some(Arc::new(proxy)),
+        };
         state.proxies.insert(name.clone(), entry);
         Running {
-            name,
+            name: name.clone(),
             kind,
             state: self.state.clone(),
         }
     }
 
     pub(crate) fn totals(&self) -> Totals {
-        let mut state = lock(&self.state);
-        state.sample(ZonedDateTime::now().date());
-        let open = |entry: &Entry| entry.counters.open.load(Ordering::Relaxed);
+        let mut connections = 0;
+        self.each(|_, entry| connections += entry.counters.open.load(Ordering::Relaxed));
+        let state = lock(&self.state);
         Totals {
             today: state.total[0],
-            connections: state.proxies.values().map(open).sum(),
+            connections,
             types: state.types.clone(),
         }
     }
 
     /// All proxies, sorted by name.
     pub(crate) fn all(&self) -> Vec<ProxyStats> {
-        let mut state = lock(&self.state);
-        state.sample(ZonedDateTime::now().date());
-        let stats = |(name, entry): (&String, &Entry)| entry.stats(name);
-        state.proxies.iter().map(stats).collect()
+        let mut all = Vec::new();
+        self.each(|name, entry| all.push(entry.stats(name)));
+        all
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<ProxyStats> {
         let mut state = lock(&self.state);
-        state.sample(ZonedDateTime::now().date());
-        state.proxies.get(name).map(|entry| entry.stats(name))
+        state.turn_to(ZonedDateTime::now().date());
+        let State {
+            today,
+            proxies,
+            total,
+            ..
+        } = &mut *state;
+        let (name, _) = proxies.get_key_value(name)?;
+        let name = name.clone();
+        let entry = proxies.get_mut(&name)?;
+        total[0].add(entry.sample(*today));
+        Some(entry.stats(&name))
     }
 
     /// Forgets every closed proxy that no user is connected to any more.
     pub(crate) fn prune(&self) -> Pruned {
-        lock(&self.state).prune(Timestamp::MAX)
+        let mut closed = Vec::new();
+        let mut total = 0;
+        self.each(|name, entry| {
+            total += 1;
+            if entry.is_idle() {
+                closed.push(name.clone());
+            }
+        });
+        let mut cleared = 0;
+        for names in closed.chunks(STATS_UNDER_LOCK) {
+            let mut state = lock(&self.state);
+            for name in names {
+                if state.proxies.get(name).is_some_and(Entry::is_idle) {
+                    state.forget(name);
+                    cleared += 1;
+                }
+            }
+        }
+        Pruned { cleared, total }
     }
 
     /// What is to be done every minute.
     pub(crate) fn tick(&self) {
-        let mut state = lock(&self.state);
-        state.sample(ZonedDateTime::now().date());
-        state.prune(Timestamp::now() - REMEMBERED_FOR);
+        self.each(|_, _| {});
+        lock(&self.state).forget_old(Timestamp::now() - REMEMBERED_FOR);
+    }
+
+    /// Looks at every proxy, counted up to now, in the order of their names. Some at a time, so that
+    /// proxies can start and end meanwhile.
+    fn each(&self, mut look: impl FnMut(&Arc<str>, &Entry)) {
+        let mut after = Bound::Unbounded;
+        loop {
+            let mut state = lock(&self.state);
+            state.turn_to(ZonedDateTime::now().date());
+            let State {
+                today,
+                proxies,
+                total,
+                ..
+            } = &mut *state;
+            let mut last = None;
+            let some = proxies.range_mut::<str, _>((
+                after.as_ref().map(|name: &Arc<str>| &**name),
+                Bound::Unbounded,
+            ));
+            for (name, entry) in some.take(STATS_UNDER_LOCK) {
+                total[0].add(entry.sample(*today));
+                look(name, entry);
+                last = Some(name.clone());
+            }
+            drop(state);
+            match last {
+                Some(name) => after = Bound::Excluded(name),
+                None => return,
+            }
+        }
     }
 }
 
 impl State {
-    /// Puts what the counters have gained into the days, then turns the days to `date`.
-    fn sample(&mut self, date: Date) {
-        for entry in self.proxies.values_mut() {
-            let (before, now) = (entry.sampled, entry.counters.amount());
-            entry.sampled = now;
-            let gained = now.minus(before);
-            entry.days[0].add(gained);
-            self.total[0].add(gained);
-        }
-        let passed = (date - self.today).get_days();
-        // A clock that was set back ends no day.
-        let passed = usize::try_from(passed).unwrap_or(0).min(DAYS);
+    /// Makes `date` the first day. A clock that was set back ends no day.
+    fn turn_to(&mut self, date: Date) {
+        let passed = days_between(self.today, date);
         if passed > 0 {
             self.today = date;
             turn(&mut self.total, passed);
-            for entry in self.proxies.values_mut() {
-                turn(&mut entry.days, passed);
-            }
         }
     }
 
-    fn prune(&mut self, limit: Timestamp) -> Pruned {
-        let total = self.proxies.len();
-        self.sample(self.today);
-        self.proxies.retain(|_, entry| {
-            let gone = entry.is_idle() && entry.closed.is_some_and(|at| at < limit);
-            !gone
-        });
-        Pruned {
-            cleared: total - self.proxies.len(),
-            total,
+    /// Takes the entry of `name` out. What it counted stays in the total.
+    fn forget(&mut self, name: &str) -> Option<Entry> {
+        let mut entry = self.proxies.remove(name)?;
+        self.total[0].add(entry.sample(self.today));
+        if let Some(turn) = entry.turn {
+            self.ended.remove(turn);
         }
+        Some(entry)
     }
 
-    fn forget_oldest(&mut self) {
-        let oldest = self
-            .proxies
-            .iter()
-            .filter(|(_, entry)| entry.is_idle())
-            .filter_map(|(name, entry)| Some((entry.closed?, name)))
-            .min()
-            .map(|(_, name)| name.clone());
-        if let Some(name) = oldest {
-            self.sample(self.today);
-            self.proxies.remove(&name);
+    /// Forgets who has closed before `limit`, and the longest closed where there are too many.
+    fn forget_old(&mut self, limit: Timestamp) {
+        while let Some(name) = self.ended.pop(|closed| *closed < limit) {
+            self.forget(&name);
         }
     }
 }
@@ -282,9 +327,24 @@ impl Entry {
         self.running.is_none() && self.counters.open.load(Ordering::Relaxed) == 0
     }
 
-    fn stats(&self, name: &str) -> ProxyStats {
+    /// Puts what the counters have gained into the days, and says how much that is. What comes
+    /// between two samples counts for the day of the second one.
+    fn sample(&mut self, date: Date) -> Amount {
+        let passed = days_between(self.today, date);
+        if passed > 0 {
+            self.today = date;
+            turn(&mut self.days, passed);
+        }
+        let (before, now) = (self.sampled, self.counters.amount());
+        self.sampled = now;
+        let gained = now.minus(before);
+        self.days[0].add(gained);
+        gained
+    }
+
+    fn stats(&self, name: &Arc<str>) -> ProxyStats {
         ProxyStats {
-            name: name.to_owned(),
+            name: name.clone(),
             kind: self.kind.clone(),
             user: self.user.clone(),
             client_id: self.client_id.clone(),
@@ -322,6 +382,12 @@ impl Amount {
     }
 }
 
+fn days_between(earlier: Date, later: Date) -> usize {
+    usize::try_from((later - earlier).get_days())
+        .unwrap_or(0)
+        .min(DAYS)
+}
+
 fn turn(days: &mut [Amount; DAYS], passed: usize) {
     days.rotate_right(passed % DAYS);
     for day in days.iter_mut().take(passed) {
@@ -332,18 +398,26 @@ fn turn(days: &mut [Amount; DAYS], passed: usize) {
 impl Drop for Running {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        if let Some(count) = state.types.get_mut(&self.kind) {
+        let State {
+            proxies,
+            ended,
+            types,
+            ..
+        } = &mut *state;
+        if let Some(count) = types.get_mut(&*self.kind) {
             *count -= 1;
         }
-        let running: u64 = state.types.values().sum();
-        if let Some(entry) = state.proxies.get_mut(&self.name) {
-            entry.running = None;
-            entry.closed = Some(Timestamp::now());
+        let now = Timestamp::now();
+        let mut gone = None;
+        if let Some(entry) = proxies.get_mut(&self.name) {
+            gone = entry.running.take();
+            entry.closed = Some(now);
+            let text = self.name.len() + entry.user.len() + entry.client_id.len();
+            entry.turn = Some(ended.push(self.name.clone(), now, text));
         }
-        let running = usize::try_from(running).unwrap_or(usize::MAX);
-        if state.proxies.len().saturating_sub(running) > MAX_OFFLINE {
-            state.forget_oldest();
-        }
+        state.forget_old(now - REMEMBERED_FOR);
+        drop(state);
+        drop(gone);
     }
 }
 
@@ -356,6 +430,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
 
     fn start(metrics: &Metrics, name: &str) -> (Running, Arc<Counters>) {
         let proxy = NewProxy {
@@ -363,7 +438,8 @@ mod tests {
             ..NewProxy::default()
         };
         let counters = metrics.counters(name, "tcp");
-        let running = metrics.start(proxy, "u", "office", &counters);
+        let owner = (&"u".into(), &"office".into());
+        let running = metrics.start(proxy, &name.into(), owner, &counters);
         (running, counters)
     }
 
@@ -378,7 +454,7 @@ mod tests {
         let connection = counters.serving();
         let stats = metrics.by_name("p").unwrap();
         assert_eq!((stats.connections, stats.ever_connected), (1, true));
-        assert_eq!(stats.client_id, "office");
+        assert_eq!(&*stats.client_id, "office");
         assert_eq!(metrics.totals().types["tcp"], 1);
 
         drop(running);
@@ -413,12 +489,19 @@ mod tests {
     fn memory_of_closed_proxies_is_bounded() {
         let metrics = Metrics::new();
         let (_running, _) = start(&metrics, "running");
-        for i in 0..MAX_OFFLINE + 10 {
-            drop(start(&metrics, &format!("p{i}")));
+        for i in 0..MAX_ENDED + 10 {
+            let (closing, counters) = start(&metrics, &format!("p{i}"));
+            counters.traffic.add_near_to_far(1);
+            drop(closing);
         }
-        assert_eq!(metrics.all().len(), MAX_OFFLINE + 1);
+        assert_eq!(metrics.all().len(), MAX_ENDED + 1);
         assert!(metrics.by_name("p0").is_none());
         assert!(metrics.by_name("running").is_some());
+        let carried = u64::try_from(MAX_ENDED).unwrap() + 10;
+        assert_eq!(metrics.totals().today, amount(carried), "of all of them");
+        // In bytes, too.
+        drop(start(&metrics, &"n".repeat(MAX_ENDED_TEXT)));
+        assert_eq!(metrics.all().len(), 1);
     }
 
     #[test]
@@ -441,11 +524,19 @@ mod tests {
         let metrics = Metrics::new();
         let (_running, _) = start(&metrics, "p");
         let mut state = lock(&metrics.state);
-        state.proxies.get_mut("p").unwrap().days[0] = amount(7);
         let today = state.today;
-        state.sample(today.yesterday().unwrap());
-        state.sample(today.tomorrow().unwrap());
-        state.sample(today.tomorrow().unwrap());
-        assert_eq!(state.proxies["p"].days[1], amount(7));
+        let mut entry = state.proxies.remove("p").unwrap();
+        entry.days[0] = amount(7);
+        for date in [
+            today.yesterday().unwrap(),
+            today.tomorrow().unwrap(),
+            today.tomorrow().unwrap(),
+            today,
+        ] {
+            entry.sample(date);
+            state.turn_to(date);
+        }
+        assert_eq!(entry.days[1], amount(7));
+        assert_eq!(state.today, today.tomorrow().unwrap());
     }
 }

@@ -20,8 +20,10 @@ use frp_config::WebServer;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::join_host_port;
 use frp_net::web::guard::Guard;
+use frp_net::limits::MAX_API_ANSWERS;
 use frp_net::web::login::WebLogin;
 use frp_net::web::{Web, WebError};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::clients::Clients;
@@ -39,11 +41,13 @@ pub(crate) struct Stats {
 }
 
 /// What a request may need.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Site {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     guard: Guard,
+    /// Places for answers that are being made.
+    making: Arc<Semaphore>,
     pprof: bool,
 }
 
@@ -72,6 +76,7 @@ pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats:
         shared: shared.clone(),
         stats: stats.clone(),
         guard: Guard::new(login, &config.addr, &config.allowed_hosts),
+        making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
         pprof: config.pprof_enable,
     });
     tokio::select! {

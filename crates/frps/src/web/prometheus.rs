@@ -100,7 +100,9 @@ mod tests {
             ..NewProxy::default()
         };
         let counters = stats.metrics.counters(&new.proxy_name, new.kind());
-        let running = stats.metrics.start(new, "", "", &counters);
+        let name = new.proxy_name.as_str().into();
+        let owner = (&"".into(), &"".into());
+        let running = stats.metrics.start(new, &name, owner, &counters);
         let serving = counters.serving();
         let page = text(&stats);
         let name = r#"{name="a\"\\\n",type="tcp"}"#;
