@@ -33,6 +33,7 @@ mod registration;
 mod releases;
 mod ssh;
 mod story;
+mod strangers;
 mod sudp;
 mod tcp;
 mod tcpmux;
