@@ -57,7 +57,8 @@ async fn forge(port: u16, count: usize) {
 }
 
 async fn logs_in(stream: TcpStream) {
-    let login = Control::login(stream, "t", &json!({}));
+    let more = json!({});
+    let login = Control::login(stream, "t", &more);
     let (_, answer) = within(LIMIT, "a login", login).await;
     assert!(answer["run_id"].as_str().is_some_and(|id| !id.is_empty()));
 }
@@ -107,8 +108,7 @@ async fn forged_packets_take_nobodys_place() {
 async fn a_crowd_does_not_cut_a_tunnel_off() {
     let rig = Rig::new();
     let frps = rig.frps(PLAIN).await;
-    let login = Control::login(connect(frps.port).await, "t", &json!({}));
-    let (mut control, answer) = login.await;
+    let (mut control, answer) = Control::login(connect(frps.port).await, "t", &json!({})).await;
     let port = free_port();
     let proxy = json!({"proxy_name": "p", "proxy_type": "tcp", "remote_port": port});
     let answered = control.register(&proxy).await;
