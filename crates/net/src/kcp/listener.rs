@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::arq::millis;
 use super::newcomers::Newcomers;
 use super::params::SERVER_WINDOWS;
-use super::pipe::{Ended, KcpStream, Shared};
+use super::pipe::{Ended, KcpStream, Shared, first_of};
 use super::session::{Opening, Session, ask_for_echo, conv_of, echo, opening};
 use super::socket::{Batch, Socket};
 use crate::before_login::{BeforeLogin, Seat};
@@ -429,10 +429,12 @@ impl Stranger {
 impl Driver {
     /// Runs until the session is over.
     pub async fn run(self) {
-        tokio::select! {
-            () = self.shared.clone().drive() => {}
-            () = self.evicted.cancelled() => self.shared.end(Ended::MadeRoom),
-        }
+        let evicted = async {
+            self.evicted.cancelled().await;
+            // Before the other is dropped, which ends the session for another reason.
+            self.shared.end(Ended::MadeRoom);
+        };
+        first_of(self.shared.clone().drive(), evicted).await;
     }
 }
 
