@@ -2,7 +2,7 @@
 
 use frp_net::kcp::fec::{Decoder, Packet, parse};
 use frp_net::kcp::params::SERVER_WINDOWS;
-use frp_net::kcp::session::{Datagrams, Opening, Session, conv_of, opening};
+use frp_net::kcp::session::{Datagrams, Opening, Session, conv_of, echo, opening};
 
 const CONV: u32 = 7;
 
@@ -18,22 +18,27 @@ pub fn kcp(data: &[u8]) {
     } else {
         Session::dialled(CONV, SERVER_WINDOWS, 0)
     };
+    if how & 4 == 0 {
+        session.distrust(u32::from(how) << 24, 0);
+    }
     let (mut now, mut buf) = (0, [0; 4096]);
+    let (mut got, mut came) = (0, 0);
     while let Some((&len, more)) = rest.split_first() {
         let (datagram, more) = more.split_at(usize::from(len).min(more.len()));
         rest = more;
-        let _ = (opening(datagram), conv_of(datagram));
+        let _ = (opening(datagram), conv_of(datagram), echo(datagram));
         let _ = session.receive(datagram, now);
         // As if for this conversation: most mutations would be of another.
         let mut mine = CONV.to_le_bytes().to_vec();
         mine.extend(datagram);
         let _ = session.receive(&mine, now);
+        came += datagram.len() + mine.len();
         let _ = session.arq_mut().read(&mut buf);
         session.arq_mut().write(datagram, now);
         match len % 4 {
             0 => session.arq_mut().flush(),
             1 => session.establish(),
-            2 => now = session.arq().deadline().max(now),
+            2 => now = session.deadline().max(now),
             _ => session.rest(),
         }
         let mut out = Datagrams::default();
@@ -42,10 +47,12 @@ pub fn kcp(data: &[u8]) {
                 break;
             }
             for datagram in out.iter() {
+                got += datagram.len();
                 assert!(parse(datagram).is_some() && conv_of(datagram).is_none_or(|c| c == CONV));
             }
             out.clear();
         }
+        assert!(session.is_proven() || got <= 3 * came);
     }
 }
 

@@ -35,6 +35,7 @@ mod releases;
 mod signals;
 mod ssh;
 mod story;
+mod strangers;
 mod sudp;
 mod tcp;
 mod tcpmux;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_log::{Log, debug};
 use frp_net::kcp::{Accepted, KcpListener};
-use frp_net::listen::accept_loop;
+use frp_net::listen::accept_loop_making_room;
 use frp_net::quic;
 use tokio::net::TcpListener;
 
@@ -12,7 +12,12 @@ use crate::{Shared, door};
 
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.stop.clone();
-    accept_loop(listener, stop, |conn, peer| {
+    let make_room = || {
+        shared.before_login.make_room();
+    };
+    accept_loop_making_room(listener, stop, make_room, |conn, peer| {
+        // Here rather than in the task: who has to make room then knows it before more are taken.
+        let turn = shared.before_login.enter(peer.ip());
         let thread = match shared.cfg.transport.tcp_mux {
             true => shared.threads.next(),
             // A client's work connections have to be where its session is.
@@ -20,7 +25,7 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         };
         match thread.adopt(conn) {
             Ok(conn) => {
-                let entering = door::enter_tcp(shared.clone(), conn, peer);
+                let entering = door::enter_tcp(shared.clone(), turn, conn, peer);
                 shared.tasks.spawn_on(entering, thread.handle());
             }
             Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),

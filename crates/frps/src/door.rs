@@ -80,10 +80,9 @@ enum DoorError {
 }
 
 /// Takes an accepted TCP connection as far as it gets.
-pub(crate) async fn enter_tcp(shared: Arc<Shared>, conn: TcpStream, peer: SocketAddr) {
+pub(crate) async fn enter_tcp(shared: Arc<Shared>, turn: Turn, conn: TcpStream, peer: SocketAddr) {
     tune(&conn, shared.cfg.transport.tcp_keepalive);
     let local = conn.local_addr().map(canonical).ok();
-    let turn = shared.before_login.enter();
     enter(shared, turn, Stream::Tcp(conn), peer, local).await;
 }
 
@@ -95,7 +94,7 @@ pub(crate) async fn enter_kcp(
     peer: SocketAddr,
 ) {
     let local = conn.local_addr().ok();
-    let turn = shared.before_login.enter().of_kcp(stranger);
+    let turn = Turn::of_kcp(stranger);
     enter(shared, turn, Stream::Kcp(conn), peer, local).await;
 }
 
@@ -114,7 +113,7 @@ async fn enter(
         link: None,
     };
     let opened = tokio::select! {
-        opened = open(&shared, conn) => opened,
+        opened = open(&shared, conn, &turn) => opened,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
         () = shared.stop.cancelled() => return,
     };
@@ -122,15 +121,22 @@ async fn enter(
         Ok(Opened::Frp(stream, first)) => (stream, first),
         Ok(Opened::User(kind, conn, first)) => {
             drop(turn);
-            return serve_user(shared, kind, conn, first, peer).await;
+            return Box::pin(serve_user(shared, kind, conn, first, peer)).await;
         }
         Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
         Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
     };
     if shared.cfg.transport.tcp_mux {
-        serve_mux(shared, Rewind::new(first, stream), caller, turn).await;
+        Box::pin(serve_mux(shared, Rewind::new(first, stream), caller, turn)).await;
     } else {
-        greet::serve(shared, stream, first, caller, Place::Stranger(turn)).await;
+        Box::pin(greet::serve(
+            shared,
+            stream,
+            first,
+            caller,
+            Place::Stranger(turn),
+        ))
+        .await;
     }
 }
 
@@ -151,7 +157,7 @@ async fn serve_user(
 }
 
 /// Takes the layers off, one by one: a websocket may be within TLS (`wss`), or TLS within it.
-async fn open(shared: &Shared, mut conn: Stream) -> Result<Opened, DoorError> {
+async fn open(shared: &Shared, mut conn: Stream, turn: &Turn) -> Result<Opened, DoorError> {
     let is_tcp = matches!(conn, Stream::Tcp(_));
     let users = if is_tcp {
         shared.vhosts.at_bind_port
@@ -160,6 +166,7 @@ async fn open(shared: &Shared, mut conn: Stream) -> Result<Opened, DoorError> {
     };
     let path = is_tcp.then_some(shared.websocket.path.as_str());
     let (kind, first) = look(&mut conn, users, path).await?;
+    turn.spoke();
     match (kind, conn) {
         (Kind::Tls | Kind::TlsAfterMark, conn) => {
             let mut conn = end_tls(shared, conn, first).await?;
@@ -216,7 +223,7 @@ async fn end_websocket(shared: &Shared, conn: Stream, first: Bytes) -> Result<St
 pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let peer = arriving.peer();
     let log = Log::root().by(peer.ip());
-    let turn = shared.before_login.enter();
+    let turn = shared.before_login.enter(peer.ip());
     let accepted = tokio::select! {
         accepted = arriving.accept(BEFORE_LOGIN) => accepted,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
@@ -233,7 +240,14 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         link: None,
     };
     let streams = Arrivals::Quic(conn.clone());
-    serve_carrier(shared, Carrier::Quic(conn), streams, caller, turn).await;
+    Box::pin(serve_carrier(
+        shared,
+        Carrier::Quic(conn),
+        streams,
+        caller,
+        turn,
+    ))
+    .await;
 }
 
 /// Starts the mux on what is left of a connection.

@@ -61,12 +61,18 @@ pub(crate) async fn serve(
     };
     match message {
         Message::Login(login) => {
-            login::serve(shared, stream, *login, negotiated, caller, place).await;
+            // Its task is small as long as it is a stranger's.
+            Box::pin(login::serve(
+                shared, stream, *login, negotiated, caller, place,
+            ))
+            .await;
         }
         Message::NewWorkConn(conn) => {
             admit_work_conn(&shared, stream, conn, &caller, place).await;
         }
-        Message::NewVisitorConn(conn) => serve_visitor(&shared, stream, conn, &caller, place).await,
+        Message::NewVisitorConn(conn) => {
+            Box::pin(serve_visitor(&shared, stream, conn, &caller, place)).await;
+        }
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
             warn!(

@@ -172,11 +172,13 @@ impl Server {
                 source,
             })?;
         let tasks = TaskTracker::new();
+        let before_login = BeforeLogin::default();
         let quic = cfg
             .quic_bind_port
             .map(|port| bind_quic(&cfg, port, &tls, &tasks));
         let kcp = cfg.kcp_bind_port.map(|port| {
-            let bound = udp::bind(&cfg.bind_addr, port).and_then(KcpListener::new);
+            let bound = udp::bind(&cfg.bind_addr, port)
+                .and_then(|socket| KcpListener::new(socket, before_login.clone()));
             bound.map_err(|source| BindError::Kcp {
                 addr: join_host_port(&cfg.bind_addr, port),
                 source,
@@ -203,7 +205,7 @@ impl Server {
             ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
             vhosts,
             udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
-            before_login: BeforeLogin::default(),
+            before_login,
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
             tasks,

@@ -97,6 +97,7 @@ pub(crate) async fn serve(
         }
     };
     process::forget_start_soon();
+    let _home = shared.before_login.at_home(caller.peer.ip());
     let control = control_stream(&shared, stream, negotiated.as_ref());
     Session::new(shared, admitted, control, caller).run().await;
     drop(presence);

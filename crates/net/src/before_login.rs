@@ -1,65 +1,172 @@
 //! A bound on strangers: connections that have not logged in yet.
 //!
-//! frp has none. Refusing newcomers at the bound would let a flood lock honest clients out, so the
-//! oldest goes instead: an honest login is over in moments, a silent peer waits and is the oldest.
+//! frp has none. Refusing newcomers at the bound would let a flood lock honest clients out, so
+//! somebody makes room: one of the crowd ([`crate::crowd`]).
+//!
+//! Who comes from the address of a client that is logged in, with a work connection of its own as
+//! without the mux, is no stranger: no crowd from elsewhere takes its place.
+//!
+//! Here is only who has shown that it is where it says: by the handshake of TCP or QUIC, or, with kcp,
+//! by an echo. The others cost less, and are bounded where they arrive.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::kcp::Stranger;
-use crate::limits::MAX_BEFORE_LOGIN;
 use tokio_util::sync::CancellationToken;
 
-/// The connections waiting to log in, oldest first.
-#[derive(Debug, Default)]
+use crate::crowd::Crowd;
+use crate::kcp::Stranger;
+use crate::limits::MAX_BEFORE_LOGIN_GUESTS;
+use crate::process::max_before_login;
+
+/// The connections waiting to log in.
+#[derive(Debug, Clone)]
 pub struct BeforeLogin {
     waiting: Arc<Mutex<Waiting>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
-    next: u64,
-    turns: BTreeMap<u64, CancellationToken>,
+    most: usize,
+    strangers: Crowd<CancellationToken>,
+    /// Those whose address belongs to a client that is logged in.
+    guests: Crowd<CancellationToken>,
+    /// How many sessions live at an address.
+    sessions: HashMap<IpAddr, usize>,
 }
 
 /// A place among the strangers, given back on drop.
 #[derive(Debug)]
 pub struct Turn {
-    id: u64,
     evicted: CancellationToken,
-    waiting: Arc<Mutex<Waiting>>,
-    /// The place that a kcp session has at its port, too.
+    /// Of kcp that is with the session at its port.
+    seat: Option<Seat>,
     kcp: Option<Stranger>,
 }
 
+/// The place itself.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    id: u64,
+    guest: bool,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// A client at an address is logged in, until dropped.
+#[derive(Debug)]
+pub struct Home {
+    ip: IpAddr,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Default for BeforeLogin {
+    /// As many as the process has descriptors for.
+    fn default() -> Self {
+        Self::new(max_before_login())
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl BeforeLogin {
-    /// Takes a place; the oldest loses its own where all are taken.
-    pub fn enter(&self) -> Turn {
-        let evicted = CancellationToken::new();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.turns.len() >= MAX_BEFORE_LOGIN
-            && let Some((_, oldest)) = waiting.turns.pop_first()
-        {
-            oldest.cancel();
+    /// Takes `most` strangers.
+    pub fn new(most: usize) -> Self {
+        let waiting = Waiting {
+            most,
+            strangers: Crowd::default(),
+            guests: Crowd::default(),
+            sessions: HashMap::new(),
+        };
+        Self {
+            waiting: Arc::new(Mutex::new(waiting)),
         }
-        let id = waiting.next;
-        waiting.next += 1;
-        waiting.turns.insert(id, evicted.clone());
+    }
+
+    /// Takes a place; one of the crowd loses its own where all are taken.
+    pub fn enter(&self, ip: IpAddr) -> Turn {
+        let evicted = CancellationToken::new();
         Turn {
-            id,
+            seat: Some(self.seat(ip, evicted.clone())),
             evicted,
-            waiting: self.waiting.clone(),
             kcp: None,
+        }
+    }
+
+    /// The same; `evicted` is cancelled when the place goes to somebody else.
+    pub(crate) fn seat(&self, ip: IpAddr, evicted: CancellationToken) -> Seat {
+        let mut waiting = lock(&self.waiting);
+        let guest = waiting.sessions.contains_key(&ip);
+        let most = match guest {
+            true => waiting.most.min(MAX_BEFORE_LOGIN_GUESTS),
+            false => waiting.most,
+        };
+        let crowd = waiting.crowd(guest);
+        let id = crowd.insert(ip, evicted);
+        let leaves = (crowd.len() > most).then(|| crowd.make_room()).flatten();
+        drop(waiting);
+        if let Some(leaves) = leaves {
+            leaves.cancel();
+        }
+        Seat {
+            id,
+            guest,
+            waiting: self.waiting.clone(),
+        }
+    }
+
+    /// One of the crowd leaves, where the process has no descriptor left. Whether there was one.
+    pub fn make_room(&self) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let leaves = waiting.strangers.make_room();
+        let leaves = leaves.or_else(|| waiting.guests.make_room());
+        drop(waiting);
+        if let Some(leaves) = &leaves {
+            leaves.cancel();
+        }
+        leaves.is_some()
+    }
+
+    /// A client at this address is logged in.
+    pub fn at_home(&self, ip: IpAddr) -> Home {
+        *lock(&self.waiting).sessions.entry(ip).or_default() += 1;
+        Home {
+            ip,
+            waiting: self.waiting.clone(),
+        }
+    }
+}
+
+impl Waiting {
+    fn crowd(&mut self, guest: bool) -> &mut Crowd<CancellationToken> {
+        match guest {
+            true => &mut self.guests,
+            false => &mut self.strangers,
         }
     }
 }
 
 impl Turn {
-    /// The place of a kcp session, which is a stranger at its port, too.
+    /// The place of a kcp session, which it has at its port.
     #[must_use]
-    pub fn of_kcp(mut self, stranger: Stranger) -> Self {
-        self.kcp = Some(stranger);
-        self
+    pub fn of_kcp(stranger: Stranger) -> Self {
+        Self {
+            evicted: stranger.evicted().clone(),
+            seat: None,
+            kcp: Some(stranger),
+        }
+    }
+
+    /// The peer has said something.
+    pub fn spoke(&self) {
+        if let Some(seat) = &self.seat {
+            seat.spoke();
+        }
+        if let Some(stranger) = &self.kcp {
+            stranger.spoke();
+        }
     }
 
     /// The peer has shown that it may be here.
@@ -75,13 +182,29 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Seat {
+    pub(crate) fn spoke(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.crowd(self.guest).spoke(self.id);
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .turns
-            .remove(&self.id);
+        let mut waiting = lock(&self.waiting);
+        waiting.crowd(self.guest).remove(self.id);
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(n) = waiting.sessions.get_mut(&self.ip) {
+            *n -= 1;
+            if *n == 0 {
+                waiting.sessions.remove(&self.ip);
+            }
+        }
     }
 }
 
@@ -89,17 +212,42 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn the_oldest_stranger_makes_room() {
-        let strangers = BeforeLogin::default();
-        let mut turns: Vec<Turn> = (0..MAX_BEFORE_LOGIN).map(|_| strangers.enter()).collect();
-        let newest = strangers.enter();
-        turns[0].evicted().await;
-        assert!(!turns[1].evicted.is_cancelled());
-        assert!(!newest.evicted.is_cancelled());
+    const MOST: usize = 64;
+    const HONEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const HOSTILE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-        drop(turns.remove(1));
-        let _another = strangers.enter();
-        assert!(!turns[1].evicted.is_cancelled(), "a place was free");
+    #[test]
+    fn a_crowd_makes_room_and_a_lone_stranger_stays() {
+        let strangers = BeforeLogin::new(MOST);
+        let mut crowd: Vec<Turn> = (0..MOST).map(|_| strangers.enter(HOSTILE)).collect();
+        let honest = strangers.enter(HONEST);
+        let evicted = |turns: &[Turn]| turns.iter().filter(|t| t.evicted.is_cancelled()).count();
+        assert_eq!(evicted(&crowd), 1);
+        crowd.extend((0..9).map(|_| strangers.enter(HOSTILE)));
+        assert_eq!(evicted(&crowd), 10);
+        assert!(!honest.evicted.is_cancelled());
+
+        crowd.truncate(MOST / 2);
+        let gone = evicted(&crowd);
+        let _another = strangers.enter(HOSTILE);
+        assert_eq!(evicted(&crowd), gone, "places were free");
+        assert!(strangers.make_room());
+    }
+
+    #[test]
+    fn the_address_of_a_client_has_places_of_its_own() {
+        let strangers = BeforeLogin::new(MOST);
+        let (home, twice) = (strangers.at_home(HONEST), strangers.at_home(HONEST));
+        drop(twice);
+        let work: Vec<Turn> = (0..MOST / 2).map(|_| strangers.enter(HONEST)).collect();
+        let crowd: Vec<Turn> = (0..MOST).map(|_| strangers.enter(HOSTILE)).collect();
+        assert!(work.iter().chain(&crowd).all(|t| !t.evicted.is_cancelled()));
+        // Whoever shares the address takes the places of nobody else.
+        let shared: Vec<Turn> = (0..MOST).map(|_| strangers.enter(HONEST)).collect();
+        assert!(shared.len() == MOST && crowd.iter().all(|t| !t.evicted.is_cancelled()));
+        drop((home, shared, work, crowd));
+        let waiting = lock(&strangers.waiting);
+        assert!(waiting.sessions.is_empty());
+        assert!(waiting.guests.is_empty() && waiting.strangers.is_empty());
     }
 }

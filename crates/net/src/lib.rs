@@ -11,6 +11,7 @@ pub mod before_login;
 pub mod below;
 mod buffers;
 pub mod carrier;
+pub mod crowd;
 pub mod dial;
 pub mod go_text;
 pub mod hints;

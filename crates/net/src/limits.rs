@@ -86,9 +86,17 @@ pub const MAX_HTTP_HEAD: usize = 256 * 1024;
 /// some hundreds; what exceeds this is left out.
 pub const MAX_HINTS: usize = 64 * 1024;
 
-/// Connections that have not logged in yet, over all sources. Beyond it the oldest one is closed:
-/// an honest login is over long before its turn comes.
+/// Connections that have not logged in yet, over all sources, where there are descriptors for them.
+/// Beyond it one of the most crowded source is closed. What all of them may hold together is at most
+/// 64 MiB: see [`MUX_STRANGER_BYTES`], [`KCP_STRANGER_WINDOW`], [`QUIC_STRANGER_WINDOW`].
 pub const MAX_BEFORE_LOGIN: usize = 1024;
+
+/// The least of them, however few descriptors there are.
+pub const MIN_BEFORE_LOGIN: usize = 16;
+
+/// Of these, those from addresses of clients that are logged in, which have places of their own: the
+/// work connections that are being opened without the mux.
+pub const MAX_BEFORE_LOGIN_GUESTS: usize = 256;
 
 /// Streams of one multiplexed connection that may wait for their first message at a time while the
 /// connection has no session.
@@ -99,10 +107,20 @@ pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 
 /// Bytes that a multiplexed connection may have sent before its login and nobody has read, over all its
 /// streams. A login has some hundreds; yamux lets a peer send as much on a stream unasked.
-pub const MUX_STRANGER_BYTES: usize = 256 * 1024;
+pub const MUX_STRANGER_BYTES: usize = 32 * 1024;
 
-/// Pause of an accept loop when the process is out of file descriptors or memory.
-pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Pause of an accept loop when the process is out of file descriptors or memory, from the first to
+/// the longest.
+pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);
+/// See [`ACCEPT_BACKOFF_MIN`]. Whoever waits behind it wants an answer within a second.
+pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_millis(100);
+
+/// How often an accept loop says that it cannot accept.
+pub const ACCEPT_SAYS: Duration = Duration::from_secs(10);
+
+/// Connections that are taken in one go, before those that make room for them have had a chance to
+/// leave.
+pub const ACCEPT_BATCH: u32 = 16;
 
 /// From a user's connection to an https or tcpmux vhost until it has said whom it is for (frp
 /// `server/service.go`: vhostReadWriteTimeout).
@@ -152,12 +170,33 @@ pub const KCP_LINGER: Duration = Duration::from_secs(5);
 /// each.
 pub const MAX_KCP_ENDED: usize = 16_384;
 
-/// Kcp sessions that have not logged in, at one port; beyond them the oldest makes room.
-pub const MAX_KCP_STRANGERS: usize = MAX_BEFORE_LOGIN;
+/// Kcp sessions at one port with addresses that may be forged. Beyond, a client has to show first where
+/// it is.
+pub const MAX_KCP_UNPROVEN: usize = 64;
+
+/// First packets of kcp clients that have to show where they are; those of the crowd are forgotten
+/// first, and their clients repeat them.
+pub const MAX_KCP_WAITING: usize = 2048;
+
+/// Packets that are kept of one of them: a TLS hello has up to two, behind a byte of its own.
+pub const MAX_KCP_WAITING_PACKETS: usize = 3;
+
+/// Bytes that are kept of all.
+pub const MAX_KCP_WAITING_BYTES: usize = 2 * 1024 * 1024;
+
+/// What goes to an address that may be forged, in bytes for each that came (RFC 9000, section 8.1).
+pub const MAX_AMPLIFICATION: u64 = 3;
+
+/// How long a client that was asked where it is may take to answer, at least; at most twice that.
+pub const KCP_ASKED: Duration = Duration::from_secs(10);
+
+/// Whether a kcp peer is where it says is asked again after this time, then each time after twice as
+/// long.
+pub const KCP_ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Segments (of at most 1476 bytes) that are kept for the reader of a kcp session that has not
 /// logged in. A login needs few, and strangers are many.
-pub const KCP_STRANGER_WINDOW: u16 = 32;
+pub const KCP_STRANGER_WINDOW: u16 = 16;
 
 /// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
 /// it, and the newest.
@@ -238,7 +277,7 @@ pub const MAX_WEBSOCKET_HEAD: usize = 16 * 1024;
 pub const MAX_WEBSOCKET_FIELDS: usize = 128;
 
 /// Bytes that a QUIC connection may send before its login, over all its streams.
-pub const QUIC_STRANGER_WINDOW: u64 = 256 * 1024;
+pub const QUIC_STRANGER_WINDOW: u64 = 32 * 1024;
 
 /// QUIC handshakes under way with addresses that may be forged; each holds some 10 KiB and answers
 /// with at most three times what came. Beyond, a client has to show first where it is.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use frp_proto::address::without_brackets;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::ACCEPT_BACKOFF_MAX;
+use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPT_BATCH, ACCEPT_SAYS};
 #[cfg(target_os = "linux")]
 use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 use crate::literal::literal;
@@ -158,13 +159,34 @@ pub async fn accept_loop(
     accept_loop_polled(|cx| listener.poll_accept(cx), stop, each).await;
 }
 
+/// As [`accept_loop`]; where descriptors have run out, `make_room` has somebody leave.
+pub async fn accept_loop_making_room(
+    listener: TcpListener,
+    stop: CancellationToken,
+    make_room: impl FnMut(),
+    each: impl FnMut(TcpStream, SocketAddr),
+) {
+    accept_all(|cx| listener.poll_accept(cx), stop, make_room, each).await;
+}
+
 /// As [`accept_loop`], for a listener that belongs to somebody else: `accept` polls it.
 pub async fn accept_loop_polled(
+    accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
+    stop: CancellationToken,
+    each: impl FnMut(TcpStream, SocketAddr),
+) {
+    accept_all(accept, stop, || {}, each).await;
+}
+
+async fn accept_all(
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
     stop: CancellationToken,
+    mut make_room: impl FnMut(),
     mut each: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut pause = Duration::ZERO;
+    let mut said: Option<Instant> = None;
+    let mut in_a_row = 0;
     loop {
         let accepting = std::future::poll_fn(&mut accept);
         let Some(accepted) = unless_stopped(&stop, accepting).await else {
@@ -174,11 +196,20 @@ pub async fn accept_loop_polled(
             Ok((conn, peer)) => {
                 pause = Duration::ZERO;
                 each(conn, canonical(peer));
+                in_a_row += 1;
+                if in_a_row == ACCEPT_BATCH {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
             }
             Err(e) if is_connection_error(&e) => {}
             Err(e) => {
-                pause = (pause * 2).clamp(Duration::from_millis(5), ACCEPT_BACKOFF_MAX);
-                tracing::warn!("accept: {e}; trying again in {} ms", pause.as_millis());
+                make_room();
+                pause = (pause * 2).clamp(ACCEPT_BACKOFF_MIN, ACCEPT_BACKOFF_MAX);
+                if said.is_none_or(|at| at.elapsed() >= ACCEPT_SAYS) {
+                    said = Some(Instant::now());
+                    tracing::warn!("accept: {e}; trying again");
+                }
                 if unless_stopped(&stop, tokio::time::sleep(pause))
                     .await
                     .is_none()

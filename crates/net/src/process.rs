@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::mm::{Advice, madvise};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::limits::{MAX_BEFORE_LOGIN, MIN_BEFORE_LOGIN};
+
 /// Raises the limit of open files to the most that the process may have. A tunnel needs two
 /// descriptors per connection, and the usual soft limit of 1024 is from a time of `select`.
 pub fn raise_file_limit() {
@@ -14,6 +16,16 @@ pub fn raise_file_limit() {
     limit.current = limit.maximum;
     // Refused: then the limit stays, and the accept loop copes with running out.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// How many strangers there may be: an eighth of the descriptors, for there are strangers of several
+/// kinds, and sessions, work connections and users need the rest; at most [`MAX_BEFORE_LOGIN`].
+pub fn max_before_login() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let eighth = descriptors.map_or(MAX_BEFORE_LOGIN as u64, |most| most / 8);
+    usize::try_from(eighth)
+        .unwrap_or(MAX_BEFORE_LOGIN)
+        .clamp(MIN_BEFORE_LOGIN, MAX_BEFORE_LOGIN)
 }
 
 /// How long after the first login a program has started.

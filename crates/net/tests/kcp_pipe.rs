@@ -6,9 +6,11 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use frp_net::before_login::BeforeLogin;
 use frp_net::dial::DialOptions;
+use frp_net::kcp::segment::{Command, split};
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, dial};
-use frp_net::limits::MAX_KCP_STRANGERS;
+use frp_net::limits::MAX_KCP_UNPROVEN;
 use frp_net::udp::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -18,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// Strangers of a listener.
+const STRANGERS: usize = 20;
+
 struct Server {
     port: u16,
     accepted: mpsc::UnboundedReceiver<(KcpStream, Stranger)>,
@@ -26,7 +31,8 @@ struct Server {
 }
 
 fn serve() -> Server {
-    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap()).unwrap();
+    let listener =
+        KcpListener::new(bind("127.0.0.1", 0).unwrap(), BeforeLogin::new(STRANGERS)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, accepted) = mpsc::unbounded_channel();
     let (send_driver, drivers) = mpsc::unbounded_channel();
@@ -252,33 +258,128 @@ async fn a_listener_that_stops_ends_its_sessions() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
 }
 
+/// A client of the wire that acknowledges what is sent to it, or does not.
+struct Bare {
+    socket: UdpSocket,
+    conv: u32,
+}
+
+impl Bare {
+    async fn open(port: u16, from: u8, conv: u32) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, from), 0))
+            .await
+            .unwrap();
+        socket.connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let bare = Self { socket, conv };
+        bare.say(0).await;
+        bare
+    }
+
+    async fn say(&self, number: u32) {
+        let packet = push(self.conv, number, b"y");
+        self.socket.send(&packet).await.unwrap();
+    }
+
+    /// Acknowledges the next segment that comes, whatever number it has.
+    async fn acknowledge(&self) {
+        let mut datagram = [0; 2000];
+        loop {
+            let len = within(self.socket.recv(&mut datagram)).await.unwrap();
+            let mut rest = &datagram[..len];
+            while let Ok(Some(segment)) = split(&mut rest) {
+                if segment.command == Command::Push {
+                    let mut ack = push(self.conv, segment.number, b"");
+                    ack[4] = 82;
+                    ack[8..12].copy_from_slice(&segment.time.to_le_bytes());
+                    self.socket.send(&ack).await.unwrap();
+                    return;
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
-async fn the_oldest_stranger_makes_room_and_who_has_logged_in_stays() {
+async fn one_of_the_crowd_makes_room_and_who_has_logged_in_stays() {
     let mut server = serve();
     let (mut known, mut accepted) = pair(&mut server).await;
-    let mut strangers = Vec::new();
-    let mut sockets = Vec::new();
-    for n in 0..=MAX_KCP_STRANGERS as u32 {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let target = (Ipv4Addr::LOCALHOST, server.port);
-        let mut packet = n.to_le_bytes().to_vec();
-        packet.extend([81, 0, 0, 1]);
-        packet.resize(20, 0);
-        packet.extend([1, 0, 0, 0, b'y']);
-        socket.send_to(&packet, target).await.unwrap();
-        sockets.push(socket);
+    let lone = Bare::open(server.port, 9, 1).await;
+    lone.acknowledge().await;
+    let (mut lone_stream, _lone) = within(server.accepted.recv()).await.unwrap();
+    assert_eq!(within(lone_stream.read_u8()).await.unwrap(), b'y');
+    let (mut crowd, mut streams) = (Vec::new(), tokio::task::JoinSet::new());
+    for n in 0..STRANGERS as u32 {
+        let bare = Bare::open(server.port, 2, n).await;
+        bare.acknowledge().await;
+        crowd.push(bare);
         let (mut stream, stranger) = within(server.accepted.recv()).await.unwrap();
-        assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
-        strangers.push((stream, stranger));
+        streams.spawn(async move {
+            let _stranger = stranger;
+            assert_eq!(stream.read_u8().await.unwrap(), b'y');
+            stream.read_u8().await.unwrap_err().kind()
+        });
     }
-    let error = within(strangers[0].0.read_u8()).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    // The second one is there still, and so is the session that has logged in.
-    let still = tokio::time::timeout(Duration::from_millis(50), strangers[1].0.read_u8());
-    still.await.unwrap_err();
+    let gone = within(streams.join_next()).await.unwrap().unwrap();
+    assert_eq!(gone, io::ErrorKind::ConnectionReset);
+    assert_eq!(streams.len(), STRANGERS - 1);
+    lone.say(1).await;
+    assert_eq!(within(lone_stream.read_u8()).await.unwrap(), b'y');
     known.write_all(b"z").await.unwrap();
     known.flush().await.unwrap();
     assert_eq!(within(accepted.read_u8()).await.unwrap(), b'z');
+}
+
+/// Whoever sends from addresses that are not its own gets no session beyond a few, and nobody else
+/// loses one.
+#[tokio::test]
+async fn first_packets_of_nobody_take_no_place_and_an_answer_gets_one() {
+    let mut server = serve();
+    let mut forged = Vec::new();
+    for n in 0..10 * MAX_KCP_UNPROVEN as u32 {
+        forged.push(Bare::open(server.port, 2, n).await);
+    }
+    let honest = Bare::open(server.port, 2, 77_777).await;
+    honest.acknowledge().await;
+    let mut began = Vec::new();
+    loop {
+        let (mut stream, stranger) = within(server.accepted.recv()).await.unwrap();
+        if stream.peer_addr() == honest.socket.local_addr().unwrap() {
+            // Its first packet was kept.
+            assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
+            stranger.admit();
+            honest.say(1).await;
+            assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
+            break;
+        }
+        began.push((stream, stranger));
+    }
+    assert_eq!(began.len(), MAX_KCP_UNPROVEN);
+    // None of them has taken a place from those who are where they say.
+    for (stream, _) in &mut began {
+        assert_eq!(within(stream.read_u8()).await.unwrap(), b'y');
+    }
+}
+
+/// What was asked of another does not do.
+#[tokio::test]
+async fn an_answer_to_a_question_that_was_not_asked_gets_no_session() {
+    let mut server = serve();
+    let mut forged = Vec::new();
+    for n in 0..MAX_KCP_UNPROVEN as u32 {
+        forged.push(Bare::open(server.port, 2, n).await);
+        within(server.accepted.recv()).await.unwrap();
+    }
+    let guesser = Bare::open(server.port, 2, 5).await;
+    for time in [0_u32, 1, 5, u32::MAX] {
+        let mut ack = push(5, u32::MAX, b"");
+        ack[4] = 82;
+        ack[8..12].copy_from_slice(&time.to_le_bytes());
+        guesser.socket.send(&ack).await.unwrap();
+    }
+    let honest = Bare::open(server.port, 3, 6).await;
+    honest.acknowledge().await;
+    let (stream, _) = within(server.accepted.recv()).await.unwrap();
+    assert_eq!(stream.peer_addr(), honest.socket.local_addr().unwrap());
 }
 
 #[tokio::test]

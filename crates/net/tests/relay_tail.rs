@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_net::before_login::BeforeLogin;
 use frp_net::dial::DialOptions;
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, dial};
 use frp_net::layers::{Carried, LayerOptions, Pipe, Side, wrap};
@@ -195,7 +196,7 @@ async fn tls_pair() -> (Stream, Stream) {
 
 /// The same over kcp, after a login.
 async fn kcp_pair() -> (KcpStream, KcpStream) {
-    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap()).unwrap();
+    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap(), BeforeLogin::default()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, mut accepted) = mpsc::unbounded_channel();
     tokio::spawn(

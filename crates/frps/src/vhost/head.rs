@@ -36,7 +36,7 @@ pub(super) async fn meet<T, E: fmt::Display>(
     asking: impl Future<Output = Result<T, HeadError<E>>>,
 ) -> Option<T> {
     let log = Log::root().by(peer.ip());
-    let turn = shared.vhosts.strangers.enter();
+    let turn = shared.vhosts.strangers.enter(peer.ip());
     let asked = tokio::select! {
         asked = asking => asked,
         () = turn.evicted() => {

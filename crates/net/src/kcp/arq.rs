@@ -17,7 +17,7 @@ use super::params::{
 use super::receiving::Receiving;
 use super::segment::{self, Command, HEADER, Segment};
 use super::sending::Sending;
-use crate::limits::{KCP_KEEPALIVE, KCP_UNANSWERED};
+use crate::limits::{KCP_ASK_AGAIN, KCP_KEEPALIVE, KCP_UNANSWERED};
 
 /// See the module.
 #[derive(Debug)]
@@ -39,6 +39,24 @@ pub struct Arq {
     waiting_since: Option<u64>,
     /// When bytes that nobody flushed go out.
     corked_until: Option<u64>,
+    /// The clock that the peer sees is ahead by so much.
+    clock: u32,
+    /// Whether the peer is where it says has to be shown.
+    proving: Option<Proving>,
+}
+
+/// The peer's address may be forged. Only who is there knows what time it read on a segment, because
+/// that clock is anywhere ([`Arq::distrust`]), and gives it back in the acknowledgement.
+///
+/// Where there is nothing to send yet, or no more may be, a segment is sent whose number is before the
+/// first: every KCP acknowledges it, and passes nothing on to its reader.
+#[derive(Debug)]
+struct Proving {
+    /// When segments were sent.
+    sent: Vec<u32>,
+    /// When to ask, and how long to wait then.
+    ask_at: u64,
+    wait: u64,
 }
 
 /// Acknowledgements to be sent.
@@ -52,8 +70,15 @@ struct Acks {
     at: Option<u64>,
 }
 
+/// The number of a segment that only asks for an acknowledgement: the one before the first.
+pub(super) const ECHO: u32 = u32::MAX;
+
 /// More than one packet of acknowledgements for each segment of the largest window.
 const MAX_ACKS: usize = 4096;
+
+/// Times that are remembered of segments to a peer whose address may be forged. What it may be sent
+/// comes to fewer packets, unless it says much and acknowledges nothing.
+const MAX_SENT_UNPROVEN: usize = 64;
 
 /// What a packet brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +89,8 @@ pub struct Brought {
     pub data: bool,
     /// Something was acknowledged: there is room to write.
     pub room: bool,
+    /// The peer has shown that it is where it says.
+    pub proved: bool,
 }
 
 impl Brought {
@@ -72,6 +99,7 @@ impl Brought {
         self.heard |= other.heard;
         self.data |= other.data;
         self.room |= other.room;
+        self.proved |= other.proved;
     }
 }
 
@@ -91,7 +119,20 @@ impl Arq {
             ask_alive_at: now + millis(KCP_KEEPALIVE),
             waiting_since: None,
             corked_until: None,
+            clock: 0,
+            proving: None,
         }
+    }
+
+    /// The peer's address may be forged, until a segment comes back with the time that it was sent at.
+    /// `clock`, which nobody can know, is how much the clock that it sees is ahead.
+    pub fn distrust(&mut self, clock: u32, now: u64) {
+        self.clock = clock;
+        self.proving = Some(Proving {
+            sent: Vec::new(),
+            ask_at: now,
+            wait: millis(KCP_ASK_AGAIN),
+        });
     }
 
     /// The conversation.
@@ -138,10 +179,21 @@ impl Arq {
             }
             brought.room |= self.sending.acknowledge_before(segment.next);
             match segment.command {
-                Command::Ack if self.sending.acknowledge(segment.number) => {
-                    acked.add(segment.number, segment.time);
+                Command::Ack => {
+                    let time = segment.time.wrapping_sub(self.clock);
+                    if self
+                        .proving
+                        .as_ref()
+                        .is_some_and(|p| p.sent.contains(&time))
+                    {
+                        self.proving = None;
+                        brought.proved = true;
+                    }
+                    // Of an echo that was asked for before this session began the time is none.
+                    if segment.number != ECHO && self.sending.acknowledge(segment.number) {
+                        acked.add(segment.number, time);
+                    }
                 }
-                Command::Ack => {}
                 Command::Push => brought.data |= self.push(segment, now),
                 Command::Ask => self.tell = true,
                 Command::Tell => {}
@@ -273,9 +325,11 @@ impl Arq {
         }
     }
 
-    /// Appends one packet of at most [`MTU`] bytes; `false`: nothing is due now.
-    pub fn packet(&mut self, now: u64, out: &mut Vec<u8>) -> bool {
+    /// Appends one packet of at most `most` bytes, no more than [`MTU`]; `false`: nothing is due now
+    /// that is as short.
+    pub fn packet(&mut self, now: u64, most: usize, out: &mut Vec<u8>) -> bool {
         let start = out.len();
+        let limit = start + most.min(MTU);
         let mut header = Segment {
             conv: self.conv,
             command: Command::Ack,
@@ -286,15 +340,16 @@ impl Arq {
             data: &[],
         };
         let control = self.ask || self.tell;
-        if control || self.acks.are_due(now) || self.sending.has_due() {
-            self.put_acks(header, start, out);
+        let echo_due = self.proving.as_ref().is_some_and(|p| p.ask_at <= now);
+        if control || echo_due || self.acks.are_due(now) || self.sending.has_due() {
+            self.put_acks(header, limit, out);
         }
         header.time = 0;
         for (wanted, command) in [
             (&mut self.ask, Command::Ask),
             (&mut self.tell, Command::Tell),
         ] {
-            if *wanted && out.len() - start + HEADER <= MTU {
+            if *wanted && out.len() + HEADER <= limit {
                 *wanted = false;
                 header.command = command;
                 header.encode_header(0, out);
@@ -304,10 +359,27 @@ impl Arq {
             }
         }
         header.command = Command::Push;
-        header.time = now as u32;
-        let sent = self.sending.put(header, now, start + MTU, out);
+        header.time = (now as u32).wrapping_add(self.clock);
+        let mut asked = false;
+        if let Some(proving) = &mut self.proving
+            && echo_due
+            && out.len() + HEADER <= limit
+        {
+            proving.ask_at = now + proving.wait;
+            proving.wait *= 2;
+            header.number = ECHO;
+            header.encode_header(0, out);
+            asked = true;
+        }
+        let sent = self.sending.put(header, now, limit, out);
         if sent {
             self.waiting_since = self.waiting_since.or(Some(now));
+        }
+        if let Some(proving) = &mut self.proving
+            && (sent || asked)
+            && proving.sent.len() < MAX_SENT_UNPROVEN
+        {
+            proving.sent.push(now as u32);
         }
         let any = out.len() > start;
         if any {
@@ -316,8 +388,8 @@ impl Arq {
         any
     }
 
-    fn put_acks(&mut self, mut header: Segment<'_>, start: usize, out: &mut Vec<u8>) {
-        let room = (MTU - (out.len() - start)) / HEADER;
+    fn put_acks(&mut self, mut header: Segment<'_>, limit: usize, out: &mut Vec<u8>) {
+        let room = limit.saturating_sub(out.len()) / HEADER;
         let n = self.acks.due.len().min(room);
         for (number, time) in self.acks.due.drain(..n) {
             header.number = number;
@@ -339,10 +411,17 @@ impl Arq {
             self.corked_until,
             self.probe.map(|(at, _)| at),
             self.sending.next_resend(),
+            self.proving.as_ref().map(|proving| proving.ask_at),
         ]
         .into_iter()
         .flatten()
         .fold(self.ask_alive_at, u64::min)
+    }
+
+    /// The same where nothing may be sent before something comes.
+    pub fn deadline_without_sending(&self) -> u64 {
+        let dead = self.waiting_since.map(|at| at + millis(KCP_UNANSWERED));
+        dead.unwrap_or(u64::MAX).min(self.ask_alive_at)
     }
 
     /// Whether the peer has owed an answer for too long.

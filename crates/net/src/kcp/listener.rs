@@ -1,20 +1,23 @@
 //! The server's end: many sessions over one UDP socket.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::UdpSocket;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::arq::millis;
+use super::newcomers::Newcomers;
 use super::params::SERVER_WINDOWS;
-use super::pipe::{Ended, KcpStream, Shared};
-use super::session::{Session, conv_of, opening};
+use super::pipe::{Ended, KcpStream, Shared, first_of};
+use super::session::{Opening, Session, ask_for_echo, conv_of, echo, opening};
 use super::socket::{Batch, Socket};
-use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_STRANGERS};
+use crate::before_login::{BeforeLogin, Seat};
+use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_UNPROVEN};
 use crate::listen::canonical;
 
 /// A UDP port that takes KCP sessions, told apart by remote address and conversation.
@@ -22,10 +25,15 @@ use crate::listen::canonical;
 /// kcp-go has one session per address, and a first packet of another conversation ends it. Source
 /// addresses are easily forged, so here it stands beside it; one that has lost its peer ends by
 /// itself. What comes late of a session that has ended, perhaps a repeated first packet, begins none.
+///
+/// A first packet begins a session at once while there are few whose peers may not be where they say.
+/// Beyond that it is answered by a question ([`Newcomers`]), and whoever answers that has its session,
+/// a round trip later. A session whose peer has shown where it is takes its place among the strangers.
 #[derive(Debug)]
 pub struct KcpListener {
     socket: Arc<Socket>,
     table: Arc<Table>,
+    newcomers: Mutex<Newcomers>,
     /// The clock of all its sessions begins here.
     epoch: Instant,
 }
@@ -43,25 +51,28 @@ pub struct Accepted {
     pub driver: Driver,
 }
 
-/// A session that has not logged in: one of those of which the oldest makes room. If it never does,
-/// it stays one until it is over.
+/// A session that has not logged in, which may have to make room. If it never does, it stays one until
+/// it is over.
 #[derive(Debug)]
 pub struct Stranger {
-    id: u64,
     shared: Arc<Shared>,
     table: Arc<Table>,
+    evicted: CancellationToken,
 }
 
 /// Keeps the time of a session, and takes it off the listener when it is over.
 #[derive(Debug)]
 pub struct Driver {
-    id: u64,
     shared: Arc<Shared>,
     table: Arc<Table>,
+    evicted: CancellationToken,
 }
 
-#[derive(Debug, Default)]
-struct Table(Mutex<Sessions>);
+#[derive(Debug)]
+struct Table {
+    sessions: Mutex<Sessions>,
+    before_login: BeforeLogin,
+}
 
 /// Those with one address, without gaps.
 type At = [Option<Arc<Shared>>; MAX_KCP_AT_ADDRESS];
@@ -69,10 +80,19 @@ type At = [Option<Arc<Shared>>; MAX_KCP_AT_ADDRESS];
 #[derive(Debug, Default)]
 struct Sessions {
     at: HashMap<SocketAddr, At>,
-    /// Those who have not logged in, oldest first.
-    strangers: BTreeMap<u64, Weak<Shared>>,
-    next: u64,
+    /// Those who have not logged in.
+    strangers: HashMap<(SocketAddr, u32), Standing>,
+    /// How many of these may not be where they say.
+    unproven: usize,
     ended: Late,
+}
+
+/// Of one who has not logged in.
+#[derive(Debug)]
+struct Standing {
+    evicted: CancellationToken,
+    /// `None`: it may not be where it says.
+    seat: Option<Seat>,
 }
 
 /// The conversations that have ended, at least for as long as their peers may repeat themselves.
@@ -97,14 +117,19 @@ impl Late {
 }
 
 impl KcpListener {
-    /// Takes the sessions that come to `socket`.
+    /// Takes the sessions that come to `socket`. Those who are where they say are among `before_login`.
     ///
     /// # Errors
     /// The system's, where the socket cannot be set up.
-    pub fn new(socket: UdpSocket) -> io::Result<Self> {
+    pub fn new(socket: UdpSocket, before_login: BeforeLogin) -> io::Result<Self> {
+        let table = Table {
+            sessions: Mutex::default(),
+            before_login,
+        };
         Ok(Self {
             socket: Arc::new(Socket::new(socket)?),
-            table: Arc::default(),
+            table: Arc::new(table),
+            newcomers: Mutex::default(),
             epoch: Instant::now(),
         })
     }
@@ -155,7 +180,9 @@ impl KcpListener {
             let conv = only.conv();
             let is_mine = |datagram: &[u8]| conv_of(datagram).is_none_or(|of| of == conv);
             if batch.datagrams().all(is_mine) {
-                only.take(batch.datagrams(), batch.to);
+                if only.take(batch.datagrams(), batch.to) {
+                    self.table.prove(only);
+                }
                 return touch(touched, only);
             }
         }
@@ -177,12 +204,25 @@ impl KcpListener {
         for shared in self.table.at(from).iter().flatten() {
             // Parity does not say whose it is; restored packets do.
             if conv.is_none_or(|conv| shared.conv() == conv) {
-                shared.take(std::iter::once(datagram), to);
+                if shared.take(std::iter::once(datagram), to) {
+                    self.table.prove(shared);
+                }
                 touch(touched, shared);
                 taken = true;
             }
         }
         if taken {
+            return;
+        }
+        if let Some((opening, sent_back)) = echo(datagram) {
+            if self.newcomers().knows(from, opening.conv, sent_back)
+                && !self.table.has_ended(from, opening.conv)
+            {
+                let first = self.newcomers().take(from, opening.conv);
+                let all = first.iter().map(|kept| &**kept).chain([datagram]);
+                let shared = self.begin(opening, true, all, from, to, each);
+                touch(touched, &shared);
+            }
             return;
         }
         let Some(opening) = opening(datagram) else {
@@ -191,26 +231,61 @@ impl KcpListener {
         if self.table.has_ended(from, opening.conv) {
             return;
         }
+        if self.table.takes_unproven(from) {
+            let all = std::iter::once(datagram);
+            let shared = self.begin(opening, false, all, from, to, each);
+            return touch(touched, &shared);
+        }
+        let time = self.newcomers().keep(from, opening.conv, datagram);
+        // What the system does not take now is as good as lost: the client repeats itself.
+        let _ = self
+            .socket
+            .try_send(from, to, &ask_for_echo(opening.conv, time), 0, 1);
+    }
+
+    fn newcomers(&self) -> MutexGuard<'_, Newcomers> {
+        self.newcomers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin<'a>(
+        &self,
+        opening: Opening,
+        proven: bool,
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        from: SocketAddr,
+        to: Option<IpAddr>,
+        each: &mut impl FnMut(Accepted),
+    ) -> Arc<Shared> {
         let now = millis(self.epoch.elapsed());
-        let session = Session::accepted(opening, SERVER_WINDOWS, now);
+        let mut session = Session::accepted(opening, SERVER_WINDOWS, now);
+        if !proven {
+            // A number that nobody can know: a fresh hasher has keys of the system's generator.
+            let clock = RandomState::new().hash_one((from, opening.conv, now));
+            session.distrust(clock as u32, now);
+        }
         let shared = Shared::new(self.socket.clone(), from, self.epoch, session);
-        shared.take(std::iter::once(datagram), to);
-        touch(touched, &shared);
-        let id = self.table.enter(&shared);
+        shared.take(datagrams, to);
+        let evicted = self.table.enter(&shared);
+        if proven {
+            self.table.prove(&shared);
+        }
         each(Accepted {
             stream: KcpStream::new(shared.clone()),
             peer: canonical(from),
             stranger: Stranger {
-                id,
                 shared: shared.clone(),
                 table: self.table.clone(),
+                evicted: evicted.clone(),
             },
             driver: Driver {
-                id,
-                shared,
+                shared: shared.clone(),
                 table: self.table.clone(),
+                evicted,
             },
         });
+        shared
     }
 }
 
@@ -223,9 +298,13 @@ fn touch(touched: &mut Vec<Arc<Shared>>, shared: &Arc<Shared>) {
 /// A socket that fails is asked again after this time.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(50);
 
+fn key(shared: &Shared) -> (SocketAddr, u32) {
+    (shared.peer(), shared.conv())
+}
+
 impl Table {
     fn lock(&self) -> MutexGuard<'_, Sessions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn at(&self, peer: SocketAddr) -> At {
@@ -236,36 +315,73 @@ impl Table {
         self.lock().ended.known.contains(&(peer, conv))
     }
 
-    /// Takes a new session in, which is a stranger under the number given; others may have to make
-    /// room.
-    fn enter(&self, shared: &Arc<Shared>) -> u64 {
-        let mut leaving = Vec::new();
+    /// Whether a session may begin whose peer may not be where it says. It takes no other's place.
+    fn takes_unproven(&self, peer: SocketAddr) -> bool {
+        let sessions = self.lock();
+        let at = sessions.at.get(&peer);
+        let is_free = at.is_none_or(|at| at.iter().any(Option::is_none));
+        is_free && sessions.unproven < MAX_KCP_UNPROVEN
+    }
+
+    /// Takes a new session in, which is a stranger; another one at its address may have to make room.
+    /// What is returned is cancelled when the session itself has to.
+    fn enter(&self, shared: &Arc<Shared>) -> CancellationToken {
+        let evicted = CancellationToken::new();
+        let standing = Standing {
+            evicted: evicted.clone(),
+            seat: None,
+        };
         let mut sessions = self.lock();
-        if sessions.strangers.len() >= MAX_KCP_STRANGERS
-            && let Some((_, oldest)) = sessions.strangers.pop_first()
-        {
-            leaving.extend(oldest.upgrade());
-        }
+        sessions.strangers.insert(key(shared), standing);
+        sessions.unproven += 1;
         let at = sessions.at.entry(shared.peer()).or_default();
-        // A stranger rather than one that has logged in, and of those the one that is silent.
+        // One that may not be where it says rather than another, then a stranger rather than one that
+        // has logged in, and of those the one that is silent.
         let leaves = at.iter_mut().min_by_key(|place| {
             place
                 .as_ref()
-                .map(|other| (!other.is_stranger(), other.heard()))
+                .map(|other| (other.is_proven(), !other.is_stranger(), other.heard()))
         });
-        if let Some(place) = leaves {
-            leaving.extend(place.replace(shared.clone()));
-        }
+        let leaving = leaves.and_then(|place| place.replace(shared.clone()));
         at.sort_by_key(Option::is_none);
-        let id = sessions.next;
-        sessions.next += 1;
-        sessions.strangers.insert(id, Arc::downgrade(shared));
         drop(sessions);
-        for other in leaving {
+        if let Some(other) = leaving {
             other.end(Ended::MadeRoom);
             self.remove(&other);
         }
-        id
+        evicted
+    }
+
+    /// The peer of a session has shown that it is where it says: it is one of the strangers now.
+    fn prove(&self, shared: &Shared) {
+        let evicted = {
+            let sessions = self.lock();
+            let standing = sessions.strangers.get(&key(shared));
+            standing.map(|standing| standing.evicted.clone())
+        };
+        let Some(evicted) = evicted else { return };
+        let ip = shared.peer().ip().to_canonical();
+        let seat = self.before_login.seat(ip, evicted);
+        let mut sessions = self.lock();
+        let Some(standing) = sessions.strangers.get_mut(&key(shared)) else {
+            return;
+        };
+        if standing.seat.is_none() {
+            standing.seat = Some(seat);
+            sessions.unproven -= 1;
+        }
+    }
+
+    /// The session is no stranger any more, or over.
+    fn stand_down(&self, shared: &Shared) {
+        let mut sessions = self.lock();
+        let standing = sessions.strangers.remove(&key(shared));
+        if standing.as_ref().is_some_and(|s| s.seat.is_none()) {
+            sessions.unproven -= 1;
+        }
+        // The seat is given back without the lock.
+        drop(sessions);
+        drop(standing);
     }
 
     fn remove(&self, shared: &Arc<Shared>) {
@@ -290,22 +406,42 @@ impl Table {
 impl Stranger {
     /// The peer has logged in: the session is as good as any from now on.
     pub fn admit(self) {
-        self.table.lock().strangers.remove(&self.id);
+        self.table.stand_down(&self.shared);
         self.shared.establish();
+    }
+
+    /// The peer has said something that is of use.
+    pub(crate) fn spoke(&self) {
+        let sessions = self.table.lock();
+        if let Some(standing) = sessions.strangers.get(&key(&self.shared))
+            && let Some(seat) = &standing.seat
+        {
+            seat.spoke();
+        }
+    }
+
+    /// Cancelled when the session has to make room.
+    pub(crate) fn evicted(&self) -> &CancellationToken {
+        &self.evicted
     }
 }
 
 impl Driver {
     /// Runs until the session is over.
     pub async fn run(self) {
-        self.shared.clone().drive().await;
+        let evicted = async {
+            self.evicted.cancelled().await;
+            // Before the other is dropped, which ends the session for another reason.
+            self.shared.end(Ended::MadeRoom);
+        };
+        first_of(self.shared.clone().drive(), evicted).await;
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.end(Ended::Stopped);
-        self.table.lock().strangers.remove(&self.id);
+        self.table.stand_down(&self.shared);
         self.table.remove(&self.shared);
     }
 }

@@ -5,7 +5,7 @@
 //! in [`reed_solomon`] → [`segment`] and [`arq`] numbered segments become bytes (`sending`,
 //! `receiving`) → [`session`] all of that for one peer. None of these has I/O or a clock except the
 //! first. [`pipe`] makes an async byte pipe of a session; [`dial`](mod@dial) and [`listener`] are
-//! the two ends.
+//! the two ends, `newcomers` who has to show first where it is.
 //!
 //! The wire is that of xtaci/kcp-go v5.6.13 with the settings of frp's `pkg/util/net/kcp.go` and
 //! golib's `net/dial.go`. Also served: a peer without error correction.
@@ -20,6 +20,7 @@ pub mod fec;
 #[cfg(test)]
 mod fec_tests;
 mod listener;
+mod newcomers;
 pub mod params;
 mod pipe;
 mod receiving;

@@ -151,7 +151,7 @@ impl Shared {
         epoch: Instant,
         session: Session,
     ) -> Arc<Self> {
-        let timer = session.arq().deadline();
+        let timer = session.deadline();
         Arc::new(Self {
             socket,
             peer,
@@ -191,21 +191,29 @@ impl Shared {
     }
 
     /// Takes datagrams of this session's peer, sent to our address `to`; to be
-    /// [settled](Self::settle) after the last of those that came together.
-    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>, to: Option<IpAddr>) {
+    /// [settled](Self::settle) after the last of those that came together. Whether they show that the
+    /// peer is where it says, which had not been shown.
+    pub(super) fn take<'a>(
+        &self,
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        to: Option<IpAddr>,
+    ) -> bool {
         let now = self.now();
         let mut state = self.lock();
         if state.ended.is_some() {
-            return;
+            return false;
         }
+        let mut proved = false;
         for datagram in datagrams {
             let brought = state.session.receive(datagram, now);
+            proved |= brought.proved;
             state.brought.add(brought);
         }
         if state.brought.heard {
             state.heard = Some(now);
             state.local = to;
         }
+        proved
     }
 
     /// Answers what was taken, and wakes those who wait for it.
@@ -226,7 +234,7 @@ impl Shared {
     fn send_due(&self, state: &mut State, now: u64) {
         let was_blocked = state.blocked;
         self.send(state, now);
-        let is_earlier = state.session.arq().deadline() < state.timer;
+        let is_earlier = state.session.deadline() < state.timer;
         if is_earlier || state.blocked != was_blocked || state.ended.is_some() {
             self.changed.notify_one();
         }
@@ -286,6 +294,11 @@ impl Shared {
 
     pub(super) fn is_stranger(&self) -> bool {
         self.lock().session.is_stranger()
+    }
+
+    /// Whether the peer has shown that it is where it says.
+    pub(super) fn is_proven(&self) -> bool {
+        self.lock().session.is_proven()
     }
 
     /// Whether anything came from the peer.
@@ -349,7 +362,7 @@ impl Shared {
             state.end(Ended::Closed).all();
             return;
         }
-        if state.blocked || state.session.arq().deadline() <= now {
+        if state.blocked || state.session.deadline() <= now {
             let busy = state.busy;
             self.send(state, now);
             if state.session.arq().is_quiet() && !state.blocked {
@@ -370,9 +383,9 @@ impl Shared {
             if let Err(e) = self.socket.readable().await {
                 return self.end(Ended::Socket(e.kind()));
             }
-            let received = self
-                .socket
-                .try_receive(|batch| self.take(batch.datagrams(), batch.to));
+            let received = self.socket.try_receive(|batch| {
+                self.take(batch.datagrams(), batch.to);
+            });
             match received.map_err(|e| e.kind()) {
                 Ok(()) => self.settle(),
                 Err(io::ErrorKind::ConnectionRefused) => return self.end(Ended::Refused),
@@ -450,7 +463,7 @@ impl State {
         [linger, rest]
             .into_iter()
             .flatten()
-            .fold(self.session.arq().deadline(), u64::min)
+            .fold(self.session.deadline(), u64::min)
     }
 }
 

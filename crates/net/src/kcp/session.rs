@@ -1,9 +1,10 @@
 //! A KCP session without I/O and clock: datagrams ↔ bytes, with or without error correction.
 
-use super::arq::{Arq, Brought};
+use super::arq::{Arq, Brought, ECHO};
 use super::fec::{self, DATA_HEADER, Decoder, Encoder, Packet};
-use super::segment::{self, Command};
-use crate::limits::KCP_STRANGER_WINDOW;
+use super::params::MTU;
+use super::segment::{self, Command, HEADER, Segment};
+use crate::limits::{KCP_STRANGER_WINDOW, MAX_AMPLIFICATION};
 
 /// See the module.
 #[derive(Debug)]
@@ -14,6 +15,16 @@ pub struct Session {
     decoder: Decoder,
     /// The window for the reader once the peer has logged in, if it has not.
     stranger: Option<u16>,
+    /// The peer's address may be forged: what it may still be sent.
+    unproven: Option<Allowance>,
+}
+
+/// What may go to an address that may be forged, in bytes of UDP (RFC 9000, section 8.1).
+#[derive(Debug, Default)]
+struct Allowance {
+    left: u64,
+    /// More is due than that: nothing happens before the peer is heard.
+    short: bool,
 }
 
 /// Datagrams one after the other, and where each ends.
@@ -24,7 +35,7 @@ pub struct Datagrams {
 }
 
 /// The start of a conversation, as the first packet of a peer tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Opening {
     /// The conversation.
     pub conv: u32,
@@ -61,6 +72,40 @@ pub fn opening(datagram: &[u8]) -> Option<Opening> {
     })
 }
 
+/// A packet that asks who began `conv` to send `time` back, which shows that it is where it says. It has
+/// no more bytes than the shortest that opens a conversation.
+pub fn ask_for_echo(conv: u32, time: u32) -> Datagrams {
+    let mut asking = Datagrams::default();
+    let segment = Segment {
+        conv,
+        command: Command::Push,
+        window: KCP_STRANGER_WINDOW,
+        time,
+        number: ECHO,
+        next: 0,
+        data: &[],
+    };
+    segment.encode_header(0, &mut asking.bytes);
+    asking.ends.push(asking.bytes.len());
+    asking
+}
+
+/// The answer to that: the conversation, and what is sent back.
+pub fn echo(datagram: &[u8]) -> Option<(Opening, u32)> {
+    let (mut packet, fec) = match fec::parse(datagram)? {
+        Packet::Bare(packet) => (packet, false),
+        Packet::Data { packet, .. } => (packet, true),
+        Packet::Parity { .. } => return None,
+    };
+    while let Ok(Some(segment)) = segment::split(&mut packet) {
+        if segment.command == Command::Ack && segment.number == ECHO {
+            let conv = segment.conv;
+            return Some((Opening { conv, fec }, segment.time));
+        }
+    }
+    None
+}
+
 impl Session {
     /// Of a dialler. `windows` are the segments in flight and for the reader.
     pub fn dialled(conv: u32, windows: (u16, u16), now: u64) -> Self {
@@ -69,6 +114,7 @@ impl Session {
             encoder: Some(Encoder::default()),
             decoder: Decoder::default(),
             stranger: None,
+            unproven: None,
         }
     }
 
@@ -82,7 +128,15 @@ impl Session {
             encoder: opening.fec.then(Encoder::default),
             decoder: Decoder::default(),
             stranger: Some(windows.1),
+            unproven: None,
         }
+    }
+
+    /// The peer's address may be forged, see [`Arq::distrust`]. Until it has shown that it is there, it is
+    /// sent no more than three times what came from there.
+    pub fn distrust(&mut self, clock: u32, now: u64) {
+        self.arq.distrust(clock, now);
+        self.unproven = Some(Allowance::default());
     }
 
     /// The peer has logged in.
@@ -98,6 +152,19 @@ impl Session {
         self.stranger.is_some()
     }
 
+    /// Whether the peer has shown that it is where it says.
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_none()
+    }
+
+    /// When something is to be done next, if nothing comes and nobody calls before.
+    pub fn deadline(&self) -> u64 {
+        match &self.unproven {
+            Some(Allowance { short: true, .. }) => self.arq.deadline_without_sending(),
+            _ => self.arq.deadline(),
+        }
+    }
+
     /// The protocol of the bytes.
     pub fn arq(&self) -> &Arq {
         &self.arq
@@ -110,6 +177,10 @@ impl Session {
 
     /// Takes a datagram. What is malformed in it is not looked at.
     pub fn receive(&mut self, datagram: &[u8], now: u64) -> Brought {
+        if let Some(allowance) = &mut self.unproven {
+            allowance.left += MAX_AMPLIFICATION * datagram.len() as u64;
+            allowance.short = false;
+        }
         let Self { arq, decoder, .. } = self;
         // Nothing is kept for strangers that they can do without.
         let corrects = self.stranger.is_none();
@@ -134,6 +205,9 @@ impl Session {
             }
             Some(Packet::Parity { .. }) | None => {}
         }
+        if all.proved {
+            self.unproven = None;
+        }
         all
     }
 
@@ -142,15 +216,26 @@ impl Session {
         self.arq.prepare(now);
         while out.bytes.len() < enough {
             let start = out.bytes.len();
+            if let Some(allowance) = &mut self.unproven {
+                // Without error correction, which every peer takes, and which counts, too.
+                let most = usize::try_from(allowance.left).unwrap_or(MTU);
+                if most < HEADER || !self.arq.packet(now, most, &mut out.bytes) {
+                    allowance.short = self.arq.deadline() <= now;
+                    return false;
+                }
+                allowance.left -= (out.bytes.len() - start) as u64;
+                out.ends.push(out.bytes.len());
+                continue;
+            }
             let Some(encoder) = &mut self.encoder else {
-                if !self.arq.packet(now, &mut out.bytes) {
+                if !self.arq.packet(now, MTU, &mut out.bytes) {
                     return false;
                 }
                 out.ends.push(out.bytes.len());
                 continue;
             };
             out.bytes.resize(start + DATA_HEADER, 0);
-            if !self.arq.packet(now, &mut out.bytes) {
+            if !self.arq.packet(now, MTU, &mut out.bytes) {
                 out.bytes.truncate(start);
                 return false;
             }

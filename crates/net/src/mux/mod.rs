@@ -3,7 +3,7 @@
 //! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
-//! read stays queued, and the window (6 MiB; for a stranger 256 KiB, over all its streams) limits how
+//! read stays queued, and the window (6 MiB; for a stranger 32 KiB, over all its streams) limits how
 //! much that can be.
 //!
 //! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
@@ -46,7 +46,7 @@ pub struct Config {
     /// Time between keep-alive pings; `None` sends none (the peer's are answered). A ping that is
     /// not answered within 10 s ends the session.
     pub keepalive_interval: Option<Duration>,
-    /// The peer is a stranger until [`Mux::admit`]: it may send only 256 KiB ahead, which yamux gives to
+    /// The peer is a stranger until [`Mux::admit`]: it may send only 32 KiB ahead, which yamux gives to
     /// everybody, over all its streams.
     pub stranger: bool,
 }

@@ -94,10 +94,10 @@ impl Web {
     /// Serves until `stop`; each connection is a task of `tasks`.
     pub async fn run(self, site: Arc<impl Site>, tasks: &TaskTracker, stop: CancellationToken) {
         let Self { listener, tls } = self;
-        // Bounds the connections as those of clients: the oldest makes room.
-        let crowd = Arc::new(BeforeLogin::default());
+        // Bounds the connections as those of clients.
+        let crowd = BeforeLogin::default();
         accept_loop(listener, stop.clone(), |conn, peer| {
-            let turn = crowd.enter();
+            let turn = crowd.enter(peer.ip());
             let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
             let stop = stop.clone();
             tasks.spawn(async move {

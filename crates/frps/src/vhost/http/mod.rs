@@ -71,7 +71,7 @@ struct User {
 /// Sees where a user's connection belongs and has it served there, until one of the two ends it.
 pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: SocketAddr) {
     let waiting = Waiting::new();
-    let turn = shared.vhosts.strangers.enter();
+    let turn = shared.vhosts.strangers.enter(peer.ip());
     let arrival = tokio::select! {
         arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
         () = turn.evicted() => return made_room(peer),
