@@ -22,6 +22,7 @@ pub const VERSION: &str = "0.70.1";
 
 pub mod auth;
 pub mod crypto;
+pub mod features;
 mod json;
 pub mod jwt;
 pub mod msg;

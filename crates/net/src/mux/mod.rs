@@ -179,6 +179,14 @@ impl Mux {
         self.shared.admit();
     }
 
+    /// The peer ends one direction of a stream at a time ([`frp_proto::features::HALF_CLOSE`]). So a
+    /// stream that is dropped before the peer's end was seen is reset behind its end, and an
+    /// [aborted](MuxStream::abort) one at once: such a peer's reader gets what came before. frp's reads
+    /// an end as that of both directions, and loses what it has not read to a reset.
+    pub fn peer_half_closes(&self) {
+        self.shared.lock().state.peer_half_closes();
+    }
+
     /// Ends the session: streams fail from now on, what they have queued is still sent (for at
     /// most 10 s), then the connection is closed. [`Mux::closed`] tells when that is done.
     pub fn close(&self) {

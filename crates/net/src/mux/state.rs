@@ -122,6 +122,8 @@ pub(super) struct State {
     linger_sweep: Option<Duration>,
     /// Streams to reset, and when: in order.
     aborting: VecDeque<(Duration, u32)>,
+    /// An end of the peer is that of one direction, and a reset does not cost it what came before.
+    half_closes: bool,
     /// A deadline came into being that the driver does not know of.
     new_deadline: bool,
     /// Nobody holds the session any more; it ends with its last stream.
@@ -207,6 +209,7 @@ impl State {
             lingering: VecDeque::new(),
             linger_sweep: None,
             aborting: VecDeque::new(),
+            half_closes: false,
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
@@ -233,6 +236,11 @@ impl State {
                 self.control.push_back(id);
             }
         }
+    }
+
+    /// See [`Mux::peer_half_closes`](super::Mux::peer_half_closes).
+    pub(super) fn peer_half_closes(&mut self) {
+        self.half_closes = true;
     }
 
     // --- the peer's bytes ---
@@ -535,6 +543,18 @@ impl State {
         }
     }
 
+    /// Ready once the peer has reset the stream.
+    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<()> {
+        match self.streams.get_mut(&id) {
+            Some(stream) if !stream.reset => {
+                // Whoever asks is the one who writes.
+                store(&mut stream.writer, cx);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// Queues data, at most as much as [`State::poll_room`] allowed (other streams may have filled
     /// the session since: that is a matter of economy, the window is this stream's own).
     pub(super) fn send(&mut self, id: u32, data: Bytes) {
@@ -585,7 +605,8 @@ impl State {
     }
 
     /// The application's handle is gone, and the peer is to know that this was no end: what is
-    /// queued goes out, and the stream is reset [`ABORT_GRACE`] later.
+    /// queued goes out, and the stream is reset [`ABORT_GRACE`] later, or at once where the peer
+    /// half-closes.
     pub(super) fn abort(&mut self, id: u32, now: Duration) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -596,6 +617,9 @@ impl State {
         stream.drop_handle();
         if self.remove_if_done(id) {
             return;
+        }
+        if self.half_closes {
+            return self.reset_behind(id);
         }
         self.new_deadline |= self.aborting.is_empty();
         self.aborting.push_back((now + ABORT_GRACE, id));
@@ -608,8 +632,12 @@ impl State {
             return;
         };
         stream.drop_handle();
+        let peer_has_ended = stream.remote_fin;
         if self.remove_if_done(id) {
             return;
+        }
+        if self.half_closes && !peer_has_ended {
+            return self.reset_behind(id);
         }
         if self.lingering.len() >= MAX_LINGERING {
             self.trim_lingering();
@@ -618,6 +646,17 @@ impl State {
         if self.linger_sweep.is_none() {
             self.linger_sweep = Some(now + LINGER);
             self.new_deadline = true;
+        }
+    }
+
+    /// Resets a stream once what it has queued is sent, and its end, if that is due.
+    fn reset_behind(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.reset_due = true;
+        if stream.outbox.is_empty() {
+            self.queue_control(id);
         }
     }
 

@@ -19,9 +19,11 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The end and the bytes that were read from it already.
-    pub(super) fn of(carried: Carried) -> (Self, Bytes) {
-        match carried {
+    /// The end, the bytes that were read from it already, and whether it
+    /// [half-closes](Carried::half_closes).
+    pub(super) fn of(carried: Carried) -> (Self, Bytes, bool) {
+        let half_closes = carried.half_closes();
+        let (end, leftover) = match carried.of_peer(true) {
             Carried::Plain {
                 stream: Stream::Tcp(tcp),
                 leftover,
@@ -32,7 +34,9 @@ impl End {
             } => (Self::Mux(mux), leftover),
             Carried::Plain { stream, leftover } => (Self::Other(Box::new(stream)), leftover),
             Carried::Layered(io) => (Self::Other(io), Bytes::new()),
-        }
+            Carried::EndsBoth(io) => (Self::Other(io), Bytes::new()),
+        };
+        (end, leftover, half_closes)
     }
 
     pub(super) fn poll_read(
@@ -88,6 +92,16 @@ impl End {
     /// told by that.
     pub(super) fn is_gone(&self) -> bool {
         self.socket().is_some_and(|tcp| tcp.peer_addr().is_err())
+    }
+
+    /// Ready once a stream that shares its connection is known to have no peer any more, or one that
+    /// reads no more.
+    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(_) => Poll::Pending,
+            Self::Mux(mux) => mux.poll_cut(cx),
+            Self::Other(io) => io.poll_cut(cx),
+        }
     }
 
     /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.

@@ -25,6 +25,8 @@ pub(super) struct Stream {
     pub(super) update_due: bool,
     pub(super) fin_due: bool,
     pub(super) fin_sent: bool,
+    /// To be reset by us behind all of the above.
+    pub(super) reset_due: bool,
     pub(super) remote_fin: bool,
     /// Reset by the peer.
     pub(super) reset: bool,
