@@ -3,8 +3,8 @@
 //! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
-//! read stays queued, and the window (6 MiB; for a stranger 256 KiB, over all its streams) limits how
-//! much that can be.
+//! read stays queued, and the window limits how much that can be: 256 KiB, for a stranger over all its
+//! streams, and up to 6 MiB for a reader that has shown that it takes as much.
 //!
 //! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
 //! directions of bytes, `driver` the I/O.
@@ -174,7 +174,7 @@ impl Mux {
         Ok(MuxStream::new(Arc::clone(&self.shared), id))
     }
 
-    /// The peer has logged in: on each stream, also of those that are there, it may send 6 MiB ahead.
+    /// The peer has logged in: a stream that is read as fast as it comes may have up to 6 MiB ahead.
     pub fn admit(&self) {
         self.shared.admit();
     }

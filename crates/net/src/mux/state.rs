@@ -31,11 +31,12 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
-use crate::limits::MUX_STRANGER_BYTES;
+use crate::limits::{MUX_STRANGER_BYTES, MUX_UNREAD_BYTES};
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
-/// What we let a peer that has logged in send ahead of our reader, bytes (frp's MaxStreamWindowSize).
+/// What we let a peer that has logged in send ahead of a reader that keeps up, bytes (frp's
+/// MaxStreamWindowSize, which frp gives from the start).
 pub(super) const MAX_WINDOW: u32 = 6 * 1024 * 1024;
 /// Streams that wait for an accept, ours at the peer and theirs here.
 pub(super) const BACKLOG: usize = 256;
@@ -80,8 +81,10 @@ pub(super) struct State {
     role: Role,
     streams: HashMap<u32, Box<Stream>>,
     next_id: u32,
-    /// What the peer may send ahead on a stream, bytes.
+    /// What the peer may send ahead on a stream at most, bytes; each begins with [`INITIAL_WINDOW`].
     window: u32,
+    /// Bytes that have come on all streams and nobody has read.
+    unread: usize,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -184,6 +187,7 @@ impl State {
                 Role::Server => 2,
             },
             window: MAX_WINDOW,
+            unread: 0,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -222,19 +226,17 @@ impl State {
         self.window = INITIAL_WINDOW;
     }
 
-    /// The peer is a stranger no more.
+    /// The peer is a stranger no more: windows grow as they are used.
     pub(super) fn admit(&mut self) {
-        if self.window == MAX_WINDOW {
-            return;
-        }
         self.window = MAX_WINDOW;
-        // The others are told when they are accepted.
-        for (&id, stream) in self.streams.iter_mut().filter(|(_, s)| !s.unaccepted) {
-            stream.update_due = true;
-            if !stream.in_control {
-                stream.in_control = true;
-                self.control.push_back(id);
-            }
+    }
+
+    /// What the peer may send ahead on one stream now: where too much is unread, no more than what
+    /// yamux gives everybody.
+    fn most(&self) -> u32 {
+        match self.unread {
+            0..MUX_UNREAD_BYTES => self.window,
+            _ => INITIAL_WINDOW,
         }
     }
 
@@ -347,10 +349,9 @@ impl State {
         Ok(())
     }
 
-    /// What a stranger may send before something is read, bytes. Strangers have few streams.
+    /// What a stranger may send before something is read, bytes.
     fn stranger_room(&self) -> u32 {
-        let unread: usize = self.streams.values().map(|s| s.inbox.len()).sum();
-        let room = MUX_STRANGER_BYTES.saturating_sub(unread);
+        let room = MUX_STRANGER_BYTES.saturating_sub(self.unread);
         u32::try_from(room).unwrap_or(u32::MAX)
     }
 
@@ -420,6 +421,7 @@ impl State {
             .filter(|s| self.body.keep && !s.dropped)
         {
             Some(stream) => {
+                self.unread += n;
                 stream.inbox.push(buf, n, origin);
                 self.wakes.extend(stream.reader.take());
             }
@@ -501,12 +503,15 @@ impl State {
 
     /// The next chunk in order. Taking it is what gives the peer the right to send more.
     pub(super) fn poll_read(&mut self, id: u32, cx: &Context<'_>) -> Poll<Received> {
+        let most = self.most();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Received::Reset);
         };
         if let Some(chunk) = stream.inbox.pop() {
-            let unannounced = stream.unannounced(self.window);
-            if !stream.remote_fin && !stream.reset && unannounced >= self.window / 2 {
+            self.unread -= chunk.len();
+            stream.take(chunk.len(), most);
+            let half = stream.window.min(most) / 2;
+            if !stream.remote_fin && !stream.reset && stream.unannounced(most) >= half {
                 stream.update_due = true;
                 self.queue_control(id);
             }
@@ -614,6 +619,7 @@ impl State {
         if !stream.has_sent {
             return self.reset(id);
         }
+        self.unread -= stream.inbox.len();
         stream.drop_handle();
         if self.remove_if_done(id) {
             return;
@@ -631,6 +637,7 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        self.unread -= stream.inbox.len();
         stream.drop_handle();
         let peer_has_ended = stream.remote_fin;
         if self.remove_if_done(id) {
@@ -730,6 +737,7 @@ impl State {
             return;
         };
         self.queued -= stream.queued;
+        self.unread -= stream.inbox.len();
         if stream.unacked {
             self.unacked -= 1;
             self.freed_opens = self.freed_opens.saturating_add(1);

@@ -94,6 +94,7 @@ impl State {
     }
 
     fn fill_control(&mut self, id: u32, batch: &mut Batch) {
+        let most = self.most();
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -105,7 +106,7 @@ impl State {
         let update =
             std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
         if flags != 0 || update {
-            let delta = stream.unannounced(self.window);
+            let delta = stream.unannounced(most);
             stream.recv_window += delta;
             batch.header(Header {
                 kind: Kind::WindowUpdate,
