@@ -21,6 +21,7 @@ mod https;
 mod interop;
 mod kcp;
 mod labels;
+mod leaving;
 mod limits;
 mod logs;
 #[cfg(target_os = "linux")]

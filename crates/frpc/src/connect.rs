@@ -35,6 +35,15 @@ pub(crate) struct Connector {
     tasks: TaskTracker,
 }
 
+/// What the streams of a session need to know of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerLink {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) run_id: String,
+    /// An end on one of the server's streams is that of one direction only.
+    pub(crate) half_closes: bool,
+}
+
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
@@ -137,6 +146,13 @@ impl Connector {
     pub(crate) fn answered(&mut self) {
         self.unanswered = false;
         self.below = OnceLock::from(None);
+    }
+
+    /// The server ends one direction of a stream at a time.
+    pub(crate) fn server_half_closes(&self) {
+        if let Some(shared) = &self.shared {
+            shared.peer_half_closes();
+        }
     }
 
     fn break_off(&self) {

@@ -31,13 +31,13 @@ enum LocalError {
     Header(#[from] HeaderError),
 }
 
-/// Serves one user until both ends are done.
-pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>) {
+/// Serves one user until both ends are done; `half_closes`: the server has said so.
+pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>, half_closes: bool) {
     let proxy = user.proxy;
     if let Some(plugin) = proxy.plugin() {
         let (stream, rest) = stream.into_parts();
         debug!(proxy.log, "handle by plugin: {}", plugin.name());
-        let carried = wrap(stream, rest, &proxy.layers, Side::Client);
+        let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
         plugin.serve(carried, user).await;
         return debug!(proxy.log, "handle by plugin finished");
     }
@@ -49,7 +49,7 @@ pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>) {
         Err(e) => return error!(proxy.log, "{e}"),
     };
     let (stream, rest) = stream.into_parts();
-    let carried = wrap(stream, rest, &proxy.layers, Side::Client);
+    let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
     user.log_end(&relay(local, carried, &proxy.traffic).await);
 }
 

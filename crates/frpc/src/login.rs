@@ -12,7 +12,8 @@ use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
 use frp_proto::crypto::cfb;
-use frp_proto::msg::{Login, Message};
+use frp_proto::features;
+use frp_proto::msg::{Login, LoginResp, Message};
 use frp_proto::wire::hello::{self, Bootstrap, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
 
@@ -24,6 +25,8 @@ use crate::connect::{ConnectError, Connector};
 /// A session that the server has accepted.
 pub(crate) struct LoggedIn {
     pub(crate) run_id: String,
+    /// An end on one of the server's streams is that of one direction only.
+    pub(crate) half_closes: bool,
     pub(crate) control: MsgStream<ControlPipe>,
     pub(crate) connector: Connector,
 }
@@ -126,7 +129,7 @@ pub(crate) async fn login(
         read_answer(&mut stream, client_hello.as_ref()),
     )
     .await;
-    let (run_id, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
+    let (answer, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
         Ok(answer) => answer,
         Err(ReadError::Login(e)) => {
             if matches!(e, LoginError::Rejected(_)) {
@@ -149,6 +152,10 @@ pub(crate) async fn login(
         }
     };
     connector.answered();
+    let half_closes = features::half_closes(&answer.features);
+    if half_closes {
+        connector.server_half_closes();
+    }
 
     let (pipe, rest) = stream.into_parts();
     let token = cfg.auth.token.expose().as_bytes();
@@ -162,7 +169,8 @@ pub(crate) async fn login(
     );
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
     Ok(LoggedIn {
-        run_id,
+        run_id: answer.run_id,
+        half_closes,
         control,
         connector,
     })
@@ -193,6 +201,7 @@ async fn send_login(
         client_id: cfg.client_id.clone(),
         metas: cfg.metadatas.clone(),
         pool_count: cfg.transport.pool_count,
+        features: features::ours(),
         ..Login::default()
     };
     signature.sign(&mut login);
@@ -236,11 +245,11 @@ impl From<RecvError> for ReadError {
     }
 }
 
-/// The run id, and what keys the control cipher under wire v2.
+/// The server's answer, and what keys the control cipher under wire v2.
 async fn read_answer(
     stream: &mut LoginStream,
     client_hello: Option<&ClientHello>,
-) -> Result<(String, Option<Negotiated>), ReadError> {
+) -> Result<(LoginResp, Option<Negotiated>), ReadError> {
     let mut agreed = None;
     if let Some(client_hello) = client_hello {
         let frame = stream.recv_frame().await?;
@@ -259,7 +268,7 @@ async fn read_answer(
         });
     }
     match stream.recv().await? {
-        Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer.run_id, agreed)),
+        Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer, agreed)),
         Message::LoginResp(answer) => {
             Err(LoginError::Rejected(shown_error(&answer.error).into_owned()).into())
         }

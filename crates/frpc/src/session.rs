@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::CredentialError;
+use crate::connect::ServerLink;
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
 use crate::plugin::PluginError;
@@ -95,20 +96,25 @@ impl<'a> Session<'a> {
     ) -> Self {
         let LoggedIn {
             run_id,
+            half_closes,
             control,
             connector,
         } = logged_in;
-        let connector = Arc::new(connector);
+        let server = ServerLink {
+            connector: Arc::new(connector),
+            run_id,
+            half_closes,
+        };
         let (changes, health) = mpsc::channel(CHANGES);
         let registrations = service.registrations().clone();
-        let visitors = Visitors::new(service, connector.clone(), run_id.clone(), &log);
+        let visitors = Visitors::new(service, server.clone(), &log);
         Self {
             registrations,
             settings: service.settings(),
             changes,
             visitors,
             health,
-            work: WorkConns::new(service, connector, run_id, log.clone()),
+            work: WorkConns::new(service, server, log.clone()),
             service,
             control,
             last_pong: Instant::now(),

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::{Auth, CredentialError};
-use crate::connect::{ConnectError, Connector};
+use crate::connect::{ConnectError, ServerLink};
 use crate::registration::{Registrations, lock};
 use crate::service::{Service, Tasks};
 use crate::user::User;
@@ -36,8 +36,7 @@ pub(crate) struct WorkConns {
 
 #[derive(Debug)]
 struct Context {
-    connector: Arc<Connector>,
-    run_id: String,
+    server: ServerLink,
     user: String,
     protocol: WireProtocol,
     auth: Arc<Auth>,
@@ -67,16 +66,10 @@ enum WorkError {
 }
 
 impl WorkConns {
-    pub(crate) fn new(
-        service: &Service,
-        connector: Arc<Connector>,
-        run_id: String,
-        log: Log,
-    ) -> Self {
+    pub(crate) fn new(service: &Service, server: ServerLink, log: Log) -> Self {
         let stop = service.tasks().stop.child_token();
         let context = Context {
-            connector,
-            run_id,
+            server,
             user: service.cfg().user.clone(),
             protocol: service.cfg().transport.wire_protocol,
             auth: service.auth().clone(),
@@ -95,7 +88,7 @@ impl WorkConns {
 
     /// Why the connection of the session ended, if its streams share one and it has.
     pub(crate) fn close_reason(&self) -> Option<Lost> {
-        self.context.connector.close_reason()
+        self.context.server.connector.close_reason()
     }
 
     /// Opens a work connection in a task of its own.
@@ -130,19 +123,19 @@ impl WorkConns {
 /// on connections of their own go on.
 impl Drop for WorkConns {
     fn drop(&mut self) {
-        self.context.connector.close();
+        self.context.server.connector.close();
     }
 }
 
 impl Context {
     /// A work connection that a user waits on.
     async fn open(&self) -> Result<(MsgStream<Stream>, StartWorkConn), WorkError> {
-        let stream = self.connector.stream().await?;
+        let stream = self.server.connector.stream().await?;
         let mut stream = MsgStream::new(stream, self.protocol, BytesMut::new());
         if self.protocol == WireProtocol::V2 {
             stream.queue_raw(&MAGIC_V2);
         }
-        let hello = self.auth.new_work_conn(&self.run_id).await?;
+        let hello = self.auth.new_work_conn(&self.server.run_id).await?;
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(CONTROL_WRITE).await?;
         match stream.recv().await? {
@@ -167,7 +160,8 @@ impl Context {
                 }
             }
             Some(proxy) => {
-                local::serve(&User::new(&proxy, &self.tasks, &start), stream).await;
+                let user = User::new(&proxy, &self.tasks, &start);
+                local::serve(&user, stream, self.server.half_closes).await;
             }
             None => warn!(
                 self.log,

@@ -215,9 +215,9 @@ async fn serve_visitor(
     place: Place,
 ) {
     match visitors::admit(shared, &conn, caller) {
-        Ok(visited) => {
+        Ok((visited, half_closes)) => {
             place.admit();
-            secret::serve_visitor(&visited, stream, conn, caller).await;
+            secret::serve_visitor(&visited, stream, conn, caller, half_closes).await;
         }
         Err(e) => {
             let peer = caller.peer;

@@ -14,6 +14,7 @@ use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_net::process;
 use frp_proto::VERSION;
+use frp_proto::features;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
@@ -157,17 +158,25 @@ async fn admit(
             .clients
             .list(login, admission.generation(), caller.peer.ip(), protocol)
     });
-    let answer = LoginResp {
+    let mut answer = LoginResp {
         version: VERSION.to_owned(),
         run_id: login.run_id.clone(),
         ..LoginResp::default()
     };
+    if !login.features.is_empty() {
+        answer.features = features::ours();
+    }
     // Before the client can read the answer, so that nothing it does next comes too early.
     let presence = match &caller.link {
         Some(link) => Some(Presence::on(link).ok_or(LoginError::TooManySessions)?),
         None => None,
     };
     stream.queue(&answer.into()).map_err(SendError::Encode)?;
+    if let Some(link) = &caller.link
+        && features::half_closes(&login.features)
+    {
+        link.carrier.peer_half_closes();
+    }
     admission.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
     place.admit();

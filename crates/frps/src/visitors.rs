@@ -123,29 +123,29 @@ impl Drop for VisitedGuard {
     }
 }
 
-/// Whom the visitor may reach with its connection from `caller`.
+/// Whom the visitor may reach with its connection from `caller`, and whether its frpc half-closes.
 pub(crate) fn admit(
     shared: &Shared,
     conn: &NewVisitorConn,
     caller: &Caller,
-) -> Result<Arc<Visited>, Refusal> {
+) -> Result<(Arc<Visited>, bool), Refusal> {
     let name = || conn.proxy_name.clone();
     let session;
-    let user = if conn.run_id.is_empty() {
+    let (user, half_closes) = if conn.run_id.is_empty() {
         // frpc before 0.50 sends no run id, and counts as user "". frp lets anybody do that who
         // has the secret; here a multiplexed connection must carry a session, as an old frpc's
         // does. A connection of its own cannot be told from a stranger's, so the secret must do.
         if caller.link.as_ref().is_some_and(|link| !link.has_session()) {
             return Err(Refusal::NoLogin(name()));
         }
-        ""
+        ("", false)
     } else {
         // A run id is no secret: it counts only on the connection of its session.
         let running = shared.registry.running(&conn.run_id);
         session = running
             .filter(|session| session.shares_connection(caller))
             .ok_or_else(|| Refusal::NoSession(conn.run_id.clone()))?;
-        session.user()
+        (session.user(), session.half_closes())
     };
     let visited = shared
         .visitors
@@ -160,5 +160,5 @@ pub(crate) fn admit(
         let user = user.to_owned();
         return Err(Refusal::NotAllowed { name: name(), user });
     }
-    Ok(visited)
+    Ok((visited, half_closes))
 }

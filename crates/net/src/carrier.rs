@@ -57,6 +57,15 @@ impl Carrier {
         }
     }
 
+    /// The peer ends one direction of a stream at a time; see [`Mux::peer_half_closes`]. A stream of
+    /// QUIC has words of its own for that.
+    pub fn peer_half_closes(&self) {
+        match self {
+            Self::Mux(mux) => mux.peer_half_closes(),
+            Self::Quic(_) => {}
+        }
+    }
+
     /// Ends the connection and its streams.
     pub fn close(&self) {
         match self {

@@ -109,6 +109,20 @@ pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 /// streams. A login has some hundreds; yamux lets a peer send as much on a stream unasked.
 pub const MUX_STRANGER_BYTES: usize = 32 * 1024;
 
+/// Bytes of a multiplexed connection that has logged in, over all its streams, which nobody has read:
+/// beyond, no stream may have more than yamux gives to everybody. Each of 160 users who read nothing
+/// can hold 256 KiB; windows of 6 MiB are for those who read.
+pub const MUX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that the system takes for a user or a service before it has sent those that it has; more
+/// would wait there instead of where it came from, and hide that nobody reads. What is on its way is
+/// not among them, so a long path is filled all the same.
+pub const UNSENT_TO_ENDS: u32 = 256 * 1024;
+
+/// A user or service to which the end was passed on, and that acknowledges nothing for this time, has
+/// gone. The system goes on sending to it for a quarter of an hour.
+pub const END_UNANSWERED: Duration = Duration::from_secs(60);
+
 /// Pause of an accept loop when the process is out of file descriptors or memory, from the first to
 /// the longest.
 pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);

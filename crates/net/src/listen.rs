@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPT_BATCH, ACCEPT_SAYS};
 #[cfg(target_os = "linux")]
-use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
+use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES, UNSENT_TO_ENDS};
 use crate::literal::literal;
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
@@ -234,6 +234,15 @@ pub fn tune(conn: &TcpStream, keepalive: Option<Duration>) {
             .with_retries(KEEPALIVE_PROBES);
         let _ = socket2::SockRef::from(conn).set_tcp_keepalive(&options);
     }
+}
+
+/// Has the system take no more than [`UNSENT_TO_ENDS`] for `conn` ahead of what it sends.
+pub fn limit_unsent(conn: &TcpStream) {
+    // Without it more waits there, that is all.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(conn).set_tcp_notsent_lowat(UNSENT_TO_ENDS);
+    #[cfg(not(target_os = "linux"))]
+    let _ = conn;
 }
 
 /// The address as a user writes it: `::ffff:1.2.3.4` becomes `1.2.3.4`.

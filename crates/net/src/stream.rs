@@ -69,6 +69,20 @@ impl Stream {
         }
     }
 
+    /// Ready once the peer has cut the stream off, or has said that it reads no more; never where only
+    /// the [`socket`](Self::socket) can tell.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Mux(io) => io.poll_cut(cx),
+            Self::Quic(io) => io.poll_cut(cx),
+            Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => match self.kcp_peer() {
+                Some(peer) => peer.poll_cut(cx),
+                None => Poll::Pending,
+            },
+            Self::Tcp(_) => Poll::Pending,
+        }
+    }
+
     /// The TCP connection below, if it carries this stream alone.
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {

@@ -215,6 +215,59 @@ async fn a_half_close_by_the_far_side_is_passed_on_too() {
     }
 }
 
+/// Go's frp closes both directions at its first end, and goes on to take what is sent to it.
+#[tokio::test]
+async fn the_end_of_a_peer_that_does_not_half_close_is_that_of_both_directions() {
+    let (user, near) = tcp_pair().await;
+    let (far, mut peer) = mux_pair().await;
+    let far = Carried::from(Stream::Mux(far)).of_peer(false);
+    let mut rig = Rig::of(user, near.into(), far, Box::new(duplex(1).0));
+    rig.user.write_all(b"request").await.unwrap();
+    assert_eq!(read_n(&mut peer, 7).await, b"request");
+    let answer = vec![3; 500_000];
+    let (read, ()) = tokio::join!(read_to_end(&mut rig.user), async {
+        peer.write_all(&answer).await.unwrap();
+        peer.shutdown().await.unwrap();
+    });
+    assert!(read.unwrap() == answer, "what came before the end");
+    rig.relay.await.unwrap().end.unwrap();
+    // The user is let go of without having ended its own direction.
+    let mut sent = Ok(());
+    while sent.is_ok() {
+        sent = rig.user.write_all(b"more").await;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_does_not_half_close_ends_both_directions() {
+    let (mut visitor, near) = mux_pair().await;
+    let (far, mut owner) = mux_pair().await;
+    let (unused, _) = tcp_pair().await;
+    let near = Carried::from(Stream::Mux(near)).of_peer(false);
+    let rig = Rig::of(unused, near, Stream::Mux(far).into(), Box::new(duplex(1).0));
+    visitor.write_all(b"request").await.unwrap();
+    visitor.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut owner).await.unwrap(), b"request");
+    rig.relay.await.unwrap().end.unwrap();
+}
+
+/// The service is silent, so nothing is written that could fail.
+#[tokio::test]
+async fn a_far_side_that_reads_no_more_ends_a_half_closed_pair_at_once() {
+    let (mut service, near) = tcp_pair().await;
+    let (far, mut peer) = mux_pair().await;
+    let far = Stream::Mux(far).into();
+    let rig = Rig::of(service, near.into(), far, Box::new(duplex(1).0));
+    service = rig.user;
+    peer.write_all(b"request").await.unwrap();
+    peer.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut service).await.unwrap(), b"request");
+    peer.reset();
+    let end = rig.relay.await.unwrap().end;
+    assert!(matches!(end, Err(RelayError::Far(_))), "{end:?}");
+}
+
 #[tokio::test]
 async fn both_ends_at_once_end_cleanly() {
     for far in ALL {

@@ -24,6 +24,7 @@ pub const VERSION: &str = "0.70.1";
 pub mod address;
 pub mod auth;
 pub mod crypto;
+pub mod features;
 mod json;
 pub mod jwt;
 pub mod msg;

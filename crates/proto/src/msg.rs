@@ -169,6 +169,8 @@ wire_struct! {
         client_spec: ClientSpec = "client_spec" always,
         /// How many work connections frps shall keep in stock. Any value can arrive, negative too.
         pool_count: i64 = "pool_count",
+        /// What the client does beyond frp, see [`crate::features`].
+        features: Vec<String> = "features",
     }
 }
 
@@ -181,6 +183,9 @@ wire_struct! {
         run_id: String = "run_id",
         /// Why the login was refused; empty when it was not.
         error: String = "error",
+        /// What the server does beyond frp, see [`crate::features`]. Said only to a client that has
+        /// said what it does.
+        features: Vec<String> = "features",
     }
 }
 

@@ -343,6 +343,7 @@ fn put_back(read: Bytes, carried: Carried) -> Carried {
             let leftover = read.chain(leftover).copy_to_bytes(len);
             Carried::Plain { stream, leftover }
         }
+        Carried::EndsBoth(carried) => put_back(read, *carried).of_peer(false),
         layered @ Carried::Layered(_) => Carried::other(Rewind::new(read, layered)),
     }
 }

@@ -28,6 +28,7 @@ impl Tls2Raw {
 
     pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
         let log = &user.proxy.log;
+        let half_closes = carried.half_closes();
         let stream = match self.tls.accept(carried, false).await {
             Ok(stream) => stream,
             Err(e) => return warn!(log, "tls handshake error: {e}"),
@@ -43,7 +44,8 @@ impl Tls2Raw {
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "tls2raw {e}");
         }
-        let relayed = relay(service, Carried::other(stream), &user.proxy.traffic).await;
+        let carried = Carried::other(stream).of_peer(half_closes);
+        let relayed = relay(service, carried, &user.proxy.traffic).await;
         user.log_end(&relayed);
     }
 }

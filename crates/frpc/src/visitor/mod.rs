@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth;
-use crate::connect::{ConnectError, Connector};
+use crate::connect::{ConnectError, ServerLink};
 use crate::service::{Service, Tasks};
 
 /// A visitor that could not start is tried again after this time (frp
@@ -68,8 +68,7 @@ pub(crate) struct Visitor {
 /// The way to the server, for all visitors of a session.
 #[derive(Debug)]
 struct Server {
-    connector: Arc<Connector>,
-    run_id: String,
+    link: ServerLink,
     protocol: WireProtocol,
     udp_packet_size: i64,
     tasks: Tasks,
@@ -105,16 +104,10 @@ enum VisitError {
 
 impl Visitors {
     /// None yet; [`update`](Self::update) starts them.
-    pub(crate) fn new(
-        service: &Service,
-        connector: Arc<Connector>,
-        run_id: String,
-        log: &Log,
-    ) -> Self {
+    pub(crate) fn new(service: &Service, link: ServerLink, log: &Log) -> Self {
         let cfg = service.cfg();
         let server = Server {
-            connector,
-            run_id,
+            link,
             protocol: cfg.transport.wire_protocol,
             udp_packet_size: cfg.udp_packet_size,
             tasks: service.tasks().clone(),
@@ -266,7 +259,7 @@ impl Visitor {
     /// A connection to the proxy, behind the layers of the visitor's leg; not after the session's
     /// end.
     async fn open(&self) -> Result<Carried, VisitError> {
-        let stream = self.server.connector.stream().await?;
+        let stream = self.server.link.connector.stream().await?;
         let protocol = self.server.protocol;
         let mut stream = MsgStream::new(stream, protocol, BytesMut::new());
         if protocol == WireProtocol::V2 {
@@ -274,7 +267,7 @@ impl Visitor {
         }
         let (timestamp, sign_key) = auth::signature(&self.cfg.secret_key);
         let hello = NewVisitorConn {
-            run_id: self.server.run_id.clone(),
+            run_id: self.server.link.run_id.clone(),
             proxy_name: self.target.clone(),
             sign_key,
             timestamp,
@@ -287,7 +280,8 @@ impl Visitor {
         match answer.unwrap_or(Err(RecvError::TimedOut))? {
             Message::NewVisitorConnResp(answer) if answer.error.is_empty() => {
                 let (stream, rest) = stream.into_parts();
-                Ok(wrap(stream, rest, &self.layers, Side::Client))
+                let carried = wrap(stream, rest, &self.layers, Side::Client);
+                Ok(carried.of_peer(self.server.link.half_closes))
             }
             Message::NewVisitorConnResp(answer) => Err(VisitError::Refused {
                 error: shown_error(&answer.error).into_owned(),

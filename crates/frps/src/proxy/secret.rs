@@ -29,12 +29,13 @@ pub(super) fn publish(setup: &Setup<'_>, kind: VisitedKind) -> Result<Published,
     })
 }
 
-/// Serves an admitted visitor to its end.
+/// Serves an admitted visitor to its end. `half_closes`: its frpc has said so.
 pub(crate) async fn serve_visitor(
     visited: &Visited,
     mut stream: Greeted,
     conn: NewVisitorConn,
     caller: &Caller,
+    half_closes: bool,
 ) {
     let proxy = &visited.proxy;
     if let Err(e) = welcome(&mut stream, conn.proxy_name).await {
@@ -53,7 +54,7 @@ pub(crate) async fn serve_visitor(
     };
     let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
-    let user: Carried = wrap(stream, rest, &layers, Side::Server);
+    let user: Carried = wrap(stream, rest, &layers, Side::Server).of_peer(half_closes);
     // As in frp: the user's own address is known to nobody but the visitor.
     let at = UserAddrs {
         src: Some(caller.peer),

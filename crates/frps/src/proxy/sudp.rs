@@ -2,7 +2,7 @@
 //! (frp `server/proxy/proxy.go`: joinUserConnection).
 
 use frp_log::{debug, info, warn};
-use frp_net::layers::{Carried, Side, wrap};
+use frp_net::layers::Carried;
 use frp_net::relay::relay;
 use frp_net::udp::{Losses, bridge};
 use frp_proto::wire::WireProtocol;
@@ -27,7 +27,7 @@ async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, at: &User
     };
     let own_protocol = conn.protocol();
     let (stream, rest) = conn.into_parts();
-    let carried = wrap(stream, rest, &proxy.layers, Side::Server);
+    let carried = proxy.wrap(stream, rest);
     let _counted = proxy.counters.serving();
     let traffic = &proxy.counters.traffic;
     if own_protocol == protocol {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{info, warn};
-use frp_net::layers::{Side, wrap};
 use frp_net::udp::{Heartbeat, Losses, Outgoing, Users, carry, meanwhile};
 use frp_proto::wire::WireProtocol;
 use tokio::net::UdpSocket;
@@ -74,7 +73,7 @@ async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>) {
         };
         out.begin_stream(conn.protocol(), &mut losses);
         let (stream, rest) = conn.into_parts();
-        let stream = wrap(stream, rest, &proxy.layers, Side::Server);
+        let stream = proxy.wrap(stream, rest);
         let opened = Instant::now();
         let traffic = &proxy.counters.traffic;
         let heartbeat = Heartbeat::Expect;

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use frp_log::{debug, warn};
 use frp_net::layers::{Carried, Side, wrap};
 use frp_net::relay::relay;
+use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
 use tokio::time::Instant;
 
@@ -85,7 +87,13 @@ impl Proxy {
         limit: Duration,
     ) -> Result<Carried, UserError> {
         let (stream, rest) = self.start_within(at, limit).await?.into_parts();
-        Ok(wrap(stream, rest, &self.layers, Side::Server))
+        Ok(self.wrap(stream, rest))
+    }
+
+    /// The layers of this proxy over a work connection.
+    pub(super) fn wrap(&self, stream: Stream, rest: Bytes) -> Carried {
+        let carried = wrap(stream, rest, &self.layers, Side::Server);
+        carried.of_peer(self.session.half_closes())
     }
 
     /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as

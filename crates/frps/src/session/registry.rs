@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frp_log::Log;
+use frp_proto::features;
 use frp_proto::msg::Login;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ pub(crate) struct SessionHandle {
     /// Cancelled when the session has given back all that it had taken.
     pub(crate) released: CancellationToken,
     running: AtomicBool,
+    half_closes: bool,
     user: Arc<str>,
     /// What the client is known by.
     id: Arc<str>,
@@ -51,6 +53,7 @@ impl SessionHandle {
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
             running: AtomicBool::new(false),
+            half_closes: features::half_closes(&login.features),
             user: login.user.as_str().into(),
             id: id_of(&login.client_id, &login.run_id).into(),
             client_id: login.client_id.clone(),
@@ -66,6 +69,11 @@ impl SessionHandle {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// Whether an end on one of the client's streams is that of one direction only.
+    pub(crate) fn half_closes(&self) -> bool {
+        self.half_closes
     }
 
     /// The user that the client logged in as; may be empty.

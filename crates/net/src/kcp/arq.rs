@@ -8,8 +8,8 @@
 //! Whoever has changed something asks for packets ([`Arq::prepare`], [`Arq::packet`]) and when to
 //! come again ([`Arq::deadline`]).
 //!
-//! Beyond kcp-go: an empty segment ends its direction. kcp-go takes it for one without data, and
-//! knows no end at all. A peer that does not answer any more is given up.
+//! Beyond kcp-go: an empty segment ends its direction, and a second one says that its sender does not
+//! read any more. kcp-go takes them for segments without data, and knows no end at all. A peer that does not answer any more is given up.
 
 use super::params::{
     ACK_DELAY, ACK_DELAY_AT_GAP, ACK_EVERY, INTERVAL, KEEPALIVE_AGAIN, MTU, PROBE_FIRST, PROBE_MAX,
@@ -270,6 +270,20 @@ impl Arq {
     pub fn finish(&mut self) {
         self.sending.finish();
         self.flush();
+    }
+
+    /// The same, and says that nobody reads here any more, unless the peer has ended its direction.
+    pub fn cut(&mut self) {
+        self.sending.finish();
+        if !self.receiving.has_end() {
+            self.sending.cut();
+        }
+        self.flush();
+    }
+
+    /// Whether the peer reads no more.
+    pub fn is_cut(&self) -> bool {
+        self.receiving.is_cut()
     }
 
     /// Whether the peer has everything that was written, and the end if there is one.

@@ -32,8 +32,8 @@ const WRITE_BURST: usize = 24;
 /// A byte pipe over UDP. What is written must be flushed once no more follows at once.
 ///
 /// KCP knows no end of a direction. Shutdown sends an empty segment, which a peer of this kind reads
-/// as the end, and kcp-go does not notice. Dropping it ends both directions; what was written is
-/// delivered as long as the peer answers.
+/// as the end, and kcp-go does not notice. Dropping it ends both directions, and tells such a peer
+/// that nobody reads any more; what was written is delivered as long as the peer answers.
 #[derive(Debug)]
 pub struct KcpStream {
     shared: Arc<Shared>,
@@ -47,6 +47,17 @@ impl Peer {
     /// Whether anything came from it: bytes can be sent to an address where nobody is.
     pub(crate) fn is_heard(&self) -> bool {
         self.0.is_heard()
+    }
+
+    /// Ready once it reads no more, or the session is over.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.ended.is_some() || state.session.arq().is_cut() {
+            return Poll::Ready(());
+        }
+        // Whoever asks is the one who writes.
+        remember(&mut state.writer, cx);
+        Poll::Pending
     }
 
     /// Ends both directions at once, whatever was written.
@@ -417,7 +428,8 @@ impl State {
     fn wake(&mut self, brought: Brought) -> Wake {
         let ended = self.ended.is_some();
         let reader = ended || brought.data;
-        let writer = ended || (brought.room && self.session.arq().is_writable());
+        let cut = brought.data && self.session.arq().is_cut();
+        let writer = ended || cut || (brought.room && self.session.arq().is_writable());
         Wake([
             reader.then(|| self.reader.take()).flatten(),
             writer.then(|| self.writer.take()).flatten(),
@@ -547,7 +559,7 @@ impl AsyncWrite for KcpStream {
         if let Some(ended) = state.ended {
             return Poll::Ready(Err(ended.error()));
         }
-        if state.finished {
+        if state.finished || state.session.arq().is_cut() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let arq = state.session.arq_mut();
@@ -620,8 +632,8 @@ impl Drop for KcpStream {
         }
         state.let_go = Some(now);
         let arq = state.session.arq_mut();
+        arq.cut();
         arq.discard();
-        arq.finish();
         shared.send_due(&mut state, now);
         shared.changed.notify_one();
     }

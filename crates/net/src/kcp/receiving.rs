@@ -20,6 +20,8 @@ pub(super) struct Receiving {
     /// How many there are in `early`.
     held: usize,
     ended: bool,
+    /// The peer reads no more.
+    cut: bool,
     /// Nobody reads any more: segments are acknowledged and not kept.
     unwanted: bool,
     window: u16,
@@ -35,6 +37,7 @@ impl Receiving {
             early: VecDeque::new(),
             held: 0,
             ended: false,
+            cut: false,
             unwanted: false,
             window,
             told: window,
@@ -128,7 +131,12 @@ impl Receiving {
     }
 
     fn take(&mut self, data: &[u8]) {
-        if self.ended || self.unwanted {
+        if self.ended {
+            // Nothing follows an end but the word that the peer reads no more.
+            self.cut |= data.is_empty();
+            return;
+        }
+        if self.unwanted {
             return;
         }
         self.ended = data.is_empty();
@@ -160,6 +168,15 @@ impl Receiving {
 
     pub(super) fn is_readable(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Whether the end came, read or not.
+    pub(super) fn has_end(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) fn is_ended(&self) -> bool {

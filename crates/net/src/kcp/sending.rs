@@ -23,7 +23,10 @@ pub(super) struct Sending {
     queued: usize,
     /// Of these, so many go out even if they fill no segment.
     flushed: usize,
-    end: End,
+    /// Empty segments that go out behind all bytes, and how many of them have: the end, and a second
+    /// one that says that nobody reads here any more.
+    ends: u8,
+    ends_sent: u8,
     window: u16,
     peer_window: u16,
     rtt: Rtt,
@@ -36,14 +39,6 @@ pub(super) struct Sending {
     /// Each wait for an acknowledgement is twice the one before, rather than some half of it more, and
     /// only the first one is cut short.
     patient: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Open,
-    /// Behind what is queued.
-    Wanted,
-    Sent,
 }
 
 #[derive(Debug)]
@@ -79,7 +74,8 @@ impl Sending {
             next: 0,
             queued: 0,
             flushed: 0,
-            end: End::Open,
+            ends: 0,
+            ends_sent: 0,
             window,
             peer_window: FIRST_WINDOW,
             rtt: Rtt {
@@ -105,7 +101,7 @@ impl Sending {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.end != End::Open {
+        if self.ends > 0 {
             return 0;
         }
         let n = bytes.len().min(self.room());
@@ -129,13 +125,15 @@ impl Sending {
     }
 
     pub(super) fn finish(&mut self) {
-        if self.end == End::Open {
-            self.end = End::Wanted;
-        }
+        self.ends = self.ends.max(1);
+    }
+
+    pub(super) fn cut(&mut self) {
+        self.ends = 2;
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.sent.is_empty() && self.queued == 0 && self.end != End::Wanted
+        self.sent.is_empty() && self.queued == 0 && self.ends_sent == self.ends
     }
 
     /// Whether it has grown.
@@ -290,13 +288,13 @@ impl Sending {
         match self.queued {
             n if n >= MSS => MSS,
             // The rest goes with the first flush that has any of it.
-            n if self.flushed > 0 || self.end == End::Wanted => n,
+            n if self.flushed > 0 || self.ends > 0 => n,
             _ => 0,
         }
     }
 
     fn is_end_due(&self) -> bool {
-        self.end == End::Wanted && self.queued == 0
+        self.ends_sent < self.ends && self.queued == 0
     }
 
     /// Appends segments up to `limit`, those first that are sent again. Whether there were any.
@@ -330,7 +328,7 @@ impl Sending {
                 return any;
             }
             if self.is_end_due() {
-                self.end = End::Sent;
+                self.ends_sent += 1;
             }
             self.sent.push_back(Sent {
                 at: self.start + (self.bytes.len() - self.queued) as u64,

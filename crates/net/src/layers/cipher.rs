@@ -51,6 +51,10 @@ impl<S> CipherStream<S> {
         &self.inner
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

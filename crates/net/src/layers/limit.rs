@@ -103,6 +103,10 @@ impl<S> LimitStream<S> {
         &self.inner
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     pub(super) fn into_inner(self) -> S {
         self.inner
     }

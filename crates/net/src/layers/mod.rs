@@ -89,6 +89,12 @@ pub trait Duplex: Pipe {
     fn socket(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// Ready once the peer has cut the stream off, or has said that it reads no more. Only where the
+    /// stream itself can tell: those that have a [socket](Self::socket) are told by that.
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 /// The stream that carries a connection's payload.
@@ -102,6 +108,8 @@ pub enum Carried {
     },
     /// A stream under layers, or any other kind of pipe.
     Layered(Box<dyn Duplex>),
+    /// One whose end of input is the end of both directions, see [`Carried::of_peer`].
+    EndsBoth(Box<Carried>),
 }
 
 impl fmt::Debug for Carried {
@@ -109,6 +117,7 @@ impl fmt::Debug for Carried {
         f.write_str(match self {
             Self::Plain { .. } => "Carried::Plain",
             Self::Layered(_) => "Carried::Layered",
+            Self::EndsBoth(_) => "Carried::EndsBoth",
         })
     }
 }
@@ -117,6 +126,23 @@ impl Carried {
     /// Any other kind of pipe, such as a Unix socket; [`Duplex::abort`] just closes it.
     pub fn other(io: impl Pipe + 'static) -> Self {
         Self::Layered(Box::new(Foreign(io)))
+    }
+
+    /// The same stream as that of a program of frp's protocol, which ends one direction at a time if
+    /// it `half_closes` ([`frp_proto::features::HALF_CLOSE`]). Otherwise its first end is that of both,
+    /// for frp itself closes both then, and the mux has no other word for that.
+    pub fn of_peer(self, half_closes: bool) -> Self {
+        match self {
+            Self::EndsBoth(carried) if half_closes => *carried,
+            Self::EndsBoth(_) => self,
+            _ if half_closes => self,
+            _ => Self::EndsBoth(Box::new(self)),
+        }
+    }
+
+    /// Whether an end of input is that of one direction only.
+    pub fn half_closes(&self) -> bool {
+        !matches!(self, Self::EndsBoth(_))
     }
 }
 
@@ -145,6 +171,7 @@ impl AsyncRead for Carried {
         match self.get_mut() {
             Self::Plain { stream, leftover } => poll_read_after(stream, leftover, cx, buf),
             Self::Layered(io) => Pin::new(io).poll_read(cx, buf),
+            Self::EndsBoth(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -158,6 +185,7 @@ impl AsyncWrite for Carried {
         match self.get_mut() {
             Self::Plain { stream, .. } => Pin::new(stream).poll_write(cx, buf),
             Self::Layered(io) => Pin::new(io).poll_write(cx, buf),
+            Self::EndsBoth(io) => Pin::new(io).poll_write(cx, buf),
         }
     }
 
@@ -169,6 +197,7 @@ impl AsyncWrite for Carried {
         match self.get_mut() {
             Self::Plain { stream, .. } => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Layered(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::EndsBoth(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -176,6 +205,7 @@ impl AsyncWrite for Carried {
         match self {
             Self::Plain { stream, .. } => stream.is_write_vectored(),
             Self::Layered(io) => io.is_write_vectored(),
+            Self::EndsBoth(io) => io.is_write_vectored(),
         }
     }
 
@@ -183,6 +213,7 @@ impl AsyncWrite for Carried {
         match self.get_mut() {
             Self::Plain { stream, .. } => Pin::new(stream).poll_flush(cx),
             Self::Layered(io) => Pin::new(io).poll_flush(cx),
+            Self::EndsBoth(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
@@ -190,6 +221,7 @@ impl AsyncWrite for Carried {
         match self.get_mut() {
             Self::Plain { stream, .. } => Pin::new(stream).poll_shutdown(cx),
             Self::Layered(io) => Pin::new(io).poll_shutdown(cx),
+            Self::EndsBoth(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }
@@ -199,6 +231,7 @@ impl Duplex for Carried {
         match *self {
             Self::Plain { stream, .. } => Box::new(stream).abort(),
             Self::Layered(io) => io.abort(),
+            Self::EndsBoth(io) => io.abort(),
         }
     }
 
@@ -206,6 +239,15 @@ impl Duplex for Carried {
         match self {
             Self::Plain { stream, .. } => stream.socket(),
             Self::Layered(io) => io.socket(),
+            Self::EndsBoth(io) => io.socket(),
+        }
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain { stream, .. } => stream.poll_cut(cx),
+            Self::Layered(io) => io.poll_cut(cx),
+            Self::EndsBoth(io) => io.poll_cut(cx),
         }
     }
 }
@@ -218,7 +260,8 @@ impl Duplex for Stream {
             Self::Quic(quic) => quic.abort(),
             // Without its closing record the peer knows that the session was cut.
             Self::Tls(_) => {}
-            // It knows no failure: what was written is delivered, and ends.
+            // It knows no failure: what was written is delivered, and ends; and the peer is told
+            // that nobody reads any more.
             Self::Kcp(_) => {}
             Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
         }
@@ -226,6 +269,10 @@ impl Duplex for Stream {
 
     fn socket(&self) -> Option<&TcpStream> {
         Self::socket(self)
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Self::poll_cut(self, cx)
     }
 }
 
@@ -237,6 +284,10 @@ impl Duplex for LimitStream<Box<dyn Duplex>> {
     fn socket(&self) -> Option<&TcpStream> {
         self.inner().socket()
     }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner_mut().poll_cut(cx)
+    }
 }
 
 impl Duplex for CipherStream<Box<dyn Duplex>> {
@@ -247,6 +298,10 @@ impl Duplex for CipherStream<Box<dyn Duplex>> {
     fn socket(&self) -> Option<&TcpStream> {
         self.inner().socket()
     }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner_mut().poll_cut(cx)
+    }
 }
 
 impl Duplex for SnappyStream<Box<dyn Duplex>> {
@@ -256,6 +311,10 @@ impl Duplex for SnappyStream<Box<dyn Duplex>> {
 
     fn socket(&self) -> Option<&TcpStream> {
         self.inner().socket()
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner_mut().poll_cut(cx)
     }
 }
 

@@ -13,7 +13,7 @@ const TAIL_MAX: usize = 32 * 1024;
 
 /// A stream whose unread slices keep more than this many bytes of read buffers alive (and four
 /// times what it really holds) gets copies instead.
-const PINNED_FREE: usize = 1024 * 1024;
+const PINNED_FREE: usize = 256 * 1024;
 
 /// The read buffer that a piece is cut from.
 #[derive(Clone, Copy, Debug)]

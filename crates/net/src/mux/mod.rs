@@ -3,8 +3,8 @@
 //! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
-//! read stays queued, and the window (6 MiB; for a stranger 32 KiB, over all its streams) limits how
-//! much that can be.
+//! read stays queued, and the window limits how much that can be: 256 KiB, for a stranger 32 KiB over all
+//! its streams, and up to 6 MiB for a reader that has shown that it takes as much.
 //!
 //! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
 //! directions of bytes, `driver` the I/O.
@@ -174,9 +174,17 @@ impl Mux {
         Ok(MuxStream::new(Arc::clone(&self.shared), id))
     }
 
-    /// The peer has logged in: on each stream, also of those that are there, it may send 6 MiB ahead.
+    /// The peer has logged in: a stream that is read as fast as it comes may have up to 6 MiB ahead.
     pub fn admit(&self) {
         self.shared.admit();
+    }
+
+    /// The peer ends one direction of a stream at a time ([`frp_proto::features::HALF_CLOSE`]). So a
+    /// stream that is dropped before the peer's end was seen is reset behind its end, and an
+    /// [aborted](MuxStream::abort) one at once: such a peer's reader gets what came before. frp's reads
+    /// an end as that of both directions, and loses what it has not read to a reset.
+    pub fn peer_half_closes(&self) {
+        self.shared.lock().state.peer_half_closes();
     }
 
     /// Ends the session: streams fail from now on, what they have queued is still sent (for at

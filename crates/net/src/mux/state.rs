@@ -31,11 +31,12 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
-use crate::limits::MUX_STRANGER_BYTES;
+use crate::limits::{MUX_STRANGER_BYTES, MUX_UNREAD_BYTES};
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
-/// What we let a peer that has logged in send ahead of our reader, bytes (frp's MaxStreamWindowSize).
+/// What we let a peer that has logged in send ahead of a reader that keeps up, bytes (frp's
+/// MaxStreamWindowSize, which frp gives from the start).
 pub(super) const MAX_WINDOW: u32 = 6 * 1024 * 1024;
 /// Streams that wait for an accept, ours at the peer and theirs here.
 pub(super) const BACKLOG: usize = 256;
@@ -80,8 +81,10 @@ pub(super) struct State {
     role: Role,
     streams: HashMap<u32, Box<Stream>>,
     next_id: u32,
-    /// What the peer may send ahead on a stream, bytes.
+    /// What the peer may send ahead on a stream at most, bytes; each begins with [`INITIAL_WINDOW`].
     window: u32,
+    /// Bytes that have come on all streams and nobody has read.
+    unread: usize,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -122,6 +125,8 @@ pub(super) struct State {
     linger_sweep: Option<Duration>,
     /// Streams to reset, and when: in order.
     aborting: VecDeque<(Duration, u32)>,
+    /// An end of the peer is that of one direction, and a reset does not cost it what came before.
+    half_closes: bool,
     /// A deadline came into being that the driver does not know of.
     new_deadline: bool,
     /// Nobody holds the session any more; it ends with its last stream.
@@ -182,6 +187,7 @@ impl State {
                 Role::Server => 2,
             },
             window: MAX_WINDOW,
+            unread: 0,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -207,6 +213,7 @@ impl State {
             lingering: VecDeque::new(),
             linger_sweep: None,
             aborting: VecDeque::new(),
+            half_closes: false,
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
@@ -219,20 +226,23 @@ impl State {
         self.window = INITIAL_WINDOW;
     }
 
-    /// The peer is a stranger no more.
+    /// The peer is a stranger no more: windows grow as they are used.
     pub(super) fn admit(&mut self) {
-        if self.window == MAX_WINDOW {
-            return;
-        }
         self.window = MAX_WINDOW;
-        // The others are told when they are accepted.
-        for (&id, stream) in self.streams.iter_mut().filter(|(_, s)| !s.unaccepted) {
-            stream.update_due = true;
-            if !stream.in_control {
-                stream.in_control = true;
-                self.control.push_back(id);
-            }
+    }
+
+    /// What the peer may send ahead on one stream now: where too much is unread, no more than what
+    /// yamux gives everybody.
+    fn most(&self) -> u32 {
+        match self.unread {
+            0..MUX_UNREAD_BYTES => self.window,
+            _ => INITIAL_WINDOW,
         }
+    }
+
+    /// See [`Mux::peer_half_closes`](super::Mux::peer_half_closes).
+    pub(super) fn peer_half_closes(&mut self) {
+        self.half_closes = true;
     }
 
     // --- the peer's bytes ---
@@ -339,10 +349,9 @@ impl State {
         Ok(())
     }
 
-    /// What a stranger may send before something is read, bytes. Strangers have few streams.
+    /// What a stranger may send before something is read, bytes.
     fn stranger_room(&self) -> u32 {
-        let unread: usize = self.streams.values().map(|s| s.inbox.len()).sum();
-        let room = MUX_STRANGER_BYTES.saturating_sub(unread);
+        let room = MUX_STRANGER_BYTES.saturating_sub(self.unread);
         u32::try_from(room).unwrap_or(u32::MAX)
     }
 
@@ -412,6 +421,7 @@ impl State {
             .filter(|s| self.body.keep && !s.dropped)
         {
             Some(stream) => {
+                self.unread += n;
                 stream.inbox.push(buf, n, origin);
                 self.wakes.extend(stream.reader.take());
             }
@@ -493,12 +503,15 @@ impl State {
 
     /// The next chunk in order. Taking it is what gives the peer the right to send more.
     pub(super) fn poll_read(&mut self, id: u32, cx: &Context<'_>) -> Poll<Received> {
+        let most = self.most();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Received::Reset);
         };
         if let Some(chunk) = stream.inbox.pop() {
-            let unannounced = stream.unannounced(self.window);
-            if !stream.remote_fin && !stream.reset && unannounced >= self.window / 2 {
+            self.unread -= chunk.len();
+            stream.take(chunk.len(), most);
+            let half = stream.window.min(most) / 2;
+            if !stream.remote_fin && !stream.reset && stream.unannounced(most) >= half {
                 stream.update_due = true;
                 self.queue_control(id);
             }
@@ -532,6 +545,18 @@ impl State {
                 Poll::Pending
             }
             room => Poll::Ready(Ok(room)),
+        }
+    }
+
+    /// Ready once the peer has reset the stream.
+    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<()> {
+        match self.streams.get_mut(&id) {
+            Some(stream) if !stream.reset => {
+                // Whoever asks is the one who writes.
+                store(&mut stream.writer, cx);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
         }
     }
 
@@ -585,7 +610,8 @@ impl State {
     }
 
     /// The application's handle is gone, and the peer is to know that this was no end: what is
-    /// queued goes out, and the stream is reset [`ABORT_GRACE`] later.
+    /// queued goes out, and the stream is reset [`ABORT_GRACE`] later, or at once where the peer
+    /// half-closes.
     pub(super) fn abort(&mut self, id: u32, now: Duration) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -593,9 +619,13 @@ impl State {
         if !stream.has_sent {
             return self.reset(id);
         }
+        self.unread -= stream.inbox.len();
         stream.drop_handle();
         if self.remove_if_done(id) {
             return;
+        }
+        if self.half_closes {
+            return self.reset_behind(id);
         }
         self.new_deadline |= self.aborting.is_empty();
         self.aborting.push_back((now + ABORT_GRACE, id));
@@ -607,9 +637,14 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        self.unread -= stream.inbox.len();
         stream.drop_handle();
+        let peer_has_ended = stream.remote_fin;
         if self.remove_if_done(id) {
             return;
+        }
+        if self.half_closes && !peer_has_ended {
+            return self.reset_behind(id);
         }
         if self.lingering.len() >= MAX_LINGERING {
             self.trim_lingering();
@@ -618,6 +653,17 @@ impl State {
         if self.linger_sweep.is_none() {
             self.linger_sweep = Some(now + LINGER);
             self.new_deadline = true;
+        }
+    }
+
+    /// Resets a stream once what it has queued is sent, and its end, if that is due.
+    fn reset_behind(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.reset_due = true;
+        if stream.outbox.is_empty() {
+            self.queue_control(id);
         }
     }
 
@@ -691,6 +737,7 @@ impl State {
             return;
         };
         self.queued -= stream.queued;
+        self.unread -= stream.inbox.len();
         if stream.unacked {
             self.unacked -= 1;
             self.freed_opens = self.freed_opens.saturating_add(1);

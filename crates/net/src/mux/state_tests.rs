@@ -10,6 +10,8 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use proptest::prelude::*;
 
+use crate::limits::MUX_UNREAD_BYTES;
+
 use super::{
     CloseReason, ProtocolError, Role,
     batch::Batch,
@@ -155,7 +157,7 @@ impl End {
             assert!(!header.has(RST), "a good stream was reset");
             if header.has(SYN | ACK) {
                 assert_eq!(header.has(SYN), own);
-                assert!(header.length >= MAX_WINDOW - INITIAL_WINDOW);
+                assert_eq!(header.length, 0, "windows grow as they are used");
                 assert_eq!(seen.hello, 0, "one SYN or ACK");
                 seen.hello = 1;
             }
@@ -419,7 +421,7 @@ fn allowed(output: &[u8]) -> Vec<(u16, u32)> {
 }
 
 #[test]
-fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
+fn a_stranger_gets_the_first_window_only_and_no_more_before_its_login() {
     let mut fed = Fed::new();
     fed.state.hold_windows();
     fed.feed(Kind::WindowUpdate, SYN, 1, 0).unwrap();
@@ -438,13 +440,117 @@ fn a_stranger_gets_the_first_window_only_and_the_rest_with_its_login() {
     }
     assert_eq!(good, INITIAL_WINDOW);
 
-    fed.feed(Kind::WindowUpdate, SYN, 3, 0).unwrap();
+    assert_eq!(fed.read_on(1, 100), INITIAL_WINDOW);
     fed.state.admit();
-    fed.state.admit();
-    assert_eq!(allowed(&fed.output()), [(0, MAX_WINDOW - INITIAL_WINDOW)]);
-    assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(3));
-    let rest = MAX_WINDOW - INITIAL_WINDOW;
-    assert_eq!(allowed(&fed.output()), [(ACK, rest)]);
+    assert_eq!(fed.read_on(1, 500), MAX_WINDOW);
+}
+
+impl Fed {
+    /// Opens stream `id` and takes it.
+    fn opened(&mut self, id: u32) {
+        self.feed(Kind::WindowUpdate, SYN, id, 0).unwrap();
+        assert_eq!(self.state.poll_accept(&cx()), Poll::Ready(id));
+        assert_eq!(allowed(&self.output()), [(ACK, 0)]);
+    }
+
+    /// Data on stream `id`.
+    fn data(&mut self, id: u32, len: u32) {
+        self.feed(Kind::Data, 0, id, len).unwrap();
+        self.input.resize(len as usize, 0);
+        self.state.receive(&mut self.input, ORIGIN, NOW).unwrap();
+    }
+
+    /// `n` times 64 KiB come on stream `id` and are read at once; how much may come then, which was
+    /// 256 KiB before.
+    fn read_on(&mut self, id: u32, n: u32) -> u32 {
+        let mut room = INITIAL_WINDOW;
+        let mut most = room;
+        for _ in 0..n {
+            self.data(id, 64 * 1024);
+            room -= 64 * 1024;
+            while self.state.poll_read(id, &cx()).is_ready() {}
+            room += allowed(&self.output()).iter().map(|(_, n)| n).sum::<u32>();
+            most = most.max(room);
+        }
+        // Back to what the next call starts from.
+        while room > INITIAL_WINDOW {
+            let len = (room - INITIAL_WINDOW).min(64 * 1024);
+            self.data(id, len);
+            room -= len;
+        }
+        while self.state.poll_read(id, &cx()).is_ready() {}
+        most
+    }
+}
+
+#[test]
+fn the_window_grows_for_a_reader_that_keeps_up_and_for_no_other() {
+    let mut fed = Fed::new();
+    fed.opened(1);
+    fed.opened(3);
+    fed.data(3, INITIAL_WINDOW);
+    assert_eq!(fed.read_on(1, 4), INITIAL_WINDOW);
+    assert_eq!(fed.read_on(1, 500), MAX_WINDOW);
+    // Nothing was read there.
+    assert!(matches!(
+        fed.feed(Kind::Data, 0, 3, 1),
+        Err(CloseReason::Protocol(ProtocolError::Window {
+            window: 0,
+            ..
+        }))
+    ));
+}
+
+#[test]
+fn where_too_much_is_unread_no_window_grows() {
+    let mut fed = Fed::new();
+    let unread = (MUX_UNREAD_BYTES / INITIAL_WINDOW as usize) as u32;
+    for n in 1..=unread {
+        fed.opened(2 * n + 1);
+        fed.data(2 * n + 1, INITIAL_WINDOW);
+    }
+    fed.opened(1);
+    assert_eq!(fed.read_on(1, 300), INITIAL_WINDOW);
+    // Those that are gone hold nothing.
+    for n in 1..=unread {
+        fed.state.release(2 * n + 1, NOW);
+    }
+    fed.output();
+    assert_eq!(fed.read_on(1, 500), MAX_WINDOW);
+}
+
+/// The flags of what goes out for stream 1 once its handle is gone.
+fn farewell(half_closes: bool, leave: impl Fn(&mut State)) -> Vec<u16> {
+    let mut fed = Fed::new();
+    if half_closes {
+        fed.state.peer_half_closes();
+    }
+    fed.opened(1);
+    fed.state.send(1, Bytes::from_static(b"last words"));
+    leave(&mut fed.state);
+    let mut output = &fed.output()[..];
+    let mut flags = Vec::new();
+    while let Some(&header) = output.first_chunk::<HEADER_LEN>() {
+        let header = Header::decode(header).unwrap();
+        let payload = match header.kind {
+            Kind::Data => header.length as usize,
+            _ => 0,
+        };
+        flags.push(header.flags);
+        output = &output[HEADER_LEN + payload..];
+    }
+    flags
+}
+
+#[test]
+fn who_half_closes_is_told_that_nobody_reads_any_more() {
+    let release = |state: &mut State| state.release(1, NOW);
+    let abort = |state: &mut State| state.abort(1, NOW);
+    assert_eq!(farewell(true, release), [0, FIN, RST]);
+    assert_eq!(farewell(true, abort), [0, RST]);
+    // frp takes the end for that of both directions, and loses what it has not read to a reset.
+    assert_eq!(farewell(false, release), [0, FIN]);
+    assert_eq!(farewell(false, abort), [0]);
 }
 
 /// What a stranger may have sent that nobody has read.

@@ -21,7 +21,8 @@ use super::{
 ///
 /// - Shutdown ends our direction after what was written (FIN); the other goes on.
 /// - Drop does the same and discards what the peer still sends. It never resets a stream that
-///   works, for a reset makes a Go peer lose what it has not read yet.
+///   works, for a reset makes a Go peer lose what it has not read yet. A peer that
+///   [half-closes](super::Mux::peer_half_closes) is told by a reset that nobody reads any more.
 /// - Flush does nothing: what is written goes out as soon as the connection takes it.
 /// - Errors are `io::Error`s around a [`MuxError`]; data received before the error comes first.
 pub struct MuxStream {
@@ -97,11 +98,21 @@ impl MuxStream {
     }
 
     /// Ends the stream so that the peer sees a failure and no end, but not before it has had what
-    /// was written: a reset right behind data makes a Go peer lose the data.
+    /// was written: a reset right behind data makes a Go peer lose the data, so that comes a second
+    /// later. A peer that [half-closes](super::Mux::peer_half_closes) gets it at once.
     pub fn abort(mut self) {
         self.released = true;
         let now = self.shared.now();
         self.shared.with(|inner| inner.state.abort(self.id, now));
+    }
+
+    /// Ready once the peer has reset the stream, or the session is over.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.shared.lock();
+        match inner.closed() {
+            Some(_) => Poll::Ready(()),
+            None => inner.state.poll_cut(self.id, cx),
+        }
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {

@@ -1,5 +1,7 @@
 //! One stream of a connection, with the ends that frp's streams have.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,12 +27,21 @@ const CUT_AFTER: Duration = Duration::from_secs(1);
 /// - Drop does the same, and tells the peer that we read no more; which is what Go's Close does. So
 ///   a peer that reads no more is to a writer what a closed TCP connection is (`BrokenPipe`).
 /// - Flush does nothing: what is written goes out as soon as the connection takes it.
-#[derive(Debug)]
 pub struct QuicStream {
     send: SendStream,
     recv: RecvStream,
     live: Option<Live>,
     tasks: TaskTracker,
+    /// Completes when the peer reads no more; only where somebody wants to know.
+    cut: Option<Cut>,
+}
+
+type Cut = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl fmt::Debug for QuicStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicStream").finish_non_exhaustive()
+    }
 }
 
 impl QuicStream {
@@ -45,7 +56,23 @@ impl QuicStream {
             recv,
             live,
             tasks,
+            cut: None,
         }
+    }
+
+    /// Ready once the peer reads no more, although not all that was written has arrived.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { send, cut, .. } = self;
+        let cut = cut.get_or_insert_with(|| {
+            let stopped = send.stopped();
+            Box::pin(async move {
+                // All has arrived: then there is nothing to be told.
+                if let Ok(None) = stopped.await {
+                    std::future::pending().await
+                }
+            })
+        });
+        cut.as_mut().poll(cx)
     }
 
     /// Cuts both directions at once.
@@ -62,6 +89,7 @@ impl QuicStream {
             mut recv,
             live,
             tasks,
+            ..
         } = self;
         let _ = recv.stop(VarInt::from_u32(CUT));
         tasks.spawn(async move {

@@ -3,12 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::layers::{Carried, Duplex};
+use crate::limits::END_UNANSWERED;
 use crate::mux::MuxStream;
 use crate::stream::Stream;
 
@@ -19,9 +21,14 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The end and the bytes that were read from it already.
-    pub(super) fn of(carried: Carried) -> (Self, Bytes) {
-        match carried {
+    /// The end, the bytes that were read from it already, and whether it
+    /// [half-closes](Carried::half_closes).
+    pub(super) fn of(carried: Carried) -> (Self, Bytes, bool) {
+        let half_closes = carried.half_closes();
+        if let Some(tcp) = carried.socket() {
+            crate::listen::limit_unsent(tcp);
+        }
+        let (end, leftover) = match carried.of_peer(true) {
             Carried::Plain {
                 stream: Stream::Tcp(tcp),
                 leftover,
@@ -32,7 +39,9 @@ impl End {
             } => (Self::Mux(mux), leftover),
             Carried::Plain { stream, leftover } => (Self::Other(Box::new(stream)), leftover),
             Carried::Layered(io) => (Self::Other(io), Bytes::new()),
-        }
+            Carried::EndsBoth(io) => (Self::Other(io), Bytes::new()),
+        };
+        (end, leftover, half_closes)
     }
 
     pub(super) fn poll_read(
@@ -84,10 +93,21 @@ impl End {
         }
     }
 
-    /// Whether the system knows that there is no peer any more. Streams that share a connection are
-    /// told by that.
+    /// Whether the system knows that there is no peer any more, or has not heard of it for
+    /// [`END_UNANSWERED`] although it should have. Streams that share a connection are told by that.
     pub(super) fn is_gone(&self) -> bool {
-        self.socket().is_some_and(|tcp| tcp.peer_addr().is_err())
+        self.socket()
+            .is_some_and(|tcp| tcp.peer_addr().is_err() || unanswered(tcp) >= END_UNANSWERED)
+    }
+
+    /// Ready once a stream that shares its connection is known to have no peer any more, or one that
+    /// reads no more.
+    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(_) => Poll::Pending,
+            Self::Mux(mux) => mux.poll_cut(cx),
+            Self::Other(io) => io.poll_cut(cx),
+        }
     }
 
     /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.
@@ -124,6 +144,36 @@ pub(super) fn unacknowledged(tcp: &TcpStream) -> usize {
     } else {
         0
     }
+}
+
+/// Since when nothing came from a peer that owes an acknowledgement; zero where it owes none, or the
+/// system cannot tell. One that has no room for more owes none: it may read on at any time.
+#[cfg(target_os = "linux")]
+fn unanswered(tcp: &TcpStream) -> Duration {
+    use std::os::fd::AsRawFd;
+
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as `tcp` is borrowed; the system writes at most `len` bytes
+    // to `info`, for which all bits zero are a value.
+    #[allow(unsafe_code)]
+    let info = unsafe {
+        let fd = tcp.as_raw_fd();
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        if libc::getsockopt(fd, level, name, info.as_mut_ptr().cast(), &raw mut len) != 0 {
+            return Duration::ZERO;
+        }
+        info.assume_init()
+    };
+    match info.tcpi_unacked {
+        0 => Duration::ZERO,
+        _ => Duration::from_millis(info.tcpi_last_ack_recv.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unanswered(_tcp: &TcpStream) -> Duration {
+    Duration::ZERO
 }
 
 #[cfg(not(target_os = "linux"))]

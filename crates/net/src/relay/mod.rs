@@ -17,6 +17,11 @@
 //!
 //! * End of input on one side is passed on as end of output on the other, after all data; the
 //!   opposite direction goes on. Both ended: done.
+//! * From a program of frp's protocol that does not say that it ends one direction at a time
+//!   ([`Carried::of_peer`]) it is the end of both: what came before is delivered, then both sides are
+//!   let go. Go's frp closes both at its first end, and its mux says no more than this by it; whoever
+//!   went on would carry the rest of a download to nobody for as long as the window lasts, and hold
+//!   the service's connection for ever.
 //! * A side that fails to *read* has failed as a whole, and the other side is told so, after all that
 //!   was read before: a server that answers and closes with input unread is reset by its system
 //!   right behind the answer. A mux stream is reset a second after its last data; a TCP connection
@@ -29,8 +34,9 @@
 //!   which ends an abandoned download.
 //! * A half-closed pair may be idle for [`HALF_CLOSED_PATIENCE`], then both sides are closed: the
 //!   peer that is gone for good and the peer that has only ended its output look the same, and a
-//!   user's connection pool may keep the dead half for days. One that is known to be gone, because
-//!   its TCP connection was reset, ends the pair at once.
+//!   user's connection pool may keep the dead half for days. One that is known to be gone ends the
+//!   pair: because it reads no more, as streams of the mux, of QUIC and of kcp say at once, or
+//!   because its TCP connection was reset, which is looked for every [`LOOK_EVERY`].
 //!
 //! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
 //! caller drops the future to cut a connection short.
@@ -65,9 +71,9 @@ pub const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A peer that has ended its output and is reset later wakes nobody: its input has been read to the
 /// end. So it is looked for this often.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long to wait for a peer to acknowledge what was written before its connection is cut.
+/// How long to wait for a peer to acknowledge more of what was written before its connection is cut.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes carried, readable while relays run; one value may serve all connections of a proxy.
@@ -159,9 +165,11 @@ pub fn relay<'a, N: Into<Carried>>(
     far: Carried,
     traffic: &'a Traffic,
 ) -> impl Future<Output = Relayed> + Send + use<'a, N> {
-    let (near, from_near) = End::of(near.into());
-    let (far, from_far) = End::of(far);
+    let (near, from_near, near_half_closes) = End::of(near.into());
+    let (far, from_far, far_half_closes) = End::of(far);
     Relay {
+        near_half_closes,
+        far_half_closes,
         near: Some(near),
         far: Some(far),
         up: Pump::new(from_near),
@@ -177,6 +185,8 @@ struct Relay<'a> {
     /// Both are there until the relay is over.
     near: Option<End>,
     far: Option<End>,
+    near_half_closes: bool,
+    far_half_closes: bool,
     /// Near to far.
     up: Pump,
     /// Far to near.
@@ -211,6 +221,10 @@ struct Farewell {
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
+    /// Bytes that were not acknowledged when that was set.
+    left: usize,
+    /// Until the next look.
+    wait: Duration,
     result: Option<Relayed>,
 }
 
@@ -281,6 +295,13 @@ impl Relay<'_> {
         let mut error = self.write_error.take();
         let over = match (self.up.phase(), self.down.phase()) {
             (Phase::Ended, Phase::Ended) => (Ok(()), Leave::Close, Leave::Close),
+            // The end of both, and delivered.
+            (Phase::Ended, _) if !self.near_half_closes => {
+                (Ok(()), Leave::Close, Leave::CloseDelivered)
+            }
+            (_, Phase::Ended) if !self.far_half_closes => {
+                (Ok(()), Leave::CloseDelivered, Leave::Close)
+            }
             // The far side refused data, and then ended what it had to say.
             (Phase::Dead, Phase::Ended) => (Ok(()), Leave::CloseDelivered, Leave::Close),
             // The same the other way round: the near side closed behind its answer.
@@ -289,6 +310,14 @@ impl Relay<'_> {
                 (end, Leave::Close, Leave::CloseDelivered)
             }
             (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
+            (Phase::Ended, _) if near.poll_cut(cx).is_ready() => {
+                let why = RelayError::Near(io::ErrorKind::ConnectionReset.into());
+                (Err(why), Leave::Close, Leave::ResetDelivered)
+            }
+            (_, Phase::Ended) if far.poll_cut(cx).is_ready() => {
+                let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
+                (Err(why), Leave::ResetDelivered, Leave::Close)
+            }
             (up, down) => {
                 let length = match (up, down) {
                     (Phase::Dead | Phase::Failing, _) | (_, Phase::Dead | Phase::Failing) => {
@@ -358,9 +387,9 @@ impl Relay<'_> {
             match leave {
                 Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
                 Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
-                // Its end was passed on before. A peer that goes on sending has to be told.
-                Leave::CloseDelivered | Leave::Reset | Leave::ResetDelivered => end.abort(),
-                Leave::Close => {}
+                Leave::Reset | Leave::ResetDelivered => end.abort(),
+                // Its end was passed on before, and a peer that goes on sending is told by the drop.
+                Leave::CloseDelivered | Leave::Close => {}
             }
         }
         let Some((side, reset)) = patient else {
@@ -409,6 +438,7 @@ impl Patience {
 
 impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
+    const LAST_WAIT: Duration = Duration::from_millis(500);
 
     fn new(side: End, reset: bool, result: Relayed) -> Self {
         let give_up = Instant::now() + DRAIN_PATIENCE;
@@ -418,6 +448,8 @@ impl Farewell {
             reset,
             sleep,
             give_up,
+            left: usize::MAX,
+            wait: Self::FIRST_WAIT,
             result: Some(result),
         }
     }
@@ -426,7 +458,12 @@ impl Farewell {
         loop {
             let now = Instant::now();
             let socket = self.side.as_ref().and_then(End::socket);
-            if socket.map_or(0, end::unacknowledged) == 0 || now >= self.give_up {
+            let left = socket.map_or(0, end::unacknowledged);
+            if left < self.left {
+                self.left = left;
+                self.give_up = now + DRAIN_PATIENCE;
+            }
+            if left == 0 || now >= self.give_up {
                 if let Some(side) = self.side.take()
                     && self.reset
                 {
@@ -435,9 +472,8 @@ impl Farewell {
                 return self.result.take().map_or(Poll::Pending, Poll::Ready);
             }
             ready!(self.sleep.as_mut().poll(cx));
-            // Waits grow with the time already spent.
-            let spent = DRAIN_PATIENCE.saturating_sub(self.give_up - now);
-            self.sleep.as_mut().reset(now + spent.max(Self::FIRST_WAIT));
+            self.wait = (self.wait * 2).min(Self::LAST_WAIT);
+            self.sleep.as_mut().reset(now + self.wait);
         }
     }
 }

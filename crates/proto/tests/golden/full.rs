@@ -23,12 +23,14 @@ pub(super) fn messages() -> Vec<Message> {
                 always_auth_pass: true,
             },
             pool_count: 5,
+            features: Vec::new(),
         }
         .into(),
         LoginResp {
             version: "0.70.1".into(),
             run_id: "run-id-1".into(),
             error: "some error".into(),
+            features: Vec::new(),
         }
         .into(),
         NewProxy {

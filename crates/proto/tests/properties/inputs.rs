@@ -147,12 +147,14 @@ fn build(
                 always_auth_pass: flag,
             },
             pool_count: n[1],
+            features: list,
         }
         .into(),
         MessageType::LoginResp => LoginResp {
             version: t(),
             run_id: t(),
             error: t(),
+            features: list,
         }
         .into(),
         MessageType::NewProxy => NewProxy {

@@ -70,6 +70,8 @@ struct Visit {
     source: Option<IpAddr>,
     /// The host that the user's TLS is for.
     server_name: Option<String>,
+    /// An end of the user is that of one direction only.
+    half_closes: bool,
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
     proxy: Arc<Proxy>,
@@ -163,8 +165,10 @@ impl Bridge {
 
     pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User<'_>) {
         let log = &user.proxy.log;
+        let half_closes = carried.half_closes();
         let io = Counted::new(carried, user.proxy.clone());
         let mut visit = Visit {
+            half_closes,
             bridge: self.clone(),
             source: user.addresses.map(|(src, _)| src.ip()),
             server_name: None,
@@ -226,7 +230,7 @@ impl Visit {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(upgrade) = upgrade {
-            upgrade.run(&self.proxy.log).await;
+            upgrade.run(self.half_closes, &self.proxy.log).await;
         }
     }
 
@@ -361,10 +365,10 @@ impl Visit {
 
 impl Upgrade {
     /// Carries what the two say in their new protocol.
-    async fn run(self, log: &Log) {
+    async fn run(self, half_closes: bool, log: &Log) {
         match tokio::try_join!(self.user, self.backend) {
             Ok((user, backend)) => {
-                let user = Carried::other(TokioIo::new(user));
+                let user = Carried::other(TokioIo::new(user)).of_peer(half_closes);
                 let backend = Carried::other(TokioIo::new(backend));
                 // The user's side counts already.
                 let relayed = relay(backend, user, &Traffic::default()).await;

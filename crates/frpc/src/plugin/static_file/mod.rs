@@ -87,14 +87,15 @@ impl StaticFile {
     pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
         let service =
             service_fn(|request| async move { Ok::<_, Infallible>(self.answer(request).await) });
+        let half_closes = carried.half_closes();
         let io = Counted::new(carried, user.proxy.clone());
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
             .max_buf_size(MAX_HTTP_HEAD)
-            // Whoever ends its output behind a request still gets the answer.
-            .half_close(true)
+            // Whoever ends its output behind a request still gets the answer, if that is all it ends.
+            .half_close(half_closes)
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use frp_net::listen::limit_unsent;
 use frp_net::stream::Rewind;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -42,6 +43,7 @@ impl Arrival {
                 break false;
             }
         };
+        limit_unsent(&conn);
         Ok(Self {
             is_h2,
             first: first.freeze(),

@@ -9,12 +9,12 @@ use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::layers::Carried;
+use frp_net::layers::{Carried, Duplex as _};
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::TrySendError;
@@ -33,6 +33,8 @@ pub(crate) struct WorkConn {
     driver: Driver,
     /// No request follows: user and service might not agree about where it would begin.
     is_last: bool,
+    /// A request was sent, and its answer is not complete.
+    unanswered: Arc<AtomicBool>,
 }
 
 type Wire = Connection<TokioIo<Counted>, Upload>;
@@ -65,8 +67,10 @@ pub(super) type Failed = (SendError, Option<Box<Request<Upload>>>);
 impl WorkConn {
     /// Speaks HTTP on `carried`, counted by `counters` for as long as the connection lives.
     pub(super) async fn new(carried: Carried, counters: &Arc<Counters>) -> hyper::Result<Self> {
+        let unanswered = Arc::new(AtomicBool::new(false));
         let io = TokioIo::new(Counted {
-            io: carried,
+            io: Some(carried),
+            unanswered: unanswered.clone(),
             counters: counters.clone(),
             _serving: counters.serving(),
         });
@@ -81,6 +85,7 @@ impl WorkConn {
             sender,
             driver: Driver::Here(wire),
             is_last: false,
+            unanswered,
         })
     }
 
@@ -105,6 +110,7 @@ impl WorkConn {
         request: Request<Upload>,
         limit: Duration,
     ) -> Result<Response<Incoming>, Failed> {
+        self.unanswered.store(true, Ordering::Relaxed);
         let progress = request.body().progress.clone();
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut deadline = pin!(None::<Sleep>);
@@ -126,6 +132,11 @@ impl WorkConn {
             Poll::Pending
         })
         .await
+    }
+
+    /// The answer is complete: without another request, the connection ends as a good one does.
+    pub(super) fn answered(&self) {
+        self.unanswered.store(false, Ordering::Relaxed);
     }
 
     /// Moves bytes as far as they go.
@@ -273,17 +284,37 @@ impl Body for Upload {
     }
 }
 
-/// A pipe whose bytes are counted for its proxy, and that counts as one of its connections.
+/// A pipe whose bytes are counted for its proxy, and that counts as one of its connections. Dropped
+/// before the answer is complete, because the user has gone, it is cut off: the service is not to
+/// make the rest of the answer for nobody.
 pub(super) struct Counted {
-    io: Carried,
+    /// There until it is given away.
+    io: Option<Carried>,
+    unanswered: Arc<AtomicBool>,
     counters: Arc<Counters>,
     _serving: Serving,
 }
 
 impl Counted {
     /// The pipe, and what goes on counting the connection.
-    pub(super) fn into_parts(self) -> (Carried, Serving) {
-        (self.io, self._serving)
+    pub(super) fn into_parts(mut self) -> Option<(Carried, Serving)> {
+        let io = self.io.take()?;
+        Some((io, self.counters.serving()))
+    }
+
+    fn io(&mut self) -> io::Result<Pin<&mut Carried>> {
+        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(io))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(io) = self.io.take()
+            && self.unanswered.load(Ordering::Relaxed)
+        {
+            Box::new(io).abort();
+        }
     }
 }
 
@@ -295,7 +326,7 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let polled = this.io()?.poll_read(cx, buf);
         let read = buf.filled().len().saturating_sub(before);
         if read > 0 {
             this.counters.traffic.add_far_to_near(read);
@@ -311,7 +342,7 @@ impl AsyncWrite for Counted {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.io).poll_write(cx, buf);
+        let polled = this.io()?.poll_write(cx, buf);
         if let Poll::Ready(Ok(written)) = polled {
             this.counters.traffic.add_near_to_far(written);
         }
@@ -319,10 +350,10 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        self.get_mut().io()?.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        self.get_mut().io()?.poll_shutdown(cx)
     }
 }

@@ -322,7 +322,9 @@ async fn switch(
     let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
-    let (carried, serving) = pipe.into_parts();
+    let Some((carried, serving)) = pipe.into_parts() else {
+        return Err(ForwardError::NotSwitched);
+    };
     // The answer is over at once, what the user asked for is not.
     let held = (serving, user.waiting.interrupt());
     let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);

@@ -14,6 +14,10 @@ pub(super) struct Stream {
     pub(super) outbox: VecDeque<Bytes>,
     pub(super) queued: usize,
     pub(super) recv_window: u32,
+    /// How far the peer may be ahead of the reader, bytes.
+    pub(super) window: u32,
+    /// Bytes read since that grew.
+    pub(super) taken: u32,
     pub(super) send_window: u32,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -25,6 +29,8 @@ pub(super) struct Stream {
     pub(super) update_due: bool,
     pub(super) fin_due: bool,
     pub(super) fin_sent: bool,
+    /// To be reset by us behind all of the above.
+    pub(super) reset_due: bool,
     pub(super) remote_fin: bool,
     /// Reset by the peer.
     pub(super) reset: bool,
@@ -40,6 +46,7 @@ impl Stream {
     pub(super) fn new() -> Self {
         Self {
             recv_window: INITIAL_WINDOW,
+            window: INITIAL_WINDOW,
             send_window: INITIAL_WINDOW,
             ..Self::default()
         }
@@ -73,9 +80,24 @@ impl Stream {
             .min(self.send_window as usize)
     }
 
-    /// What the peer may send beyond what it knows, where it may be `window` bytes ahead.
-    pub(super) fn unannounced(&self, window: u32) -> u32 {
-        let free = window.saturating_sub(self.inbox.len() as u32);
+    /// Counts `n` bytes that were read. A reader that has emptied the queue, and has read twice the
+    /// window since that grew last, may be kept waiting by it: it doubles, up to `most`. One that stops
+    /// reading has so much unread at its end as it showed that it needs; what the system takes for it
+    /// at first ([`UNSENT_TO_ENDS`](crate::limits::UNSENT_TO_ENDS)) is not enough to show that.
+    pub(super) fn take(&mut self, n: usize, most: u32) {
+        self.taken = self.taken.saturating_add(n as u32);
+        if self.inbox.len() == 0 && self.window < most && self.taken / 2 >= self.window {
+            self.window = self.window.saturating_mul(2).min(most);
+            self.taken = 0;
+        }
+    }
+
+    /// What the peer may send beyond what it knows, where it may be `most` bytes ahead.
+    pub(super) fn unannounced(&self, most: u32) -> u32 {
+        let free = self
+            .window
+            .min(most)
+            .saturating_sub(self.inbox.len() as u32);
         free.saturating_sub(self.recv_window)
     }
 }

@@ -94,6 +94,7 @@ impl State {
     }
 
     fn fill_control(&mut self, id: u32, batch: &mut Batch) {
+        let most = self.most();
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -105,7 +106,7 @@ impl State {
         let update =
             std::mem::take(&mut stream.update_due) && !stream.remote_fin && !stream.dropped;
         if flags != 0 || update {
-            let delta = stream.unannounced(self.window);
+            let delta = stream.unannounced(most);
             stream.recv_window += delta;
             batch.header(Header {
                 kind: Kind::WindowUpdate,
@@ -114,8 +115,8 @@ impl State {
                 length: delta,
             });
         }
-        if stream.fin_due && stream.outbox.is_empty() {
-            self.fill_fin(id, batch);
+        if stream.outbox.is_empty() {
+            self.fill_end(id, batch);
         }
     }
 
@@ -154,23 +155,32 @@ impl State {
         if stream.queued > 0 {
             stream.in_ready = true;
             self.ready.push_back(id);
-        } else if stream.fin_due {
-            self.fill_fin(id, batch);
+        } else {
+            self.fill_end(id, batch);
         }
     }
 
-    fn fill_fin(&mut self, id: u32, batch: &mut Batch) {
+    /// What follows the last of a stream's data: its end, a reset, or both.
+    fn fill_end(&mut self, id: u32, batch: &mut Batch) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.fin_due = false;
-        stream.fin_sent = true;
-        batch.header(Header {
-            kind: Kind::WindowUpdate,
-            flags: FIN,
-            stream: id,
-            length: 0,
-        });
+        let mut end = |flags| {
+            batch.header(Header {
+                kind: Kind::WindowUpdate,
+                flags,
+                stream: id,
+                length: 0,
+            });
+        };
+        if std::mem::take(&mut stream.fin_due) {
+            stream.fin_sent = true;
+            end(FIN);
+        }
+        if stream.reset_due && !stream.is_over() {
+            end(RST);
+            return self.remove(id);
+        }
         self.remove_if_done(id);
     }
 }
