@@ -145,7 +145,7 @@ pub(crate) fn admit(
         session = running
             .filter(|session| session.shares_connection(caller))
             .ok_or_else(|| Refusal::NoSession(conn.run_id.clone()))?;
-        (session.user(), session.half_closes())
+        (session.user().as_ref(), session.half_closes())
     };
     let visited = shared
         .visitors

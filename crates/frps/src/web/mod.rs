@@ -45,7 +45,7 @@ pub(crate) struct Stats {
 struct Site {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
-    guard: Guard,
+    guard: Arc<Guard>,
     /// Places for answers that are being made.
     making: Arc<Semaphore>,
     pprof: bool,
@@ -75,7 +75,7 @@ pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats:
     let site = Arc::new(Site {
         shared: shared.clone(),
         stats: stats.clone(),
-        guard: Guard::new(login, &config.addr, &config.allowed_hosts),
+        guard: Arc::new(Guard::new(login, &config.addr, &config.allowed_hosts)),
         making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
         pprof: config.pprof_enable,
     });
