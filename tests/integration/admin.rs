@@ -133,6 +133,7 @@ async fn the_status_says_why_a_local_service_cannot_be_reached() {
     }
     let listener = TcpListener::bind(("127.0.0.1", local)).await.unwrap();
     let _tcp = Service::on(listener, |mut user, _| async move {
+        let _ = user.read(&mut [0; 1024]).await;
         let _ = user.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
     });
     let unix_service = UnixListener::bind(&socket).unwrap();

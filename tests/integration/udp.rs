@@ -464,7 +464,7 @@ async fn datagrams_are_counted() {
     let user = UdpUser::of(port).await;
     user.send(b"123456").await;
     assert_eq!(user.recv_within(wait::SOON).await, Some(b"four".to_vec()));
-    let stats = http::get(web, "/api/proxy/udp/udp").await.json();
+    let stats = get(web, "/api/proxy/udp/udp").await.json();
     assert_eq!(stats["todayTrafficIn"], 6, "{stats}");
     assert_eq!(stats["todayTrafficOut"], 4, "{stats}");
     assert_eq!(stats["conf"]["remotePort"], port, "{stats}");

@@ -391,7 +391,7 @@ fn start_reporter() {
                 due
             };
             let Some(due) = due else { return };
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::park_timeout(due.saturating_duration_since(Instant::now()));
             report(false);
         }
     };

@@ -204,7 +204,7 @@ impl Limiter {
             }
             None if has_room => {
                 self.sources += 1;
-                let one = state.sources.entry(source).or_insert(One {
+                let one = state.sources.entry(source).or_insert_with(|| One {
                     bucket: Bucket::full(of_one, now),
                     left_out: 0,
                 });

@@ -63,9 +63,12 @@ pub(super) enum BackendError {
 }
 
 impl BackendError {
-    /// The service is there, and did something.
-    pub(super) const fn is_answer(&self) -> bool {
-        matches!(self, Self::Closed(_) | Self::Malformed(..))
+    /// The connection to the service was there.
+    pub(super) const fn is_of_service(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed(_) | Self::Malformed(..) | Self::Other(..)
+        )
     }
 }
 
@@ -172,6 +175,7 @@ impl Backend {
         let ended = is_end(&error);
         match find::<Unreachable>(&error) {
             Some(reason) if connecting => BackendError::Connect(reason.to_string()),
+            _ if connecting => BackendError::Connect(format!("{place}: {}", deepest(&error))),
             _ if find::<hyper::Error>(&error).is_some_and(hyper::Error::is_user) => {
                 BackendError::User(deepest(&error).to_string())
             }

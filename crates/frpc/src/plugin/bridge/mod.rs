@@ -277,7 +277,7 @@ impl Visit {
         let forwarded = self.forward(request, host).await;
         match &forwarded {
             Ok(_) | Err(ForwardError::Switch { .. }) => reach.succeeded(log),
-            Err(ForwardError::Backend(e)) if e.is_answer() => reach.succeeded(log),
+            Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(log),
             Err(_) => {}
         }
         match forwarded {
