@@ -168,7 +168,7 @@ async fn the_last_words_of_a_peer_that_has_gone_are_read() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    assert_eq!(gone.await.kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(gone.await.kind(), io::ErrorKind::BrokenPipe);
     let mut rest = [0; 2];
     within(client.read_exact(&mut rest)).await.unwrap();
     assert_eq!([word[0], rest[0], rest[1]], *b"bye");

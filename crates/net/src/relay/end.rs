@@ -25,9 +25,6 @@ impl End {
     /// [half-closes](Carried::half_closes).
     pub(super) fn of(carried: Carried) -> (Self, Bytes, bool) {
         let half_closes = carried.half_closes();
-        if let Some(tcp) = carried.socket() {
-            crate::listen::limit_unsent(tcp);
-        }
         let (end, leftover) = match carried.of_peer(true) {
             Carried::Plain {
                 stream: Stream::Tcp(tcp),

@@ -61,6 +61,7 @@ use self::end::End;
 pub(crate) use self::end::reset_tcp;
 use self::pump::{Outcome, Phase, Pump};
 use crate::layers::Carried;
+use crate::listen::limit_unsent;
 
 /// How long a pair with one direction ended may be without a byte in the other; as long as frp's
 /// mux keeps a half-closed stream.
@@ -166,6 +167,9 @@ pub fn relay<'a, N: Into<Carried>>(
     traffic: &'a Traffic,
 ) -> impl Future<Output = Relayed> + Send + use<'a, N> {
     let (near, from_near, near_half_closes) = End::of(near.into());
+    if let Some(tcp) = near.socket() {
+        limit_unsent(tcp);
+    }
     let (far, from_far, far_half_closes) = End::of(far);
     Relay {
         near_half_closes,
