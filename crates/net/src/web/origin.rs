@@ -58,7 +58,7 @@ fn is_local(name: &str) -> bool {
             .and_then(|rest| rest.strip_suffix('.'));
         label.is_some_and(|label| !label.is_empty())
     };
-    is_ip(name) || !plain.is_empty() && !plain.contains('.') || PRIVATE.iter().any(|d| below(&d))
+    is_ip(name) || !plain.is_empty() && !plain.contains('.') || PRIVATE.iter().any(below)
 }
 
 /// Whether `host`, perhaps with a port, is one of `allowed`: the same name, `*.` and what a longer
