@@ -38,7 +38,10 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
              routeByHTTPUser [{user}]"
         )
     };
-    log_routes(&proxy.log.of_session(), (0..domains.len() * listed.len()).map(line));
+    log_routes(
+        &proxy.log.of_session(),
+        (0..domains.len() * listed.len()).map(line),
+    );
     Ok(Published {
         remote_addr: remote_addr(&domains, locations, port),
         port: None,
