@@ -107,24 +107,30 @@ async fn greet(
             return Err(RecvError::Closed.into());
         }
     };
-    let mut stream = MsgStream::new(stream, protocol, received);
-    match protocol {
+    let mut stream = MsgStream::new(stream, protocol, received).of_stranger();
+    let (message, negotiated) = first_message(&mut stream).await?;
+    stream.admit();
+    Ok((stream, message, negotiated))
+}
+
+async fn first_message(stream: &mut Greeted) -> Result<(Message, Option<Negotiated>), GreetError> {
+    match stream.protocol() {
         WireProtocol::V1 => {
             let message = stream.recv().await?;
-            Ok((stream, message, None))
+            Ok((message, None))
         }
         WireProtocol::V2 => {
             let frame = stream.recv_frame().await?;
             if frame.kind == v2::FrameKind::ClientHello {
-                let negotiated = answer_hello(&mut stream, &frame.payload).await?;
+                let negotiated = answer_hello(stream, &frame.payload).await?;
                 let message = stream.recv().await?;
-                return Ok((stream, message, Some(negotiated)));
+                return Ok((message, Some(negotiated)));
             }
             if frame.kind != v2::FrameKind::Message {
                 return Err(GreetError::FrameKind(frame.kind));
             }
             let message = v2::decode_message(&frame.payload)?;
-            Ok((stream, message, None))
+            Ok((message, None))
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod relay;
 pub mod resolve;
 pub mod signals;
 pub mod sniff;
+pub mod stranger_bytes;
 pub mod stream;
 pub mod threads;
 pub mod tls;

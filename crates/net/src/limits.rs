@@ -88,7 +88,8 @@ pub const MAX_HINTS: usize = 64 * 1024;
 
 /// Connections that have not logged in yet, over all sources, where there are descriptors for them.
 /// Beyond it one of the most crowded source is closed. What all of them may hold together is at most
-/// 64 MiB: see [`MUX_STRANGER_BYTES`], [`KCP_STRANGER_WINDOW`], [`QUIC_STRANGER_WINDOW`].
+/// 64 MiB: see [`MUX_STRANGER_SHARE`], [`FIRST_MESSAGE_SHARE`], [`STRANGERS_POOL`],
+/// [`KCP_STRANGER_WINDOW`], [`QUIC_STRANGER_WINDOW`].
 pub const MAX_BEFORE_LOGIN: usize = 1024;
 
 /// The least of them, however few descriptors there are.
@@ -100,14 +101,25 @@ pub const MAX_BEFORE_LOGIN_GUESTS: usize = 256;
 
 /// Streams of one multiplexed connection that may wait for their first message at a time while the
 /// connection has no session.
-pub const MAX_STREAMS_BEFORE_LOGIN: usize = 16;
+pub const MAX_STREAMS_BEFORE_LOGIN: usize = 2;
 
 /// The same once the connection has a session: work and visitor connections being opened.
 pub const MAX_STREAMS_IN_GREETING: usize = 1024;
 
 /// Bytes that a multiplexed connection may have sent before its login and nobody has read, over all its
-/// streams. A login has some hundreds; yamux lets a peer send as much on a stream unasked.
-pub const MUX_STRANGER_BYTES: usize = 32 * 1024;
+/// streams: the largest login and what comes with it. yamux lets a peer send more on a stream unasked.
+pub const MUX_STRANGER_BYTES: usize = 96 * 1024;
+
+/// Of these, those that each has for itself; the others come out of [`STRANGERS_POOL`]. A login of wire
+/// v1 has less than 10 kB.
+pub const MUX_STRANGER_SHARE: usize = 12 * 1024;
+
+/// Bytes of a connection's first message that it may have to itself, on each of its streams. Most
+/// logins have some hundreds.
+pub const FIRST_MESSAGE_SHARE: usize = 4 * 1024;
+
+/// Bytes that all who have not logged in may hold beyond the share of each.
+pub const STRANGERS_POOL: usize = 8 * 1024 * 1024;
 
 /// Bytes of a multiplexed connection that has logged in, over all its streams, which nobody has read:
 /// beyond, no stream may have more than yamux gives to everybody. Each of 160 users who read nothing

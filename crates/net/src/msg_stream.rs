@@ -9,6 +9,9 @@ use frp_proto::wire::{self, DecodeError, EncodeError, WireProtocol, v2};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::limits::FIRST_MESSAGE_SHARE;
+use crate::stranger_bytes::PoolShare;
+
 /// Messages over a pipe. Cancelling a [`recv`](Self::recv) loses nothing; cancelling a
 /// [`flush_within`](Self::flush_within) may leave half a message behind, so the pipe is done for then.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct MsgStream<T> {
     protocol: WireProtocol,
     received: BytesMut,
     to_send: BytesMut,
+    /// The peer is a stranger, and what it holds.
+    stranger: Option<PoolShare>,
 }
 
 /// Why no message came.
@@ -37,6 +42,9 @@ pub enum RecvError {
     /// Nothing complete came in time.
     #[error("i/o timeout")]
     TimedOut,
+    /// Others who have not logged in hold too much for so long a message.
+    #[error("too many long messages before a login")]
+    Crowded,
 }
 
 /// Why a message could not be sent.
@@ -61,7 +69,21 @@ impl<T> MsgStream<T> {
             protocol,
             received,
             to_send: BytesMut::new(),
+            stranger: None,
         }
+    }
+
+    /// The peer is a stranger until [`Self::admit`]: it shares the memory for long messages with the
+    /// others.
+    #[must_use]
+    pub fn of_stranger(mut self) -> Self {
+        self.stranger = Some(PoolShare::default());
+        self
+    }
+
+    /// The peer has sent its first message.
+    pub fn admit(&mut self) {
+        self.stranger = None;
     }
 
     /// The framing in use.
@@ -108,7 +130,12 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
             self.received.reserve(FIRST_READ);
         }
         if self.io.read_buf(&mut self.received).await? > 0 {
-            return Ok(());
+            let held = self.received.capacity();
+            let share = self.stranger.as_mut();
+            return match share.is_none_or(|share| share.hold(held, FIRST_MESSAGE_SHARE)) {
+                true => Ok(()),
+                false => Err(RecvError::Crowded),
+            };
         }
         Err(if self.received.is_empty() {
             RecvError::Closed

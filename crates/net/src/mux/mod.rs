@@ -3,7 +3,7 @@
 //! A session is one driver task ([`session`]) that alone touches the connection, and
 //! handles that share its state behind one short lock: [`Mux`] opens streams, [`Incoming`] accepts
 //! the peer's, [`MuxStream`] carries bytes. The driver never waits for an application: what is not
-//! read stays queued, and the window limits how much that can be: 256 KiB, for a stranger 32 KiB over all
+//! read stays queued, and the window limits how much that can be: 256 KiB, for a stranger 96 KiB over all
 //! its streams, and up to 6 MiB for a reader that has shown that it takes as much.
 //!
 //! `frame` is the header, `state` the protocol without I/O and clock, `inbox` and `batch` the two
@@ -46,7 +46,7 @@ pub struct Config {
     /// Time between keep-alive pings; `None` sends none (the peer's are answered). A ping that is
     /// not answered within 10 s ends the session.
     pub keepalive_interval: Option<Duration>,
-    /// The peer is a stranger until [`Mux::admit`]: it may send only 32 KiB ahead, which yamux gives to
+    /// The peer is a stranger until [`Mux::admit`]: it may send only 96 KiB ahead, less than yamux gives to
     /// everybody, over all its streams.
     pub stranger: bool,
 }

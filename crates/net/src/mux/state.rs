@@ -31,7 +31,8 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
-use crate::limits::{MUX_STRANGER_BYTES, MUX_UNREAD_BYTES};
+use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_UNREAD_BYTES};
+use crate::stranger_bytes::PoolShare;
 
 /// What either side may send on a new stream before any update, bytes.
 pub(super) const INITIAL_WINDOW: u32 = 256 * 1024;
@@ -85,6 +86,8 @@ pub(super) struct State {
     window: u32,
     /// Bytes that have come on all streams and nobody has read.
     unread: usize,
+    /// The peer is a stranger, and what it holds.
+    stranger: Option<PoolShare>,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -188,6 +191,7 @@ impl State {
             },
             window: MAX_WINDOW,
             unread: 0,
+            stranger: None,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -224,11 +228,13 @@ impl State {
     /// stream.
     pub(super) fn hold_windows(&mut self) {
         self.window = INITIAL_WINDOW;
+        self.stranger = Some(PoolShare::default());
     }
 
     /// The peer is a stranger no more: windows grow as they are used.
     pub(super) fn admit(&mut self) {
         self.window = MAX_WINDOW;
+        self.stranger = None;
     }
 
     /// What the peer may send ahead on one stream now: where too much is unread, no more than what
@@ -303,8 +309,8 @@ impl State {
             self.receive_syn(id)?;
         }
         let stranger_room = match header.kind {
-            Kind::Data if self.window == INITIAL_WINDOW => self.stranger_room(),
-            _ => u32::MAX,
+            Kind::Data => self.stranger_room(header.length),
+            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => u32::MAX,
         };
         // Frames for streams that are gone are legal: they crossed our last one.
         let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.is_over()) else {
@@ -349,10 +355,17 @@ impl State {
         Ok(())
     }
 
-    /// What a stranger may send before something is read, bytes.
-    fn stranger_room(&self) -> u32 {
-        let room = MUX_STRANGER_BYTES.saturating_sub(self.unread);
-        u32::try_from(room).unwrap_or(u32::MAX)
+    /// What a peer that is about to send `more` bytes may send before something is read.
+    fn stranger_room(&mut self, more: u32) -> u32 {
+        let Some(share) = &mut self.stranger else {
+            return u32::MAX;
+        };
+        let held = self.unread.saturating_add(more as usize);
+        let most = match share.hold(held.min(MUX_STRANGER_BYTES), MUX_STRANGER_SHARE) {
+            true => MUX_STRANGER_BYTES,
+            false => MUX_STRANGER_SHARE,
+        };
+        u32::try_from(most.saturating_sub(self.unread)).unwrap_or(u32::MAX)
     }
 
     fn receive_syn(&mut self, id: u32) -> Result<(), ProtocolError> {

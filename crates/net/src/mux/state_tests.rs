@@ -432,9 +432,9 @@ fn a_stranger_gets_the_first_window_only_and_no_more_before_its_login() {
     assert_eq!(fed.state.poll_accept(&cx()), Poll::Ready(1));
     assert_eq!(allowed(&fed.output()), [(ACK, 0)]);
     let mut good = 0;
-    for _ in 0..INITIAL_WINDOW / STRANGER {
-        fed.feed(Kind::Data, 0, 1, STRANGER).unwrap();
-        fed.input.resize(STRANGER as usize, 0);
+    for _ in 0..INITIAL_WINDOW / A_LOGIN {
+        fed.feed(Kind::Data, 0, 1, A_LOGIN).unwrap();
+        fed.input.resize(A_LOGIN as usize, 0);
         fed.state.receive(&mut fed.input, ORIGIN, NOW).unwrap();
         assert!(fed.output().is_empty());
         // What is read is made good for.
@@ -556,6 +556,9 @@ fn who_half_closes_is_told_that_nobody_reads_any_more() {
     assert_eq!(farewell(false, release), [0, FIN]);
     assert_eq!(farewell(false, abort), [0]);
 }
+
+/// The largest login, bytes.
+const A_LOGIN: u32 = 64 * 1024;
 
 /// What a stranger may have sent that nobody has read.
 const STRANGER: u32 = crate::limits::MUX_STRANGER_BYTES as u32;
