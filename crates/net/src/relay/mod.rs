@@ -36,7 +36,9 @@
 //!   peer that is gone for good and the peer that has only ended its output look the same, and a
 //!   user's connection pool may keep the dead half for days. One that is known to be gone ends the
 //!   pair: because it reads no more, as streams of the mux, of QUIC and of kcp say at once, or
-//!   because its TCP connection was reset, which is looked for every [`LOOK_EVERY`].
+//!   because its TCP connection was reset, which is looked for every [`LOOK_EVERY`]. So does one that
+//!   does not acknowledge the end that was passed on to it
+//!   ([`END_UNANSWERED`](crate::limits::END_UNANSWERED)).
 //!
 //! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
 //! caller drops the future to cut a connection short.
@@ -350,6 +352,20 @@ impl Relay<'_> {
                         Poll::Ready(Patient::Look) if down == Phase::Ended && far.is_gone() => {
                             let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
                             return Poll::Ready((Err(why), Leave::ResetDelivered, Leave::Close));
+                        }
+                        Poll::Ready(Patient::Look)
+                            if up == Phase::Ended
+                                && far.is_unanswered(self.up.moved(), self.down.moved()) =>
+                        {
+                            let why = RelayError::Far(io::ErrorKind::TimedOut.into());
+                            return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
+                        }
+                        Poll::Ready(Patient::Look)
+                            if down == Phase::Ended
+                                && near.is_unanswered(self.down.moved(), self.up.moved()) =>
+                        {
+                            let why = RelayError::Near(io::ErrorKind::TimedOut.into());
+                            return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
                         }
                         Poll::Ready(Patient::Look) => {}
                         Poll::Ready(Patient::NoMore) => break,
