@@ -103,8 +103,15 @@ impl End {
             return false;
         };
         let waits = unanswered(tcp);
-        let is_unheard = || read == 0 && written > 0 && unacknowledged(tcp) as u64 >= written;
-        waits >= END_UNANSWERED || waits >= END_UNHEARD && is_unheard()
+        waits >= END_UNANSWERED || waits >= END_UNHEARD && self.is_unheard(written, read)
+    }
+
+    /// Whether nothing came from the peer, not even that it has the first byte.
+    pub(super) fn is_unheard(&self, written: u64, read: u64) -> bool {
+        let Some(tcp) = self.socket() else {
+            return false;
+        };
+        read == 0 && written > 0 && unacknowledged(tcp) as u64 >= written
     }
 
     /// Ready once a stream that shares its connection is known to have no peer any more, or one that
