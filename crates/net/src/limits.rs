@@ -135,6 +135,10 @@ pub const UNSENT_TO_ENDS: u32 = 256 * 1024;
 /// gone. The system goes on sending to it for a quarter of an hour.
 pub const END_UNANSWERED: Duration = Duration::from_secs(60);
 
+/// The same for one of which nothing was ever heard, not even that it has taken the first byte: a service
+/// that is too busy to accept the connection.
+pub const END_UNHEARD: Duration = Duration::from_secs(10);
+
 /// Pause of an accept loop when the process is out of file descriptors or memory, from the first to
 /// the longest.
 pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);

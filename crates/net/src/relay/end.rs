@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::layers::{Carried, Duplex};
-use crate::limits::END_UNANSWERED;
+use crate::limits::{END_UNANSWERED, END_UNHEARD};
 use crate::mux::MuxStream;
 use crate::stream::Stream;
 
@@ -90,11 +90,28 @@ impl End {
         }
     }
 
-    /// Whether the system knows that there is no peer any more, or has not heard of it for
-    /// [`END_UNANSWERED`] although it should have. Streams that share a connection are told by that.
+    /// Whether the system knows that there is no peer any more. Streams that share a connection are
+    /// told by that.
     pub(super) fn is_gone(&self) -> bool {
-        self.socket()
-            .is_some_and(|tcp| tcp.peer_addr().is_err() || unanswered(tcp) >= END_UNANSWERED)
+        self.socket().is_some_and(|tcp| tcp.peer_addr().is_err())
+    }
+
+    /// Whether a peer to which the end was passed on has acknowledged nothing for too long; `written`
+    /// and `read` are the bytes that went there and came from there.
+    pub(super) fn is_unanswered(&self, written: u64, read: u64) -> bool {
+        let Some(tcp) = self.socket() else {
+            return false;
+        };
+        let waits = unanswered(tcp);
+        waits >= END_UNANSWERED || waits >= END_UNHEARD && self.is_unheard(written, read)
+    }
+
+    /// Whether nothing came from the peer, not even that it has the first byte.
+    pub(super) fn is_unheard(&self, written: u64, read: u64) -> bool {
+        let Some(tcp) = self.socket() else {
+            return false;
+        };
+        read == 0 && written > 0 && unacknowledged(tcp) as u64 >= written
     }
 
     /// Ready once a stream that shares its connection is known to have no peer any more, or one that

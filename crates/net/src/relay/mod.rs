@@ -36,7 +36,9 @@
 //!   peer that is gone for good and the peer that has only ended its output look the same, and a
 //!   user's connection pool may keep the dead half for days. One that is known to be gone ends the
 //!   pair: because it reads no more, as streams of the mux, of QUIC and of kcp say at once, or
-//!   because its TCP connection was reset, which is looked for every [`LOOK_EVERY`].
+//!   because its TCP connection was reset, which is looked for every [`LOOK_EVERY`]. So does one that
+//!   does not acknowledge the end that was passed on to it
+//!   ([`END_UNANSWERED`](crate::limits::END_UNANSWERED)).
 //!
 //! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
 //! caller drops the future to cut a connection short.
@@ -76,6 +78,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to wait for a peer to acknowledge more of what was written before its connection is cut.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same for one that has not even acknowledged the first byte.
+const UNHEARD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes carried, readable while relays run; one value may serve all connections of a proxy.
 #[derive(Debug, Default)]
@@ -225,8 +230,8 @@ struct Farewell {
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
-    /// Bytes that were not acknowledged when that was set.
-    left: usize,
+    /// Bytes that were not acknowledged at the last look.
+    left: Option<usize>,
     /// Until the next look.
     wait: Duration,
     result: Option<Relayed>,
@@ -351,6 +356,20 @@ impl Relay<'_> {
                             let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
                             return Poll::Ready((Err(why), Leave::ResetDelivered, Leave::Close));
                         }
+                        Poll::Ready(Patient::Look)
+                            if up == Phase::Ended
+                                && far.is_unanswered(self.up.moved(), self.down.moved()) =>
+                        {
+                            let why = RelayError::Far(io::ErrorKind::TimedOut.into());
+                            return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
+                        }
+                        Poll::Ready(Patient::Look)
+                            if down == Phase::Ended
+                                && near.is_unanswered(self.down.moved(), self.up.moved()) =>
+                        {
+                            let why = RelayError::Near(io::ErrorKind::TimedOut.into());
+                            return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
+                        }
                         Poll::Ready(Patient::Look) => {}
                         Poll::Ready(Patient::NoMore) => break,
                     }
@@ -383,23 +402,32 @@ impl Relay<'_> {
             far_to_near: self.down.moved(),
             end,
         };
-        let sides = [(self.far.take(), far_leave), (self.near.take(), near_leave)];
+        let (up, down) = (self.up.moved(), self.down.moved());
+        let sides = [
+            (self.far.take(), far_leave, (up, down)),
+            (self.near.take(), near_leave, (down, up)),
+        ];
         // At most one side is left with patience: the one whose opposite has failed.
         let mut patient = None;
-        for (end, leave) in sides {
+        for (end, leave, (written, read)) in sides {
             let Some(end) = end else { continue };
             match leave {
-                Leave::CloseDelivered if end.socket().is_some() => patient = Some((end, false)),
-                Leave::ResetDelivered if end.socket().is_some() => patient = Some((end, true)),
+                Leave::CloseDelivered | Leave::ResetDelivered if end.socket().is_some() => {
+                    let wait = match end.is_unheard(written, read) {
+                        true => UNHEARD_PATIENCE,
+                        false => DRAIN_PATIENCE,
+                    };
+                    patient = Some((end, leave == Leave::ResetDelivered, wait));
+                }
                 Leave::Reset | Leave::ResetDelivered => end.abort(),
                 // Its end was passed on before, and a peer that goes on sending is told by the drop.
                 Leave::CloseDelivered | Leave::Close => {}
             }
         }
-        let Some((side, reset)) = patient else {
+        let Some((side, reset, wait)) = patient else {
             return Some(result);
         };
-        self.farewell = Some(Box::new(Farewell::new(side, reset, result)));
+        self.farewell = Some(Box::new(Farewell::new(side, reset, wait, result)));
         None
     }
 }
@@ -444,15 +472,15 @@ impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
     const LAST_WAIT: Duration = Duration::from_millis(500);
 
-    fn new(side: End, reset: bool, result: Relayed) -> Self {
-        let give_up = Instant::now() + DRAIN_PATIENCE;
+    fn new(side: End, reset: bool, patience: Duration, result: Relayed) -> Self {
+        let give_up = Instant::now() + patience;
         let sleep = Box::pin(sleep(Self::FIRST_WAIT));
         Self {
             side: Some(side),
             reset,
             sleep,
             give_up,
-            left: usize::MAX,
+            left: None,
             wait: Self::FIRST_WAIT,
             result: Some(result),
         }
@@ -463,8 +491,7 @@ impl Farewell {
             let now = Instant::now();
             let socket = self.side.as_ref().and_then(End::socket);
             let left = socket.map_or(0, end::unacknowledged);
-            if left < self.left {
-                self.left = left;
+            if self.left.replace(left).is_some_and(|before| left < before) {
                 self.give_up = now + DRAIN_PATIENCE;
             }
             if left == 0 || now >= self.give_up {
