@@ -298,6 +298,14 @@ async fn a_stranger_has_few_streams_and_may_send_little_ahead() {
     // It has two streams until then.
     send(&mut peer, &yamux::open(5)).await;
     within(DEADLINE, "a reset", stream_ends(&mut peer, 5)).await;
+    send(&mut peer, &yamux::data(3, &v1_login())).await;
+    let rest = 6 * 1024 * 1024 - 256 * 1024;
+    let first = announced(&mut peer, 1);
+    assert_eq!(within(DEADLINE, "more window", first).await, rest);
+    send(&mut peer, &yamux::open(7)).await;
+    let later = announced(&mut peer, 7);
+    let later = within(DEADLINE, "an answer", later).await;
+    assert_eq!(later, 0, "more only for a reader");
 }
 
 /// Reads frames until stream `id` or the connection has ended.

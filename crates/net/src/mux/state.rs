@@ -231,10 +231,23 @@ impl State {
         self.stranger = Some(PoolShare::default());
     }
 
-    /// The peer is a stranger no more: windows grow as they are used.
+    /// The peer is a stranger no more: windows grow as they are used. What it opened before, its control
+    /// stream, is read all the time, and may be ahead by the most at once.
     pub(super) fn admit(&mut self) {
         self.window = MAX_WINDOW;
         self.stranger = None;
+        let most = self.most();
+        let mut widened = Vec::new();
+        for (id, stream) in &mut self.streams {
+            stream.window = most;
+            if !stream.is_over() && !stream.remote_fin && stream.unannounced(most) > 0 {
+                stream.update_due = true;
+                widened.push(*id);
+            }
+        }
+        for id in widened {
+            self.queue_control(id);
+        }
     }
 
     /// What the peer may send ahead on one stream now: where too much is unread, no more than what
