@@ -192,6 +192,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         let mut inner = self.shared.lock();
         let origin = self.input.origin;
         let result = inner.state.receive(&mut self.input.buf, origin, now);
+        self.input.may_grow = !inner.state.is_stranger();
         std::mem::swap(&mut inner.state.wakes, &mut self.wakes);
         let freed = inner.state.take_freed_opens();
         drop(inner);
@@ -315,6 +316,8 @@ struct Input {
     buf: BytesMut,
     origin: Origin,
     target: usize,
+    /// The peer is no stranger.
+    may_grow: bool,
     /// Buffers of the target size whose slices may still be in use.
     spare: Vec<BytesMut>,
 }
@@ -328,6 +331,7 @@ impl Input {
                 capacity: 0,
             },
             target: READ_MIN,
+            may_grow: false,
             spare: Vec::new(),
         }
     }
@@ -340,7 +344,7 @@ impl Input {
         self.make_room();
         let room = self.buf.capacity() - self.buf.len();
         let n = ready!(pin!(io.read_buf(&mut self.buf)).poll(cx))?;
-        if n == room {
+        if n == room && self.may_grow {
             self.target = (self.target * 4).min(READ_MAX);
         }
         Poll::Ready(Ok(n))

@@ -250,6 +250,10 @@ impl State {
         }
     }
 
+    pub(super) fn is_stranger(&self) -> bool {
+        self.stranger.is_some()
+    }
+
     /// What the peer may send ahead on one stream now: where too much is unread, no more than what
     /// yamux gives everybody.
     fn most(&self) -> u32 {
