@@ -42,9 +42,6 @@ pub enum RecvError {
     /// Nothing complete came in time.
     #[error("i/o timeout")]
     TimedOut,
-    /// Others who have not logged in hold too much for so long a message.
-    #[error("too many long messages before a login")]
-    Crowded,
 }
 
 /// Why a message could not be sent.
@@ -134,7 +131,8 @@ impl<T: AsyncRead + Unpin> MsgStream<T> {
             let share = self.stranger.as_mut();
             return match share.is_none_or(|share| share.hold(held, FIRST_MESSAGE_SHARE)) {
                 true => Ok(()),
-                false => Err(RecvError::Crowded),
+                // Others who have not logged in hold too much for so long a message.
+                false => Err(io::Error::from(io::ErrorKind::QuotaExceeded).into()),
             };
         }
         Err(if self.received.is_empty() {
