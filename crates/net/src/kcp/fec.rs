@@ -95,12 +95,7 @@ impl Encoder {
     /// appended, goes to `end`.
     pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize, mut end: impl FnMut(usize)) {
         let shard = out.len() - start - HEADER;
-        let size = u16::try_from(shard).unwrap_or(u16::MAX);
-        let number = self.take_number();
-        let header = &mut out[start..start + DATA_HEADER];
-        header[..4].copy_from_slice(&number.to_le_bytes());
-        header[4..6].copy_from_slice(&KIND_DATA.to_le_bytes());
-        header[6..].copy_from_slice(&size.to_le_bytes());
+        let number = self.mark(out, start);
         end(out.len());
 
         let group = self.group.get_or_insert_with(|| {
@@ -123,6 +118,34 @@ impl Encoder {
         }
     }
 
+    /// The same for a packet that no parity is made of, nor of the others of its group. The kcp-go of
+    /// frp 0.52 takes no packet without a header from a peer that it sends such packets to.
+    pub(super) fn seal_alone(&mut self, out: &mut [u8], start: usize) {
+        self.group = None;
+        let number = self.mark(out, start);
+        if number % GROUP == DATA as u32 - 1 {
+            self.skip_parity();
+        }
+    }
+
+    /// Fills in the header; the number in it.
+    fn mark(&mut self, out: &mut [u8], start: usize) -> u32 {
+        let size = u16::try_from(out.len() - start - HEADER).unwrap_or(u16::MAX);
+        let number = self.take_number();
+        let header = &mut out[start..start + DATA_HEADER];
+        header[..4].copy_from_slice(&number.to_le_bytes());
+        header[4..6].copy_from_slice(&KIND_DATA.to_le_bytes());
+        header[6..].copy_from_slice(&size.to_le_bytes());
+        number
+    }
+
+    /// A group of the peer's begins where ours does, with or without parity.
+    fn skip_parity(&mut self) {
+        for _ in 0..PARITY {
+            self.take_number();
+        }
+    }
+
     fn seal_group(&mut self, out: &mut Vec<u8>, mut end: impl FnMut(usize)) {
         let Some(group) = self.group.as_mut() else {
             return;
@@ -131,10 +154,7 @@ impl Encoder {
         group.count = 0;
         let len = group.lens.iter().copied().max().unwrap_or(0);
         if partial {
-            // The numbers are skipped all the same: a group of the peer's begins where ours does.
-            for _ in 0..PARITY {
-                self.take_number();
-            }
+            self.skip_parity();
             return;
         }
         for (shard, own) in group.data.iter_mut().zip(group.lens) {
@@ -160,6 +180,14 @@ impl Encoder {
     /// Gives back memory; the group that is begun goes without parity.
     pub(super) fn rest(&mut self) {
         self.group = None;
+    }
+
+    /// For packets in no group of a session: theirs is the last one before numbers start again.
+    pub(super) fn outside() -> Self {
+        Self {
+            next: NUMBERS - GROUP,
+            group: None,
+        }
     }
 
     #[cfg(test)]

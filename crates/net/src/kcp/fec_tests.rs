@@ -141,6 +141,39 @@ fn the_order_does_not_matter_and_nothing_comes_twice() {
     assert!(decode(&mut decoder, &golden[11]).is_empty());
 }
 
+/// Packets that went alone have none made of their group; those after it are as those of any.
+#[test]
+fn after_packets_that_went_alone_the_groups_are_in_step() {
+    for alone in [1, 9, 10, 14] {
+        let mut encoder = Encoder::default();
+        let mut decoder = Decoder::default();
+        let mut numbers = Vec::new();
+        for _ in 0..alone {
+            let mut out = vec![0; DATA_HEADER];
+            out.extend(fill(40, 1));
+            encoder.seal_alone(&mut out, 0);
+            numbers.push(u32::from_le_bytes([out[0], out[1], out[2], out[3]]));
+            assert!(decode(&mut decoder, &out).is_empty());
+        }
+        assert!(numbers.iter().all(|number| number % 13 < 10), "{numbers:?}");
+        let rest = (10 - alone % 10) % 10;
+        let begun: Vec<_> = (0..rest)
+            .flat_map(|_| seal(&mut encoder, &fill(30, 2)))
+            .collect();
+        assert_eq!(begun.len(), rest);
+        let whole: Vec<_> = (0..10)
+            .flat_map(|k| seal(&mut encoder, &fill(30, k)))
+            .collect();
+        let mut restored = Vec::new();
+        for (k, datagram) in begun.iter().chain(&whole).enumerate() {
+            if k != rest + 4 {
+                restored.extend(decode(&mut decoder, datagram));
+            }
+        }
+        assert_eq!(restored, [fill(30, 4)], "{alone}");
+    }
+}
+
 /// kcp-go leaves the parity of a group away after a pause, and goes on with the next number: from
 /// then on its groups begin elsewhere.
 #[test]

@@ -240,7 +240,7 @@ impl KcpListener {
         // What the system does not take now is as good as lost: the client repeats itself.
         let _ = self
             .socket
-            .try_send(from, to, &ask_for_echo(opening.conv, time), 0, 1);
+            .try_send(from, to, &ask_for_echo(opening, time), 0, 1);
     }
 
     fn newcomers(&self) -> MutexGuard<'_, Newcomers> {

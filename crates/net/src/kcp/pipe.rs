@@ -556,11 +556,12 @@ impl AsyncWrite for KcpStream {
         let shared = &self.shared;
         let now = shared.now();
         let mut state = shared.lock();
-        if let Some(ended) = state.ended {
-            return Poll::Ready(Err(ended.error()));
-        }
+        // What the peer has said, rather than what the system says of its address afterwards.
         if state.finished || state.session.arq().is_cut() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(ended) = state.ended {
+            return Poll::Ready(Err(ended.error()));
         }
         let arq = state.session.arq_mut();
         let mut written = 0;

@@ -72,12 +72,12 @@ pub fn opening(datagram: &[u8]) -> Option<Opening> {
     })
 }
 
-/// A packet that asks who began `conv` to send `time` back, which shows that it is where it says. It has
-/// no more bytes than the shortest that opens a conversation.
-pub fn ask_for_echo(conv: u32, time: u32) -> Datagrams {
+/// A packet that asks who began a conversation to send `time` back, which shows that it is where it says.
+/// It has no more bytes than the shortest that opens a conversation in the same way.
+pub fn ask_for_echo(opening: Opening, time: u32) -> Datagrams {
     let mut asking = Datagrams::default();
     let segment = Segment {
-        conv,
+        conv: opening.conv,
         command: Command::Push,
         window: KCP_STRANGER_WINDOW,
         time,
@@ -85,7 +85,13 @@ pub fn ask_for_echo(conv: u32, time: u32) -> Datagrams {
         next: 0,
         data: &[],
     };
+    if opening.fec {
+        asking.bytes.resize(DATA_HEADER, 0);
+    }
     segment.encode_header(0, &mut asking.bytes);
+    if opening.fec {
+        Encoder::outside().seal_alone(&mut asking.bytes, 0);
+    }
     asking.ends.push(asking.bytes.len());
     asking
 }
@@ -214,32 +220,36 @@ impl Session {
     /// Appends datagrams that are due, until they have some `enough` bytes. Whether more are due.
     pub fn transmit(&mut self, now: u64, enough: usize, out: &mut Datagrams) -> bool {
         self.arq.prepare(now);
+        let header = self.encoder.as_ref().map_or(0, |_| DATA_HEADER);
         while out.bytes.len() < enough {
             let start = out.bytes.len();
-            if let Some(allowance) = &mut self.unproven {
-                // Without error correction, which every peer takes, and which counts, too.
-                let most = usize::try_from(allowance.left).unwrap_or(MTU);
-                if most < HEADER || !self.arq.packet(now, most, &mut out.bytes) {
-                    allowance.short = self.arq.deadline() <= now;
-                    return false;
-                }
-                allowance.left -= (out.bytes.len() - start) as u64;
-                out.ends.push(out.bytes.len());
-                continue;
-            }
-            let Some(encoder) = &mut self.encoder else {
-                if !self.arq.packet(now, MTU, &mut out.bytes) {
-                    return false;
-                }
-                out.ends.push(out.bytes.len());
-                continue;
+            let most = match &self.unproven {
+                Some(allowance) => usize::try_from(allowance.left).unwrap_or(MTU),
+                None => MTU + header,
             };
-            out.bytes.resize(start + DATA_HEADER, 0);
-            if !self.arq.packet(now, MTU, &mut out.bytes) {
+            let most = most.saturating_sub(header);
+            out.bytes.resize(start + header, 0);
+            if most < HEADER || !self.arq.packet(now, most, &mut out.bytes) {
                 out.bytes.truncate(start);
+                if let Some(allowance) = &mut self.unproven {
+                    allowance.short = self.arq.deadline() <= now;
+                }
                 return false;
             }
-            encoder.seal(&mut out.bytes, start, |end| out.ends.push(end));
+            match (&mut self.encoder, &mut self.unproven) {
+                (Some(encoder), None) => {
+                    encoder.seal(&mut out.bytes, start, |end| out.ends.push(end));
+                }
+                // Parity would count, too.
+                (encoder, Some(allowance)) => {
+                    if let Some(encoder) = encoder {
+                        encoder.seal_alone(&mut out.bytes, start);
+                    }
+                    allowance.left -= (out.bytes.len() - start) as u64;
+                    out.ends.push(out.bytes.len());
+                }
+                (None, None) => out.ends.push(out.bytes.len()),
+            }
         }
         true
     }
