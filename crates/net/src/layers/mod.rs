@@ -109,7 +109,7 @@ pub enum Carried {
     /// A stream under layers, or any other kind of pipe.
     Layered(Box<dyn Duplex>),
     /// One whose end of input is the end of both directions, see [`Carried::of_peer`].
-    EndsBoth(Box<Carried>),
+    EndsBoth(Box<Self>),
 }
 
 impl fmt::Debug for Carried {
