@@ -18,13 +18,13 @@ const PLAIN: &str = "auth.token = \"t\"\ntransport.tcpMux = false\n";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// More than a server keeps of strangers.
-const CROWD: usize = 1200;
+pub(crate) const CROWD: usize = 1200;
 
 const NEW_WORK_CONN: u8 = b'w';
 const START_WORK_CONN: u8 = b's';
 
 /// Connections from another address than that of honest clients, each of which says `first`.
-async fn crowd(port: u16, size: usize, first: &[u8]) -> Vec<TcpStream> {
+pub(crate) async fn crowd(port: u16, size: usize, first: &[u8]) -> Vec<TcpStream> {
     let mut crowd = Vec::new();
     for _ in 0..size {
         let socket = TcpSocket::new_v4().unwrap();

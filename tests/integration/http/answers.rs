@@ -141,6 +141,11 @@ async fn a_head_that_is_no_head_is_refused() {
             "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n".to_owned(),
             400,
         ),
+        // frp goes by the target.
+        (
+            "GET http://a.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n".to_owned(),
+            400,
+        ),
         ("rubbish\r\n\r\n".to_owned(), 400),
         (
             format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {long}\r\n\r\n"),

@@ -4,9 +4,11 @@ use frp_tests::backend::{fetch, get, ok, raw, read_head, read_request, split};
 use frp_tests::clients::{read_all, until_closed};
 use frp_tests::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::strangers::{CROWD, crowd};
 
 const HOST: &str = "customDomains = [\"a.test\"]";
 
@@ -218,35 +220,50 @@ async fn a_proxy_that_is_closed_lets_go_of_its_work_connections() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_silent_users_makes_room_and_known_ones_stay() {
+async fn a_crowd_of_users_makes_room_and_known_and_lone_ones_stay() {
     let backend = Backend::saying("here").await;
     let site = Site::open("", &domain("web", &backend, "a.test")).await;
-    let mut known = connect(site.port).await;
-    let mut ask_again = async || {
-        let request = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
-        known.write_all(request).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let answered = async |user: &mut TcpStream| {
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\nhere") {
-            let reading = known.read_buf(&mut answer);
+            let reading = user.read_buf(&mut answer);
             assert!(within(wait::SOON, "the answer", reading).await.unwrap() > 0);
         }
     };
+    let mut known = connect(site.port).await;
+    let mut ask_again = async || {
+        known.write_all(request).await.unwrap();
+        answered(&mut known).await;
+    };
     ask_again().await;
-    // One is silent from the start, one in the middle of a head, one has asked for nobody.
-    let for_nobody = "GET / HTTP/1.1\r\nHost: b.test\r\n\r\n";
-    let mut oldest = Vec::new();
-    for first in ["", "GET / HTTP/1.1\r\nHost: a.te", for_nobody] {
-        let mut user = connect(site.port).await;
-        user.write_all(first.as_bytes()).await.unwrap();
-        oldest.push(user);
+    let mut lone = connect(site.port).await;
+    let (begin, rest) = request.split_at(20);
+    lone.write_all(begin).await.unwrap();
+
+    // Some are silent from the start, some in the middle of a head, some have asked for nobody.
+    let for_nobody = b"GET / HTTP/1.1\r\nHost: b.test\r\n\r\n";
+    let mut crowds = Vec::new();
+    for first in [&b""[..], begin, for_nobody] {
+        crowds.push(crowd(site.port, CROWD / 3, first).await);
     }
-    let mut crowd = Vec::new();
-    for _ in 0..1100 {
-        crowd.push(connect(site.port).await);
-    }
-    for mut user in oldest {
-        until_closed(&mut user, wait::SOON, "one of the oldest").await;
-    }
+    eventually("some of each kind are closed", || async {
+        crowds.iter().all(|crowd| crowd.iter().any(is_closed))
+    })
+    .await;
     ask_again().await;
+    lone.write_all(rest).await.unwrap();
+    answered(&mut lone).await;
     assert_eq!(fetch(site.port, "a.test", "/").await, (200, "here".into()));
+}
+
+fn is_closed(user: &TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        match user.try_read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(e) => return e.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
 }

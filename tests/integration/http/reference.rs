@@ -117,8 +117,12 @@ const CASES: &[Case] = &[
         ..same("no host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     },
     Case {
-        only_theirs: &[],
-        only_ours: &["< Content-Length: 15", DATE],
+        only_theirs: &["< | \"400 Bad Request\""],
+        only_ours: &[
+            "< Content-Length: 38",
+            "< | \"400 Bad Request: too many Host headers\"",
+            DATE,
+        ],
         ..same(
             "two hosts",
             "GET / HTTP/1.1\r\nHost: plain.test\r\nHost: set.test\r\nConnection: close\r\n\r\n",
@@ -126,7 +130,7 @@ const CASES: &[Case] = &[
     },
     same(
         "a target of a proxy",
-        "GET http://plain.test:81/x?y=z HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n",
+        "GET http://plain.test:81/x?y=z HTTP/1.1\r\nHost: plain.test\r\nConnection: close\r\n\r\n",
     ),
     same(
         "a target without a path",

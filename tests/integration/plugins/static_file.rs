@@ -208,8 +208,53 @@ const AS_FRP: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/hello.txt", &[]),
 ];
 
-/// What is compared of an answer.
-fn shown(reply: &Reply) -> String {
+/// Where a `Location` leads from the path of a request (RFC 3986, section 5.2): ours are relative.
+fn followed(path: &str, location: &str) -> String {
+    let path = path.split('?').next().unwrap();
+    let (to, query) = match location.split_once('?') {
+        Some((to, query)) => (to, format!("?{query}")),
+        None => (location, String::new()),
+    };
+    if to.starts_with("//") {
+        return format!("another host: {location}");
+    }
+    let folder = &path[..=path.rfind('/').unwrap()];
+    let merged = match to.starts_with('/') {
+        true => to.to_owned(),
+        false => format!("{folder}{to}"),
+    };
+    let mut parts = Vec::new();
+    for part in merged[1..].split('/') {
+        match part.to_lowercase().replace("%2e", ".").as_str() {
+            "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    // Behind the last `/` may be nothing, which is a part, too.
+    if merged.ends_with("/.") || merged.ends_with("/..") {
+        parts.push("");
+    }
+    format!("/{}{query}", parts.join("/"))
+}
+
+#[test]
+fn locations_are_followed_as_browsers_do() {
+    for (path, location, target) in [
+        ("/a//b", "../../a/b", "/a/b"),
+        ("/a//b", "../a/b", "/a/a/b"),
+        ("/a//b", "/a/b", "/a/b"),
+        ("/list?a=b", "list/?a=b", "/list/?a=b"),
+        ("/sub/x", "./", "/sub/"),
+        ("/sub/x", "..", "/"),
+        ("//x", "//y/", "another host: //y/"),
+    ] {
+        assert_eq!(followed(path, location), target, "{path}, {location}");
+    }
+}
+
+/// What is compared of the answer to a request for `path`.
+fn shown(path: &str, reply: &Reply) -> String {
     let headers = [
         "accept-ranges",
         "content-encoding",
@@ -226,6 +271,7 @@ fn shown(reply: &Reply) -> String {
         ("last-modified", Some(time)) if time != CHANGED_TEXT => "last-modified".to_owned(),
         // An answer without a body says so by a length of 0 or by none.
         ("content-length", Some("0")) | (_, None) => String::new(),
+        ("location", Some(location)) => format!("location: {}\n", followed(path, location)),
         (_, Some(value)) => format!("{name}: {value}\n"),
     });
     format!("{}\n{}\n{}", reply.status, headers.concat(), reply.text())
@@ -244,7 +290,11 @@ async fn answers_are_those_of_frp() {
         let our = request(ours.port, method, path, headers).await;
         let their = request(theirs.port, method, path, headers).await;
         let what = format!("{method} {path} {headers:?}");
-        assert_eq!(shown(&our), shown(&their), "{what}: ours, theirs");
+        assert_eq!(
+            shown(path, &our),
+            shown(path, &their),
+            "{what}: ours, theirs"
+        );
     }
 }
 
