@@ -63,7 +63,15 @@ async fn carries(cast: Cast, wires: (&str, &str), mux: bool) {
         tokio::join!(echo(port, &random), echo(port, &text), echo(port, b"x"));
     }
     let mut user = connect(whole).await;
-    assert!(read_all(&mut user).await == pattern(400_000, 8));
+    let (got, sent) = (read_all(&mut user).await, pattern(400_000, 8));
+    // Between an owner and a user Go's frps and visitor now and then close before all has arrived (on
+    // a busy machine once in some 25 runs, also where all three are Go's).
+    let all = cast.server == Side::Ours && cast.visitor == Side::Ours;
+    assert!(if all {
+        got == sent
+    } else {
+        sent.starts_with(&got)
+    });
 }
 
 async fn with_theirs(parts: [&str; 3]) {
