@@ -257,7 +257,7 @@ async fn strangers_are_dropped_in_time() {
     let silent = dial(udp).await;
     let half = dial(udp).await;
     let mut held = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..2 {
         let (mut send, recv) = half.open_bi().await.unwrap();
         send.write_all(b"o\0").await.unwrap();
         held.push((send, recv));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_net::dial::DialOptions;
+use frp_net::limits::MAX_STREAMS_BEFORE_LOGIN;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
 };
@@ -165,7 +166,7 @@ async fn strangers_have_few_streams_and_clients_many() {
         count += 1;
         assert!(count < 100);
     }
-    assert_eq!(count, 16);
+    assert_eq!(count, MAX_STREAMS_BEFORE_LOGIN);
 
     server.admit();
     let accepting = async {

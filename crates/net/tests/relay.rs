@@ -586,7 +586,10 @@ async fn mux_pair() -> (MuxStream, MuxStream) {
     };
     let (a, b) = tcp_pair().await;
     let (client, _) = support::spawn(a, mux::Role::Client, config.clone());
-    let (_, mut incoming) = support::spawn(b, mux::Role::Server, config);
+    let (server, mut incoming) = support::spawn(b, mux::Role::Server, config);
+    // As ours tell each other at login.
+    client.peer_half_closes();
+    server.peer_half_closes();
     let ours = client.open().await.unwrap();
     let theirs = incoming.accept().await.unwrap();
     (ours, theirs)
