@@ -155,13 +155,14 @@ mod tests {
     #[test]
     fn memory_below_what_is_in_use_is_given_back() {
         const EACH: usize = 32 * 1024;
-        let burst: Vec<_> = (0..2000).map(|n| vec![n as u8; EACH]).collect();
+        // Much more than other tests of this process let go of meanwhile.
+        let burst: Vec<_> = (0..8000).map(|n| vec![n as u8; EACH]).collect();
         let last = vec![1_u8; EACH];
         let stays: Vec<_> = burst.into_iter().step_by(100).collect();
         let kept = freed_but_kept().unwrap();
         trim();
         let left = freed_but_kept().unwrap();
-        assert!(left + 1000 * EACH < kept, "{kept} before, {left} after");
+        assert!(left + 4000 * EACH < kept, "{kept} before, {left} after");
         assert!(stays.iter().all(|part| part.len() == last.len()));
     }
 
