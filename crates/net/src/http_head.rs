@@ -238,7 +238,7 @@ fn withdraw_h2c(headers: &mut HeaderMap) {
 }
 
 /// The values of a header that is a list.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .into_iter()
