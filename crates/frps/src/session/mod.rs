@@ -25,12 +25,13 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
-use self::allowance::Allowance;
+use self::allowance::{Allowance, check_proxy};
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::auth::Refusal;
 use crate::door::Caller;
-use crate::proxy::{ProxyError, RunningProxy, wants_port};
+use crate::proxy::spec::ProxySpec;
+use crate::proxy::{ProxyError, RunningProxy};
 use crate::web::clients::Listed;
 
 /// A control connection behind its cipher.
@@ -295,12 +296,14 @@ impl Session {
 
     /// The proxy, and how users reach it.
     fn register(&self, new: &NewProxy) -> Result<(RunningProxy, String), ProxyError> {
-        let taken = self.allowance.take(new, self.control.protocol())?;
+        check_proxy(new)?;
+        let spec = ProxySpec::read(new)?;
+        let taken = self.allowance.take(new, &spec, self.control.protocol())?;
         let limit = self.shared.cfg.max_ports_per_client;
-        if limit > 0 && wants_port(new.kind()) && self.ports >= limit {
+        if limit > 0 && spec.kind.remote_port().is_some() && self.ports >= limit {
             return Err(ProxyError::TooManyPorts);
         }
-        RunningProxy::start(&self.shared, &self.handle, &self.listeners, new, taken)
+        RunningProxy::start(&self.shared, &self.handle, &self.listeners, spec, taken)
     }
 
     async fn on_close_proxy(&mut self, close: &CloseProxy) {
