@@ -14,7 +14,7 @@ use frp_proto::msg::NewProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
-use crate::ports::{Held, Lease, PortError};
+use crate::ports::{AllowedPorts, Held, Lease, PortError};
 use crate::proxy::{Members, Membership, Proxy};
 
 /// The groups that have members, by name.
@@ -67,6 +67,7 @@ impl Groups {
         proxy: &Arc<Proxy>,
         new: &NewProxy,
         wanted: u16,
+        allowed: &AllowedPorts,
     ) -> Result<Place, GroupError> {
         let mut groups = self.lock();
         let place = |group: &Group| Place {
@@ -83,7 +84,7 @@ impl Groups {
             verify_slices_are_equal(key, given).map_err(|_| GroupError::AuthFailed)?;
             return Ok(place(group));
         }
-        let lease = proxy.shared.ports.acquire(&proxy.name, wanted)?;
+        let lease = proxy.shared.ports.acquire(&proxy.name, wanted, allowed)?;
         let key = Secret::from(new.group_key.as_str());
         let group = Group::open(proxy, lease, key, wanted);
         let place = place(&group);

@@ -137,8 +137,7 @@ pub fn init(options: &Options) -> Result<(), InitError> {
     let color = options.color && options.target == Target::Console;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     COLOR.store(color, Ordering::Relaxed);
-    LEVEL.store(options.level as u8, Ordering::Relaxed);
-    bridge::install();
+    set_level(options.level);
     Ok(())
 }
 
@@ -153,6 +152,12 @@ pub fn reopen() -> Result<(), InitError> {
         Some(Sink::File(file)) => file.reopen(),
         Some(Sink::Console(_)) | None => Ok(()),
     }
+}
+
+/// Prints lines from `level` on, from now on.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    bridge::install();
 }
 
 /// Whether a line of this level is printed.

@@ -10,9 +10,11 @@ use crate::vhost::{Login, Routes, domains, log_routes, remote_addr, routes};
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let Setup { proxy, new, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg.vhost_http_port.ok_or(ProxyError::NoVhostPort("http"))?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
+    let port = shared
+        .bound
+        .vhost_http_port
+        .ok_or(ProxyError::NoVhostPort("http"))?;
+    let domains = domains(new, &setup.policy.sub_domain_host)?;
     let policy = Policy::new(new)?;
     let (locations, user) = (&new.locations, &new.route_by_http_user);
     let keys = routes(&domains, locations, user);

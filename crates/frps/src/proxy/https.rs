@@ -7,11 +7,11 @@ use crate::vhost::{domains, log_routes, remote_addr, routes};
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let Setup { proxy, new, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg
+    let port = shared
+        .bound
         .vhost_https_port
         .ok_or(ProxyError::NoVhostPort("https"))?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
+    let domains = domains(new, &setup.policy.sub_domain_host)?;
     let keys = routes(&domains, &[], "");
     let group = (new.group.as_str(), new.group_key.as_str());
     let routes = shared

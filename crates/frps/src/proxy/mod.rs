@@ -28,6 +28,7 @@ use self::names::NameGuard;
 pub(crate) use self::names::Names;
 
 use crate::Shared;
+use crate::policy::Policy;
 use crate::ports::PortError;
 use crate::session::allowance::{OverLimit, Taken};
 use crate::session::registry::SessionHandle;
@@ -104,6 +105,7 @@ pub(crate) struct Proxy {
 
 /// What a kind of proxy is given to publish itself with.
 struct Setup<'a> {
+    policy: &'a Policy,
     proxy: &'a Arc<Proxy>,
     new: &'a NewProxy,
     /// Whoever holds a port for longer than the proxy runs holds the name, too.
@@ -144,6 +146,7 @@ impl RunningProxy {
     /// `:PORT` or host names, as the client is told.
     pub(crate) fn start(
         shared: &Arc<Shared>,
+        policy: &Policy,
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
         new: &NewProxy,
@@ -158,13 +161,14 @@ impl RunningProxy {
             name: name.name().clone(),
             shared: shared.clone(),
             session: session.clone(),
-            layers: layers_of(shared, new),
+            layers: layers_of(session, new),
             counters,
             idle: Idle::default(),
             thread: Thread::here(),
             log: session.log.with(&new.proxy_name),
         });
         let setup = Setup {
+            policy,
             proxy: &proxy,
             new,
             name: &name,
@@ -233,14 +237,14 @@ pub(crate) fn wants_port(kind: &str) -> bool {
     matches!(kind, "tcp" | "udp")
 }
 
-fn layers_of(shared: &Shared, new: &NewProxy) -> LayerOptions {
+fn layers_of(session: &SessionHandle, new: &NewProxy) -> LayerOptions {
     // As frp: a limit that does not parse is none, and the client's mode is the client's work.
     let limit = parse_bandwidth(&new.bandwidth_limit)
         .ok()
         .flatten()
         .filter(|_| new.bandwidth_limit_mode == BandwidthLimitMode::Server.as_str());
     LayerOptions {
-        cipher: new.use_encryption.then(|| shared.key.clone()),
+        cipher: new.use_encryption.then(|| session.auth().key().clone()),
         compress: new.use_compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
     }

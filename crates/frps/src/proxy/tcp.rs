@@ -16,12 +16,16 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let shared = &proxy.shared;
     let wanted = u16::try_from(new.remote_port).map_err(|_| PortError::NotAllowed)?;
     let (port, held) = if new.group.is_empty() {
-        let lease = shared.ports.acquire(&proxy.name, wanted)?;
+        let lease = shared
+            .ports
+            .acquire(&proxy.name, wanted, &setup.policy.allow_ports)?;
         let port = lease.port();
         info!(proxy.log.of_session(), "tcp proxy listen port [{port}]");
         (port, listen_alone(setup, lease))
     } else {
-        let place = shared.groups.join(proxy, new, wanted)?;
+        let place = shared
+            .groups
+            .join(proxy, new, wanted, &setup.policy.allow_ports)?;
         let (port, group) = (place.port(), &new.group);
         info!(
             proxy.log.of_session(),

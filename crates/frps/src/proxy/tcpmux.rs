@@ -11,14 +11,11 @@ use crate::vhost::{Login, domains, log_routes, remote_addr, routes};
 pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
     let Setup { proxy, new, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
     if new.multiplexer != "httpconnect" {
         return Err(ProxyError::Multiplexer(new.multiplexer.clone()));
     }
-    let port = cfg
-        .tcpmux_http_connect_port
-        .ok_or(ProxyError::NoTcpmuxPort)?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
+    let port = shared.bound.tcpmux_port.ok_or(ProxyError::NoTcpmuxPort)?;
+    let domains = domains(new, &setup.policy.sub_domain_host)?;
     let user = &new.route_by_http_user;
     let keys = routes(&domains, &[], user);
     let group = (new.group.as_str(), new.group_key.as_str());
