@@ -71,8 +71,7 @@ pub(crate) async fn serve(
         &login,
         &mut stream,
         negotiated.as_ref(),
-        &caller,
-        place,
+        (&caller, place),
         &log,
     )
     .await;
@@ -115,8 +114,7 @@ async fn admit(
     login: &Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
-    caller: &Caller,
-    place: Place,
+    (caller, place): (&Caller, Place),
     log: &Log,
 ) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
     let credentials = (&*policy.auth, login);
