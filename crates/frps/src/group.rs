@@ -13,7 +13,7 @@ use frp_net::listen::accept_loop_polled;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
-use crate::ports::{Held, Lease, PortError};
+use crate::ports::{AllowedPorts, Held, Lease, PortError};
 use crate::proxy::{Members, Membership, Proxy, spec};
 
 /// The groups that have members, by name.
@@ -65,6 +65,7 @@ impl Groups {
         self: &Arc<Self>,
         proxy: &Arc<Proxy>,
         wanted: u16,
+        allowed: &AllowedPorts,
     ) -> Result<Place, GroupError> {
         let spec::Group { name, key } = &proxy.spec.group;
         let mut groups = self.lock();
@@ -82,7 +83,7 @@ impl Groups {
             verify_slices_are_equal(known, given).map_err(|_| GroupError::AuthFailed)?;
             return Ok(place(group));
         }
-        let lease = proxy.shared.ports.acquire(&proxy.name, wanted)?;
+        let lease = proxy.shared.ports.acquire(&proxy.name, wanted, allowed)?;
         let group = Group::open(proxy, lease, key.clone(), wanted);
         let place = place(&group);
         groups.insert(name.clone(), group);

@@ -13,11 +13,11 @@ use crate::vhost::{Routes, domains, log_routes, remote_addr, routes};
 pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Published, ProxyError> {
     let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg
+    let port = shared
+        .bound
         .vhost_http_port
         .ok_or(ProxyError::NoVhostPort(ProxyType::Http))?;
-    let domains = domains(&settings.hosts, &cfg.sub_domain_host)?;
+    let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
     let policy = Policy::new(settings)?;
     let (locations, user) = (&settings.locations, &settings.route_by_http_user);
     let keys = routes(&domains, locations, user);

@@ -10,11 +10,11 @@ use crate::vhost::{domains, log_routes, remote_addr, routes};
 pub(super) fn publish(setup: &Setup<'_>, hosts: &Hosts) -> Result<Published, ProxyError> {
     let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg
+    let port = shared
+        .bound
         .vhost_https_port
         .ok_or(ProxyError::NoVhostPort(ProxyType::Https))?;
-    let domains = domains(hosts, &cfg.sub_domain_host)?;
+    let domains = domains(hosts, &setup.policy.sub_domain_host)?;
     let keys = routes(&domains, &[], "");
     let routes = shared
         .vhosts

@@ -29,6 +29,7 @@ pub(crate) use self::names::Names;
 use self::spec::{Kind, ProxySpec, SpecError, Transport};
 
 use crate::Shared;
+use crate::policy::Policy;
 use crate::ports::PortError;
 use crate::session::allowance::{OverLimit, Taken};
 use crate::session::registry::SessionHandle;
@@ -101,6 +102,7 @@ pub(crate) struct Proxy {
 
 /// What a kind of proxy is given to publish itself with.
 struct Setup<'a> {
+    policy: &'a Policy,
     proxy: &'a Arc<Proxy>,
     /// Whoever holds a port for longer than the proxy runs holds the name, too.
     name: &'a Arc<NameGuard>,
@@ -140,6 +142,7 @@ impl RunningProxy {
     /// `:PORT` or host names, as the client is told.
     pub(crate) fn start(
         shared: &Arc<Shared>,
+        policy: &Policy,
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
         spec: ProxySpec,
@@ -156,13 +159,14 @@ impl RunningProxy {
             spec: spec.clone(),
             shared: shared.clone(),
             session: session.clone(),
-            layers: layers_of(shared, &spec.transport),
+            layers: layers_of(session, &spec.transport),
             counters,
             idle: Idle::default(),
             thread: Thread::here(),
             log: session.log.with(&spec.name),
         });
         let setup = Setup {
+            policy,
             proxy: &proxy,
             name: &name,
             listeners,
@@ -219,10 +223,10 @@ impl RunningProxy {
     }
 }
 
-fn layers_of(shared: &Shared, transport: &Transport) -> LayerOptions {
+fn layers_of(session: &SessionHandle, transport: &Transport) -> LayerOptions {
     let limit = transport.limit.as_ref();
     LayerOptions {
-        cipher: transport.encryption.then(|| shared.key.clone()),
+        cipher: transport.encryption.then(|| session.auth().key().clone()),
         compress: transport.compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
     }

@@ -14,14 +14,15 @@ use crate::ports::Lease;
 pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
     let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
+    let allowed = &setup.policy.allow_ports;
     let group = &proxy.spec.group;
     let (port, held) = if group.name.is_empty() {
-        let lease = shared.ports.acquire(&proxy.name, wanted)?;
+        let lease = shared.ports.acquire(&proxy.name, wanted, allowed)?;
         let port = lease.port();
         info!(proxy.log.of_session(), "tcp proxy listen port [{port}]");
         (port, listen_alone(setup, lease))
     } else {
-        let place = shared.groups.join(proxy, wanted)?;
+        let place = shared.groups.join(proxy, wanted, allowed)?;
         let (port, group) = (place.port(), &group.name);
         info!(
             proxy.log.of_session(),

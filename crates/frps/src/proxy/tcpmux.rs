@@ -15,11 +15,8 @@ pub(super) fn publish(
 ) -> Result<Published, ProxyError> {
     let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg
-        .tcpmux_http_connect_port
-        .ok_or(ProxyError::NoTcpmuxPort)?;
-    let domains = domains(&settings.hosts, &cfg.sub_domain_host)?;
+    let port = shared.bound.tcpmux_port.ok_or(ProxyError::NoTcpmuxPort)?;
+    let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
     let user = &settings.route_by_http_user;
     let keys = routes(&domains, &[], user);
     let login = settings.login.clone();

@@ -31,16 +31,17 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let shared = &proxy.shared;
     let lease = shared
         .udp_ports
-        .acquire(&proxy.name, wanted)
+        .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
         .map_err(|why| ProxyError::UdpPort { wanted, why })?;
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
+    let packet_size = setup.policy.udp_packet_size;
     let stop = shared.stop.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
     let task = setup.listeners.spawn(async move {
         tokio::select! {
-            () = serve(&proxy, lease) => {}
+            () = serve(&proxy, lease, packet_size) => {}
             () = ends.cancelled() => {}
         }
         drop::<Arc<NameGuard>>(name);
@@ -53,9 +54,9 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 }
 
 /// Carries users' datagrams as long as the client's session lasts.
-async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>) {
+async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
     let (socket, _port) = lease.into_listener();
-    let mut users = Users::new(socket, proxy.shared.cfg.udp_packet_size);
+    let mut users = Users::new(socket, packet_size);
     let log = proxy.log.clone();
     let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
     // What comes before the first work connection waits; that knows the framing.

@@ -15,7 +15,6 @@ mod router;
 
 use std::sync::Arc;
 
-use frp_config::ServerConfig;
 use frp_log::{Log, info};
 use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
@@ -26,6 +25,7 @@ use self::groups::VhostGroups;
 pub(crate) use self::groups::{GroupError, Routes};
 pub(crate) use self::listeners::Listeners;
 pub(crate) use self::router::RouteKey;
+use crate::policy::Bound;
 use crate::proxy::Members;
 use crate::proxy::spec::{Hosts, HttpLogin};
 
@@ -44,12 +44,12 @@ pub(crate) struct Vhosts {
 }
 
 impl Vhosts {
-    pub(crate) fn new(cfg: &ServerConfig) -> Self {
-        let same = |port| cfg.bind_addr == cfg.proxy_bind_addr && port == Some(cfg.bind_port);
+    pub(crate) fn new(bound: &Bound) -> Self {
+        let same = |port| bound.bind_addr == bound.proxy_bind_addr && port == Some(bound.bind_port);
         Self {
             at_bind_port: Users {
-                http: same(cfg.vhost_http_port),
-                https: same(cfg.vhost_https_port),
+                http: same(bound.vhost_http_port),
+                https: same(bound.vhost_https_port),
             },
             https: Arc::default(),
             http: Arc::default(),

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use frp_config::{PortRange, ServerConfig};
 use frp_proto::VERSION;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::clients::Client;
 use super::metrics::{ProxyStats, Published, Totals};
 use super::{Site, Stats};
+use crate::policy::{Bound, Policy};
 use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
 use frp_net::web::answer::Refusal;
 use frp_net::web::path::Query;
@@ -213,12 +213,12 @@ pub(super) struct Done {
 }
 
 pub(super) fn server_info(site: &Site) -> ServerInfo {
-    let cfg = &site.shared.cfg;
+    let policy = site.shared.policy();
     ServerInfo {
         version: VERSION,
-        config: ServerSettings::of(cfg),
-        allow_ports: allow_ports(cfg),
-        tls_force: cfg.transport.tls.force,
+        config: ServerSettings::of(&site.shared.bound, &policy),
+        allow_ports: policy.allow_ports.to_string(),
+        tls_force: policy.tls_force,
         counts: ServerCounts::of(&site.stats),
     }
 }
@@ -296,19 +296,19 @@ pub(super) fn has_status(status: &str, online: bool) -> bool {
 }
 
 impl ServerSettings {
-    pub(super) fn of(cfg: &ServerConfig) -> Self {
-        let heartbeat = cfg.transport.heartbeat_timeout;
+    pub(super) fn of(bound: &Bound, policy: &Policy) -> Self {
+        let heartbeat = policy.heartbeat_timeout;
         let heartbeat = heartbeat.and_then(|limit| i64::try_from(limit.as_secs()).ok());
         Self {
-            bind_port: cfg.bind_port,
-            vhost_http_port: cfg.vhost_http_port.unwrap_or(0),
-            vhost_https_port: cfg.vhost_https_port.unwrap_or(0),
-            tcpmux_http_connect_port: cfg.tcpmux_http_connect_port.unwrap_or(0),
-            kcp_bind_port: cfg.kcp_bind_port.unwrap_or(0),
-            quic_bind_port: cfg.quic_bind_port.unwrap_or(0),
-            subdomain_host: cfg.sub_domain_host.clone(),
-            max_pool_count: cfg.transport.max_pool_count,
-            max_ports_per_client: cfg.max_ports_per_client,
+            bind_port: bound.bind_port,
+            vhost_http_port: bound.vhost_http_port.unwrap_or(0),
+            vhost_https_port: bound.vhost_https_port.unwrap_or(0),
+            tcpmux_http_connect_port: bound.tcpmux_port.unwrap_or(0),
+            kcp_bind_port: bound.kcp_port.unwrap_or(0),
+            quic_bind_port: bound.quic_port.unwrap_or(0),
+            subdomain_host: policy.sub_domain_host.clone(),
+            max_pool_count: policy.max_pool_count,
+            max_ports_per_client: policy.max_ports_per_client,
             heartbeat_timeout: heartbeat.unwrap_or(-1),
         }
     }
@@ -329,16 +329,6 @@ impl ServerCounts {
             proxy_type_count: types,
         }
     }
-}
-
-/// `1000-2000,3000`
-pub(super) fn allow_ports(cfg: &ServerConfig) -> String {
-    let range = |PortRange { start, end }: &PortRange| match start == end {
-        true => start.to_string(),
-        false => format!("{start}-{end}"),
-    };
-    let ranges: Vec<String> = cfg.allow_ports.iter().map(range).collect();
-    ranges.join(",")
 }
 
 impl From<Client> for ClientInfo {

@@ -10,8 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::api::{
-    ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, allow_ports,
-    has_status, phase,
+    ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, has_status, phase,
 };
 use super::metrics::{DAYS, ProxyStats, Pruned, Published};
 use super::route::V2;
@@ -202,13 +201,13 @@ fn data(value: impl Serialize) -> Box<RawValue> {
 }
 
 fn system_info(site: &Site) -> SystemInfo {
-    let cfg = &site.shared.cfg;
+    let policy = site.shared.policy();
     SystemInfo {
         version: VERSION,
         config: SystemConfig {
-            settings: ServerSettings::of(cfg),
-            allow_ports: allow_ports(cfg),
-            tls_force: cfg.transport.tls.force,
+            settings: ServerSettings::of(&site.shared.bound, &policy),
+            allow_ports: policy.allow_ports.to_string(),
+            tls_force: policy.tls_force,
         },
         status: ServerCounts::of(&site.stats),
     }
