@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use frp_config::{LoadOptions, Purpose, ServerConfig, parse_server};
-use frp_tests::clients::echo_on;
+use frp_tests::clients::{echo_on, until_closed};
 use frp_tests::issuer::Issuer;
 use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, Identity};
+use frp_tests::wire::{self, Control};
 use frp_tests::*;
 use frps::{BindError, PolicyError, PolicyWriter, Server};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -154,6 +157,54 @@ async fn a_new_policy_holds_for_who_comes_next() {
     assert_eq!(there.log().count("login to server success"), 1);
     server.stop.cancel();
     server.running.await.unwrap();
+}
+
+/// What is decided anew for each connection, each request and each proxy of a session that stays.
+#[tokio::test]
+async fn a_new_policy_holds_for_the_next_request_and_the_next_proxy() {
+    let rig = Rig::new();
+    let (http, web) = (free_port(), free_port());
+    let bound =
+        format!("vhostHTTPPort = {http}\nwebServer.port = {web}\ntransport.tcpMux = false\n");
+    let server = Embedded::start(&format!("{bound}auth.token = \"old\"\n"));
+    let (mut control, _) = Control::login(connect(server.port).await, "old", &json!({})).await;
+    let tcp = |name: &str| json!({"proxy_name": name, "proxy_type": "tcp", "remote_port": 0});
+    let sub = |name: &str| json!({"proxy_name": name, "proxy_type": "http", "subdomain": name});
+    let mut wish = async |proxy| {
+        let answer = control.register(&proxy).await;
+        answer["error"].as_str().unwrap_or("").to_owned()
+    };
+    assert_eq!(wish(tcp("a")).await, "");
+    assert!(wish(sub("b")).await.contains("subdomain is not supported"));
+    let (status, text) = backend::fetch(http, "nobody.test", "/").await;
+    assert!(status == 404 && text.contains("Faithfully yours, frp"));
+    assert_eq!(http::get(web, "/metrics").await.status, 404);
+
+    let page = rig.file("404.html", "the new page");
+    server
+        .replace(&format!(
+            "{bound}auth.token = \"new\"\nmaxPortsPerClient = 1\nsubDomainHost = \"new.test\"\n\
+             custom404Page = {page:?}\nenablePrometheus = true\ntransport.tls.force = true\n\
+             detailedErrorsToClient = false\ntransport.maxPoolCount = 77\n"
+        ))
+        .unwrap();
+
+    assert_eq!(
+        wish(tcp("c")).await,
+        "new proxy [c] error",
+        "one port is all"
+    );
+    assert_eq!(wish(sub("d")).await, "");
+    let (status, text) = backend::fetch(http, "nobody.test", "/").await;
+    assert_eq!((status, text.as_str()), (404, "the new page"));
+    assert_eq!(http::get(web, "/metrics").await.status, 200);
+    let told = http::get(web, "/api/serverinfo").await.json();
+    assert_eq!(told["maxPoolCount"], 77);
+    assert_eq!(told["subdomainHost"], "new.test");
+    let mut plain = connect(server.port).await;
+    let login = wire::v1(wire::LOGIN, &wire::login("new", &json!({})));
+    plain.write_all(&login).await.unwrap();
+    until_closed(&mut plain, wait::SOON, "who comes without TLS").await;
 }
 
 #[tokio::test]
