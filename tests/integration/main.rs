@@ -11,6 +11,7 @@ mod carries;
 mod cli;
 mod commands;
 mod diagnosis;
+mod embedded;
 mod failures;
 mod groups;
 mod health;

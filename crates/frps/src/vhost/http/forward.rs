@@ -231,7 +231,7 @@ async fn send(
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
-    let limit = user.shared.cfg.vhost_http_timeout;
+    let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
@@ -318,7 +318,8 @@ async fn switch(
         head.version = Version::HTTP_11;
     }
     let piped = conn.into_pipe();
-    let piped = tokio::time::timeout(user.shared.cfg.vhost_http_timeout, piped).await;
+    let limit = user.shared.policy().vhost_http_timeout;
+    let piped = tokio::time::timeout(limit, piped).await;
     let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
