@@ -15,7 +15,6 @@ use frp_proto::crypto::cfb;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::{Auth, EndpointSetupError};
@@ -26,6 +25,7 @@ use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::registration::Registrations;
 use crate::session::Session;
+use crate::tasks::Tasks;
 
 /// A client of one configuration.
 #[derive(Debug)]
@@ -42,14 +42,6 @@ pub struct Service {
     /// Where the settings came from, to be read again from there.
     file: Option<ConfigFile>,
     web: Option<Web>,
-}
-
-/// The tasks of a client, which may outlive the session that they began in.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tasks {
-    pub(crate) tracker: TaskTracker,
-    /// Ends them all.
-    pub(crate) stop: CancellationToken,
 }
 
 /// Why a client could not be set up.

@@ -19,8 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::auth::{Auth, CredentialError};
 use crate::connect::{ConnectError, ServerLink};
 use crate::registration::{Registrations, lock};
-use crate::service::{Service, Tasks};
-use crate::user::User;
+use crate::service::Service;
+use crate::tasks::Tasks;
 use crate::{local, udp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
@@ -160,8 +160,8 @@ impl Context {
                 }
             }
             Some(proxy) => {
-                let user = User::new(&proxy, &self.tasks, &start);
-                local::serve(&user, stream, self.server.half_closes).await;
+                let user = proxy.user(&start, &self.tasks);
+                local::serve(&proxy, &user, stream, self.server.half_closes).await;
             }
             None => warn!(
                 self.log,

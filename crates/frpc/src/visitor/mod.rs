@@ -28,7 +28,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth;
 use crate::connect::{ConnectError, ServerLink};
-use crate::service::{Service, Tasks};
+use crate::service::Service;
+use crate::tasks::Tasks;
 
 /// A visitor that could not start is tried again after this time (frp
 /// `client/visitor/visitor_manager.go`).

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use self::address::{Address, Host};
 use super::login::login;
-use super::target::TARGET_DIAL;
+use crate::dial::ANYWHERE;
 use crate::user::User;
 
 /// From the start of a connection until its request is in, and until an answer is written. frp
@@ -100,8 +100,8 @@ impl Socks5 {
     }
 
     /// Serves the one request of a user.
-    pub(super) async fn serve(&self, mut carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, mut carried: Carried, user: &User) {
+        let log = &user.log;
         let served = match self.request(&mut carried).await {
             Ok(request) => act(request, carried, user).await,
             Err(e) => {
@@ -161,7 +161,7 @@ impl Socks5 {
     }
 }
 
-async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<(), SocksError> {
+async fn act(request: Request, mut carried: Carried, user: &User) -> Result<(), SocksError> {
     let Request { command, address } = request;
     match command {
         COMMAND_CONNECT => {
@@ -169,7 +169,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
                 reply(&mut carried, Reply::Succeeded, None).await?;
                 return udp::over_tcp(carried, version, user).await;
             }
-            let target = match dial(&address.host.to_string(), address.port, &TARGET_DIAL).await {
+            let target = match dial(&address.host.to_string(), address.port, &ANYWHERE).await {
                 Ok(target) => target,
                 Err(e) => {
                     let e = e.into();
@@ -179,7 +179,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
             };
             let bound = target.local_addr().ok();
             reply(&mut carried, Reply::Succeeded, bound).await?;
-            user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+            user.log_end(&relay(target, carried, &user.traffic).await);
             Ok(())
         }
         COMMAND_ASSOCIATE => {

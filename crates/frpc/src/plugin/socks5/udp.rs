@@ -154,7 +154,7 @@ impl Association {
 pub(super) async fn over_tcp(
     mut carried: Carried,
     version: OverTcp,
-    user: &User<'_>,
+    user: &User,
 ) -> Result<(), SocksError> {
     let fixed = match version {
         OverTcp::V1 => None,
@@ -164,7 +164,7 @@ pub(super) async fn over_tcp(
         },
     };
     let outside = Outside::open().await?;
-    let (reader, writer) = tokio::io::split(Counted::new(carried, user.proxy.clone()));
+    let (reader, writer) = tokio::io::split(Counted::new(carried, user.traffic.clone()));
     let with_address = fixed.is_none();
     tokio::select! {
         ended = from_stream(reader, &outside, fixed) => ended,
