@@ -12,7 +12,7 @@
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
-//! [`visitor`] goes the other way: local users to proxies of the server.
+//! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
 //! [`proxy`] is what a configured proxy is between those stages.
@@ -23,6 +23,7 @@ mod auth;
 mod auto;
 mod backoff;
 pub mod cli;
+mod client;
 mod connect;
 mod diagnose;
 mod dial;
@@ -38,7 +39,7 @@ mod session;
 mod tasks;
 mod udp;
 mod user;
-mod visitor;
+mod visitors;
 mod work;
 
 pub use admin::ConfigFile;
