@@ -15,7 +15,7 @@
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
-//! [`proxy`] is what a configured proxy is between those stages.
+//! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 
 mod admin;
 mod admin_call;

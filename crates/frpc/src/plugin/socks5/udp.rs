@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::counted::Counted;
 use super::address::{Address, Host, Numbering};
-use super::{HANDSHAKE, SocksError};
+use super::wire::{HANDSHAKE, SocksError, bytes};
 use crate::user::User;
 
 /// Bytes of the largest datagram.
@@ -174,7 +174,7 @@ pub(super) async fn over_tcp(
 
 /// The request of version 2: whether all datagrams go to one target, and to which.
 async fn fixed_target(user: &mut Carried) -> Result<Option<Address>, SocksError> {
-    let [is_connect] = super::bytes(user).await?;
+    let [is_connect] = bytes(user).await?;
     let address = Address::read(user).await?;
     Ok((is_connect == 1).then_some(address))
 }
