@@ -34,7 +34,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::counted::Counted;
 use super::login::{admits, login};
-use super::target::TARGET_DIAL;
+use crate::dial::ANYWHERE;
 use crate::user::User;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -93,14 +93,14 @@ impl HttpProxy {
     }
 
     /// Serves the requests of one user.
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let log = &user.log;
         let visit = Visit::default();
         let service = service_fn(|request| {
             let visit = &visit;
             async move { Ok::<_, Infallible>(self.answer(request, visit, log).await) }
         });
-        let io = Counted::new(carried, user.proxy.clone());
+        let io = Counted::new(carried, user.traffic.clone());
         let io = WithHints::new(io, &visit.hints);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -130,7 +130,7 @@ impl HttpProxy {
             parts.read_buf,
             parts.io.into_inner().into_inner().into_inner(),
         );
-        user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+        user.log_end(&relay(target, carried, &user.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
@@ -189,7 +189,7 @@ async fn connect(
         return Err(ProxyError::ConnectBody);
     }
     let port = port_of(authority)?.ok_or(ProxyError::NoPort)?;
-    let target = dial(authority.host(), port, &TARGET_DIAL).await?;
+    let target = dial(authority.host(), port, &ANYWHERE).await?;
     *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
     Ok(Response::new(Either::Right(Full::default())))
 }
@@ -262,7 +262,7 @@ fn passed_on(response: Response<Incoming>, mut target: Target, visit: &Visit) ->
 impl Target {
     async fn open(authority: Authority) -> Result<Self, ProxyError> {
         let port = port_of(&authority)?.unwrap_or(80);
-        let stream = dial(authority.host(), port, &TARGET_DIAL).await?;
+        let stream = dial(authority.host(), port, &ANYWHERE).await?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(MAX_HTTP_HEAD)
