@@ -38,6 +38,7 @@ mod signals;
 mod ssh;
 mod story;
 mod strangers;
+mod strangers_hold;
 mod sudp;
 mod tcp;
 mod tcpmux;
