@@ -1,13 +1,13 @@
 //! From a user's request to its answer.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use frp_log::{Log, debug, warn};
-use frp_net::hints::WithHints;
-use frp_net::http_head::{self, is_plainly_framed, may_have_body};
+use frp_net::http_head::{self, UnknownCoding, is_plainly_framed, may_have_body};
+use frp_net::http_io::UserIo;
+use frp_net::http_io::filter::Tail;
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
 use frp_net::stream::{Rewind, Stream};
@@ -57,6 +57,8 @@ enum ForwardError {
     User(#[from] UserError),
     #[error("{0}")]
     Send(SendError),
+    #[error("{0}")]
+    Coding(#[from] UnknownCoding),
     #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
     Switched { got: String, wanted: String },
     #[error("the work connection ended instead of switching the protocol")]
@@ -64,15 +66,11 @@ enum ForwardError {
 }
 
 /// Answers a request of `user`.
-pub(super) async fn answer(
-    user: &Arc<User>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let busy = user.waiting.interrupt();
     user.unserved.heard();
     let response = respond(user, request).await;
-    user.hints.written().await;
-    Ok(response.map(|body| body.holding(busy)))
+    response.map(|body| body.holding(busy))
 }
 
 async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
@@ -170,6 +168,7 @@ async fn forward(
     let progress = body.progress();
     let request = Request::from_parts(head, body);
     let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    http_head::check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
     if is_connect || is_odd || !is_plainly_framed(response.status(), response.headers()) {
@@ -238,7 +237,7 @@ async fn send(
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
-        user.hints.pass_on(version, &mut request);
+        user.talk.pass_on(version, &mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
             Err(failed) => failed,
@@ -294,6 +293,9 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    if let Some(tail) = request.extensions().get::<Tail>() {
+        copy.extensions_mut().insert(tail.clone());
+    }
     copy
 }
 
@@ -367,16 +369,15 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<WithHints<Counted<Rewind<TcpStream>>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let counted = parts.io.into_inner().into_inner();
-    let (prefix, tcp) = counted.into_inner().into_parts();
-    let leftover = match (parts.read_buf.is_empty(), prefix.is_empty()) {
-        (_, true) => parts.read_buf,
-        (true, false) => prefix,
-        (false, false) => [parts.read_buf, prefix].concat().into(),
+    let (io, held) = parts.io.into_inner().into_parts();
+    let (prefix, tcp) = io.into_inner().into_parts();
+    let leftover = match (held.is_empty(), prefix.is_empty()) {
+        (true, true) => parts.read_buf,
+        _ => [parts.read_buf, held, prefix].concat().into(),
     };
     Carried::Plain {
         stream: Stream::Tcp(tcp),

@@ -19,14 +19,15 @@ mod idle;
 mod unserved;
 mod waiting;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
 use frp_net::before_login::Turn;
-use frp_net::hints::{Hints, WithHints};
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
+use frp_net::http_io::{Talk, UserIo};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
 use hyper::rt::Executor;
@@ -68,8 +69,8 @@ struct User {
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
     unserved: Arc<Unserved>,
-    /// Informational answers on their way to a user of HTTP/1.
-    hints: Hints,
+    /// What its connection and its requests share, where it speaks HTTP/1.
+    talk: Talk,
 }
 
 /// Sees where a user's connection belongs and has it served there, until one of the two ends it.
@@ -98,7 +99,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         waiting,
         found: Notify::new(),
         unserved: Arc::default(),
-        hints: Hints::default(),
+        talk: Talk::default(),
         shared: shared.clone(),
         peer,
     });
@@ -139,10 +140,12 @@ fn made_room(peer: SocketAddr) {
 
 async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
     let service = service_fn(|request| {
-        let user = user.clone();
-        async move { forward::answer(&user, request).await }
+        let answering = user.clone();
+        user.talk.exchange(request, move |request| async move {
+            forward::answer(&answering, request).await
+        })
     });
-    let conn = WithHints::new(Counted::new(conn, &user.unserved), &user.hints);
+    let conn = UserIo::new(Counted::new(conn, &user.unserved), &user.talk);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
@@ -163,11 +166,11 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let tasks = Tasks(user.shared.clone());
     let service = service_fn(|request| {
         let user = user.clone();
-        async move { forward::answer(&user, request).await }
+        async move { Ok::<_, Infallible>(forward::answer(&user, request).await) }
     });
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HTTP_HEAD as u32)
+        .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
         .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
     tokio::select! {
         served = served => if let Err(e) = served {
