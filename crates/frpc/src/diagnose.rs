@@ -300,9 +300,11 @@ fn explain_unheard(error: impl fmt::Display, cfg: &ClientConfig) -> Explained {
 fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
     match error {
         MuxError::Closed(reason) => explain_lost(reason, cfg),
-        MuxError::GoAway | MuxError::Exhausted | MuxError::Reset | MuxError::Finished => {
-            explain_closed(&error.to_string(), cfg)
-        }
+        MuxError::GoAway
+        | MuxError::Exhausted
+        | MuxError::Reset
+        | MuxError::Unread
+        | MuxError::Finished => explain_closed(&error.to_string(), cfg),
     }
 }
 

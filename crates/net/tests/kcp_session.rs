@@ -252,6 +252,53 @@ fn a_reader_that_stops_stops_the_writer_and_goes_on() {
 }
 
 #[test]
+fn a_reader_that_never_reads_is_kept_little_for_and_one_that_reads_gets_all_there_is() {
+    let windows = (SERVER_WINDOWS.0, SERVER_WINDOWS.1);
+    let mut ends = pair(true, Vec::new(), content(6_000_000, 4));
+    ends[0].session = Session::dialled(CONV, windows, 0);
+    let mut run = Run::new(ends, CLEAN, 4);
+    run.ends[0].reads = 0;
+    assert!(!run.until_done(20_000));
+    // The writer has its own queue of the same size.
+    let unread = run.ends[1].sent;
+    assert!(unread <= 2 * 256 * 1024, "{unread} bytes");
+    run.ends[0].reads = 64 * 1024;
+    let before = run.now;
+    assert!(run.until_done(60_000));
+    // In flight at a time, on a path of 50 ms: not the first window for ever.
+    let round_trips = (run.now - before) / 50;
+    assert!(round_trips < 20, "{round_trips} round trips");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_learns_that_the_conversation_is_broken_off() {
+    let mut run = Run::new(pair(true, Vec::new(), content(5_000_000, 9)), CLEAN, 9);
+    run.ends[0].reads = 0;
+    assert!(!run.until_done(20_000));
+    let [reader, writer] = &mut run.ends;
+    assert!(writer.session.arq().stuck_since().is_some());
+    writer.session.break_off(20_000);
+    let told = transmit_all(&mut writer.session, 20_000);
+    assert_eq!(told.len(), 1);
+    // What kcp-go takes for the size of a window.
+    let mut packet = match parse(&told[0]).unwrap() {
+        Packet::Data { packet, .. } => packet,
+        _ => panic!("no data"),
+    };
+    assert_eq!(split(&mut packet).unwrap().unwrap().command, Command::Tell);
+    assert!(!reader.session.arq().is_broken_off());
+    let _ = reader.session.receive(&told[0], 20_000);
+    assert!(reader.session.arq().is_broken_off());
+    // It is said again to who has not heard it.
+    let mut other = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    other.arq_mut().write(b"more", 0);
+    other.arq_mut().flush();
+    let more = transmit_all(&mut other, 0);
+    let _ = writer.session.receive(&more[0], 20_010);
+    assert_eq!(transmit_all(&mut writer.session, 20_010).len(), 1);
+}
+
+#[test]
 fn what_nobody_flushed_goes_out_soon() {
     let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
     session.arq_mut().write(b"hello ", 100);

@@ -13,7 +13,7 @@ use frp_net::hints::{Hints, WithHints};
 use frp_net::http_head::{self, is_plainly_framed, may_have_body};
 use frp_net::layers::Carried;
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::stream::Rewind;
 use frp_net::web::login::WebLogin;
 use http_body_util::{Either, Full};
@@ -130,7 +130,7 @@ impl HttpProxy {
             parts.read_buf,
             parts.io.into_inner().into_inner().into_inner(),
         );
-        user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+        user.log_end(&relay::serve(target, carried, &user.proxy.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {

@@ -18,7 +18,7 @@ use frp_net::dial::{DialError, dial};
 use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
 use frp_net::limits::WRONG_PASSWORD;
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::web::login::WebLogin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
@@ -179,7 +179,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
             };
             let bound = target.local_addr().ok();
             reply(&mut carried, Reply::Succeeded, bound).await?;
-            user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+            user.log_end(&relay::serve(target, carried, &user.proxy.traffic).await);
             Ok(())
         }
         COMMAND_ASSOCIATE => {
