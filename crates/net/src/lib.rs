@@ -12,6 +12,7 @@ pub mod below;
 mod buffers;
 pub mod carrier;
 pub mod crowd;
+pub mod cut;
 pub mod dial;
 pub mod go_text;
 pub mod http_client;

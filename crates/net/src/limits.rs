@@ -251,6 +251,13 @@ pub const KCP_ASK_AGAIN: Duration = Duration::from_millis(300);
 /// logged in. A login needs few, and strangers are many.
 pub const KCP_STRANGER_WINDOW: u16 = 16;
 
+/// Segments that are kept for the reader of a kcp session at first: 250 KB. More, up to what frp gives
+/// from the start, as it shows that it reads.
+pub const KCP_FIRST_WINDOW: u16 = 192;
+
+/// How long a kcp peer may take nothing of what a connection that was broken off still has for it.
+pub const KCP_BREAK_OFF: Duration = Duration::from_millis(500);
+
 /// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
 /// it, and the newest.
 pub const MAX_KCP_AT_ADDRESS: usize = 2;

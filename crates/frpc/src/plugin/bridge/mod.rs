@@ -21,7 +21,7 @@ use frp_net::layers::Carried;
 use frp_net::limits::{
     HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
 };
-use frp_net::relay::{Traffic, relay};
+use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
@@ -373,7 +373,7 @@ impl Upgrade {
                 let user = Carried::other(TokioIo::new(user)).of_peer(half_closes);
                 let backend = Carried::other(TokioIo::new(backend));
                 // The user's side counts already.
-                let relayed = relay(backend, user, &Traffic::default()).await;
+                let relayed = relay::serve(backend, user, &Traffic::default()).await;
                 debug!(log, "join connections closed: {relayed}");
             }
             Err(e) => debug!(log, "http: the switch to another protocol failed: {e}"),
