@@ -16,8 +16,10 @@
 //! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
 
 mod accept;
+mod admission;
 mod auth;
 pub mod cli;
+mod client;
 mod door;
 mod ended;
 mod greet;
@@ -48,12 +50,13 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Admission, Check};
+use crate::client::registry::Registry;
 use crate::group::Groups;
 use crate::policy::{Bound, InForce, Policy};
 pub use crate::policy::{PolicyError, PolicyWriter};
 use crate::ports::Ports;
 use crate::proxy::Names;
-use crate::session::registry::Registry;
 use crate::vhost::{Listeners, Vhosts};
 use crate::visitors::Visitors;
 use crate::web::Stats;
@@ -76,6 +79,7 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) bound: Bound,
     in_force: InForce,
+    pub(crate) admission: Admission,
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
@@ -152,6 +156,11 @@ pub enum BindError {
 impl Server {
     /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
     pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
+        Self::bind_with(cfg, Vec::new())
+    }
+
+    /// The same with more that has a say in who and what may come in.
+    fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
         let (bound, policy, keeper) = policy::divide(cfg, None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
@@ -187,6 +196,7 @@ impl Server {
         let shared = Shared {
             bound,
             in_force: InForce::new(policy),
+            admission: Admission::new(more),
             registry: Registry::default(),
             names: Arc::default(),
             visitors: Arc::default(),

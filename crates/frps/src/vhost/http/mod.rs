@@ -43,6 +43,7 @@ pub(crate) use self::idle::Idle;
 use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
+use crate::proxy::user::{UserAddrs, UserConn};
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
@@ -59,6 +60,7 @@ pub(crate) struct Target {
 struct User {
     shared: Arc<Shared>,
     peer: SocketAddr,
+    conn: UserConn,
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
     waiting: Arc<Waiting>,
@@ -96,6 +98,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         hints: Hints::default(),
         shared: shared.clone(),
         peer,
+        conn: UserConn::new(UserAddrs {
+            src: Some(peer),
+            dst: None,
+        }),
     });
     let serving = async move {
         let stop = user.shared.stop.clone();
