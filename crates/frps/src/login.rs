@@ -210,9 +210,10 @@ async fn check(
         return Err(LoginError::NoHello);
     }
     tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => Err(LoginError::Gone),
         checked = auth.login(login) => Ok(checked?),
         () = place.lost(caller) => Err(LoginError::Gone),
-        () = shared.stop.cancelled() => Err(LoginError::Gone),
     }
 }
 

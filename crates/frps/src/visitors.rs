@@ -57,6 +57,8 @@ pub(crate) struct Repeated(String);
 /// Why a visitor is turned away; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("frps is leaving and takes no new users")]
+    Leaving,
     #[error("no client control found for run id [{0}]")]
     NoSession(String),
     #[error("visitor connection of [{0}] without run id on a connection that has not logged in")]
@@ -129,6 +131,9 @@ pub(crate) fn admit(
     conn: &NewVisitorConn,
     caller: &Caller,
 ) -> Result<(Arc<Visited>, bool), Refusal> {
+    if shared.drain.is_cancelled() {
+        return Err(Refusal::Leaving);
+    }
     let name = || conn.proxy_name.clone();
     let session;
     let (user, half_closes) = if conn.run_id.is_empty() {

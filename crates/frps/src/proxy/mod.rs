@@ -40,6 +40,8 @@ use crate::web::metrics::{Counters, Running};
 /// Why a proxy was not started; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
+    #[error("frps is leaving and takes no new proxies")]
+    Leaving,
     #[error("{0}")]
     Limit(#[from] OverLimit),
     #[error("proxy [{0}] already exists")]

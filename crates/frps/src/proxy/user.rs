@@ -52,6 +52,7 @@ impl Proxy {
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
     pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
+        let _user = self.shared.users.token();
         let opened = tokio::select! {
             opened = self.open(&at) => opened,
             () = self.shared.stop.cancelled() => return,
