@@ -133,9 +133,10 @@ async fn admit(
         subject: Subject::default(),
     };
     let admitted = tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => Err(LoginError::Gone),
         admitted = shared.admission.login(&mut ask) => admitted.map_err(LoginError::from),
         () = place.lost(caller) => Err(LoginError::Gone),
-        () = shared.stop.cancelled() => Err(LoginError::Gone),
     };
     let LoginAsk {
         login,

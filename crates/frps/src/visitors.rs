@@ -53,6 +53,8 @@ pub(crate) struct Repeated(String);
 /// Why there is nobody for a visitor; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 enum VisitorError {
+    #[error("frps is leaving and takes no new users")]
+    Leaving,
     #[error("no client control found for run id [{0}]")]
     NoSession(String),
     #[error("visitor connection of [{0}] without run id on a connection that has not logged in")]
@@ -133,6 +135,9 @@ fn find(
     conn: &NewVisitorConn,
     caller: &Caller,
 ) -> Result<(Arc<Visited>, String, bool), VisitorError> {
+    if shared.drain.is_cancelled() {
+        return Err(VisitorError::Leaving);
+    }
     let name = || conn.proxy_name.clone();
     let (user, half_closes) = if conn.run_id.is_empty() {
         // frpc before 0.50 sends no run id, and counts as user "". frp lets anybody do that who

@@ -231,6 +231,7 @@ mod tests {
             peer,
             local: None,
             link: None,
+            over_kcp: false,
         };
         Arc::new(SessionHandle::new(
             &login,

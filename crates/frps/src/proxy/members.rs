@@ -121,6 +121,7 @@ impl Members {
         replies: Replies,
     ) {
         let stop = first.shared.stop.clone();
+        let _user = first.shared.users.token();
         let opened = tokio::select! {
             opened = self.open_from(first, &user) => opened,
             () = stop.cancelled() => return,

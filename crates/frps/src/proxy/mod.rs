@@ -42,6 +42,8 @@ use crate::web::metrics::{Counters, Running};
 /// Why a proxy was not started; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
+    #[error("frps is leaving and takes no new proxies")]
+    Leaving,
     #[error("proxy [{0}] already exists")]
     Exists(String),
     #[error("{0}")]
@@ -142,6 +144,9 @@ impl RunningProxy {
         spec: ProxySpec,
         admitted: Guard,
     ) -> Result<(Self, String), ProxyError> {
+        if shared.drain.is_cancelled() {
+            return Err(ProxyError::Leaving);
+        }
         let name = Arc::new(shared.names.take(&spec.name)?);
         let counters = match &shared.stats {
             None => Arc::default(),

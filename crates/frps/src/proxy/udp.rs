@@ -36,7 +36,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
     let packet_size = setup.policy.udp_packet_size;
-    let stop = shared.stop.child_token();
+    let stop = shared.drain.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
     let task = setup.listeners.spawn(async move {

@@ -133,6 +133,7 @@ impl Proxy {
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
     pub(crate) async fn serve_user(&self, conn: Carried, user: &UserConn) {
+        let _user = self.shared.users.token();
         let limit = self.shared.policy().user_conn_timeout;
         let opened = tokio::select! {
             opened = self.open_within(user, limit) => opened,

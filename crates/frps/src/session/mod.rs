@@ -11,7 +11,7 @@ use std::time::Duration;
 use frp_log::{contract, debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW};
+use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW, FAREWELL};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
@@ -20,7 +20,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use self::admitting::{Admitting, Decided};
@@ -118,7 +118,10 @@ impl Session {
         let log = &self.handle.log.of_session();
         match end {
             End::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
-            end => info!(log, "control connection ended: {end}"),
+            ref end => info!(log, "control connection ended: {end}"),
+        }
+        if matches!(end, End::Stopped) {
+            let _ = timeout(FAREWELL, self.say_goodbye()).await;
         }
         self.handle.pool.close();
         drop(std::mem::take(&mut self.admitting));
@@ -135,6 +138,18 @@ impl Session {
         drop((self.listed, self.admitted));
         info!(self.handle.log.of_session(), "client exit success");
         drop(self.seat);
+    }
+
+    /// Has the client log in again at once, wherever a server will be.
+    async fn say_goodbye(&mut self) -> Result<(), SendError> {
+        // kcp-go has no end of a connection, and nothing lies between that has one. But frp's client
+        // ends a session whose heartbeat is refused.
+        let is_blind = self.caller.over_kcp && self.caller.link.is_none();
+        if is_blind && !self.handle.half_closes() {
+            let error = "frps is stopping".to_owned();
+            self.send(Pong { error }).await?;
+        }
+        Ok(self.control.shutdown().await?)
     }
 
     async fn serve(&mut self) -> End {

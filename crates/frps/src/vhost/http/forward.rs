@@ -338,6 +338,7 @@ async fn tunnel(
     (carried, early): (Carried, Bytes),
     held: ((Serving, Guard), Busy),
 ) {
+    let _user = user.shared.users.token();
     let moved = async {
         // Ends with an error when the user's connection does.
         let upgraded = on_upgrade.await.ok()?;

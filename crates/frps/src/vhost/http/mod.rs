@@ -19,6 +19,7 @@ mod waiting;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
@@ -77,7 +78,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     let arrival = tokio::select! {
         arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
         () = turn.evicted() => return made_room(peer),
-        () = shared.stop.cancelled() => return,
+        () = shared.drain.cancelled() => return,
     };
     let Ok(Ok(arrival)) = arrival else { return };
     let home = arrival.home(&shared);
@@ -103,7 +104,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             dst: None,
         }),
     });
+    let users = shared.users.token();
     let serving = async move {
+        let _users = users;
         let stop = user.shared.stop.clone();
         let evicted = evicted(user.clone(), turn);
         let served = async {
@@ -152,12 +155,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_buf_size(MAX_HTTP_HEAD)
         .serve_connection(TokioIo::new(conn), service)
         .with_upgrades();
-    tokio::select! {
-        served = served => if let Err(e) = served {
-            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
-        },
-        () = idle_for_too_long(&user) => {}
-    }
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
@@ -170,11 +168,28 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HTTP_HEAD as u32)
         .serve_connection(TokioIo::new(conn), service);
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
+}
+
+/// Once the server drains, that is the end of the requests that are under way.
+async fn to_its_end<C>(user: &User, conn: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let served = async {
+        let mut conn = pin!(conn);
+        tokio::select! {
+            served = conn.as_mut() => return served,
+            () = user.shared.drain.cancelled() => {}
+        }
+        shut_down(conn.as_mut());
+        conn.await
+    };
     tokio::select! {
         served = served => if let Err(e) = served {
             debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
         },
-        () = idle_for_too_long(&user) => {}
+        () = idle_for_too_long(user) => {}
     }
 }
 
