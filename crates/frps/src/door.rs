@@ -39,6 +39,8 @@ pub(crate) struct Caller {
     pub(crate) local: Option<SocketAddr>,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
+    /// Whether the connection runs over kcp.
+    pub(crate) over_kcp: bool,
 }
 
 /// A connection with many streams: how many sessions live on it, how many streams are still in
@@ -52,6 +54,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Completes when no client is logged in on the connection.
+    async fn deserted(&self) {
+        while self.has_session() {
+            self.sessions_changed.notified().await;
+        }
+    }
+
     /// Whether a client has logged in on the connection and is there still.
     pub(crate) fn has_session(&self) -> bool {
         self.sessions.load(Ordering::Acquire) > 0
@@ -116,6 +125,7 @@ async fn enter(
         peer,
         local,
         link: None,
+        over_kcp: matches!(conn, Stream::Kcp(_)),
     };
     let opened = tokio::select! {
         opened = open(&shared, &policy, conn, &turn) => opened,
@@ -252,6 +262,7 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         peer,
         local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
         link: None,
+        over_kcp: false,
     };
     let streams = Arrivals::Quic(conn.clone());
     Box::pin(serve_carrier(
@@ -305,7 +316,12 @@ async fn serve_carrier(
     let ended = tokio::select! {
         () = serve_streams(&shared, &link, &mut streams, &caller, turn) => None,
         reason = carrier.closed() => Some(reason),
-        () = shared.stop.cancelled() => None,
+        () = shared.stop.cancelled() => {
+            carrier.go_away();
+            // An end of a control stream is what every frpc understands.
+            link.deserted().await;
+            None
+        }
     };
     carrier.close();
     if let Some(reason) = ended {

@@ -14,6 +14,9 @@ use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use crate::admission::guard::Guard;
+use crate::admission::{Refusal, WorkConnAsk};
+use crate::client::handle::SessionHandle;
 use crate::door::{Caller, Place};
 use crate::proxy::secret;
 use crate::{Shared, login, visitors};
@@ -179,7 +182,7 @@ async fn admit_work_conn(
             why(&conn.run_id)
         }
         Some(session) => match tokio::select! {
-            checked = session.auth().new_work_conn(&conn, session.subject()) => checked,
+            admitted = admit(shared, &session, conn) => admitted,
             () = place.lost(caller) => return,
             () = session.released.cancelled() => return,
         } {
@@ -187,13 +190,13 @@ async fn admit_work_conn(
                 warn!(
                     session.log,
                     "invalid NewWorkConn with run id [{}]",
-                    shown(&conn.run_id)
+                    shown(&session.run_id)
                 );
-                why.to_string()
+                why.peer
             }
-            Ok(()) => {
+            Ok(guard) => {
                 place.admit();
-                match session.pool.put(stream) {
+                match session.pool.put((stream, guard)) {
                     Ok(()) => return,
                     Err(refused) => {
                         debug!(session.log, "{}", refused.why);
@@ -214,6 +217,15 @@ async fn admit_work_conn(
     last_word(&mut stream, &answer.into()).await;
 }
 
+async fn admit(
+    shared: &Shared,
+    client: &SessionHandle,
+    conn: NewWorkConn,
+) -> Result<Guard, Refusal> {
+    let mut ask = WorkConnAsk { client, conn };
+    shared.admission.work_conn(&mut ask).await
+}
+
 /// Takes a visitor to the proxy that it names. `place` is given back once that is decided.
 async fn serve_visitor(
     shared: &Shared,
@@ -222,22 +234,26 @@ async fn serve_visitor(
     caller: &Caller,
     place: Place,
 ) {
-    match visitors::admit(shared, &conn, caller) {
-        Ok((visited, half_closes)) => {
+    let admitted = tokio::select! {
+        admitted = visitors::admit(shared, &conn, caller) => admitted,
+        () = place.lost(caller) => return,
+        () = shared.stop.cancelled() => return,
+    };
+    match admitted {
+        Ok((visited, user, half_closes)) => {
             place.admit();
-            secret::serve_visitor(&visited, stream, conn, caller, half_closes).await;
+            secret::serve_visitor(&visited, stream, conn, user, half_closes).await;
         }
-        Err(e) => {
+        Err(why) => {
             let peer = caller.peer;
-            let why = e.to_string();
             warn!(
                 Log::root().by(peer.ip()),
                 "[{peer}] register visitor conn error: {}",
-                shown_error(&why)
+                shown_error(&why.log)
             );
             let error = shared
                 .policy()
-                .text_for_peer("register visitor conn error", &why);
+                .text_for_peer("register visitor conn error", &why.peer);
             let answer = NewVisitorConnResp {
                 proxy_name: conn.proxy_name,
                 error,

@@ -119,11 +119,12 @@ impl Group {
         let members = Arc::new(Members::default());
         let port = lease.port();
         let door = Arc::new(Door(Mutex::new(Some(lease.into_listener()))));
-        let stop = shared.stop.child_token();
+        let stop = shared.drain.child_token();
         let (polled, to, until) = (door.clone(), members.clone(), stop.clone());
         shared.tasks.spawn(async move {
             let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
             accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
+            drop(polled.lock().take());
         });
         Self {
             key,

@@ -16,8 +16,10 @@
 //! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
 
 mod accept;
+mod admission;
 mod auth;
 pub mod cli;
+mod client;
 mod door;
 mod ended;
 mod greet;
@@ -28,6 +30,7 @@ mod policy;
 mod ports;
 mod proxy;
 mod session;
+mod stop;
 mod vhost;
 mod visitors;
 mod web;
@@ -40,20 +43,24 @@ use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::kcp::KcpListener;
+use frp_net::limits::FAREWELL;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
 use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Admission, Check};
+use crate::client::registry::Registry;
 use crate::group::Groups;
 use crate::policy::{Bound, InForce, Policy};
 pub use crate::policy::{PolicyError, PolicyWriter};
 use crate::ports::Ports;
 use crate::proxy::Names;
-use crate::session::registry::Registry;
+pub use crate::stop::Stop;
 use crate::vhost::{Listeners, Vhosts};
 use crate::visitors::Visitors;
 use crate::web::Stats;
@@ -76,6 +83,7 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) bound: Bound,
     in_force: InForce,
+    pub(crate) admission: Admission,
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
@@ -89,6 +97,10 @@ pub(crate) struct Shared {
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,
+    /// A token for each user who may finish while the server drains.
+    pub(crate) users: TaskTracker,
+    /// Nobody new comes in once this is cancelled, which `stop` does, too.
+    pub(crate) drain: CancellationToken,
     pub(crate) stop: CancellationToken,
 }
 
@@ -152,6 +164,11 @@ pub enum BindError {
 impl Server {
     /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
     pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
+        Self::bind_with(cfg, Vec::new())
+    }
+
+    /// The same with more that has a say in who and what may come in.
+    fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
         let (bound, policy, keeper) = policy::divide(cfg, None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
@@ -184,9 +201,11 @@ impl Server {
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
+        let stop = CancellationToken::new();
         let shared = Shared {
             bound,
             in_force: InForce::new(policy),
+            admission: Admission::new(more),
             registry: Registry::default(),
             names: Arc::default(),
             visitors: Arc::default(),
@@ -198,7 +217,9 @@ impl Server {
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
             tasks,
-            stop: CancellationToken::new(),
+            users: TaskTracker::new(),
+            drain: stop.child_token(),
+            stop,
         };
         if let Some(keeper) = keeper {
             shared.tasks.spawn(keeper.run(shared.stop.clone()));
@@ -223,8 +244,9 @@ impl Server {
         PolicyWriter::of(&self.shared)
     }
 
-    /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Serves until `stop` says otherwise. At the end every peer is told at once, and what does not end
+    /// within [`FAREWELL`] is left to its own time limits. Dropping this ends all, too.
+    pub async fn run(self, stop: Stop) {
         let Self {
             listener,
             quic,
@@ -233,6 +255,7 @@ impl Server {
             web,
             shared,
         } = self;
+        let _end = shared.stop.clone().drop_guard();
         let bound = &shared.bound;
         let at = |port| join_host_port(&bound.bind_addr, port);
         info!(Log::root(), "{}", contract::tcp_listen(at(bound.bind_port)));
@@ -240,9 +263,12 @@ impl Server {
             info!(Log::root(), "{}", contract::quic_listen(at(port)));
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
         }
+        // Its one socket carries what the others say at the end.
+        let (below, last) = (TaskTracker::new(), CancellationToken::new());
+        let _last = last.clone().drop_guard();
         if let (Some(kcp), Some(port)) = (kcp, bound.kcp_port) {
             info!(Log::root(), "{}", contract::kcp_listen(at(port)));
-            shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
+            below.spawn(accept::run_kcp(kcp, shared.clone(), last.clone()));
         }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
@@ -254,10 +280,12 @@ impl Server {
         }
         info!(Log::root(), "{}", contract::frps_started());
         shared.tasks.spawn(accept::run(listener, shared.clone()));
-        stop.cancelled().await;
-        shared.stop.cancel();
+        shared.serve_until(&stop).await;
         shared.tasks.close();
-        shared.tasks.wait().await;
+        let _ = timeout(FAREWELL, shared.tasks.wait()).await;
+        last.cancel();
+        below.close();
+        below.wait().await;
     }
 }
 
@@ -265,5 +293,26 @@ impl Shared {
     /// The policy in force, for one decision: whoever decides by parts takes it once.
     pub(crate) fn policy(&self) -> Arc<Policy> {
         self.in_force.snapshot()
+    }
+
+    /// Ends everything once it is time: `stop` says so, or it drains and the last user has left.
+    async fn serve_until(&self, stop: &Stop) {
+        stop.draining().await;
+        self.drain.cancel();
+        self.users.close();
+        let drained = async {
+            let users = self.users.len();
+            info!(
+                Log::root(),
+                "frps is leaving: it takes no new users; {users} user connections may finish"
+            );
+            self.users.wait().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.stopping() => {}
+            () = drained => {}
+        }
+        self.stop.cancel();
     }
 }

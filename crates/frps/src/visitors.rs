@@ -1,21 +1,19 @@
-//! The names that visitors may ask for: the secret, who may come, and whose they are
+//! The names that visitors may ask for, and whose they are
 //! (frp `server/visitor/visitor.go`).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_proto::auth::verify_token_key;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::NewVisitorConn;
 
 use crate::Shared;
+use crate::admission::{Claim, Refusal};
 use crate::door::Caller;
 use crate::proxy::Proxy;
 use crate::proxy::spec::Access;
-
-/// Stands in `allowUsers` for everybody.
-const ANYBODY: &str = "*";
+use crate::proxy::user::{UserAddrs, UserConn};
 
 /// Every name that visitors may ask for.
 #[derive(Debug, Default)]
@@ -30,7 +28,6 @@ pub(crate) struct Visited {
     pub(crate) carries: Carries,
     /// Of the visitors' cipher; the proxy's own leg has another key.
     pub(crate) key: cfb::Key,
-    access: Arc<Access>,
 }
 
 /// What is done with the connection of an admitted visitor.
@@ -53,36 +50,25 @@ pub(crate) struct VisitedGuard {
 #[error("custom listener for [{0}] is repeated")]
 pub(crate) struct Repeated(String);
 
-/// Why a visitor is turned away; the texts are frp's, users search for them.
+/// Why there is nobody for a visitor; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+enum VisitorError {
+    #[error("frps is leaving and takes no new users")]
+    Leaving,
     #[error("no client control found for run id [{0}]")]
     NoSession(String),
     #[error("visitor connection of [{0}] without run id on a connection that has not logged in")]
     NoLogin(String),
     #[error("custom listener for [{0}] doesn't exist")]
     NoListener(String),
-    #[error("visitor connection of [{0}] auth failed")]
-    WrongKey(String),
-    #[error("visitor connection of [{name}] user [{user}] not allowed")]
-    NotAllowed { name: String, user: String },
 }
 
 impl Visited {
-    pub(crate) fn new(proxy: &Arc<Proxy>, access: &Arc<Access>, carries: Carries) -> Self {
+    pub(crate) fn new(proxy: &Arc<Proxy>, access: &Access, carries: Carries) -> Self {
         Self {
             proxy: proxy.clone(),
             carries,
             key: cfb::Key::derive(access.secret.expose().as_bytes()),
-            access: access.clone(),
-        }
-    }
-
-    fn admits(&self, user: &str) -> bool {
-        let allowed = &self.access.allow_users;
-        match allowed.is_empty() {
-            true => **self.proxy.session.user() == *user,
-            false => allowed.iter().any(|one| one == ANYBODY || one == user),
         }
     }
 }
@@ -120,46 +106,60 @@ impl Drop for VisitedGuard {
     }
 }
 
-/// Whom the visitor may reach with its connection from `caller`, and whether its frpc half-closes.
-pub(crate) fn admit(
+/// Whom the visitor reaches with its connection from `caller`, as which user, and whether its frpc
+/// half-closes.
+pub(crate) async fn admit(
     shared: &Shared,
     conn: &NewVisitorConn,
     caller: &Caller,
-) -> Result<(Arc<Visited>, bool), Refusal> {
+) -> Result<(Arc<Visited>, UserConn, bool), Refusal> {
+    let (visited, user, half_closes) =
+        find(shared, conn, caller).map_err(|why| Refusal::new(&why))?;
+    let claim = Claim {
+        user,
+        timestamp: conn.timestamp,
+        sign_key: conn.sign_key.clone(),
+    };
+    // As in frp: the user's own address is known to nobody but the visitor.
+    let at = UserAddrs {
+        src: Some(caller.peer),
+        dst: caller.local,
+    };
+    let user = UserConn::of_visitor(at, claim);
+    user.enter(&visited.proxy).await?;
+    Ok((visited, user, half_closes))
+}
+
+fn find(
+    shared: &Shared,
+    conn: &NewVisitorConn,
+    caller: &Caller,
+) -> Result<(Arc<Visited>, String, bool), VisitorError> {
+    if shared.drain.is_cancelled() {
+        return Err(VisitorError::Leaving);
+    }
     let name = || conn.proxy_name.clone();
-    let session;
     let (user, half_closes) = if conn.run_id.is_empty() {
         // frpc before 0.50 sends no run id, and counts as user "". frp lets anybody do that who
         // has the secret; here a multiplexed connection must carry a session, as an old frpc's
         // does. A connection of its own cannot be told from a stranger's, so the secret must do.
         if caller.link.as_ref().is_some_and(|link| !link.has_session()) {
-            return Err(Refusal::NoLogin(name()));
+            return Err(VisitorError::NoLogin(name()));
         }
-        ("", false)
+        (String::new(), false)
     } else {
         // A run id is no secret: it counts only on the connection of its session.
         let running = shared.registry.running(&conn.run_id);
-        session = running
+        let session = running
             .filter(|session| session.shares_connection(caller))
-            .ok_or_else(|| Refusal::NoSession(conn.run_id.clone()))?;
-        (session.user().as_ref(), session.half_closes())
+            .ok_or_else(|| VisitorError::NoSession(conn.run_id.clone()))?;
+        (session.user().to_string(), session.half_closes())
     };
-    let visited = shared
-        .visitors
-        .lock()
-        .get(conn.proxy_name.as_str())
-        .cloned();
-    let visited = visited.ok_or_else(|| Refusal::NoListener(name()))?;
-    if !verify_token_key(
-        visited.access.secret.expose(),
-        conn.timestamp,
-        &conn.sign_key,
-    ) {
-        return Err(Refusal::WrongKey(name()));
-    }
-    if !visited.admits(user) {
-        let user = user.to_owned();
-        return Err(Refusal::NotAllowed { name: name(), user });
-    }
-    Ok((visited, half_closes))
+    let by_name = shared.visitors.lock();
+    let visited = by_name.get(conn.proxy_name.as_str()).cloned();
+    Ok((
+        visited.ok_or_else(|| VisitorError::NoListener(name()))?,
+        user,
+        half_closes,
+    ))
 }

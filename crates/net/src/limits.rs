@@ -24,7 +24,11 @@ pub const LEAVE: Duration = Duration::from_millis(500);
 /// that does not take it.
 pub const LAST_TASKS: Duration = Duration::from_secs(1);
 
-/// How long a program that was asked to end may take for it, whatever hangs; whole seconds. More than
+/// How long a frps that ends waits until its peers have been told, and have let go of what they are
+/// told about. Most are in a round trip; who does not answer is not waited for.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long a frpc that was asked to end may take for it, whatever hangs; whole seconds. More than
 /// [`LEAVE`] and [`LAST_TASKS`] together.
 pub const GRACEFUL_END: Duration = Duration::from_secs(3);
 

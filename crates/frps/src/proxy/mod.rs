@@ -10,6 +10,7 @@ mod sudp;
 mod tcp;
 mod tcpmux;
 mod udp;
+mod udp_users;
 pub(crate) mod user;
 
 use std::fmt;
@@ -26,13 +27,13 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::members::{Members, Membership, Replies};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
-use self::spec::{Kind, ProxySpec, SpecError, Transport};
+use self::spec::{Kind, ProxySpec, Transport};
 
 use crate::Shared;
+use crate::admission::guard::Guard;
+use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
 use crate::ports::PortError;
-use crate::session::allowance::{OverLimit, Taken};
-use crate::session::registry::SessionHandle;
 use crate::vhost::http::{BadHeader, Idle};
 use crate::vhost::{DomainError, GroupError};
 use crate::visitors::{Carries, Repeated};
@@ -41,14 +42,10 @@ use crate::web::metrics::{Counters, Running};
 /// Why a proxy was not started; the texts are frp's, users search for them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
-    #[error("{0}")]
-    Limit(#[from] OverLimit),
-    #[error("{0}")]
-    Spec(#[from] SpecError),
+    #[error("frps is leaving and takes no new proxies")]
+    Leaving,
     #[error("proxy [{0}] already exists")]
     Exists(String),
-    #[error("exceed the max_ports_per_client")]
-    TooManyPorts,
     #[error("{0}")]
     Port(#[from] PortError),
     #[error("acquire port {wanted} error: {why}")]
@@ -76,9 +73,8 @@ pub(crate) enum ProxyError {
 #[derive(Debug)]
 pub(crate) struct RunningProxy {
     proxy: Arc<Proxy>,
-    port: Option<u16>,
     held: Held,
-    _taken: Taken,
+    _admitted: Guard,
     _counted: Option<Running>,
     /// After what is published: who finds the name free finds the rest free, too.
     _name: Arc<NameGuard>,
@@ -115,7 +111,7 @@ struct Setup<'a> {
 struct Published {
     /// `:PORT` or host names, as the client is told.
     remote_addr: String,
-    /// The port that the proxy takes of the client's `maxPortsPerClient`.
+    /// That it got, where its type has one.
     port: Option<u16>,
     held: Held,
 }
@@ -138,7 +134,7 @@ impl fmt::Debug for Held {
 }
 
 impl RunningProxy {
-    /// Publishes what `spec` asks for, for which `taken` is held; also says how users reach it:
+    /// Publishes what `spec` asks for, for which `admitted` is held; also says how users reach it:
     /// `:PORT` or host names, as the client is told.
     pub(crate) fn start(
         shared: &Arc<Shared>,
@@ -146,8 +142,11 @@ impl RunningProxy {
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
         spec: ProxySpec,
-        taken: Taken,
+        admitted: Guard,
     ) -> Result<(Self, String), ProxyError> {
+        if shared.drain.is_cancelled() {
+            return Err(ProxyError::Leaving);
+        }
         let name = Arc::new(shared.names.take(&spec.name)?);
         let counters = match &shared.stats {
             None => Arc::default(),
@@ -186,28 +185,16 @@ impl RunningProxy {
             stats.metrics.start(spec, published.port, owner, counters)
         });
         let Published {
-            remote_addr,
-            port,
-            held,
+            remote_addr, held, ..
         } = published;
         let running = Self {
             proxy,
-            port,
             held,
-            _taken: taken,
+            _admitted: admitted,
             _counted: counted,
             _name: name,
         };
         Ok((running, remote_addr))
-    }
-
-    pub(crate) fn name(&self) -> &Arc<str> {
-        &self.proxy.name
-    }
-
-    /// Whether the proxy counts for `maxPortsPerClient`.
-    pub(crate) fn takes_port(&self) -> bool {
-        self.port.is_some()
     }
 
     /// Stops listening; connections that are under way go on.

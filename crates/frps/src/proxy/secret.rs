@@ -1,8 +1,6 @@
 //! Proxies without a port or a route: only visitors reach them, by name and secret
 //! (frp `server/proxy/stcp.go`, `server/proxy/sudp.go`).
 
-use std::sync::Arc;
-
 use frp_log::{contract, debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
@@ -10,16 +8,15 @@ use frp_net::msg_stream::SendError;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
 
 use super::spec::Access;
-use super::user::UserAddrs;
+use super::user::UserConn;
 use super::{Held, ProxyError, Published, Setup, sudp};
-use crate::door::Caller;
 use crate::greet::Greeted;
 use crate::visitors::{Carries, Visited};
 
 /// Puts the proxy in the table of visitors.
 pub(super) fn publish(
     setup: &Setup<'_>,
-    access: &Arc<Access>,
+    access: &Access,
     carries: Carries,
 ) -> Result<Published, ProxyError> {
     let Setup { proxy, .. } = setup;
@@ -39,18 +36,21 @@ pub(crate) async fn serve_visitor(
     visited: &Visited,
     mut stream: Greeted,
     conn: NewVisitorConn,
-    caller: &Caller,
+    user: UserConn,
     half_closes: bool,
 ) {
     let proxy = &visited.proxy;
+    let peer = user.at.source();
     if let Err(e) = welcome(&mut stream, conn.proxy_name).await {
-        return debug!(proxy.log, "visitor [{}] left at once: {e}", caller.peer);
+        return debug!(proxy.log, "visitor [{peer}] left at once: {e}");
     }
-    info!(
-        proxy.log.of_user(caller.peer.ip()),
-        "{}",
-        contract::user_connection(caller.peer)
-    );
+    if let Some(src) = user.at.src {
+        info!(
+            proxy.log.of_user(src.ip()),
+            "{}",
+            contract::user_connection(src)
+        );
+    }
     // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
     let layers = LayerOptions {
         cipher: conn.use_encryption.then(|| visited.key.clone()),
@@ -59,15 +59,10 @@ pub(crate) async fn serve_visitor(
     };
     let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
-    let user: Carried = wrap(stream, rest, &layers, Side::Server).of_peer(half_closes);
-    // As in frp: the user's own address is known to nobody but the visitor.
-    let at = UserAddrs {
-        src: Some(caller.peer),
-        dst: caller.local,
-    };
+    let conn: Carried = wrap(stream, rest, &layers, Side::Server).of_peer(half_closes);
     match visited.carries {
-        Carries::Bytes => proxy.clone().serve_user(user, at).await,
-        Carries::Messages => sudp::serve(proxy, user, protocol, &at).await,
+        Carries::Bytes => proxy.serve_user(conn, &user).await,
+        Carries::Messages => sudp::serve(proxy, conn, protocol, &user).await,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 
 fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
     let members = Arc::new(Members::default());
-    let stop = setup.proxy.shared.stop.child_token();
+    let stop = setup.proxy.shared.drain.child_token();
     let accepting = accept(members.clone(), lease, stop.clone());
     let membership = members.join(setup.proxy);
     let name = setup.name.clone();

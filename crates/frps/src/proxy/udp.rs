@@ -11,11 +11,11 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
 use super::names::NameGuard;
-use super::user::{UserAddrs, UserError};
+use super::udp_users::UdpUsers;
+use super::user::UserError;
 use super::{Held, Proxy, ProxyError, Published, Setup};
-use crate::greet::Greeted;
+use crate::client::pool::{Admitted, TakeError};
 use crate::ports::Lease;
-use crate::session::pool::TakeError;
 
 /// The client refuses work connections for a proxy until it has read that the proxy runs. frp
 /// gives it 500 ms; a connection that came too early is only opened again.
@@ -36,7 +36,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
     let packet_size = setup.policy.udp_packet_size;
-    let stop = shared.stop.child_token();
+    let stop = shared.drain.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
     let task = setup.listeners.spawn(async move {
@@ -54,9 +54,12 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 }
 
 /// Carries users' datagrams as long as the client's session lasts.
-async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
+async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
     let (socket, _port) = lease.into_listener();
     let mut users = Users::new(socket, packet_size);
+    if proxy.shared.admission.asks_more() {
+        users = users.behind(Box::new(UdpUsers::new(proxy)));
+    }
     let log = proxy.log.clone();
     let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
     // What comes before the first work connection waits; that knows the framing.
@@ -64,7 +67,8 @@ async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
     let mut pause = OPEN_AFTER;
     loop {
         let opening = open(proxy, pause);
-        let Some(conn) = meanwhile(&mut users, &mut out, &mut losses, opening).await else {
+        let Some((conn, _held)) = meanwhile(&mut users, &mut out, &mut losses, opening).await
+        else {
             return;
         };
         out.begin_stream(conn.protocol(), &mut losses);
@@ -91,10 +95,10 @@ async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
 }
 
 /// The next work connection; `None` when the session is over.
-async fn open(proxy: &Proxy, pause: Duration) -> Option<Greeted> {
+async fn open(proxy: &Proxy, pause: Duration) -> Option<Admitted> {
     sleep(pause).await;
     loop {
-        match proxy.start_work_conn(&UserAddrs::default()).await {
+        match proxy.start_for_all().await {
             Ok(conn) => return Some(conn),
             Err(UserError::Take(TakeError::Closed)) => return None,
             Err(e) => warn!(proxy.log, "failed to get work connection: {e}"),

@@ -46,7 +46,7 @@ pub(super) async fn meet<T, E: fmt::Display>(
             debug!(log, "{what} connection [{peer}] made room for newer ones");
             return None;
         }
-        () = shared.stop.cancelled() => return None,
+        () = shared.drain.cancelled() => return None,
     };
     match asked {
         Ok(asked) => Some(asked),

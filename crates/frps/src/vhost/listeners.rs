@@ -92,7 +92,7 @@ fn accept<F>(
 {
     let (shared, tasks) = (shared.clone(), shared.tasks.clone());
     tasks.clone().spawn(async move {
-        accept_loop(listener, shared.stop.clone(), |conn, peer| {
+        accept_loop(listener, shared.drain.clone(), |conn, peer| {
             tune(&conn, Some(END_KEEPALIVE));
             tasks.spawn(serve(shared.clone(), conn, peer));
         })

@@ -80,7 +80,7 @@ pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats:
         pprof: config.pprof_enable,
     });
     tokio::select! {
-        () = web.run(site, &shared.tasks, shared.stop.clone()) => {}
+        () = web.run(site, &shared.tasks, shared.drain.clone()) => {}
         () = tick(&stats) => {}
     }
 }

@@ -129,6 +129,11 @@ impl Listener {
         self.endpoint.local_addr()
     }
 
+    /// Refuses new connections from now on; those that there are go on.
+    pub fn refuse(&self) {
+        self.endpoint.set_server_config(None);
+    }
+
     /// Ends all connections, telling their peers, and takes no more.
     pub fn close(&self) {
         self.endpoint.close(0_u32.into(), b"");

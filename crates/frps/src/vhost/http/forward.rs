@@ -30,8 +30,8 @@ use super::conn::{SendError, Upload, WorkConn};
 use super::unserved::Counted;
 use super::waiting::Busy;
 use super::{Target, User, head};
+use crate::admission::guard::Guard;
 use crate::proxy::Proxy;
-use crate::proxy::user::UserAddrs;
 use crate::proxy::user::UserError;
 use crate::vhost::router::cut;
 use crate::web::metrics::Serving;
@@ -260,16 +260,13 @@ async fn connection(
     target: &Target,
 ) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
     let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
+    user.conn.enter(&proxy).await.map_err(UserError::from)?;
     if let Some(conn) = proxy.idle.take() {
         return Ok((conn, proxy, true));
     }
-    let at = UserAddrs {
-        src: Some(user.peer),
-        dst: None,
-    };
-    let opened = target.members.open_from(proxy, &at).await;
-    let (proxy, carried) = opened.map_err(|(_, e)| e)?;
-    let conn = WorkConn::new(carried, &proxy.counters).await;
+    let opened = target.members.open_from(proxy, &user.conn).await;
+    let (proxy, opened) = opened.map_err(|(_, e)| e)?;
+    let conn = WorkConn::new(opened, &proxy.counters).await;
     let conn = conn.map_err(|e| ForwardError::Send(SendError::Http(e)))?;
     Ok((conn, proxy, false))
 }
@@ -344,8 +341,9 @@ async fn tunnel(
     proxy: Arc<Proxy>,
     on_upgrade: OnUpgrade,
     (carried, early): (Carried, Bytes),
-    held: (Serving, Busy),
+    held: ((Serving, Guard), Busy),
 ) {
+    let _user = user.shared.users.token();
     let moved = async {
         // Ends with an error when the user's connection does.
         let upgraded = on_upgrade.await.ok()?;

@@ -22,6 +22,7 @@ mod waiting;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use frp_log::{Log, debug};
@@ -47,6 +48,7 @@ use self::unserved::{Counted, Unserved};
 use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
+use crate::proxy::user::{UserAddrs, UserConn};
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
@@ -63,6 +65,7 @@ pub(crate) struct Target {
 struct User {
     shared: Arc<Shared>,
     peer: SocketAddr,
+    conn: UserConn,
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
     waiting: Arc<Waiting>,
@@ -80,7 +83,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     let arrival = tokio::select! {
         arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
         () = turn.evicted() => return made_room(peer),
-        () = shared.stop.cancelled() => return,
+        () = shared.drain.cancelled() => return,
     };
     let Ok(Ok(arrival)) = arrival else { return };
     let home = arrival.home(&shared);
@@ -102,8 +105,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         talk: Talk::default(),
         shared: shared.clone(),
         peer,
+        conn: UserConn::new(UserAddrs {
+            src: Some(peer),
+            dst: None,
+        }),
     });
+    let users = shared.users.token();
     let serving = async move {
+        let _users = users;
         let stop = user.shared.stop.clone();
         let evicted = evicted(user.clone(), turn);
         let served = async {
@@ -154,12 +163,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_buf_size(MAX_HTTP_HEAD)
         .serve_connection(TokioIo::new(conn), service)
         .with_upgrades();
-    tokio::select! {
-        served = served => if let Err(e) = served {
-            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
-        },
-        () = idle_for_too_long(&user) => {}
-    }
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
@@ -172,11 +176,28 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
         .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
+}
+
+/// Once the server drains, that is the end of the requests that are under way.
+async fn to_its_end<C>(user: &User, conn: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let served = async {
+        let mut conn = pin!(conn);
+        tokio::select! {
+            served = conn.as_mut() => return served,
+            () = user.shared.drain.cancelled() => {}
+        }
+        shut_down(conn.as_mut());
+        conn.await
+    };
     tokio::select! {
         served = served => if let Err(e) = served {
             debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
         },
-        () = idle_for_too_long(&user) => {}
+        () = idle_for_too_long(user) => {}
     }
 }
 
