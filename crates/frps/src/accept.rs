@@ -70,11 +70,8 @@ pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>, last: Ca
         };
         let entering = door::enter_kcp(shared.clone(), stream, stranger, peer);
         shared.tasks.spawn_on(driver.run(), thread.handle());
-        if shared.drain.is_cancelled() {
-            // The drop of its stream tells it.
-            return;
-        }
         shared.tasks.spawn_on(entering, thread.handle());
     };
+    let listener = listener.until(shared.drain.clone());
     listener.run(last, each).await;
 }
