@@ -14,15 +14,13 @@ use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use crate::admission::check::{Refusal, WorkConnAsk};
 use crate::admission::guard::Guard;
-use crate::admission::{Refusal, WorkConnAsk};
+use crate::caller::{Caller, Greeted, Place, last_word};
 use crate::client::handle::SessionHandle;
-use crate::door::{Caller, Place};
-use crate::proxy::secret;
-use crate::{Shared, login, visitors};
-
-/// A stream past its greeting.
-pub(crate) type Greeted = MsgStream<Stream>;
+use crate::random::random_bytes;
+use crate::shared::Shared;
+use crate::{login, visit};
 
 /// Why a stream said nothing useful.
 #[derive(Debug, thiserror::Error)]
@@ -156,14 +154,6 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
     })
 }
 
-/// Fills an array from the system's generator.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // aws-lc's generator fails only where the machine has no entropy source at all.
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}
-
 /// A work connection belongs to the session whose run id it names. With the mux it must also come
 /// on that session's own connection, so that knowing a run id is not enough to get a user's bytes.
 async fn admit_work_conn(
@@ -235,14 +225,14 @@ async fn serve_visitor(
     place: Place,
 ) {
     let admitted = tokio::select! {
-        admitted = visitors::admit(shared, &conn, caller) => admitted,
+        admitted = visit::admit(shared, &conn, caller) => admitted,
         () = place.lost(caller) => return,
         () = shared.stop.cancelled() => return,
     };
     match admitted {
         Ok((visited, user, half_closes)) => {
             place.admit();
-            secret::serve_visitor(&visited, stream, conn, user, half_closes).await;
+            visit::serve_visitor(&visited, stream, conn, user, half_closes).await;
         }
         Err(why) => {
             let peer = caller.peer;
@@ -260,12 +250,5 @@ async fn serve_visitor(
             };
             last_word(&mut stream, &answer.into()).await;
         }
-    }
-}
-
-/// Tells the peer why it is about to be closed. Whether it still listens is its own affair.
-pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
-    if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
-        let _ = timeout(LOGIN_ANSWER_WRITE, stream.shutdown()).await;
     }
 }

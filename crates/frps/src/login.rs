@@ -19,17 +19,18 @@ use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
+use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;
-use crate::admission::{LoginAsk, Refusal};
 use crate::auth::{Auth, Subject};
+use crate::caller::{Caller, Greeted, Place, Presence, last_word};
 use crate::client::handle::SessionHandle;
+use crate::client::pool::Pool;
 use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
-use crate::door::{Caller, Place, Presence};
-use crate::greet::{Greeted, last_word, random_bytes};
 use crate::policy::Policy;
+use crate::random::random_bytes;
 use crate::session::{Control, Session};
-use crate::web::clients::Listed;
-use crate::{Shared, client::pool::Pool};
+use crate::shared::Shared;
+use crate::stats::clients::Listed;
 
 /// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Does the client show what it should, by the token or by the issuer's tokens ([`crate::auth`])?
 
-use super::{Check, LoginAsk, PingAsk, Refusal, Verdict, WorkConnAsk};
+use super::check::{Check, LoginAsk, PingAsk, Refusal, Verdict, WorkConnAsk};
 
 #[derive(Debug)]
 pub(super) struct Credentials;

@@ -1,7 +1,7 @@
 //! Is it too much for one client ([`crate::client::allowance`])? What is asked for is counted before
 //! anything else looks at it, so that what waits for another check is bounded, too.
 
-use super::{Check, Decided, LoginAsk, NewProxyAsk, Refusal, Verdict};
+use super::check::{Check, Decided, LoginAsk, NewProxyAsk, Refusal, Verdict};
 use crate::client::allowance::{check_login, check_proxy};
 
 #[derive(Debug)]

@@ -26,10 +26,10 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::Server;
+use super::check::*;
+use super::guard::Held;
+use crate::{Server, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -175,7 +175,7 @@ impl Check for Watcher {
 
 struct Running {
     addr: SocketAddr,
-    stop: CancellationToken,
+    stop: Stop,
     server: JoinHandle<()>,
 }
 
@@ -194,7 +194,7 @@ impl Running {
                 continue;
             };
             let addr = server.addr().unwrap();
-            let stop = CancellationToken::new();
+            let stop = Stop::new();
             let server = tokio::spawn(server.run(stop.clone()));
             return Self { addr, stop, server };
         }
@@ -647,7 +647,7 @@ async fn every_end_is_told_once() {
     watcher
         .until(|told| told.passed.contains_key("user q"))
         .await;
-    server.stop.cancel();
+    server.stop.now();
     timeout(PATIENCE, server.server).await.unwrap().unwrap();
     watcher.all_ended().await;
     assert_eq!(watcher.told.borrow().ended.get("login a"), Some(&2));

@@ -3,7 +3,7 @@
 
 use frp_proto::auth::verify_token_key;
 
-use super::{Check, Claim, Refusal, UserAsk, Verdict};
+use super::check::{Check, Claim, Refusal, UserAsk, Verdict};
 use crate::proxy::spec::{Access, Kind};
 
 /// Stands in `allowUsers` for everybody.

@@ -11,7 +11,7 @@ use frp_proto::msg::{Login, NewProxy};
 use frp_proto::wire::{WireProtocol, v1, v2};
 
 use crate::proxy::spec::ProxySpec;
-use crate::vhost::{Ask, ask};
+use crate::vhost::domains::{Ask, ask};
 
 /// What the proxies of one session hold.
 #[derive(Debug, Default)]

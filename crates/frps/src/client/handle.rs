@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::allowance::Allowance;
 use super::pool::Pool;
 use crate::auth::{Auth, Subject};
-use crate::door::Caller;
+use crate::caller::Caller;
 
 /// See the module.
 #[derive(Debug)]

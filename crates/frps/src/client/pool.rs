@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::admission::guard::Guard;
-use crate::greet::Greeted;
+use crate::caller::Greeted;
 
 /// frp keeps this many places beyond `poolCount` (frp `server/control.go`).
 const EXTRA_PLACES: usize = 10;

@@ -207,8 +207,8 @@ mod tests {
 
     use super::*;
     use crate::auth::Subject;
+    use crate::caller::Caller;
     use crate::client::pool::Pool;
-    use crate::door::Caller;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
         handle_of(Subject::default(), run_id, user, client_id)

@@ -106,7 +106,7 @@ impl Members {
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
         };
         let conn = Carried::Plain { stream, leftover };
-        let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
+        let (tasks, thread) = (first.base.tasks.clone(), first.thread.clone());
         let serving = self.clone().serve(first, conn, from, replies);
         tasks.spawn_on(serving, thread.handle());
     }
@@ -120,8 +120,8 @@ impl Members {
         user: UserConn,
         replies: Replies,
     ) {
-        let stop = first.shared.stop.clone();
-        let _user = first.shared.users.token();
+        let stop = first.base.stop.clone();
+        let _user = first.base.users.token();
         let opened = tokio::select! {
             opened = self.open_from(first, &user) => opened,
             () = stop.cancelled() => return,
@@ -153,7 +153,7 @@ impl Members {
         if let Err(refused) = user.enter(&first).await {
             return Err((first, refused.into()));
         }
-        let until = Instant::now() + first.shared.policy().user_conn_timeout;
+        let until = Instant::now() + first.base.policy().user_conn_timeout;
         let mut tried = Vec::new();
         let mut proxy = first;
         loop {

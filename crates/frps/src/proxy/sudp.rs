@@ -11,7 +11,7 @@ use super::Proxy;
 use super::user::UserConn;
 
 /// Serves a visitor that speaks `protocol` until it or the proxy's side ends, or the server stops.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     proxy: &Proxy,
     visitor: Carried,
     protocol: WireProtocol,
@@ -19,14 +19,14 @@ pub(super) async fn serve(
 ) {
     tokio::select! {
         () = join(proxy, visitor, protocol, user) => {}
-        () = proxy.shared.stop.cancelled() => {}
+        () = proxy.base.stop.cancelled() => {}
     }
 }
 
 async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, user: &UserConn) {
     let log = &proxy.log;
     let peer = user.at.source();
-    let limit = proxy.shared.policy().user_conn_timeout;
+    let limit = proxy.base.policy().user_conn_timeout;
     let (conn, _held) = match proxy.start(user, limit).await {
         Ok(started) => started,
         Err(e) => return warn!(log, "user connection [{peer}] closed: {e}"),

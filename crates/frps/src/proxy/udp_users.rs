@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Proxy;
 use super::user::{UserAddrs, UserConn};
-use crate::admission::Refusal;
+use crate::admission::check::Refusal;
 
 /// Datagrams of a user that wait for the decision about it.
 const MAX_WAITING: usize = 8;
@@ -27,7 +27,7 @@ const MAX_WAITING: usize = 8;
 const MAX_WAITING_BYTES: usize = 256 * 1024;
 
 /// See the module.
-pub(super) struct UdpUsers {
+pub(crate) struct UdpUsers {
     proxy: Arc<Proxy>,
     users: HashMap<SocketAddr, User>,
     deciding: FuturesUnordered<Deciding>,
@@ -54,7 +54,7 @@ enum State {
 }
 
 impl UdpUsers {
-    pub(super) fn new(proxy: &Arc<Proxy>) -> Self {
+    pub(crate) fn new(proxy: &Arc<Proxy>) -> Self {
         let mut sweep = interval(UDP_USER_IDLE);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {

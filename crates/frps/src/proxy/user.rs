@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::Proxy;
 use super::spec::ProxySpec;
+use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
-use crate::admission::{Claim, Refusal, UserAsk};
 use crate::client::pool::{Admitted, TakeError};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
@@ -100,7 +100,7 @@ impl UserConn {
                 src: self.at.src,
                 visitor: self.claim.as_ref(),
             };
-            let guard = proxy.shared.admission.user(&mut ask).await?;
+            let guard = proxy.base.admission.user(&mut ask).await?;
             Ok(Entered {
                 src: ask.src,
                 _guard: guard,
@@ -133,11 +133,11 @@ impl Proxy {
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
     pub(crate) async fn serve_user(&self, conn: Carried, user: &UserConn) {
-        let _user = self.shared.users.token();
-        let limit = self.shared.policy().user_conn_timeout;
+        let _user = self.base.users.token();
+        let limit = self.base.policy().user_conn_timeout;
         let opened = tokio::select! {
             opened = self.open_within(user, limit) => opened,
-            () = self.shared.stop.cancelled() => return,
+            () = self.base.stop.cancelled() => return,
         };
         match opened {
             Ok(opened) => self.carry(conn, opened, &user.at).await,
@@ -160,7 +160,7 @@ impl Proxy {
         let _counted = self.counters.serving();
         let relayed = tokio::select! {
             relayed = relay(user, carried, &self.counters.traffic) => relayed,
-            () = self.shared.stop.cancelled() => return,
+            () = self.base.stop.cancelled() => return,
         };
         let peer = at.source();
         debug!(self.log, "join connections closed, [{peer}]: {relayed}");
@@ -178,7 +178,7 @@ impl Proxy {
     }
 
     /// The layers of this proxy over a work connection.
-    pub(super) fn wrap(&self, stream: Stream, rest: Bytes) -> Carried {
+    pub(crate) fn wrap(&self, stream: Stream, rest: Bytes) -> Carried {
         let carried = wrap(stream, rest, &self.layers, Side::Server);
         carried.of_peer(self.session.half_closes())
     }
@@ -195,8 +195,8 @@ impl Proxy {
     }
 
     /// The same for all users of a udp proxy.
-    pub(super) async fn start_for_all(&self) -> Result<Admitted, UserError> {
-        let limit = self.shared.policy().user_conn_timeout;
+    pub(crate) async fn start_for_all(&self) -> Result<Admitted, UserError> {
+        let limit = self.base.policy().user_conn_timeout;
         self.start_for(&UserAddrs::default(), limit).await
     }
 

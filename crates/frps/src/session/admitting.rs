@@ -13,12 +13,12 @@ use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 
-use crate::Shared;
+use crate::admission::check::{NewProxyAsk, Refusal};
 use crate::admission::guard::Guard;
-use crate::admission::{NewProxyAsk, Refusal};
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
 use crate::proxy::spec::ProxySpec;
+use crate::shared::Shared;
 
 /// See the module. What is decided about at once is never in here.
 #[derive(Default)]

@@ -24,14 +24,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use self::admitting::{Admitting, Decided};
-use crate::Shared;
+use crate::admission::check::{PingAsk, Refusal};
 use crate::admission::guard::Guard;
-use crate::admission::{PingAsk, Refusal};
+use crate::caller::Caller;
 use crate::client::handle::SessionHandle;
 use crate::client::registry::Seat;
-use crate::door::Caller;
-use crate::proxy::RunningProxy;
-use crate::web::clients::Listed;
+use crate::publish::RunningProxy;
+use crate::shared::Shared;
+use crate::stats::clients::Listed;
 
 /// A control connection behind its cipher.
 pub(crate) type Control = MsgStream<ControlPipe>;

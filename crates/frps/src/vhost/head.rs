@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Why a user got no further.
 #[derive(Debug, thiserror::Error)]

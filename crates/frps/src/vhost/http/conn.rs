@@ -27,7 +27,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::admission::guard::Guard;
-use crate::web::metrics::{Counters, Serving};
+use crate::stats::metrics::{Counters, Serving};
 
 /// See the module.
 pub(crate) struct WorkConn {

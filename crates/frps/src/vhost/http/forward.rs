@@ -29,12 +29,13 @@ use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
 use super::unserved::Counted;
 use super::waiting::Busy;
-use super::{Target, User, head};
+use super::{User, head};
 use crate::admission::guard::Guard;
 use crate::proxy::Proxy;
 use crate::proxy::user::UserError;
+use crate::stats::metrics::Serving;
 use crate::vhost::router::cut;
-use crate::web::metrics::Serving;
+use crate::vhost::target::HttpTarget;
 
 /// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
 const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
@@ -147,7 +148,7 @@ async fn route(
 /// Sends the request over a work connection of `target` and makes its answer the user's.
 async fn forward(
     user: &Arc<User>,
-    target: &Arc<Target>,
+    target: &Arc<HttpTarget>,
     mut head: Parts,
     host: HeaderValue,
     body: Incoming,
@@ -229,7 +230,7 @@ fn state_answers_length(head: &mut http::response::Parts, body: &Incoming) {
 /// again: if nothing of it was sent, or if doing it twice does no harm.
 async fn send(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
@@ -257,7 +258,7 @@ async fn send(
 /// A work connection of whose turn it is, and whether it has served a request before.
 async fn connection(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
 ) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
     let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
     user.conn.enter(&proxy).await.map_err(UserError::from)?;
@@ -299,7 +300,7 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
 /// Passes on an answer that changes the protocol, and from then on bytes.
 async fn switch(
     user: &Arc<User>,
-    target: &Target,
+    target: &HttpTarget,
     (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
     (conn, proxy): (WorkConn, Arc<Proxy>),
     on_upgrade: Option<OnUpgrade>,

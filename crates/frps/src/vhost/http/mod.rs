@@ -8,14 +8,14 @@
 //! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users;
 //!   [`unserved`]: what strangers hold.
 
-mod answer;
+pub(crate) mod answer;
 mod arrival;
-mod auth;
+pub(crate) mod auth;
 mod body;
 mod conn;
 mod forward;
-mod head;
-mod idle;
+pub(crate) mod head;
+pub(crate) mod idle;
 mod unserved;
 mod waiting;
 
@@ -39,27 +39,14 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-pub(crate) use self::answer::not_found_page;
 use self::arrival::Arrival;
-pub(crate) use self::auth::{Basic, Credentials};
-pub(crate) use self::head::{BadHeader, Policy};
-pub(crate) use self::idle::Idle;
 use self::unserved::{Counted, Unserved};
 use self::waiting::Waiting;
-use crate::Shared;
-use crate::proxy::Members;
 use crate::proxy::user::{UserAddrs, UserConn};
+use crate::shared::Shared;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
-
-/// What the routes of an http proxy, or of a group of them, lead to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) members: Arc<Members>,
-    /// Of the first member, as in frp.
-    pub(crate) policy: Policy,
-}
 
 /// A user's connection.
 struct User {

@@ -10,12 +10,13 @@ use frp_proto::wire::WireProtocol;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::names::NameGuard;
-use super::udp_users::UdpUsers;
-use super::user::UserError;
-use super::{Held, Proxy, ProxyError, Published, Setup};
+use super::{Held, ProxyError, Published, Setup};
 use crate::client::pool::{Admitted, TakeError};
 use crate::ports::Lease;
+use crate::proxy::Proxy;
+use crate::proxy::names::NameGuard;
+use crate::proxy::udp_users::UdpUsers;
+use crate::proxy::user::UserError;
 
 /// The client refuses work connections for a proxy until it has read that the proxy runs. frp
 /// gives it 500 ms; a connection that came too early is only opened again.
@@ -27,8 +28,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Opens the port that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let lease = shared
         .udp_ports
         .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
@@ -57,7 +57,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
     let (socket, _port) = lease.into_listener();
     let mut users = Users::new(socket, packet_size);
-    if proxy.shared.admission.asks_more() {
+    if proxy.base.admission.asks_more() {
         users = users.behind(Box::new(UdpUsers::new(proxy)));
     }
     let log = proxy.log.clone();
