@@ -36,7 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_config::ServerConfig;
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
@@ -241,15 +241,15 @@ impl Server {
         } = self;
         let cfg = &shared.cfg;
         let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
-        info!(Log::root(), "{}", contract::tcp_listen(addr));
+        info!(Log::root(), "frps tcp listen on {addr}");
         if let (Some(quic), Some(port)) = (quic, cfg.quic_bind_port) {
             let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::quic_listen(addr));
+            info!(Log::root(), "frps quic listen on {addr}");
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
         }
         if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
             let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::kcp_listen(addr));
+            info!(Log::root(), "frps kcp listen on udp {addr}");
             shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
         }
         vhosts.run(&shared);
@@ -263,7 +263,7 @@ impl Server {
         if let Some(keeper) = keeper {
             shared.tasks.spawn(keeper.run(shared.stop.clone()));
         }
-        info!(Log::root(), "{}", contract::frps_started());
+        info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         stop.cancelled().await;
         shared.stop.cancel();

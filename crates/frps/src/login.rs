@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_config::ServerConfig;
-use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
+use frp_log::{Log, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
@@ -79,11 +79,7 @@ pub(crate) async fn serve(
         Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
         Err(e) => {
             let why = e.to_string();
-            warn!(
-                log,
-                "{}",
-                contract::register_control_error(shown_error(&why))
-            );
+            warn!(log, "register control error: {}", shown_error(&why));
             if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
@@ -206,14 +202,12 @@ async fn check(
 fn announce(login: &Login, caller: &Caller, log: &Log) {
     info!(
         log,
-        "{}",
-        contract::client_login(
-            caller.peer,
-            shown(&login.version),
-            shown(&login.hostname),
-            shown(&login.os),
-            shown(&login.arch)
-        )
+        "client login info: ip [{}] version [{}] hostname [{}] os [{}] arch [{}]",
+        caller.peer,
+        shown(&login.version),
+        shown(&login.hostname),
+        shown(&login.os),
+        shown(&login.arch)
     );
 }
 

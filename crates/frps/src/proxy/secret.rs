@@ -1,7 +1,7 @@
 //! Proxies without a port or a route: only visitors reach them, by name and secret
 //! (frp `server/proxy/stcp.go`, `server/proxy/sudp.go`).
 
-use frp_log::{contract, debug, info};
+use frp_log::{debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::SendError;
@@ -43,8 +43,7 @@ pub(crate) async fn serve_visitor(
     }
     info!(
         proxy.log.of_user(caller.peer.ip()),
-        "{}",
-        contract::user_connection(caller.peer)
+        "get a user connection [{}]", caller.peer
     );
     // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
     let layers = LayerOptions {

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_log::{contract, debug, info, shown_error, shown_name, warn};
+use frp_log::{debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW};
@@ -250,7 +250,7 @@ impl Session {
         let (name, kind) = (shown_name(&new.proxy_name), new.kind());
         match self.register(&new) {
             Ok((proxy, remote_addr)) => {
-                info!(log, "{}", contract::new_proxy_success(name, kind));
+                info!(log, "new proxy [{name}] type [{kind}] success");
                 answer.remote_addr = remote_addr;
                 self.ports += u64::from(proxy.takes_port());
                 self.proxies.insert(proxy.name().clone(), proxy);
@@ -259,8 +259,8 @@ impl Session {
                 let why = e.to_string();
                 warn!(
                     log,
-                    "{}",
-                    contract::new_proxy_error(name, kind, shown_error(&why))
+                    "new proxy [{name}] type [{kind}] error: {}",
+                    shown_error(&why)
                 );
                 let generic = format!("new proxy [{}] error", answer.proxy_name);
                 answer.error = self.shared.text_for_peer(&generic, &why);
@@ -310,8 +310,8 @@ impl Session {
         }
         info!(
             self.handle.log.of_session(),
-            "{}",
-            contract::close_proxy_success(shown_name(&close.proxy_name))
+            "close proxy [{}] success",
+            shown_name(&close.proxy_name)
         );
     }
 

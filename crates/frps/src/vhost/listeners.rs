@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
@@ -54,13 +54,17 @@ impl Listeners {
             |port: Option<u16>| join_host_port(&cfg.proxy_bind_addr, port.unwrap_or_default());
         if let Some(listener) = self.connect {
             let (port, pass) = (cfg.tcpmux_http_connect_port, cfg.tcpmux_passthrough);
-            info!(log, "{}", contract::tcpmux_listen(addr(port), pass));
+            info!(
+                log,
+                "tcpmux httpconnect multiplexer listen on {}, passthrough: {pass}",
+                addr(port)
+            );
             accept(shared, listener, |shared, conn, peer| {
                 connect::serve(shared, conn, peer)
             });
         }
         if cfg.vhost_http_port.is_some() {
-            info!(log, "{}", contract::http_listen(addr(cfg.vhost_http_port)));
+            info!(log, "http service listen on {}", addr(cfg.vhost_http_port));
         }
         if let Some(listener) = self.http {
             accept(shared, listener, |shared, conn, peer| {
@@ -71,8 +75,8 @@ impl Listeners {
             // As frp, not where bindPort is the port.
             info!(
                 log,
-                "{}",
-                contract::https_listen(addr(cfg.vhost_https_port))
+                "https service listen on {}",
+                addr(cfg.vhost_https_port)
             );
             accept(shared, listener, |shared, conn, peer| {
                 https::serve(shared, conn, Bytes::new(), peer)
@@ -91,10 +95,15 @@ fn accept<F>(
 {
     let (shared, tasks) = (shared.clone(), shared.tasks.clone());
     tasks.clone().spawn(async move {
-        accept_loop(listener, shared.stop.clone(), |conn, peer| {
-            tune(&conn, Some(END_KEEPALIVE));
-            tasks.spawn(serve(shared.clone(), conn, peer));
-        })
+        accept_loop(
+            listener,
+            Log::root().span(),
+            shared.stop.clone(),
+            |conn, peer| {
+                tune(&conn, Some(END_KEEPALIVE));
+                tasks.spawn(serve(shared.clone(), conn, peer));
+            },
+        )
         .await;
     });
 }
