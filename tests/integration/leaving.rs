@@ -195,7 +195,7 @@ async fn visit(way: Way, port: u16, leave: Leave) {
 }
 
 /// Lines of frps, and of frpc; `{udp}` is a UDP port.
-const TRANSPORTS: [(&str, &str, &str); 7] = [
+const TRANSPORTS: [(&str, &str, &str); 8] = [
     ("tcp", "", ""),
     (
         "no mux",

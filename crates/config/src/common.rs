@@ -139,7 +139,7 @@ pub enum LogTarget {
 }
 
 /// Importance of a log line, least important first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// Every step.
     Trace,

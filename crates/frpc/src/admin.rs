@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use frp_config::{ClientConfig, LoadOptions, ProxyKind, WebServer, load_client, parse_client};
-use frp_log::{Log, contract, info, warn};
+use frp_log::{Log, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::web::answer::{
     Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
@@ -105,7 +105,7 @@ impl Admin {
 
     /// Serves until the client ends.
     pub(crate) async fn run(self, web: Web, addr: String) {
-        info!(Log::root(), "{}", contract::admin_server_listen(addr));
+        info!(Log::root(), "admin server listen on {addr}");
         let tasks = self.tasks.clone();
         web.run(Arc::new(self), &tasks.tracker, tasks.stop).await;
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
-use frp_log::{Log, contract, info, print_line};
+use frp_log::{Log, info, print_line};
 use frp_net::limits::GRACEFUL_END;
 use frp_net::signals::{self, EndSignals, Overdue};
 use frp_net::threads::Threads;
@@ -145,7 +145,7 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
 fn failed(path: &Path, error: &str) {
     print_line(error, ExitCode::FAILURE);
     print_line(
-        contract::frpc_service_error(path.display()),
+        format!("frpc service error for config file [{}]", path.display()),
         ExitCode::FAILURE,
     );
 }
@@ -159,7 +159,7 @@ fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
     let cfg = loaded.settings;
-    frp_log::init(&(&cfg.log).into()).map_err(|error| error.to_string())?;
+    frp_log::init(&cfg.log).map_err(|error| error.to_string())?;
     frp_net::process::raise_file_limit();
     Ok(cfg)
 }
@@ -173,8 +173,8 @@ async fn serve(
     if let Some(path) = &path {
         info!(
             Log::root(),
-            "{}",
-            contract::start_frpc_service(path.display())
+            "start frpc service for config file [{}] with aggregated configuration",
+            path.display()
         );
     }
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
@@ -197,8 +197,8 @@ async fn serve(
     if let Some(path) = path {
         info!(
             Log::root(),
-            "{}",
-            contract::frpc_service_stopped(path.display())
+            "frpc service for config file [{}] stopped",
+            path.display()
         );
     }
     frp_log::flush();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use frp_config::Environment;
 use frp_config::cli::{self, ServerTask};
-use frp_log::{Log, contract, info, print_line};
+use frp_log::{Log, info, print_line};
 use frp_net::limits::GRACEFUL_END;
 use frp_net::signals::{self, EndSignals, Overdue};
 use frp_proto::VERSION;
@@ -41,16 +41,12 @@ fn run(
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
     let mut cfg = loaded.settings;
-    if let Err(e) = frp_log::init(&(&cfg.log).into()) {
+    if let Err(e) = frp_log::init(&cfg.log) {
         return print_line(e, ExitCode::FAILURE);
     }
     match &file {
-        Some(path) => info!(
-            Log::root(),
-            "{}",
-            contract::frps_uses_config_file(path.display())
-        ),
-        None => info!(Log::root(), "{}", contract::frps_uses_arguments()),
+        Some(path) => info!(Log::root(), "frps uses config file: {}", path.display()),
+        None => info!(Log::root(), "frps uses command line arguments for config"),
     }
     cfg.auth = match cfg.auth.resolve() {
         Ok(auth) => auth,

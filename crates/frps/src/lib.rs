@@ -52,7 +52,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_config::ServerConfig;
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
 use frp_net::kcp::KcpListener;
@@ -193,16 +193,16 @@ impl Server {
         let _end = shared.stop.clone().drop_guard();
         let bound = &shared.bound;
         let at = |port| join_host_port(&bound.bind_addr, port);
-        info!(Log::root(), "{}", contract::tcp_listen(at(bound.bind_port)));
+        info!(Log::root(), "frps tcp listen on {}", at(bound.bind_port));
         if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
-            info!(Log::root(), "{}", contract::quic_listen(at(port)));
+            info!(Log::root(), "frps quic listen on {}", at(port));
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
         }
         // Its one socket carries what the others say at the end.
         let (below, last) = (TaskTracker::new(), CancellationToken::new());
         let _last = last.clone().drop_guard();
         if let (Some(kcp), Some(port)) = (kcp, bound.kcp_port) {
-            info!(Log::root(), "{}", contract::kcp_listen(at(port)));
+            info!(Log::root(), "frps kcp listen on udp {}", at(port));
             below.spawn(accept::run_kcp(kcp, shared.clone(), last.clone()));
         }
         vhosts.run(&shared);
@@ -213,7 +213,7 @@ impl Server {
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
-        info!(Log::root(), "{}", contract::frps_started());
+        info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;
         shared.tasks.close();

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
+use frp_log::{Log, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
@@ -82,11 +82,7 @@ pub(crate) async fn serve(
         Err(e @ LoginError::Gone) => return debug!(log, "register control error: {e}"),
         Err(e) => {
             let why = e.to_string();
-            warn!(
-                log,
-                "{}",
-                contract::register_control_error(shown_error(&why))
-            );
+            warn!(log, "register control error: {}", shown_error(&why));
             if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
@@ -218,14 +214,11 @@ async fn admit(
 fn announce(login: &Login, peer: SocketAddr, log: &Log) {
     info!(
         log,
-        "{}",
-        contract::client_login(
-            peer,
-            shown(&login.version),
-            shown(&login.hostname),
-            shown(&login.os),
-            shown(&login.arch)
-        )
+        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]",
+        shown(&login.version),
+        shown(&login.hostname),
+        shown(&login.os),
+        shown(&login.arch)
     );
 }
 

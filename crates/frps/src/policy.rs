@@ -169,7 +169,7 @@ pub(crate) fn divide(
         tcpmux_passthrough,
         custom_404_page,
         enable_prometheus,
-        log_level: frp_log::Options::from(&log).level,
+        log_level: log.level,
         detailed_errors_to_client,
     };
     let bound = Bound {

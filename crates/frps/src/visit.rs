@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use frp_log::{contract, debug, info};
+use frp_log::{debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::SendError;
@@ -97,11 +97,7 @@ pub(crate) async fn serve_visitor(
         return debug!(proxy.log, "visitor [{peer}] left at once: {e}");
     }
     if let Some(src) = user.at.src {
-        info!(
-            proxy.log.of_user(src.ip()),
-            "{}",
-            contract::user_connection(src)
-        );
+        info!(proxy.log.of_user(src.ip()), "get a user connection [{src}]");
     }
     // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
     let layers = LayerOptions {

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use frp_log::{contract, debug, info, warn};
+use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
 use frp_net::limits::{END_KEEPALIVE, MAX_MEMBERS_TRIED, REFUSAL};
 use frp_net::listen::tune;
@@ -97,8 +97,7 @@ impl Members {
         let Some(first) = self.next() else { return };
         info!(
             first.log.of_user(peer.ip()),
-            "{}",
-            contract::user_connection(peer)
+            "get a user connection [{peer}]"
         );
         let from = UserConn::new(UserAddrs::of(&user, peer));
         let stream = match first.thread.adopt(user) {

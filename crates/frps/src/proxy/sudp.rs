@@ -4,7 +4,7 @@
 use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
-use frp_net::udp::{Losses, bridge};
+use frp_net::udp::bridge;
 use frp_proto::wire::WireProtocol;
 
 use super::Proxy;
@@ -45,15 +45,11 @@ async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, user: &Us
         "bridge mixed SUDP payload codecs, proxy wireProtocol [{own_protocol}], visitor \
          wireProtocol [{protocol}]"
     );
-    let losses = || {
-        let log = log.clone();
-        Losses::new(move |lost| warn!(log, "{lost}"))
-    };
     let ended = bridge(
         (visitor, protocol),
         (carried, own_protocol),
         traffic,
-        (&mut losses(), &mut losses()),
+        &log.span(),
     )
     .await;
     debug!(log, "join connections closed, [{peer}]: {ended}");

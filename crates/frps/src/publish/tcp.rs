@@ -5,6 +5,7 @@ use std::sync::Arc;
 use frp_log::info;
 use frp_net::listen::accept_loop;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::{Held, ProxyError, Published, Setup};
 use crate::ports::Lease;
@@ -40,7 +41,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
     let members = Arc::new(Members::default());
     let stop = setup.shared.drain.child_token();
-    let accepting = accept(members.clone(), lease, stop.clone());
+    let accepting = accept(members.clone(), lease, setup.proxy.log.span(), stop.clone());
     let membership = members.join(setup.proxy);
     let name = setup.name.clone();
     let task = setup.listeners.spawn(async move {
@@ -52,8 +53,11 @@ fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
 }
 
 /// Hands users to `members` in turn until `stop`; the port is free again when this returns.
-async fn accept(members: Arc<Members>, lease: Lease, stop: CancellationToken) {
+async fn accept(members: Arc<Members>, lease: Lease, span: Span, stop: CancellationToken) {
     let (listener, port) = lease.into_listener();
-    accept_loop(listener, stop, |user, peer| members.receive(user, peer)).await;
+    accept_loop(listener, span, stop, |user, peer| {
+        members.receive(user, peer)
+    })
+    .await;
     drop(port);
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{info, warn};
-use frp_net::udp::{Heartbeat, Losses, Outgoing, Users, carry, meanwhile};
-use frp_proto::wire::WireProtocol;
+use frp_net::udp::{Datagrams, Users};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
@@ -60,32 +59,19 @@ async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
     if proxy.base.admission.asks_more() {
         users = users.behind(Box::new(UdpUsers::new(proxy)));
     }
-    let log = proxy.log.clone();
-    let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
-    // What comes before the first work connection waits; that knows the framing.
-    let mut out = Outgoing::new(WireProtocol::V2);
+    let mut datagrams = Datagrams::new(users, proxy.log.span());
     let mut pause = OPEN_AFTER;
     loop {
         let opening = open(proxy, pause);
-        let Some((conn, _held)) = meanwhile(&mut users, &mut out, &mut losses, opening).await
-        else {
+        let Some((conn, _held)) = datagrams.meanwhile(opening).await else {
             return;
         };
-        out.begin_stream(conn.protocol(), &mut losses);
+        let protocol = conn.protocol();
         let (stream, rest) = conn.into_parts();
         let stream = proxy.wrap(stream, rest);
         let opened = Instant::now();
         let traffic = &proxy.counters.traffic;
-        let heartbeat = Heartbeat::Expect;
-        let why = carry(
-            &mut users,
-            stream,
-            &mut out,
-            heartbeat,
-            traffic,
-            &mut losses,
-        )
-        .await;
+        let why = datagrams.carry(stream, protocol, traffic).await;
         warn!(proxy.log, "read from workConn for udp error: {why}");
         pause = match opened.elapsed() {
             lived if lived < RETRY_AFTER => (pause * 2).clamp(OPEN_AFTER, RETRY_AFTER),

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_log::{contract, debug, info, shown_error, shown_name, warn};
+use frp_log::{debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW, FAREWELL};
@@ -304,7 +304,7 @@ impl Session {
         let mut answer = NewProxyResp::default();
         match started {
             Ok((name, proxy, remote_addr)) => {
-                let text = contract::new_proxy_success(shown_name(&name), &kind);
+                let text = format!("new proxy [{}] type [{}] success", shown_name(&name), &kind);
                 info!(log, "{text}");
                 answer.proxy_name = name.to_string();
                 answer.remote_addr = remote_addr;
@@ -312,7 +312,11 @@ impl Session {
             }
             Err(why) => {
                 let text = shown_error(&why.log);
-                let text = contract::new_proxy_error(shown_name(&asked), &kind, text);
+                let text = format!(
+                    "new proxy [{}] type [{}] error: {text}",
+                    shown_name(&asked),
+                    &kind
+                );
                 warn!(log, "{text}");
                 answer.proxy_name = asked.to_string();
                 let generic = format!("new proxy [{asked}] error");
@@ -352,8 +356,8 @@ impl Session {
         }
         info!(
             self.handle.log.of_session(),
-            "{}",
-            contract::close_proxy_success(shown_name(&close.proxy_name))
+            "close proxy [{}] success",
+            shown_name(&close.proxy_name)
         );
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::WebServer;
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::MAX_API_ANSWERS;
 use frp_net::web::guard::Guard;
@@ -50,7 +50,7 @@ pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
 /// Serves until the server stops.
 pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
     let addr = join_host_port(&config.addr, config.port);
-    info!(Log::root(), "{}", contract::dashboard_listen(addr));
+    info!(Log::root(), "dashboard listen on {addr}");
     let login = WebLogin::new(&config.user, config.password.expose());
     let site = Arc::new(Site {
         shared: shared.clone(),

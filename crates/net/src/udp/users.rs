@@ -9,11 +9,11 @@ use frp_proto::msg::UdpAddr;
 use frp_proto::wire::datagram::AddrText;
 use tokio::net::UdpSocket;
 
+use super::ends::{Ends, Heartbeat, packet_limit};
 use super::incoming::Incoming;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
 use super::socket::{BATCH, for_family, is_v6, try_send_all, would_block};
-use super::{Ends, packet_limit};
 use crate::layers::scratch::with_scratch;
 
 /// Decides whose datagrams are taken.
@@ -116,6 +116,8 @@ impl Users {
 }
 
 impl Ends for Users {
+    const HEARTBEAT: Heartbeat = Heartbeat::Expect;
+
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
