@@ -28,14 +28,13 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// With `more` checks, which are asked before credentials are looked at, as frp's plugins are:
-    /// they may be what makes them good.
+    /// With `more` checks. As frp's plugins, they are asked before the credentials of a client are
+    /// looked at, which they may make good, and after those of a visitor.
     pub(crate) fn new(more: Vec<Box<dyn Check>>) -> Self {
         let asks_more = !more.is_empty();
-        let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Limits)];
+        let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Limits), Box::new(Visitors)];
         checks.extend(more);
         checks.push(Box::new(Credentials));
-        checks.push(Box::new(Visitors));
         Self { checks, asks_more }
     }
 

@@ -41,7 +41,7 @@ impl Subject {
 /// Why credentials are not good, in the words that frp gives the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refusal(Cow<'static, str>);
+pub(crate) struct BadCredentials(Cow<'static, str>);
 
 impl Auth {
     /// Also gives what keeps track of the issuer, to be run, where there is one that is not that of
@@ -85,10 +85,10 @@ impl Auth {
     }
 
     /// May wait for the issuer; see `frp_net::limits::ISSUER_WAIT`.
-    pub(crate) async fn login(&self, login: &Login) -> Result<Subject, Refusal> {
+    pub(crate) async fn login(&self, login: &Login) -> Result<Subject, BadCredentials> {
         match &self.oidc {
             None => {
-                self.token.login(login).map_err(Refusal::new)?;
+                self.token.login(login).map_err(BadCredentials::new)?;
                 Ok(Subject::default())
             }
             Some(oidc) => {
@@ -99,9 +99,9 @@ impl Auth {
     }
 
     /// Where [`heartbeats`](Self::heartbeats) says so. `from` has logged in on the session.
-    pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), Refusal> {
+    pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), BadCredentials> {
         match &self.oidc {
-            None => self.token.ping(ping).map_err(Refusal::new),
+            None => self.token.ping(ping).map_err(BadCredentials::new),
             Some(oidc) => oidc.later(&ping.privilege_key, from).await,
         }
     }
@@ -112,15 +112,15 @@ impl Auth {
         &self,
         conn: &NewWorkConn,
         from: &Subject,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BadCredentials> {
         match &self.oidc {
-            None => self.token.new_work_conn(conn).map_err(Refusal::new),
+            None => self.token.new_work_conn(conn).map_err(BadCredentials::new),
             Some(oidc) => oidc.later(&conn.privilege_key, from).await,
         }
     }
 }
 
-impl Refusal {
+impl BadCredentials {
     fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self(text.into())
     }
