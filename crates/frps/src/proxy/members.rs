@@ -105,9 +105,10 @@ impl Members {
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
         };
         let user = Carried::Plain { stream, leftover };
-        let (tasks, thread) = (first.shared.tasks.clone(), first.thread.clone());
+        let (shared, thread) = (first.shared.clone(), first.thread.clone());
         let serving = self.clone().serve(first, user, at, replies);
-        tasks.spawn_on(serving, thread.handle());
+        let serving = shared.users.track_future(serving);
+        shared.tasks.spawn_on(serving, thread.handle());
     }
 
     /// Serves a user by `first`, or by the next one that has a work connection, until both ends
@@ -120,7 +121,6 @@ impl Members {
         replies: Replies,
     ) {
         let stop = first.shared.stop.clone();
-        let _user = first.shared.users.token();
         let opened = tokio::select! {
             opened = self.open_from(first, &at) => opened,
             () = stop.cancelled() => return,

@@ -98,9 +98,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         shared: shared.clone(),
         peer,
     });
-    let users = shared.users.token();
     let serving = async move {
-        let _users = users;
         let stop = user.shared.stop.clone();
         let evicted = evicted(user.clone(), turn);
         let served = async {
@@ -115,6 +113,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             () = stop.cancelled() => {}
         }
     };
+    let serving = shared.users.track_future(serving);
     shared.tasks.spawn_on(serving, &home);
 }
 
