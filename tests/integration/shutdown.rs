@@ -55,6 +55,7 @@ const KCP: &str = "kcpBindPort = {udp}\n";
 struct Server {
     program: Program,
     port: u16,
+    file: String,
 }
 
 impl Server {
@@ -72,7 +73,11 @@ impl Server {
         let program = rig.run(side, "frps", all);
         program.expect("frps started successfully").await;
         let port = if own == lines { bind } else { udp };
-        Self { program, port }
+        Self {
+            program,
+            port,
+            file,
+        }
     }
 
     async fn is_killed(&mut self, signal: i32) {
@@ -335,10 +340,16 @@ async fn users_of_every_kind_finish_and_late_ones_are_refused() {
     visitor
         .expect("frps is leaving and takes no new users")
         .await;
+    let successor = rig.run(&Side::Ours, "frps", ["-c", &frps.file]);
+    successor.expect("frps started successfully").await;
     for download in downloads {
         download.finish().await;
     }
     frps.has_left().await;
+    for name in ["tcp", "group", "udp", "http", "tcpmux", "stcp"] {
+        let there = format!("new proxy [{name}] type");
+        successor.expect(&there).await;
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{LogLevel, ProxyKind};
 const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
 /// What frp does not have.
-const NEW_FLAGS: [&str; 1] = ["explain"];
+const NEW_FLAGS: [&str; 2] = ["explain", "drain"];
 const NEW_COMMANDS: [&str; 2] = ["convert", "__complete"];
 
 fn words(line: &str) -> Vec<String> {
@@ -419,6 +419,19 @@ fn defaults_of_flags_are_their_own() {
     );
     let settings = frps("--bind-addr 127.0.0.1").unwrap().loaded.settings;
     assert_eq!(settings.proxy_bind_addr, "0.0.0.0", "not that of bindAddr");
+}
+
+#[test]
+fn users_have_the_seconds_that_they_are_given() {
+    for (line, seconds) in [("", 0), ("--drain 90", 90), ("--drain=0x10 -p 7", 16)] {
+        assert_eq!(frps(line).unwrap().drain.as_secs(), seconds, "{line}");
+    }
+    let refused = said("frps", "--drain -1");
+    assert_eq!(
+        refused.text,
+        "--drain -1: give the seconds that users have, or 0\n"
+    );
+    assert!(!refused.success);
 }
 
 #[test]

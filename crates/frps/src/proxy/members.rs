@@ -105,9 +105,10 @@ impl Members {
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
         };
         let conn = Carried::Plain { stream, leftover };
-        let (tasks, thread) = (first.base.tasks.clone(), first.thread.clone());
+        let (base, thread) = (first.base.clone(), first.thread.clone());
         let serving = self.clone().serve(first, conn, from, replies);
-        tasks.spawn_on(serving, thread.handle());
+        let serving = base.users.track_future(serving);
+        base.tasks.spawn_on(serving, thread.handle());
     }
 
     /// Serves a user by `first`, or by the next one that has a work connection, until both ends
@@ -120,7 +121,6 @@ impl Members {
         replies: Replies,
     ) {
         let stop = first.base.stop.clone();
-        let _user = first.base.users.token();
         let opened = tokio::select! {
             opened = self.open_from(first, &user) => opened,
             () = stop.cancelled() => return,

@@ -332,6 +332,7 @@ async fn switch(
     // The answer is over at once, what the user asked for is not.
     let held = (serving, user.waiting.interrupt());
     let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);
+    let tunnel = user.shared.users.track_future(tunnel);
     user.shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(head, Body::whole(Bytes::new())))
 }
@@ -344,7 +345,6 @@ async fn tunnel(
     (carried, early): (Carried, Bytes),
     held: ((Serving, Guard), Busy),
 ) {
-    let _user = user.shared.users.token();
     let moved = async {
         // Ends with an error when the user's connection does.
         let upgraded = on_upgrade.await.ok()?;

@@ -97,9 +97,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             dst: None,
         }),
     });
-    let users = shared.users.token();
     let serving = async move {
-        let _users = users;
         let stop = user.shared.stop.clone();
         let evicted = evicted(user.clone(), turn);
         let served = async {
@@ -114,6 +112,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             () = stop.cancelled() => {}
         }
     };
+    let serving = shared.users.track_future(serving);
     shared.tasks.spawn_on(serving, &home);
 }
 
