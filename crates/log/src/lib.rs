@@ -49,7 +49,6 @@ use crate::line::Event;
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InitError {
     /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
     #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]
@@ -98,8 +97,7 @@ pub fn init(cfg: &LogConfig) -> Result<(), InitError> {
     let color = !cfg.disable_print_color && cfg.to == LogTarget::Console;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     COLOR.store(color, Ordering::Relaxed);
-    LEVEL.store(cfg.level as u8, Ordering::Relaxed);
-    bridge::install();
+    set_level(cfg.level);
     Ok(())
 }
 
@@ -114,6 +112,12 @@ pub fn reopen() -> Result<(), InitError> {
         Some(Sink::File(file)) => file.reopen(),
         Some(Sink::Console(_)) | None => Ok(()),
     }
+}
+
+/// Prints lines from `level` on, from now on.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    bridge::install();
 }
 
 /// Whether a line of this level is printed.

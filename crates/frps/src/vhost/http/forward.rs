@@ -27,6 +27,7 @@ use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::auth::Basic;
 use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
+use super::unserved::Counted;
 use super::waiting::Busy;
 use super::{Target, User, head};
 use crate::proxy::Proxy;
@@ -68,6 +69,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let busy = user.waiting.interrupt();
+    user.unserved.heard();
     let response = respond(user, request).await;
     user.hints.written().await;
     Ok(response.map(|body| body.holding(busy)))
@@ -128,6 +130,7 @@ async fn route(
         });
     };
     user.found.notify_one();
+    user.unserved.served();
     debug!(
         Log::root().by(user.peer.ip()),
         "get new http request host [{}] path [{}] httpuser [{}]",
@@ -231,7 +234,7 @@ async fn send(
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
-    let limit = user.shared.cfg.vhost_http_timeout;
+    let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
@@ -318,7 +321,8 @@ async fn switch(
         head.version = Version::HTTP_11;
     }
     let piped = conn.into_pipe();
-    let piped = tokio::time::timeout(user.shared.cfg.vhost_http_timeout, piped).await;
+    let limit = user.shared.policy().vhost_http_timeout;
+    let piped = tokio::time::timeout(limit, piped).await;
     let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
@@ -363,11 +367,12 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<WithHints<Rewind<TcpStream>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<WithHints<Counted<Rewind<TcpStream>>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let (prefix, tcp) = parts.io.into_inner().into_inner().into_parts();
+    let counted = parts.io.into_inner().into_inner();
+    let (prefix, tcp) = counted.into_inner().into_parts();
     let leftover = match (parts.read_buf.is_empty(), prefix.is_empty()) {
         (_, true) => parts.read_buf,
         (true, false) => prefix,
