@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
 use frp_log::{Log, info, print_line};
-use frp_net::signals::{self, EndSignals};
+use frp_net::limits::GRACEFUL_END;
+use frp_net::signals::{self, EndSignals, Overdue};
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
@@ -220,7 +221,7 @@ impl Ending {
     fn await_signals(&self) {
         self.awaited.get_or_init(|| {
             // Not to be had: then a signal ends the process.
-            let Ok(mut signals) = EndSignals::take() else {
+            let Ok(mut signals) = EndSignals::take(GRACEFUL_END, Overdue::Success) else {
                 return;
             };
             let Self { stop, at_once, .. } = self.clone();

@@ -5,7 +5,7 @@ use frp_log::{Level, debug, error};
 use frp_net::dial::dial;
 use frp_net::layers::{Side, wrap};
 use frp_net::msg_stream::MsgStream;
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::stream::Stream;
 
 use crate::dial::LOCAL;
@@ -37,5 +37,5 @@ pub(crate) async fn serve(
     }
     let (stream, rest) = stream.into_parts();
     let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
-    user.log_end(&relay(local, carried, &proxy.traffic).await);
+    user.log_end(&relay::serve(local, carried, &proxy.traffic).await);
 }

@@ -14,9 +14,11 @@ use super::tls;
 pub(super) fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
     match error {
         MuxError::Closed(reason) => explain_lost(reason, cfg),
-        MuxError::GoAway | MuxError::Exhausted | MuxError::Reset | MuxError::Finished => {
-            explain_closed(&error.to_string(), cfg)
-        }
+        MuxError::GoAway
+        | MuxError::Exhausted
+        | MuxError::Reset
+        | MuxError::Unread
+        | MuxError::Finished => explain_closed(&error.to_string(), cfg),
     }
 }
 

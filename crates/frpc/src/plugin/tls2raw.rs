@@ -4,7 +4,7 @@ use frp_config::PluginTls;
 use frp_log::{Level, warn};
 use frp_net::dial::dial;
 use frp_net::layers::Carried;
-use frp_net::relay::relay;
+use frp_net::relay;
 
 use super::error::PluginError;
 use super::target::Target;
@@ -45,7 +45,7 @@ impl Tls2Raw {
             return warn!(log, "tls2raw {e}");
         }
         let carried = Carried::other(stream).of_peer(half_closes);
-        let relayed = relay(service, carried, &user.traffic).await;
+        let relayed = relay::serve(service, carried, &user.traffic).await;
         user.log_end(&relayed);
     }
 }

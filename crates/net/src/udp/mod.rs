@@ -25,4 +25,4 @@ pub use self::ends::{Ends, Heartbeat, MAX_DATAGRAM};
 pub use self::locals::{LocalOptions, Locals, Reached, Tell};
 pub use self::socket::{bind, bind_at};
 pub use self::target::Target;
-pub use self::users::Users;
+pub use self::users::{Gate, Users};

@@ -14,11 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Level, Log, debug, warn};
-use frp_net::hints::{Hints, WithHints};
-use frp_net::http_head;
+use frp_net::http_head::{self, UnknownCoding};
+use frp_net::http_io::filter::Tail;
+use frp_net::http_io::{Talk, UserIo};
 use frp_net::layers::Carried;
-use frp_net::limits::{HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
-use frp_net::relay::{Traffic, relay};
+use frp_net::limits::{
+    HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
+};
+use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
@@ -71,8 +74,8 @@ struct Visit {
     half_closes: bool,
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
-    /// Informational answers on their way to a user of HTTP/1.
-    hints: Hints,
+    /// What its connection and its requests share, where it speaks HTTP/1.
+    talk: Talk,
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -90,6 +93,8 @@ enum ForwardError {
     Request(#[from] hyper::http::Error),
     #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
     Switch { got: String, wanted: String },
+    #[error("{0}")]
+    Coding(#[from] UnknownCoding),
 }
 
 impl Bridge {
@@ -169,7 +174,7 @@ impl Bridge {
             user: user.clone(),
             server_name: None,
             upgrade: Mutex::default(),
-            hints: Hints::default(),
+            talk: Talk::default(),
         };
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
@@ -200,13 +205,11 @@ impl Visit {
     {
         let service = service_fn(|request| {
             let visit = self.clone();
-            async move {
-                let response = visit.answer(request).await;
-                visit.hints.written().await;
-                Ok::<_, Infallible>(response)
-            }
+            self.talk.exchange(request, move |request| async move {
+                visit.answer(request).await
+            })
         });
-        let io = WithHints::new(io, &self.hints);
+        let io = UserIo::new(io, &self.talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -239,7 +242,7 @@ impl Visit {
         });
         let served = http2::Builder::new(self.user.tasks.clone())
             .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HTTP_HEAD as u32)
+            .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
             // Idle users may stay as long as they answer.
             .keep_alive_interval(USER_REQUEST_HEAD)
             .keep_alive_timeout(HTTP2_ALIVE)
@@ -271,7 +274,7 @@ impl Visit {
         let reach = &self.user.reach;
         let forwarded = self.forward(request, host).await;
         match &forwarded {
-            Ok(_) | Err(ForwardError::Switch { .. }) => reach.succeeded(),
+            Ok(_) | Err(ForwardError::Switch { .. } | ForwardError::Coding(_)) => reach.succeeded(),
             Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(),
             Err(_) => {}
         }
@@ -326,9 +329,12 @@ impl Visit {
         frame_body(fields, &head.method, body.is_end_stream());
         head.uri = backend.uri(&head.uri)?;
         head.version = Version::HTTP_11;
+        let tail = head.extensions.remove::<Tail>();
         head.extensions.clear();
+        tail.map(|tail| head.extensions.insert(tail));
 
-        let mut response = backend.send(head, body, &self.hints, version).await?;
+        let mut response = backend.send(head, body, &self.talk, version).await?;
+        http_head::check_coding(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let got = headers::upgrade_of(response.headers());
             let same = |got: &HeaderValue, wanted: &HeaderValue| {
@@ -367,7 +373,7 @@ impl Upgrade {
                 let user = Carried::other(TokioIo::new(user)).of_peer(half_closes);
                 let backend = Carried::other(TokioIo::new(backend));
                 // The user's side counts already.
-                let relayed = relay(backend, user, &Traffic::default()).await;
+                let relayed = relay::serve(backend, user, &Traffic::default()).await;
                 debug!(log, "join connections closed: {relayed}");
             }
             Err(e) => debug!(log, "http: the switch to another protocol failed: {e}"),

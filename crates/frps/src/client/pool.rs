@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::greet::Greeted;
+use crate::admission::guard::Guard;
+use crate::caller::Greeted;
 
 /// frp keeps this many places beyond `poolCount` (frp `server/control.go`).
 const EXTRA_PLACES: usize = 10;
@@ -28,10 +29,13 @@ pub(crate) struct Pool {
     request: Notify,
 }
 
+/// A work connection that may be used, and what is held for it as long as it is.
+pub(crate) type Admitted = (Greeted, Guard);
+
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Greeted>,
-    waiting: VecDeque<oneshot::Sender<Greeted>>,
+    ready: VecDeque<Admitted>,
+    waiting: VecDeque<oneshot::Sender<Admitted>>,
     /// How many of `waiting` have left since.
     left: usize,
     /// When those were asked for that have not arrived, oldest first.
@@ -82,12 +86,12 @@ impl State {
 /// A user in the queue, until dropped.
 struct Waiting<'a> {
     pool: &'a Pool,
-    rx: oneshot::Receiver<Greeted>,
+    rx: oneshot::Receiver<Admitted>,
     served: bool,
 }
 
 impl Waiting<'_> {
-    async fn wait(mut self, limit: Duration) -> Result<Greeted, TakeError> {
+    async fn wait(mut self, limit: Duration) -> Result<Admitted, TakeError> {
         match tokio::time::timeout(limit, &mut self.rx).await {
             Ok(Ok(conn)) => {
                 self.served = true;
@@ -133,7 +137,7 @@ impl Pool {
 
     /// A work connection: a ready one, or the next that the client opens within `limit`. The
     /// client is asked for one more in its place.
-    pub(crate) async fn take(&self, limit: Duration) -> Result<Greeted, TakeError> {
+    pub(crate) async fn take(&self, limit: Duration) -> Result<Admitted, TakeError> {
         let coming = {
             let mut state = self.lock();
             if state.closed {
@@ -156,16 +160,16 @@ impl Pool {
     }
 
     /// Hands a new work connection to whoever waits longest, or keeps it ready.
-    pub(crate) fn put(&self, conn: Greeted) -> Result<(), Box<Refused>> {
+    pub(crate) fn put(&self, conn: Admitted) -> Result<(), Box<Refused>> {
         let mut state = self.lock();
         state.asked.pop_front();
         self.hand_over(conn, &mut state)
     }
 
-    fn hand_over(&self, mut conn: Greeted, state: &mut State) -> Result<(), Box<Refused>> {
+    fn hand_over(&self, mut conn: Admitted, state: &mut State) -> Result<(), Box<Refused>> {
         if state.closed {
             let why = "client control is closing";
-            return Err(Box::new(Refused { conn, why }));
+            return Err(Box::new(Refused { conn: conn.0, why }));
         }
         while let Some(user) = state.waiting.pop_front() {
             match user.send(conn) {
@@ -178,7 +182,7 @@ impl Pool {
         }
         if state.ready.len() >= self.count + EXTRA_PLACES {
             let why = "work connection pool is full, discarding";
-            return Err(Box::new(Refused { conn, why }));
+            return Err(Box::new(Refused { conn: conn.0, why }));
         }
         state.ready.push_back(conn);
         Ok(())
@@ -242,12 +246,13 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    async fn conn() -> Greeted {
+    async fn conn() -> Admitted {
         let listener = listen("127.0.0.1", 0).unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        MsgStream::new(Stream::Tcp(stream), WireProtocol::V1, BytesMut::new())
+        let conn = MsgStream::new(Stream::Tcp(stream), WireProtocol::V1, BytesMut::new());
+        (conn, Guard::default())
     }
 
     #[tokio::test]

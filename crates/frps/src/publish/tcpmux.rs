@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use super::spec::TcpmuxSettings;
 use super::{Held, ProxyError, Published, Setup};
-use crate::vhost::connect::Target;
-use crate::vhost::http::Credentials;
-use crate::vhost::{domains, log_routes, remote_addr, routes};
+use crate::proxy::spec::TcpmuxSettings;
+use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
+use crate::vhost::http::auth::Credentials;
+use crate::vhost::target::ConnectTarget;
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(
     setup: &Setup<'_>,
     settings: &TcpmuxSettings,
 ) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let port = shared.bound.tcpmux_port.ok_or(ProxyError::NoTcpmuxPort)?;
     let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
     let user = &settings.route_by_http_user;
@@ -22,7 +21,10 @@ pub(super) fn publish(
     let login = settings.login.clone();
     let target = |members| {
         let credentials = Credentials::of(&settings.login.user, settings.login.password.expose());
-        Arc::new(Target::new(members, credentials))
+        Arc::new(ConnectTarget {
+            members,
+            credentials,
+        })
     };
     let tables = &shared.vhosts.connect;
     let routes = tables.add(login, keys, proxy, target)?;

@@ -5,99 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_log::Log;
-use frp_proto::features;
-use frp_proto::msg::Login;
-use tokio_util::sync::CancellationToken;
-
-use super::pool::Pool;
-use crate::auth::{Auth, Subject};
-use crate::door::Caller;
-use crate::web::clients::id_of;
-
-/// What others may know of a session and do to it.
-#[derive(Debug)]
-pub(crate) struct SessionHandle {
-    pub(crate) run_id: String,
-    pub(crate) pool: Pool,
-    pub(crate) log: Log,
-    /// Cancelled by the successor: the session must end.
-    pub(crate) replaced: CancellationToken,
-    /// Cancelled when the session has given back all that it had taken.
-    pub(crate) released: CancellationToken,
-    running: AtomicBool,
-    half_closes: bool,
-    user: Arc<str>,
-    /// What the client is known by.
-    id: Arc<str>,
-    client_id: String,
-    auth: Arc<Auth>,
-    subject: Subject,
-    caller: Caller,
-}
-
-impl SessionHandle {
-    pub(crate) fn new(
-        login: &Login,
-        (auth, subject): (Arc<Auth>, Subject),
-        pool: Pool,
-        caller: Caller,
-        log: Log,
-    ) -> Self {
-        Self {
-            run_id: login.run_id.clone(),
-            pool,
-            log,
-            replaced: CancellationToken::new(),
-            released: CancellationToken::new(),
-            running: AtomicBool::new(false),
-            half_closes: features::half_closes(&login.features),
-            user: login.user.as_str().into(),
-            id: id_of(&login.client_id, &login.run_id).into(),
-            client_id: login.client_id.clone(),
-            auth,
-            subject,
-            caller,
-        }
-    }
-
-    /// Whether `other` is a stream of this session's connection, or neither is multiplexed.
-    pub(crate) fn shares_connection(&self, other: &Caller) -> bool {
-        match (&self.caller.link, &other.link) {
-            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
-            (None, None) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether an end on one of the client's streams is that of one direction only.
-    pub(crate) fn half_closes(&self) -> bool {
-        self.half_closes
-    }
-
-    /// The user that the client logged in as; may be empty.
-    pub(crate) fn user(&self) -> &Arc<str> {
-        &self.user
-    }
-
-    /// What the client has logged in under, and goes on under.
-    pub(crate) fn auth(&self) -> &Auth {
-        &self.auth
-    }
-
-    /// Who has logged in, as far as the credentials say.
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    /// What the client is known by: its `clientID`, or else the run id.
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-}
+use super::handle::SessionHandle;
 
 /// All sessions of the server.
 #[derive(Debug, Default)]
@@ -154,7 +65,7 @@ impl Registry {
     pub(crate) fn admit(
         &self,
         session: Arc<SessionHandle>,
-    ) -> Result<(Admission, Option<Arc<SessionHandle>>), RunIdTaken> {
+    ) -> Result<(Seat, Option<Arc<SessionHandle>>), RunIdTaken> {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry {
             generation,
@@ -162,17 +73,17 @@ impl Registry {
         };
         let mut entries = lock(&self.entries);
         let holder = entries.by_run_id.get(&session.run_id);
-        if holder.is_some_and(|holder| holder.session.subject != session.subject) {
+        if holder.is_some_and(|holder| holder.session.subject() != session.subject()) {
             return Err(RunIdTaken);
         }
         let old = entries.by_run_id.insert(session.run_id.clone(), entry);
         drop(entries);
-        let admission = Admission {
+        let seat = Seat {
             generation,
             session,
             entries: self.entries.clone(),
         };
-        Ok((admission, old.map(|entry| entry.session)))
+        Ok((seat, old.map(|entry| entry.session)))
     }
 
     /// How many there are.
@@ -192,13 +103,13 @@ impl Registry {
 /// A session's place in the registry, given back on drop; dropping it also tells a waiting
 /// successor that everything is released.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Seat {
     generation: u64,
     session: Arc<SessionHandle>,
     entries: Arc<Mutex<Entries>>,
 }
 
-impl Admission {
+impl Seat {
     pub(crate) fn session(&self) -> &Arc<SessionHandle> {
         &self.session
     }
@@ -212,11 +123,9 @@ impl Admission {
     /// the same run id may take it over.
     pub(crate) fn activate(&self) -> Result<(), ClientIdTaken> {
         let SessionHandle {
-            user,
-            client_id,
-            run_id,
-            ..
+            client_id, run_id, ..
         } = &*self.session;
+        let user = self.session.user();
         if client_id.is_empty() {
             return Ok(());
         }
@@ -255,14 +164,12 @@ impl Admission {
     }
 }
 
-impl Drop for Admission {
+impl Drop for Seat {
     fn drop(&mut self) {
         let SessionHandle {
-            run_id,
-            user,
-            client_id,
-            ..
+            run_id, client_id, ..
         } = &*self.session;
+        let user = self.session.user();
         let mut entries = lock(&self.entries);
         if self.generation_of(entries.by_run_id.get(run_id)) {
             entries.by_run_id.remove(run_id);
@@ -281,7 +188,7 @@ impl Drop for Admission {
     }
 }
 
-impl Admission {
+impl Seat {
     fn generation_of(&self, entry: Option<&Entry>) -> bool {
         entry.is_some_and(|entry| entry.generation == self.generation)
     }
@@ -295,7 +202,13 @@ fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use frp_log::Log;
+    use frp_proto::msg::Login;
+
     use super::*;
+    use crate::auth::Subject;
+    use crate::caller::Caller;
+    use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
         handle_of(Subject::default(), run_id, user, client_id)
@@ -318,6 +231,7 @@ mod tests {
             peer,
             local: None,
             link: None,
+            over_kcp: false,
         };
         Arc::new(SessionHandle::new(
             &login,
@@ -360,11 +274,11 @@ mod tests {
     #[test]
     fn a_session_gets_work_connections_only_while_it_runs() {
         let registry = Registry::default();
-        let (admission, _) = registry.admit(handle("r", "", "")).unwrap();
+        let (seat, _) = registry.admit(handle("r", "", "")).unwrap();
         assert!(registry.running("r").is_none());
-        admission.set_running();
+        seat.set_running();
         assert!(registry.running("r").is_some());
-        admission.session().replaced.cancel();
+        seat.session().replaced.cancel();
         assert!(registry.running("r").is_none());
     }
 
@@ -391,10 +305,10 @@ mod tests {
     #[test]
     fn the_end_of_a_session_is_announced() {
         let registry = Registry::default();
-        let (admission, _) = registry.admit(handle("r", "", "")).unwrap();
-        let session = admission.session().clone();
+        let (seat, _) = registry.admit(handle("r", "", "")).unwrap();
+        let session = seat.session().clone();
         assert!(!session.released.is_cancelled());
-        drop(admission);
+        drop(seat);
         assert!(session.released.is_cancelled());
     }
 }

@@ -9,12 +9,13 @@ use frp_net::udp::{Datagrams, Users};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::names::NameGuard;
-use super::user::{UserAddrs, UserError};
-use super::{Held, Proxy, ProxyError, Published, Setup};
-use crate::greet::Greeted;
+use super::{Held, ProxyError, Published, Setup};
+use crate::client::pool::{Admitted, TakeError};
 use crate::ports::Lease;
-use crate::session::pool::TakeError;
+use crate::proxy::Proxy;
+use crate::proxy::names::NameGuard;
+use crate::proxy::udp_users::UdpUsers;
+use crate::proxy::user::UserError;
 
 /// The client refuses work connections for a proxy until it has read that the proxy runs. frp
 /// gives it 500 ms; a connection that came too early is only opened again.
@@ -26,8 +27,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Opens the port that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let lease = shared
         .udp_ports
         .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
@@ -35,7 +35,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
     let packet_size = setup.policy.udp_packet_size;
-    let stop = shared.stop.child_token();
+    let stop = shared.drain.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
     let task = setup.listeners.spawn(async move {
@@ -53,14 +53,17 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 }
 
 /// Carries users' datagrams as long as the client's session lasts.
-async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
+async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
     let (socket, _port) = lease.into_listener();
-    let users = Users::new(socket, packet_size);
+    let mut users = Users::new(socket, packet_size);
+    if proxy.base.admission.asks_more() {
+        users = users.behind(Box::new(UdpUsers::new(proxy)));
+    }
     let mut datagrams = Datagrams::new(users, proxy.log.span());
     let mut pause = OPEN_AFTER;
     loop {
         let opening = open(proxy, pause);
-        let Some(conn) = datagrams.meanwhile(opening).await else {
+        let Some((conn, _held)) = datagrams.meanwhile(opening).await else {
             return;
         };
         let protocol = conn.protocol();
@@ -78,10 +81,10 @@ async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
 }
 
 /// The next work connection; `None` when the session is over.
-async fn open(proxy: &Proxy, pause: Duration) -> Option<Greeted> {
+async fn open(proxy: &Proxy, pause: Duration) -> Option<Admitted> {
     sleep(pause).await;
     loop {
-        match proxy.start_work_conn(&UserAddrs::default()).await {
+        match proxy.start_for_all().await {
             Ok(conn) => return Some(conn),
             Err(UserError::Take(TakeError::Closed)) => return None,
             Err(e) => warn!(proxy.log, "failed to get work connection: {e}"),

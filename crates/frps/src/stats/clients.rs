@@ -10,6 +10,7 @@ use frp_proto::msg::Login;
 use frp_proto::wire::WireProtocol;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::client::handle::id_of;
 use crate::ended::{Ended, Turn};
 
 /// Clients that left are forgotten after this time, as frp's proxies are.
@@ -187,15 +188,6 @@ impl Drop for Listed {
         client.disconnected = Some(now);
         client.turn = Some(ended.push(self.key.clone(), now, client.text()));
         entries.forget_old(now - REMEMBERED_FOR);
-    }
-}
-
-/// The id that a client goes by.
-pub(crate) fn id_of<'a>(client_id: &'a str, run_id: &'a str) -> &'a str {
-    if client_id.is_empty() {
-        run_id
-    } else {
-        client_id
     }
 }
 

@@ -2,14 +2,13 @@
 
 use frp_proto::names::ProxyType;
 
-use super::spec::Hosts;
 use super::{Held, ProxyError, Published, Setup};
-use crate::vhost::{domains, log_routes, remote_addr, routes};
+use crate::proxy::spec::Hosts;
+use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>, hosts: &Hosts) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let port = shared
         .bound
         .vhost_https_port

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use frp_proto::names::ProxyType;
 
-use super::spec::{HttpLogin, HttpSettings};
-use super::{Held, Proxy, ProxyError, Published, Setup};
-use crate::vhost::http::{Policy, Target};
-use crate::vhost::{Routes, domains, log_routes, remote_addr, routes};
+use super::{Held, ProxyError, Published, Setup};
+use crate::proxy::Proxy;
+use crate::proxy::spec::{HttpLogin, HttpSettings};
+use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
+use crate::vhost::groups::Routes;
+use crate::vhost::http::head::Policy;
+use crate::vhost::target::HttpTarget;
 
 /// Takes the routes that the proxy asks for.
 pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let port = shared
         .bound
         .vhost_http_port
@@ -21,7 +23,7 @@ pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Publ
     let policy = Policy::new(settings)?;
     let (locations, user) = (&settings.locations, &settings.route_by_http_user);
     let keys = routes(&domains, locations, user);
-    let target = |members| Arc::new(Target { members, policy });
+    let target = |members| Arc::new(HttpTarget { members, policy });
     let login = settings.login.clone();
     let tables = &shared.vhosts.http;
     let held = HeldRoutes {
@@ -55,7 +57,7 @@ pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Publ
 
 /// The routes of a proxy; its idle work connections go with them.
 struct HeldRoutes {
-    _routes: Routes<Arc<Target>, HttpLogin>,
+    _routes: Routes<Arc<HttpTarget>, HttpLogin>,
     proxy: Arc<Proxy>,
 }
 

@@ -11,7 +11,7 @@ use frp_proto::msg::{Login, NewProxy};
 use frp_proto::wire::{WireProtocol, v1, v2};
 
 use crate::proxy::spec::ProxySpec;
-use crate::vhost::{Ask, ask};
+use crate::vhost::domains::{Ask, ask};
 
 /// What the proxies of one session hold.
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ pub(crate) enum OverLimit {
     Entries { what: &'static str, count: usize },
     #[error("too many proxies: a client may have {MAX_PROXIES}")]
     Proxies,
+    #[error("exceed the max_ports_per_client")]
+    Ports,
     #[error(
         "too many routes: {domains} domains x {locations} locations{}, a client may have \
          {MAX_ROUTES}",
@@ -64,26 +66,29 @@ pub(crate) enum OverLimit {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Amount {
     proxies: usize,
+    ports: u64,
     routes: usize,
     /// Bytes, overhead included.
     text: usize,
 }
 
 impl Allowance {
-    /// Takes what the proxy of `spec` needs, whose texts in `new` have been checked and whose answer
-    /// goes by `protocol`.
+    /// Takes what the proxy of `spec` needs, whose texts cost `text` and whose answer goes by
+    /// `protocol`. `max_ports` is `maxPortsPerClient`; 0 is no limit.
     pub(crate) fn take(
         self: &Arc<Self>,
-        new: &NewProxy,
         spec: &ProxySpec,
+        text: usize,
         protocol: WireProtocol,
+        max_ports: u64,
     ) -> Result<Taken, OverLimit> {
         let hosts = spec.kind.hosts();
         let asked = hosts.map_or_else(Ask::default, |(hosts, locations)| ask(hosts, locations));
         let amount = Amount {
             proxies: 1,
+            ports: spec.kind.remote_port().is_some().into(),
             routes: asked.routes(),
-            text: text_of(new),
+            text,
         };
         let mut held = self.lock();
         if held.proxies >= MAX_PROXIES {
@@ -110,7 +115,11 @@ impl Allowance {
                 limit,
             });
         }
+        if max_ports > 0 && amount.ports > 0 && held.ports >= max_ports {
+            return Err(OverLimit::Ports);
+        }
         held.proxies += amount.proxies;
+        held.ports += amount.ports;
         held.routes += amount.routes;
         held.text += amount.text;
         drop(held);
@@ -129,15 +138,17 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut held = self.of.lock();
         held.proxies -= self.amount.proxies;
+        held.ports -= self.amount.ports;
         held.routes -= self.amount.routes;
         held.text -= self.amount.text;
     }
 }
 
-/// Whether the texts of a registration may be kept, before anything is made of them.
-pub(crate) fn check_proxy(new: &NewProxy) -> Result<(), OverLimit> {
+/// Whether the texts of a registration may be kept, and what they cost.
+pub(crate) fn check_proxy(new: &NewProxy) -> Result<usize, OverLimit> {
     check_names(new)?;
-    check_entries(new)
+    check_entries(new)?;
+    Ok(text_of(new))
 }
 
 /// Whether the texts of a login that are kept as long as the session are names.
@@ -259,8 +270,8 @@ mod tests {
     }
 
     fn take(allowance: &Arc<Allowance>, new: &NewProxy) -> Result<Taken, OverLimit> {
-        check_proxy(new)?;
-        allowance.take(new, &ProxySpec::read(new).unwrap(), V2)
+        let text = check_proxy(new)?;
+        allowance.take(&ProxySpec::read(new).unwrap(), text, V2, 0)
     }
 
     fn refusal(allowance: &Arc<Allowance>, new: &NewProxy) -> String {
@@ -311,6 +322,23 @@ mod tests {
         );
         drop(all);
         take(&allowance, &new).unwrap();
+    }
+
+    #[test]
+    fn ports_are_counted_with_the_types_that_have_one() {
+        let allowance = Arc::new(Allowance::default());
+        let take = |kind: &str| {
+            let spec = ProxySpec::read(&NewProxy {
+                proxy_type: kind.to_owned(),
+                ..NewProxy::default()
+            });
+            allowance.take(&spec.unwrap(), 0, V2, 1)
+        };
+        let first = take("udp").unwrap();
+        assert_eq!(take("tcp").unwrap_err(), OverLimit::Ports);
+        let _other = take("stcp").unwrap();
+        drop(first);
+        take("tcp").unwrap();
     }
 
     #[test]

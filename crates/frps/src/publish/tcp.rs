@@ -7,14 +7,14 @@ use frp_net::listen::accept_loop;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::names::NameGuard;
-use super::{Held, Members, ProxyError, Published, Setup};
+use super::{Held, ProxyError, Published, Setup};
 use crate::ports::Lease;
+use crate::proxy::members::Members;
+use crate::proxy::names::NameGuard;
 
 /// Opens the port that the proxy asks for, or joins the group that has it.
 pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
-    let Setup { proxy, .. } = setup;
-    let shared = &proxy.shared;
+    let Setup { shared, proxy, .. } = setup;
     let allowed = &setup.policy.allow_ports;
     let group = &proxy.spec.group;
     let (port, held) = if group.name.is_empty() {
@@ -40,7 +40,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 
 fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
     let members = Arc::new(Members::default());
-    let stop = setup.proxy.shared.stop.child_token();
+    let stop = setup.shared.drain.child_token();
     let accepting = accept(members.clone(), lease, setup.proxy.log.span(), stop.clone());
     let membership = members.join(setup.proxy);
     let name = setup.name.clone();
