@@ -304,20 +304,18 @@ impl Session {
         let mut answer = NewProxyResp::default();
         match started {
             Ok((name, proxy, remote_addr)) => {
-                let text = format!("new proxy [{}] type [{}] success", shown_name(&name), &kind);
-                info!(log, "{text}");
+                info!(
+                    log,
+                    "new proxy [{}] type [{kind}] success",
+                    shown_name(&name)
+                );
                 answer.proxy_name = name.to_string();
                 answer.remote_addr = remote_addr;
                 self.proxies.insert(asked.clone(), proxy);
             }
             Err(why) => {
-                let text = shown_error(&why.log);
-                let text = format!(
-                    "new proxy [{}] type [{}] error: {text}",
-                    shown_name(&asked),
-                    &kind
-                );
-                warn!(log, "{text}");
+                let (name, text) = (shown_name(&asked), shown_error(&why.log));
+                warn!(log, "new proxy [{name}] type [{kind}] error: {text}");
                 answer.proxy_name = asked.to_string();
                 let generic = format!("new proxy [{asked}] error");
                 answer.error = policy.text_for_peer(&generic, &why.peer);
