@@ -137,7 +137,7 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
         LoginError::Connect(ConnectError::Open(_)) => true,
         _ => false,
     };
-    let plain = matches!(cfg.transport.protocol, TransportProtocol::Tcp);
+    let plain = cfg.transport.protocol == TransportProtocol::Tcp;
     broke && plain && !cfg.transport.tls.enable
 }
 
@@ -196,10 +196,10 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
 
 /// Explains why nothing had come yet when it was given up: on a `login` that was sent, or before.
 pub(crate) fn explain_no_reply(login: bool, cfg: &ClientConfig) -> Explained {
-    match cfg.transport.protocol {
+    match cfg.transport.protocol.one() {
         _ if login => explain_silence(cfg),
-        TransportProtocol::Quic => quic::explain(&QuicDialError::TimedOut, cfg),
-        TransportProtocol::Kcp => explain_unheard(ConnectError::Unheard, cfg),
+        Some(TransportProtocol::Quic) => quic::explain(&QuicDialError::TimedOut, cfg),
+        Some(TransportProtocol::Kcp) => explain_unheard(ConnectError::Unheard, cfg),
         _ => explain_nobody("i/o timeout", cfg),
     }
 }
@@ -337,8 +337,8 @@ fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
 /// The connection stood, the login went out, and then it was closed or reset.
 fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
     let has_tls = matches!(
-        cfg.transport.protocol,
-        TransportProtocol::Wss | TransportProtocol::Quic
+        cfg.transport.protocol.one(),
+        Some(TransportProtocol::Wss | TransportProtocol::Quic)
     );
     if !cfg.transport.tls.enable && !has_tls {
         return explained(
@@ -375,19 +375,19 @@ fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
 }
 
 fn explain_silence(cfg: &ClientConfig) -> Explained {
-    let protocol = cfg.transport.protocol;
+    let protocol = cfg.transport.protocol.one();
     let (how, advice) = match protocol {
         // A session of kcp is closed without a word, so this is also how frps refuses one.
-        TransportProtocol::Kcp => (
+        Some(TransportProtocol::Kcp) => (
             " over UDP",
             "check that the port is the kcpBindPort of frps and that transport.tcpMux is the same \
              on both ends",
         ),
-        TransportProtocol::Quic => (
+        Some(TransportProtocol::Quic) => (
             " over QUIC",
             "check that the port is the quicBindPort of frps; its log may say why",
         ),
-        _ if cfg.transport.tls.enable || protocol == TransportProtocol::Wss => (
+        _ if cfg.transport.tls.enable || protocol == Some(TransportProtocol::Wss) => (
             " within TLS",
             "check that the port is the bindPort of frps and not that of another TLS service, and \
              that transport.tcpMux is the same on both ends; a device on the path may end TLS \

@@ -8,7 +8,7 @@ mod source;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use frp_config::{AuthMethod, ClientConfig, Secret};
+use frp_config::{AuthMethod, AuthScope, ClientConfig, Secret};
 use frp_net::dial::DialError;
 use frp_net::http_client::Reason;
 use frp_net::way_out::ProxyError;
@@ -65,8 +65,8 @@ impl Auth {
         };
         Ok(Self {
             with,
-            heartbeats: cfg.auth.scope_heartbeats,
-            new_work_conns: cfg.auth.scope_new_work_conns,
+            heartbeats: cfg.auth.covers(AuthScope::HeartBeats),
+            new_work_conns: cfg.auth.covers(AuthScope::NewWorkConns),
         })
     }
 

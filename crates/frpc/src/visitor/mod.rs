@@ -252,7 +252,7 @@ impl Visitor {
         match &self.cfg.kind {
             VisitorKind::Stcp => stcp::start(self, host, listeners),
             VisitorKind::Sudp => sudp::start(self, host, listeners),
-            _ => Err(StartError::Kind("xtcp")),
+            kind @ VisitorKind::Xtcp(_) => Err(StartError::Kind(kind.as_str())),
         }
     }
 

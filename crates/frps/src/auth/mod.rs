@@ -8,7 +8,7 @@ mod token;
 
 use std::borrow::Cow;
 
-use frp_config::{AuthMethod, ServerConfig};
+use frp_config::{AuthMethod, AuthScope, ServerConfig};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::issuer::Keeper;
@@ -57,8 +57,8 @@ impl Auth {
         };
         let auth = Self {
             with,
-            heartbeats: cfg.auth.scope_heartbeats,
-            new_work_conns: cfg.auth.scope_new_work_conns,
+            heartbeats: cfg.auth.covers(AuthScope::HeartBeats),
+            new_work_conns: cfg.auth.covers(AuthScope::NewWorkConns),
         };
         (auth, keeper)
     }
