@@ -9,6 +9,7 @@ use frp_net::dial::DialOptions;
 use frp_net::limits::MAX_STREAMS_BEFORE_LOGIN;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
+    ServerSettings,
 };
 use frp_net::tls::{self, TlsFiles};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,8 +24,12 @@ const OPTIONS: Options = Options {
 };
 
 fn listener() -> Listener {
+    Listener::bind("127.0.0.1", 0, &settings(), &TaskTracker::new()).unwrap()
+}
+
+fn settings() -> ServerSettings {
     let tls = tls::server_config(&TlsFiles::default()).unwrap();
-    Listener::bind("127.0.0.1", 0, &tls, &OPTIONS, &TaskTracker::new()).unwrap()
+    ServerSettings::new(&tls, &OPTIONS).unwrap()
 }
 
 async fn dial(listener: &Listener) -> Result<QuicConn, QuicDialError> {
@@ -49,7 +54,7 @@ async fn dial_with(
 async fn pair(listener: &Listener) -> (QuicConn, QuicConn) {
     let accepting = async {
         let arriving = listener.accept().await.unwrap();
-        arriving.accept(LIMIT).await.unwrap()
+        arriving.accept(&settings(), LIMIT).await.unwrap()
     };
     let (client, server) = tokio::join!(dial(listener), accepting);
     (client.unwrap(), server)
@@ -248,7 +253,7 @@ async fn refusals_say_why() {
     let listener = listener();
     let serve = async {
         while let Some(arriving) = listener.accept().await {
-            let _ = arriving.accept(LIMIT).await;
+            let _ = arriving.accept(&settings(), LIMIT).await;
         }
     };
     let client = async {
@@ -322,4 +327,38 @@ async fn nobody_there_is_a_timeout() {
         matches!(dialled, Err(QuicDialError::TimedOut)),
         "{dialled:?}"
     );
+}
+
+/// What a writer gets rid of while nobody reads, and what all of it then is to the reader.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_holds_little_and_goes_on_when_it_is_read() {
+    const FIRST: usize = 768 * 1024;
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    server.admit();
+    for from_client in [true, false] {
+        let (ours, theirs) = streams(&client, &server).await;
+        let (mut writer, mut reader) = match from_client {
+            true => (ours, theirs),
+            false => (theirs, ours),
+        };
+        let data = pattern(9_000_000);
+        // What quinn takes of a writer before the peer does is no matter of the window.
+        let all = data.clone();
+        let writing = tokio::spawn(async move {
+            writer.write_all(&all).await.unwrap();
+            writer.shutdown().await.unwrap();
+            writer
+        });
+        // Another one is not held up by it.
+        let (mut small, mut theirs) = streams(&client, &server).await;
+        small.write_all(b"question").await.unwrap();
+        let mut heard = [0; 8];
+        theirs.read_exact(&mut heard).await.unwrap();
+        let mut heard = vec![0; FIRST];
+        reader.read_exact(&mut heard).await.unwrap();
+        reader.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == data);
+        writing.await.unwrap();
+    }
 }
