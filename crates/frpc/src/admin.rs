@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use frp_config::{ClientConfig, LoadOptions, ProxyKind, WebServer, load_client, parse_client};
+use frp_config::{
+    ClientConfig, ClientPlugin, LoadOptions, ProxyKind, WebServer, load_client, parse_client,
+};
 use frp_log::{Log, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::web::answer::{
@@ -166,7 +168,7 @@ impl Admin {
                     0 => String::new(),
                     port => join_host_port(&cfg.local_ip, port),
                 },
-                plugin: cfg.plugin.as_ref().map_or("", |plugin| plugin.name()),
+                plugin: cfg.plugin.as_ref().map_or("", ClientPlugin::as_str),
                 remote_addr,
             });
         }

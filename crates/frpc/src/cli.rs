@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
-use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
+use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, info, print_line};
 use frp_net::limits::GRACEFUL_END;
 use frp_net::signals::{self, EndSignals, Overdue};
@@ -180,9 +180,7 @@ async fn serve(
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
     // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
-    let protocol = cfg.transport.protocol;
-    let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
-        || cfg.transport.order.is_some();
+    let may_be_udp = cfg.transport.protocol.may_be_udp();
     if may_be_udp {
         ending.await_signals();
     }

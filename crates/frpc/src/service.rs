@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use frp_config::{ClientConfig, DnsServer};
+use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
@@ -71,8 +71,10 @@ impl Service {
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
             Web::bind(&web.addr, web.port, tls)
         });
-        let auto = cfg.transport.order.as_ref();
-        let auto = auto.map(|order| Auto::new(&cfg, order));
+        let auto = match &cfg.transport.protocol {
+            Transport::Auto(order) => Some(Auto::new(&cfg, order)),
+            Transport::One(_) => None,
+        };
         Ok(Self {
             auto: auto.transpose()?,
             tls: tls?,

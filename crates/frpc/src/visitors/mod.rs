@@ -167,6 +167,6 @@ fn start(
     match &visitor.cfg.kind {
         VisitorKind::Stcp => stcp::start(visitor, host, listeners),
         VisitorKind::Sudp => sudp::start(visitor, host, listeners),
-        _ => Err(StartError::Kind("xtcp")),
+        kind @ VisitorKind::Xtcp(_) => Err(StartError::Kind(kind.as_str())),
     }
 }

@@ -8,7 +8,7 @@ mod token;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, ServerOidc};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -66,10 +66,10 @@ impl Auth {
             }
         };
         let auth = Self {
+            heartbeats: settings.covers(AuthScope::HeartBeats),
+            new_work_conns: settings.covers(AuthScope::NewWorkConns),
             token: Token::new(settings.token),
             oidc,
-            heartbeats: settings.scope_heartbeats,
-            new_work_conns: settings.scope_new_work_conns,
         };
         (auth, keeper)
     }

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use frp_config::{ForwardPlugin, HttpsForwardPlugin};
+use frp_config::{BackendTls, ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Level, Log, debug, warn};
 use frp_net::http_head::{self, UnknownCoding};
 use frp_net::http_io::filter::Tail;
@@ -102,10 +102,10 @@ impl Bridge {
     pub(super) fn plain(
         name: &'static str,
         cfg: &ForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
-        let forwarding = if to_tls {
+        let forwarding = if to_tls.is_some() {
             Forwarding::Keep
         } else {
             Forwarding::Drop
@@ -117,7 +117,7 @@ impl Bridge {
     pub(super) fn secure(
         name: &'static str,
         cfg: &HttpsForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
         let alpn: &[&[u8]] = if cfg.enable_http2 {
@@ -134,7 +134,7 @@ impl Bridge {
         name: &'static str,
         tls: Option<UserTls>,
         cfg: &ForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         forwarding: Forwarding,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
@@ -149,7 +149,6 @@ impl Bridge {
         }
         let host = Some(&cfg.host_header_rewrite).filter(|host| !host.is_empty());
         let host = host.map(|host| host.parse());
-        let to_tls = to_tls.then_some(&cfg.backend_tls);
         Ok(Arc::new(Self {
             name,
             tls,
