@@ -18,7 +18,7 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     accept_loop_making_room(listener, stop, make_room, |conn, peer| {
         // Here rather than in the task: who has to make room then knows it before more are taken.
         let turn = shared.before_login.enter(peer.ip());
-        let thread = match shared.cfg.transport.tcp_mux {
+        let thread = match shared.bound.tcp_mux {
             true => shared.threads.next(),
             // A client's work connections have to be where its session is.
             false => shared.threads.of_peer(peer.ip()),
@@ -60,7 +60,7 @@ pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>) {
             stranger,
             driver,
         } = accepted;
-        let thread = match shared.cfg.transport.tcp_mux {
+        let thread = match shared.bound.tcp_mux {
             true => shared.threads.next(),
             false => shared.threads.of_peer(peer.ip()),
         };

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
@@ -26,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::policy::Policy;
 use crate::{Shared, greet, vhost};
 
 /// Where a stream came from.
@@ -81,9 +83,10 @@ enum DoorError {
 
 /// Takes an accepted TCP connection as far as it gets.
 pub(crate) async fn enter_tcp(shared: Arc<Shared>, turn: Turn, conn: TcpStream, peer: SocketAddr) {
-    tune(&conn, shared.cfg.transport.tcp_keepalive);
+    let policy = shared.policy();
+    tune(&conn, policy.tcp_keepalive);
     let local = conn.local_addr().map(canonical).ok();
-    enter(shared, turn, Stream::Tcp(conn), peer, local).await;
+    enter(shared, policy, turn, Stream::Tcp(conn), peer, local).await;
 }
 
 /// Takes a kcp session as far as it gets.
@@ -95,12 +98,14 @@ pub(crate) async fn enter_kcp(
 ) {
     let local = conn.local_addr().ok();
     let turn = Turn::of_kcp(stranger);
-    enter(shared, turn, Stream::Kcp(conn), peer, local).await;
+    let policy = shared.policy();
+    enter(shared, policy, turn, Stream::Kcp(conn), peer, local).await;
 }
 
 /// Takes a connection from `peer` to our address `local` as far as it gets.
 async fn enter(
     shared: Arc<Shared>,
+    policy: Arc<Policy>,
     turn: Turn,
     conn: Stream,
     peer: SocketAddr,
@@ -113,10 +118,12 @@ async fn enter(
         link: None,
     };
     let opened = tokio::select! {
-        opened = open(&shared, conn, &turn) => opened,
+        opened = open(&shared, &policy, conn, &turn) => opened,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
         () = shared.stop.cancelled() => return,
     };
+    let keepalive = policy.mux_keepalive;
+    drop(policy);
     let (stream, first) = match opened {
         Ok(Opened::Frp(stream, first)) => (stream, first),
         Ok(Opened::User(kind, conn, first)) => {
@@ -126,8 +133,9 @@ async fn enter(
         Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
         Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
     };
-    if shared.cfg.transport.tcp_mux {
-        Box::pin(serve_mux(shared, Rewind::new(first, stream), caller, turn)).await;
+    if shared.bound.tcp_mux {
+        let io = Rewind::new(first, stream);
+        Box::pin(serve_mux(shared, io, keepalive, caller, turn)).await;
     } else {
         Box::pin(greet::serve(
             shared,
@@ -157,42 +165,47 @@ async fn serve_user(
 }
 
 /// Takes the layers off, one by one: a websocket may be within TLS (`wss`), or TLS within it.
-async fn open(shared: &Shared, mut conn: Stream, turn: &Turn) -> Result<Opened, DoorError> {
+async fn open(
+    shared: &Shared,
+    policy: &Policy,
+    mut conn: Stream,
+    turn: &Turn,
+) -> Result<Opened, DoorError> {
     let is_tcp = matches!(conn, Stream::Tcp(_));
     let users = if is_tcp {
         shared.vhosts.at_bind_port
     } else {
         Users::default()
     };
-    let path = is_tcp.then_some(shared.websocket.path.as_str());
+    let path = is_tcp.then_some(policy.websocket.path.as_str());
     let (kind, first) = look(&mut conn, users, path).await?;
     turn.spoke();
     match (kind, conn) {
         (Kind::Tls | Kind::TlsAfterMark, conn) => {
-            let mut conn = end_tls(shared, conn, first).await?;
+            let mut conn = end_tls(policy, conn, first).await?;
             let (kind, first) = look(&mut conn, Users::default(), path).await?;
             if kind != Kind::Websocket {
                 return Ok(Opened::Frp(conn, first));
             }
-            let conn = end_websocket(shared, conn, first).await?;
+            let conn = end_websocket(policy, conn, first).await?;
             Ok(Opened::Frp(conn, Bytes::new()))
         }
         (Kind::UserHttp | Kind::UserTls, Stream::Tcp(conn)) => Ok(Opened::User(kind, conn, first)),
         (Kind::Websocket, conn) => {
-            let mut conn = end_websocket(shared, conn, first).await?;
+            let mut conn = end_websocket(policy, conn, first).await?;
             let (kind, first) = look(&mut conn, Users::default(), None).await?;
             if matches!(kind, Kind::Tls | Kind::TlsAfterMark) {
-                let conn = end_tls(shared, conn, first).await?;
+                let conn = end_tls(policy, conn, first).await?;
                 return Ok(Opened::Frp(conn, Bytes::new()));
             }
-            plain(shared, conn, first)
+            plain(policy, conn, first)
         }
-        (_, conn) => plain(shared, conn, first),
+        (_, conn) => plain(policy, conn, first),
     }
 }
 
-fn plain(shared: &Shared, conn: Stream, first: Bytes) -> Result<Opened, DoorError> {
-    if shared.cfg.transport.tls.force {
+fn plain(policy: &Policy, conn: Stream, first: Bytes) -> Result<Opened, DoorError> {
+    if policy.tls_force {
         return Err(DoorError::PlainRefused);
     }
     Ok(Opened::Frp(conn, first))
@@ -207,15 +220,15 @@ async fn look(
     Ok(looked.map_err(|_| DoorError::Silent)??)
 }
 
-async fn end_tls(shared: &Shared, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
+async fn end_tls(policy: &Policy, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
     let io = Rewind::new(first, conn);
-    let tls = tls::accept(shared.tls.clone(), io, BEFORE_LOGIN).await?;
+    let tls = tls::accept(policy.tls.clone(), io, BEFORE_LOGIN).await?;
     Ok(Stream::Tls(Box::new(tls)))
 }
 
-async fn end_websocket(shared: &Shared, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
+async fn end_websocket(policy: &Policy, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
     let io = Rewind::new(first, conn);
-    let websocket = websocket::accept(io, &shared.websocket, BEFORE_LOGIN).await?;
+    let websocket = websocket::accept(io, &policy.websocket, BEFORE_LOGIN).await?;
     Ok(Stream::Websocket(Box::new(websocket)))
 }
 
@@ -224,8 +237,9 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let peer = arriving.peer();
     let log = Log::root().by(peer.ip());
     let turn = shared.before_login.enter(peer.ip());
+    let settings = shared.policy().quic.clone();
     let accepted = tokio::select! {
-        accepted = arriving.accept(BEFORE_LOGIN) => accepted,
+        accepted = arriving.accept(&settings, BEFORE_LOGIN) => accepted,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
         () = shared.stop.cancelled() => return,
     };
@@ -233,7 +247,7 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         Ok(conn) => conn,
         Err(e) => return debug!(log, "QUIC connection from [{peer}] refused: {e}"),
     };
-    let port = shared.cfg.quic_bind_port.unwrap_or_default();
+    let port = shared.bound.quic_port.unwrap_or_default();
     let caller = Caller {
         peer,
         local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
@@ -251,9 +265,15 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
 }
 
 /// Starts the mux on what is left of a connection.
-async fn serve_mux(shared: Arc<Shared>, io: Rewind<Stream>, caller: Caller, turn: Turn) {
+async fn serve_mux(
+    shared: Arc<Shared>,
+    io: Rewind<Stream>,
+    keepalive: Duration,
+    caller: Caller,
+    turn: Turn,
+) {
     let config = mux::Config {
-        keepalive_interval: Some(shared.cfg.transport.tcp_mux_keepalive_interval),
+        keepalive_interval: Some(keepalive),
         stranger: true,
     };
     let (mux, incoming, driver) = mux::session(io, mux::Role::Server, config);

@@ -179,7 +179,7 @@ async fn admit_work_conn(
             why(&conn.run_id)
         }
         Some(session) => match tokio::select! {
-            checked = shared.auth.new_work_conn(&conn, session.subject()) => checked,
+            checked = session.auth().new_work_conn(&conn, session.subject()) => checked,
             () = place.lost(caller) => return,
             () = session.released.cancelled() => return,
         } {
@@ -204,7 +204,9 @@ async fn admit_work_conn(
             }
         },
     };
-    let error = shared.text_for_peer("invalid NewWorkConn", &refusal);
+    let error = shared
+        .policy()
+        .text_for_peer("invalid NewWorkConn", &refusal);
     let answer = StartWorkConn {
         error,
         ..StartWorkConn::default()
@@ -233,7 +235,9 @@ async fn serve_visitor(
                 "[{peer}] register visitor conn error: {}",
                 shown_error(&why)
             );
-            let error = shared.text_for_peer("register visitor conn error", &why);
+            let error = shared
+                .policy()
+                .text_for_peer("register visitor conn error", &why);
             let answer = NewVisitorConnResp {
                 proxy_name: conn.proxy_name,
                 error,
@@ -247,17 +251,5 @@ async fn serve_visitor(
 pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
     if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
         let _ = timeout(LOGIN_ANSWER_WRITE, stream.shutdown()).await;
-    }
-}
-
-impl Shared {
-    /// The error text that a peer may see: the whole of it, or only its kind where
-    /// `detailedErrorsToClient` is off.
-    pub(crate) fn text_for_peer(&self, kind: &str, detail: &str) -> String {
-        if self.cfg.detailed_errors_to_client {
-            detail.to_owned()
-        } else {
-            kind.to_owned()
-        }
     }
 }

@@ -11,7 +11,7 @@
 //! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
 //!    `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
+//! Beside the way: [`policy`] (what all of them go by), [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
 //! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
 //! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
 
@@ -24,6 +24,7 @@ mod greet;
 mod group;
 mod holder;
 mod login;
+mod policy;
 mod ports;
 mod proxy;
 mod session;
@@ -42,16 +43,14 @@ use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
-use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::udp;
-use frp_net::websocket::handshake::{Accepted, Field};
-use frp_proto::crypto::cfb;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Auth, Keeper};
 use crate::group::Groups;
+use crate::policy::{Bound, InForce, Policy};
+pub use crate::policy::{PolicyError, PolicyWriter};
 use crate::ports::Ports;
 use crate::proxy::Names;
 use crate::session::registry::Registry;
@@ -69,21 +68,14 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
-    /// Where tokens come from an issuer.
-    keeper: Option<Keeper>,
     shared: Arc<Shared>,
 }
 
 /// What every connection of the server may need.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) cfg: ServerConfig,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
-    /// Which websocket requests are taken.
-    pub(crate) websocket: Accepted,
-    pub(crate) auth: Auth,
-    /// Of the v1 control cipher and of `useEncryption`; derived once per process.
-    pub(crate) key: cfb::Key,
+    pub(crate) bound: Bound,
+    in_force: InForce,
     pub(crate) registry: Registry,
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
@@ -103,9 +95,9 @@ pub(crate) struct Shared {
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// `transport.tls` names files that cannot be used.
-    #[error("transport.tls: {0}")]
-    Tls(#[from] TlsSetupError),
+    /// The settings cannot be gone by.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     /// A port is taken, or not ours to open.
     #[error(
         "create server listener error, listen tcp {addr}: bind: {}",
@@ -118,12 +110,12 @@ pub enum BindError {
         source: io::Error,
     },
     /// The same for `quicBindPort`.
-    #[error("listen on quic udp address {addr} error: {source}")]
+    #[error("listen on quic udp address {addr} error: {}", go_text(source))]
     Quic {
         /// `bindAddr:quicBindPort`.
         addr: String,
-        /// Why not.
-        source: quic::ListenError,
+        /// The system's error.
+        source: io::Error,
     },
     /// The same for `kcpBindPort`.
     #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
@@ -160,65 +152,63 @@ pub enum BindError {
 impl Server {
     /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
     pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
-        let files = &cfg.transport.tls;
-        let tls = tls::server_config(&TlsFiles {
-            cert: files.cert_file.clone(),
-            key: files.key_file.clone(),
-            trusted_ca: files.trusted_ca_file.clone(),
-        })?;
+        let (bound, policy, keeper) = policy::divide(cfg, None)?;
+        let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
-            listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| BindError::Listen {
-                addr: join_host_port(&cfg.bind_addr, cfg.bind_port),
+            listen(&bound.bind_addr, bound.bind_port).map_err(|source| BindError::Listen {
+                addr: at(bound.bind_port),
                 source,
             })?;
         let tasks = TaskTracker::new();
         let before_login = BeforeLogin::default();
-        let quic = cfg
-            .quic_bind_port
-            .map(|port| bind_quic(&cfg, port, &tls, &tasks));
-        let kcp = cfg.kcp_bind_port.map(|port| {
-            let bound = udp::bind(&cfg.bind_addr, port)
+        let quic = bound.quic_port.map(|port| {
+            let opened = quic::Listener::bind(&bound.bind_addr, port, &policy.quic, &tasks);
+            opened.map_err(|source| BindError::Quic {
+                addr: at(port),
+                source,
+            })
+        });
+        let kcp = bound.kcp_port.map(|port| {
+            let opened = udp::bind(&bound.bind_addr, port)
                 .and_then(|socket| KcpListener::new(socket, before_login.clone()));
-            bound.map_err(|source| BindError::Kcp {
-                addr: join_host_port(&cfg.bind_addr, port),
+            opened.map_err(|source| BindError::Kcp {
+                addr: at(port),
                 source,
             })
         });
         // Once and here: a resolver may be slow, and registrations must not wait for it.
-        let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
-            let host = cfg.proxy_bind_addr.clone();
+        let proxy_host = Host::resolve(&bound.proxy_bind_addr).map_err(|source| {
+            let host = bound.proxy_bind_addr.clone();
             BindError::ProxyBindAddr { host, source }
         })?;
-        let vhosts = Vhosts::new(&cfg);
-        let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
-        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
-        let (auth, keeper) = Auth::new(&cfg);
+        let vhosts = Vhosts::new(&bound);
+        let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
+        let web = bound.web.as_ref().map(web::bind).transpose()?;
         let shared = Shared {
-            tls,
-            websocket: accepted_websockets(&cfg),
-            auth,
-            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            bound,
+            in_force: InForce::new(policy),
             registry: Registry::default(),
             names: Arc::default(),
             visitors: Arc::default(),
             groups: Arc::default(),
-            ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
+            ports: Arc::new(Ports::new(proxy_host)),
             vhosts,
-            udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
+            udp_ports: Arc::new(Ports::new(proxy_host)),
             before_login,
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
             tasks,
             stop: CancellationToken::new(),
-            cfg,
         };
+        if let Some(keeper) = keeper {
+            shared.tasks.spawn(keeper.run(shared.stop.clone()));
+        }
         Ok(Self {
             listener,
             quic: quic.transpose()?,
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
-            keeper,
             shared: Arc::new(shared),
         })
     }
@@ -226,6 +216,11 @@ impl Server {
     /// The address that clients connect to.
     pub fn addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// What replaces the policy of the server, also while it runs.
+    pub fn policy(&self) -> PolicyWriter {
+        PolicyWriter::of(&self.shared)
     }
 
     /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
@@ -236,32 +231,26 @@ impl Server {
             kcp,
             vhosts,
             web,
-            keeper,
             shared,
         } = self;
-        let cfg = &shared.cfg;
-        let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
-        info!(Log::root(), "{}", contract::tcp_listen(addr));
-        if let (Some(quic), Some(port)) = (quic, cfg.quic_bind_port) {
-            let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::quic_listen(addr));
+        let bound = &shared.bound;
+        let at = |port| join_host_port(&bound.bind_addr, port);
+        info!(Log::root(), "{}", contract::tcp_listen(at(bound.bind_port)));
+        if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
+            info!(Log::root(), "{}", contract::quic_listen(at(port)));
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
         }
-        if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
-            let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::kcp_listen(addr));
+        if let (Some(kcp), Some(port)) = (kcp, bound.kcp_port) {
+            info!(Log::root(), "{}", contract::kcp_listen(at(port)));
             shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
         }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
-            (web, shared.cfg.web_server.clone(), shared.stats.clone())
+            (web, bound.web.clone(), shared.stats.clone())
         {
             shared
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
-        }
-        if let Some(keeper) = keeper {
-            shared.tasks.spawn(keeper.run(shared.stop.clone()));
         }
         info!(Log::root(), "{}", contract::frps_started());
         shared.tasks.spawn(accept::run(listener, shared.clone()));
@@ -272,33 +261,9 @@ impl Server {
     }
 }
 
-fn bind_quic(
-    cfg: &ServerConfig,
-    port: u16,
-    tls: &rustls::ServerConfig,
-    tasks: &TaskTracker,
-) -> Result<quic::Listener, BindError> {
-    let settings = &cfg.transport.quic;
-    let options = quic::Options {
-        keepalive: settings.keepalive_period,
-        idle: settings.max_idle_timeout,
-        max_streams: settings.max_incoming_streams,
-    };
-    let bound = quic::Listener::bind(&cfg.bind_addr, port, tls, &options, tasks);
-    bound.map_err(|source| BindError::Quic {
-        addr: join_host_port(&cfg.bind_addr, port),
-        source,
-    })
-}
-
-fn accepted_websockets(cfg: &ServerConfig) -> Accepted {
-    let settings = &cfg.transport.websocket;
-    let field = |(name, value): (&String, &frp_config::Secret)| Field {
-        name: name.clone(),
-        value: value.expose().to_owned(),
-    };
-    Accepted {
-        path: settings.path.clone(),
-        fields: settings.headers.iter().map(field).collect(),
+impl Shared {
+    /// The policy in force, for one decision: whoever decides by parts takes it once.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.in_force.snapshot()
     }
 }

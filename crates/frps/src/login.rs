@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use frp_config::ServerConfig;
 use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
@@ -19,16 +18,17 @@ use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
-use crate::auth::{Refusal, Subject};
+use crate::auth::{Auth, Refusal, Subject};
 use crate::door::{Caller, Place, Presence};
 use crate::greet::{Greeted, last_word, random_bytes};
+use crate::policy::Policy;
 use crate::session::allowance::{OverLimit, check_login};
 use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
 use crate::session::{Control, Session};
 use crate::web::clients::Listed;
 use crate::{Shared, session::pool::Pool};
 
-/// Why a login came to nothing. What the client may read of it is decided by [`Shared::text_for_peer`].
+/// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("{0}")]
@@ -64,13 +64,14 @@ pub(crate) async fn serve(
         login.run_id = naming::run_id(random_bytes());
     }
     let log = Log::root().by(caller.peer.ip()).with(&shown(&login.run_id));
+    let policy = shared.policy();
     let admitted = admit(
         &shared,
+        &policy,
         &login,
         &mut stream,
         negotiated.as_ref(),
-        &caller,
-        place,
+        (&caller, place),
         &log,
     )
     .await;
@@ -88,7 +89,7 @@ pub(crate) async fn serve(
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
-            let error = shared.text_for_peer("register control error", &why);
+            let error = policy.text_for_peer("register control error", &why);
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
@@ -99,21 +100,33 @@ pub(crate) async fn serve(
     };
     process::forget_start_soon();
     let _home = shared.before_login.at_home(caller.peer.ip());
-    let control = control_stream(&shared, stream, negotiated.as_ref());
-    Session::new(shared, admitted, control, caller).run().await;
+    let control = control_stream(&policy.auth, stream, negotiated.as_ref());
+    let heartbeat_timeout = policy.heartbeat_timeout;
+    drop(policy);
+    let session = Session::new(shared, admitted, control, caller, heartbeat_timeout);
+    session.run().await;
     drop(presence);
 }
 
 async fn admit(
     shared: &Arc<Shared>,
+    policy: &Policy,
     login: &Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
-    caller: &Caller,
-    place: Place,
+    (caller, place): (&Caller, Place),
     log: &Log,
 ) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
-    let checked = check(shared, login, stream.protocol(), negotiated, caller, &place).await;
+    let credentials = (&*policy.auth, login);
+    let checked = check(
+        shared,
+        credentials,
+        stream.protocol(),
+        negotiated,
+        caller,
+        &place,
+    )
+    .await;
     // Whoever may come in does so with many others when the server has been away; strangers have to
     // share fewer lines.
     announce(
@@ -126,10 +139,10 @@ async fn admit(
     );
     let subject = checked?;
     check_login(login)?;
-    let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
+    let pool = Pool::new(pool_count(login.pool_count, policy.max_pool_count));
     let session = Arc::new(SessionHandle::new(
         login,
-        subject,
+        (policy.auth.clone(), subject),
         pool,
         caller.clone(),
         log.known(),
@@ -187,7 +200,7 @@ async fn admit(
 /// Whether the client may come in, and as whom.
 async fn check(
     shared: &Shared,
-    login: &Login,
+    (auth, login): (&Auth, &Login),
     protocol: WireProtocol,
     negotiated: Option<&Negotiated>,
     caller: &Caller,
@@ -197,7 +210,7 @@ async fn check(
         return Err(LoginError::NoHello);
     }
     tokio::select! {
-        checked = shared.auth.login(login) => Ok(checked?),
+        checked = auth.login(login) => Ok(checked?),
         () = place.lost(caller) => Err(LoginError::Gone),
         () = shared.stop.cancelled() => Err(LoginError::Gone),
     }
@@ -219,16 +232,21 @@ fn announce(login: &Login, caller: &Caller, log: &Log) {
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative
 /// wish; here it is none.
-fn pool_count(wanted: i64, cfg: &ServerConfig) -> usize {
-    let allowed = cfg.transport.max_pool_count.max(0);
-    usize::try_from(wanted.clamp(0, allowed)).unwrap_or_default()
+fn pool_count(wanted: i64, allowed: i64) -> usize {
+    usize::try_from(wanted.clamp(0, allowed.max(0))).unwrap_or_default()
 }
 
 /// The control connection behind its cipher.
-fn control_stream(shared: &Shared, stream: Greeted, negotiated: Option<&Negotiated>) -> Control {
+fn control_stream(auth: &Auth, stream: Greeted, negotiated: Option<&Negotiated>) -> Control {
     let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
-    let token = shared.cfg.auth.token.expose().as_bytes();
-    let pipe = control(stream, rest, negotiated, &shared.key, token, Side::Server);
+    let pipe = control(
+        stream,
+        rest,
+        negotiated,
+        auth.key(),
+        auth.token(),
+        Side::Server,
+    );
     MsgStream::new(pipe, protocol, BytesMut::new())
 }

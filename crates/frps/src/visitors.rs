@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_config::Secret;
 use frp_proto::auth::verify_token_key;
 use frp_proto::crypto::cfb;
-use frp_proto::msg::{NewProxy, NewVisitorConn};
+use frp_proto::msg::NewVisitorConn;
 
 use crate::Shared;
 use crate::door::Caller;
 use crate::proxy::Proxy;
+use crate::proxy::spec::Access;
 
 /// Stands in `allowUsers` for everybody.
 const ANYBODY: &str = "*";
@@ -27,20 +27,19 @@ pub(crate) struct Visitors {
 #[derive(Debug)]
 pub(crate) struct Visited {
     pub(crate) proxy: Arc<Proxy>,
-    pub(crate) kind: VisitedKind,
+    pub(crate) carries: Carries,
     /// Of the visitors' cipher; the proxy's own leg has another key.
     pub(crate) key: cfb::Key,
-    secret: Secret,
-    allow_users: Vec<String>,
+    access: Arc<Access>,
 }
 
 /// What is done with the connection of an admitted visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VisitedKind {
+pub(crate) enum Carries {
     /// Its bytes go to a work connection.
-    Stcp,
+    Bytes,
     /// As above, but messages are translated where the two speak different wire protocols.
-    Sudp,
+    Messages,
 }
 
 /// A name in the table, until dropped.
@@ -70,23 +69,21 @@ pub(crate) enum Refusal {
 }
 
 impl Visited {
-    pub(crate) fn new(proxy: &Arc<Proxy>, kind: VisitedKind, new: &NewProxy) -> Self {
-        let mut allow_users = new.allow_users.clone();
-        if allow_users.is_empty() {
-            allow_users.push(proxy.session.user().to_string());
-        }
+    pub(crate) fn new(proxy: &Arc<Proxy>, access: &Arc<Access>, carries: Carries) -> Self {
         Self {
             proxy: proxy.clone(),
-            kind,
-            key: cfb::Key::derive(new.sk.as_bytes()),
-            secret: Secret::from(new.sk.as_str()),
-            allow_users,
+            carries,
+            key: cfb::Key::derive(access.secret.expose().as_bytes()),
+            access: access.clone(),
         }
     }
 
     fn admits(&self, user: &str) -> bool {
-        let mut allowed = self.allow_users.iter();
-        allowed.any(|allowed| allowed == ANYBODY || allowed == user)
+        let allowed = &self.access.allow_users;
+        match allowed.is_empty() {
+            true => **self.proxy.session.user() == *user,
+            false => allowed.iter().any(|one| one == ANYBODY || one == user),
+        }
     }
 }
 
@@ -153,7 +150,11 @@ pub(crate) fn admit(
         .get(conn.proxy_name.as_str())
         .cloned();
     let visited = visited.ok_or_else(|| Refusal::NoListener(name()))?;
-    if !verify_token_key(visited.secret.expose(), conn.timestamp, &conn.sign_key) {
+    if !verify_token_key(
+        visited.access.secret.expose(),
+        conn.timestamp,
+        &conn.sign_key,
+    ) {
         return Err(Refusal::WrongKey(name()));
     }
     if !visited.admits(user) {

@@ -28,6 +28,9 @@ pub const LAST_TASKS: Duration = Duration::from_secs(1);
 /// [`LEAVE`] and [`LAST_TASKS`] together.
 pub const GRACEFUL_END: Duration = Duration::from_secs(3);
 
+/// How long a program that ends by a signal may take to write its last lines; whole seconds.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 

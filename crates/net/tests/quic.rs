@@ -9,6 +9,7 @@ use frp_net::dial::DialOptions;
 use frp_net::limits::MAX_STREAMS_BEFORE_LOGIN;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
+    ServerSettings,
 };
 use frp_net::tls::{self, TlsFiles};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,8 +24,12 @@ const OPTIONS: Options = Options {
 };
 
 fn listener() -> Listener {
+    Listener::bind("127.0.0.1", 0, &settings(), &TaskTracker::new()).unwrap()
+}
+
+fn settings() -> ServerSettings {
     let tls = tls::server_config(&TlsFiles::default()).unwrap();
-    Listener::bind("127.0.0.1", 0, &tls, &OPTIONS, &TaskTracker::new()).unwrap()
+    ServerSettings::new(&tls, &OPTIONS).unwrap()
 }
 
 async fn dial(listener: &Listener) -> Result<QuicConn, QuicDialError> {
@@ -49,7 +54,7 @@ async fn dial_with(
 async fn pair(listener: &Listener) -> (QuicConn, QuicConn) {
     let accepting = async {
         let arriving = listener.accept().await.unwrap();
-        arriving.accept(LIMIT).await.unwrap()
+        arriving.accept(&settings(), LIMIT).await.unwrap()
     };
     let (client, server) = tokio::join!(dial(listener), accepting);
     (client.unwrap(), server)
@@ -248,7 +253,7 @@ async fn refusals_say_why() {
     let listener = listener();
     let serve = async {
         while let Some(arriving) = listener.accept().await {
-            let _ = arriving.accept(LIMIT).await;
+            let _ = arriving.accept(&settings(), LIMIT).await;
         }
     };
     let client = async {

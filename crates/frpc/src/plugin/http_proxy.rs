@@ -35,7 +35,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::counted::Counted;
 use super::login::{admits, login};
-use super::target::TARGET_DIAL;
+use crate::dial::ANYWHERE;
 use crate::user::User;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -100,14 +100,14 @@ impl HttpProxy {
     }
 
     /// Serves the requests of one user.
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let log = &user.log;
         let visit = Visit::default();
         let service = service_fn(|request| {
             let answer = |request| self.answer(request, &visit, log);
             visit.talk.exchange(request, answer)
         });
-        let io = Counted::new(carried, user.proxy.clone());
+        let io = Counted::new(carried, user.traffic.clone());
         let io = UserIo::new(io, &visit.talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -136,7 +136,7 @@ impl HttpProxy {
         let (io, held) = parts.io.into_inner().into_parts();
         let read = [parts.read_buf, held].concat();
         let carried = put_back(read.into(), io.into_inner());
-        user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+        user.log_end(&relay(target, carried, &user.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
@@ -193,7 +193,7 @@ async fn connect(
         return Err(ProxyError::ConnectBody);
     }
     let port = port_of(authority)?.ok_or(ProxyError::NoPort)?;
-    let target = dial(authority.host(), port, &TARGET_DIAL).await?;
+    let target = dial(authority.host(), port, &ANYWHERE).await?;
     *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
     Ok(Response::new(Either::Right(Full::default())))
 }
@@ -289,7 +289,7 @@ impl Target {
 
     async fn open(authority: Authority) -> Result<Self, ProxyError> {
         let port = port_of(&authority)?.unwrap_or(80);
-        let stream = dial(authority.host(), port, &TARGET_DIAL).await?;
+        let stream = dial(authority.host(), port, &ANYWHERE).await?;
         limit_unsent(&stream);
         let targets = LongTargets::default();
         let io = ServiceIo::new(stream, &targets);

@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
+use frp_proto::names::ProxyType;
+
+use super::spec::{HttpLogin, HttpSettings};
 use super::{Held, Proxy, ProxyError, Published, Setup};
 use crate::vhost::http::{Policy, Target};
-use crate::vhost::{Login, Routes, domains, log_routes, remote_addr, routes};
+use crate::vhost::{Routes, domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
-pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
+pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg.vhost_http_port.ok_or(ProxyError::NoVhostPort("http"))?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
-    let policy = Policy::new(new)?;
-    let (locations, user) = (&new.locations, &new.route_by_http_user);
+    let port = shared
+        .bound
+        .vhost_http_port
+        .ok_or(ProxyError::NoVhostPort(ProxyType::Http))?;
+    let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
+    let policy = Policy::new(settings)?;
+    let (locations, user) = (&settings.locations, &settings.route_by_http_user);
     let keys = routes(&domains, locations, user);
-    let group = (new.group.as_str(), new.group_key.as_str());
     let target = |members| Arc::new(Target { members, policy });
-    let login: Login = (new.http_user.clone(), new.http_pwd.as_str().into());
+    let login = settings.login.clone();
     let tables = &shared.vhosts.http;
     let held = HeldRoutes {
-        _routes: tables.add(group, login, keys, proxy, target)?,
+        _routes: tables.add(login, keys, proxy, target)?,
         proxy: (*proxy).clone(),
     };
     let everywhere = [String::new()];
@@ -29,7 +33,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
         [] => &everywhere,
         some => some,
     };
-    let group = &new.group;
+    let group = &proxy.spec.group.name;
     let line = |n: usize| {
         let domain = domains.get(n / listed.len()).map_or("", String::as_str);
         let location = listed.get(n % listed.len()).map_or("", String::as_str);
@@ -51,7 +55,7 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
 
 /// The routes of a proxy; its idle work connections go with them.
 struct HeldRoutes {
-    _routes: Routes<Arc<Target>, Login>,
+    _routes: Routes<Arc<Target>, HttpLogin>,
     proxy: Arc<Proxy>,
 }
 

@@ -1,24 +1,26 @@
 //! An https proxy: host names of the vhost port for HTTPS (frp `server/proxy/https.go`).
 
+use frp_proto::names::ProxyType;
+
+use super::spec::Hosts;
 use super::{Held, ProxyError, Published, Setup};
 use crate::vhost::{domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
-pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
+pub(super) fn publish(setup: &Setup<'_>, hosts: &Hosts) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    let port = cfg
+    let port = shared
+        .bound
         .vhost_https_port
-        .ok_or(ProxyError::NoVhostPort("https"))?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
+        .ok_or(ProxyError::NoVhostPort(ProxyType::Https))?;
+    let domains = domains(hosts, &setup.policy.sub_domain_host)?;
     let keys = routes(&domains, &[], "");
-    let group = (new.group.as_str(), new.group_key.as_str());
     let routes = shared
         .vhosts
         .https
-        .add(group, (), keys, proxy, |members| members)?;
-    let group = &new.group;
+        .add((), keys, proxy, |members| members)?;
+    let group = &proxy.spec.group.name;
     let line = |domain: &String| format!("https proxy listen for host [{domain}] group [{group}]");
     log_routes(&proxy.log.of_session(), domains.iter().map(line));
     Ok(Published {

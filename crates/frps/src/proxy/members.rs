@@ -147,7 +147,7 @@ impl Members {
         first: Arc<Proxy>,
         at: &UserAddrs,
     ) -> Result<(Arc<Proxy>, Carried), (Arc<Proxy>, UserError)> {
-        let until = Instant::now() + first.shared.cfg.user_conn_timeout;
+        let until = Instant::now() + first.shared.policy().user_conn_timeout;
         let mut tried = Vec::new();
         let mut proxy = first;
         loop {

@@ -5,6 +5,7 @@ mod https;
 mod members;
 mod names;
 pub(crate) mod secret;
+pub(crate) mod spec;
 mod sudp;
 mod tcp;
 mod tcpmux;
@@ -14,11 +15,10 @@ pub(crate) mod user;
 use std::fmt;
 use std::sync::Arc;
 
-use frp_config::{BandwidthLimitMode, parse_bandwidth};
 use frp_log::{Log, info};
 use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::threads::Thread;
-use frp_proto::msg::NewProxy;
+use frp_proto::names::ProxyType;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
@@ -26,14 +26,16 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::members::{Members, Membership, Replies};
 use self::names::NameGuard;
 pub(crate) use self::names::Names;
+use self::spec::{Kind, ProxySpec, SpecError, Transport};
 
 use crate::Shared;
+use crate::policy::Policy;
 use crate::ports::PortError;
 use crate::session::allowance::{OverLimit, Taken};
 use crate::session::registry::SessionHandle;
 use crate::vhost::http::{BadHeader, Idle};
 use crate::vhost::{DomainError, GroupError};
-use crate::visitors::{Repeated, VisitedKind};
+use crate::visitors::{Carries, Repeated};
 use crate::web::metrics::{Counters, Running};
 
 /// Why a proxy was not started; the texts are frp's, users search for them.
@@ -41,6 +43,8 @@ use crate::web::metrics::{Counters, Running};
 pub(crate) enum ProxyError {
     #[error("{0}")]
     Limit(#[from] OverLimit),
+    #[error("{0}")]
+    Spec(#[from] SpecError),
     #[error("proxy [{0}] already exists")]
     Exists(String),
     #[error("exceed the max_ports_per_client")]
@@ -48,24 +52,17 @@ pub(crate) enum ProxyError {
     #[error("{0}")]
     Port(#[from] PortError),
     #[error("acquire port {wanted} error: {why}")]
-    UdpPort { wanted: i64, why: PortError },
+    UdpPort { wanted: u16, why: PortError },
     #[error("{0}")]
     Repeated(#[from] Repeated),
-    #[error(
-        "proxy type [{0}] is not supported yet by this server; supported: [tcp udp http https \
-         tcpmux stcp sudp]"
-    )]
-    Kind(String),
     #[error("{0}")]
     Group(#[from] crate::group::GroupError),
     #[error(
         "tcpmux with multiplexer httpconnect not supported because this feature is not enabled in server"
     )]
     NoTcpmuxPort,
-    #[error("unknown multiplexer [{0}]")]
-    Multiplexer(String),
     #[error("type [{0}] not supported when vhost {0} port is not set")]
-    NoVhostPort(&'static str),
+    NoVhostPort(ProxyType),
     #[error("{0}")]
     Domain(#[from] DomainError),
     #[error("{0}")]
@@ -91,6 +88,7 @@ pub(crate) struct RunningProxy {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) name: Arc<str>,
+    pub(crate) spec: Arc<ProxySpec>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
@@ -104,8 +102,8 @@ pub(crate) struct Proxy {
 
 /// What a kind of proxy is given to publish itself with.
 struct Setup<'a> {
+    policy: &'a Policy,
     proxy: &'a Arc<Proxy>,
-    new: &'a NewProxy,
     /// Whoever holds a port for longer than the proxy runs holds the name, too.
     name: &'a Arc<NameGuard>,
     /// Tasks that hold ports; a session is over only when they are.
@@ -140,55 +138,52 @@ impl fmt::Debug for Held {
 }
 
 impl RunningProxy {
-    /// Publishes what `new` asks for, for which `taken` is held; also says how users reach it:
+    /// Publishes what `spec` asks for, for which `taken` is held; also says how users reach it:
     /// `:PORT` or host names, as the client is told.
     pub(crate) fn start(
         shared: &Arc<Shared>,
+        policy: &Policy,
         session: &Arc<SessionHandle>,
         listeners: &TaskTracker,
-        new: &NewProxy,
+        spec: ProxySpec,
         taken: Taken,
     ) -> Result<(Self, String), ProxyError> {
-        let name = Arc::new(shared.names.take(&new.proxy_name)?);
+        let name = Arc::new(shared.names.take(&spec.name)?);
         let counters = match &shared.stats {
             None => Arc::default(),
-            Some(stats) => stats.metrics.counters(&new.proxy_name, new.kind()),
+            Some(stats) => stats.metrics.counters(&spec.name, spec.proxy_type()),
         };
+        let spec = Arc::new(spec);
         let proxy = Arc::new(Proxy {
-            name: name.name().clone(),
+            name: spec.name.clone(),
+            spec: spec.clone(),
             shared: shared.clone(),
             session: session.clone(),
-            layers: layers_of(shared, new),
+            layers: layers_of(session, &spec.transport),
             counters,
             idle: Idle::default(),
             thread: Thread::here(),
-            log: session.log.with(&new.proxy_name),
+            log: session.log.with(&spec.name),
         });
         let setup = Setup {
+            policy,
             proxy: &proxy,
-            new,
             name: &name,
             listeners,
         };
-        let published = match new.kind() {
-            "tcp" => tcp::publish(&setup)?,
-            "udp" => udp::publish(&setup)?,
-            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
-            "http" => http::publish(&setup)?,
-            "https" => https::publish(&setup)?,
-            "tcpmux" => tcpmux::publish(&setup)?,
-            "sudp" => secret::publish(&setup, VisitedKind::Sudp)?,
-            other => return Err(ProxyError::Kind(other.to_owned())),
+        let published = match &spec.kind {
+            Kind::Tcp { remote_port } => tcp::publish(&setup, *remote_port)?,
+            Kind::Udp { remote_port } => udp::publish(&setup, *remote_port)?,
+            Kind::Http(settings) => http::publish(&setup, settings)?,
+            Kind::Https(hosts) => https::publish(&setup, hosts)?,
+            Kind::Tcpmux(settings) => tcpmux::publish(&setup, settings)?,
+            Kind::Stcp(access) => secret::publish(&setup, access, Carries::Bytes)?,
+            Kind::Sudp(access) => secret::publish(&setup, access, Carries::Messages)?,
         };
         let counted = shared.stats.as_ref().map(|stats| {
-            let mut counted = new.clone();
-            if let Some(port) = published.port {
-                counted.remote_port = port.into();
-            }
             let owner = (session.user(), session.id());
-            stats
-                .metrics
-                .start(counted, &proxy.name, owner, &proxy.counters)
+            let counters = &proxy.counters;
+            stats.metrics.start(spec, published.port, owner, counters)
         });
         let Published {
             remote_addr,
@@ -228,20 +223,11 @@ impl RunningProxy {
     }
 }
 
-/// Whether a proxy of this type counts for `maxPortsPerClient`.
-pub(crate) fn wants_port(kind: &str) -> bool {
-    matches!(kind, "tcp" | "udp")
-}
-
-fn layers_of(shared: &Shared, new: &NewProxy) -> LayerOptions {
-    // As frp: a limit that does not parse is none, and the client's mode is the client's work.
-    let limit = parse_bandwidth(&new.bandwidth_limit)
-        .ok()
-        .flatten()
-        .filter(|_| new.bandwidth_limit_mode == BandwidthLimitMode::Server.as_str());
+fn layers_of(session: &SessionHandle, transport: &Transport) -> LayerOptions {
+    let limit = transport.limit.as_ref();
     LayerOptions {
-        cipher: new.use_encryption.then(|| shared.key.clone()),
-        compress: new.use_compression,
+        cipher: transport.encryption.then(|| session.auth().key().clone()),
+        compress: transport.compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
     }
 }

@@ -19,25 +19,18 @@ pub(crate) struct NameGuard {
 }
 
 impl Names {
-    pub(super) fn take(self: &Arc<Self>, name: &str) -> Result<NameGuard, ProxyError> {
-        let name: Arc<str> = name.into();
+    pub(super) fn take(self: &Arc<Self>, name: &Arc<str>) -> Result<NameGuard, ProxyError> {
         if !self.lock().insert(name.clone()) {
             return Err(ProxyError::Exists(name.to_string()));
         }
         Ok(NameGuard {
-            name,
+            name: name.clone(),
             names: self.clone(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl NameGuard {
-    pub(super) fn name(&self) -> &Arc<str> {
-        &self.name
     }
 }
 

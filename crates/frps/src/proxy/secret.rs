@@ -1,27 +1,32 @@
 //! Proxies without a port or a route: only visitors reach them, by name and secret
 //! (frp `server/proxy/stcp.go`, `server/proxy/sudp.go`).
 
+use std::sync::Arc;
+
 use frp_log::{contract, debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
 use frp_net::limits::LOGIN_ANSWER_WRITE;
 use frp_net::msg_stream::SendError;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
 
+use super::spec::Access;
 use super::user::UserAddrs;
 use super::{Held, ProxyError, Published, Setup, sudp};
 use crate::door::Caller;
 use crate::greet::Greeted;
-use crate::visitors::{Visited, VisitedKind};
+use crate::visitors::{Carries, Visited};
 
 /// Puts the proxy in the table of visitors.
-pub(super) fn publish(setup: &Setup<'_>, kind: VisitedKind) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
-    let listed = proxy.shared.visitors.list(Visited::new(proxy, kind, new))?;
-    info!(
-        proxy.log.of_session(),
-        "{} proxy custom listen success",
-        new.kind()
-    );
+pub(super) fn publish(
+    setup: &Setup<'_>,
+    access: &Arc<Access>,
+    carries: Carries,
+) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
+    let visited = Visited::new(proxy, access, carries);
+    let listed = proxy.shared.visitors.list(visited)?;
+    let kind = proxy.spec.proxy_type();
+    info!(proxy.log.of_session(), "{kind} proxy custom listen success");
     Ok(Published {
         remote_addr: String::new(),
         port: None,
@@ -60,9 +65,9 @@ pub(crate) async fn serve_visitor(
         src: Some(caller.peer),
         dst: caller.local,
     };
-    match visited.kind {
-        VisitedKind::Stcp => proxy.clone().serve_user(user, at).await,
-        VisitedKind::Sudp => sudp::serve(proxy, user, protocol, &at).await,
+    match visited.carries {
+        Carries::Bytes => proxy.clone().serve_user(user, at).await,
+        Carries::Messages => sudp::serve(proxy, user, protocol, &at).await,
     }
 }
 

@@ -8,21 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::names::NameGuard;
 use super::{Held, Members, ProxyError, Published, Setup};
-use crate::ports::{Lease, PortError};
+use crate::ports::Lease;
 
 /// Opens the port that the proxy asks for, or joins the group that has it.
-pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
+pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let wanted = u16::try_from(new.remote_port).map_err(|_| PortError::NotAllowed)?;
-    let (port, held) = if new.group.is_empty() {
-        let lease = shared.ports.acquire(&proxy.name, wanted)?;
+    let allowed = &setup.policy.allow_ports;
+    let group = &proxy.spec.group;
+    let (port, held) = if group.name.is_empty() {
+        let lease = shared.ports.acquire(&proxy.name, wanted, allowed)?;
         let port = lease.port();
         info!(proxy.log.of_session(), "tcp proxy listen port [{port}]");
         (port, listen_alone(setup, lease))
     } else {
-        let place = shared.groups.join(proxy, new, wanted)?;
-        let (port, group) = (place.port(), &new.group);
+        let place = shared.groups.join(proxy, wanted, allowed)?;
+        let (port, group) = (place.port(), &group.name);
         info!(
             proxy.log.of_session(),
             "tcp proxy listen port [{port}] in group [{group}]"

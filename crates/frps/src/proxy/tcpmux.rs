@@ -2,34 +2,31 @@
 
 use std::sync::Arc;
 
+use super::spec::TcpmuxSettings;
 use super::{Held, ProxyError, Published, Setup};
 use crate::vhost::connect::Target;
 use crate::vhost::http::Credentials;
-use crate::vhost::{Login, domains, log_routes, remote_addr, routes};
+use crate::vhost::{domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
-pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
+pub(super) fn publish(
+    setup: &Setup<'_>,
+    settings: &TcpmuxSettings,
+) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let cfg = &shared.cfg;
-    if new.multiplexer != "httpconnect" {
-        return Err(ProxyError::Multiplexer(new.multiplexer.clone()));
-    }
-    let port = cfg
-        .tcpmux_http_connect_port
-        .ok_or(ProxyError::NoTcpmuxPort)?;
-    let domains = domains(new, &cfg.sub_domain_host)?;
-    let user = &new.route_by_http_user;
+    let port = shared.bound.tcpmux_port.ok_or(ProxyError::NoTcpmuxPort)?;
+    let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
+    let user = &settings.route_by_http_user;
     let keys = routes(&domains, &[], user);
-    let group = (new.group.as_str(), new.group_key.as_str());
-    let login: Login = (new.http_user.clone(), new.http_pwd.as_str().into());
+    let login = settings.login.clone();
     let target = |members| {
-        let credentials = Credentials::of(&new.http_user, &new.http_pwd);
+        let credentials = Credentials::of(&settings.login.user, settings.login.password.expose());
         Arc::new(Target::new(members, credentials))
     };
     let tables = &shared.vhosts.connect;
-    let routes = tables.add(group, login, keys, proxy, target)?;
-    let group = &new.group;
+    let routes = tables.add(login, keys, proxy, target)?;
+    let group = &proxy.spec.group.name;
     let line = |domain: &String| {
         format!(
             "tcpmux httpconnect multiplexer listens for host [{domain}], group [{group}] \

@@ -14,7 +14,7 @@ use super::names::NameGuard;
 use super::user::{UserAddrs, UserError};
 use super::{Held, Proxy, ProxyError, Published, Setup};
 use crate::greet::Greeted;
-use crate::ports::{Lease, PortError};
+use crate::ports::Lease;
 use crate::session::pool::TakeError;
 
 /// The client refuses work connections for a proxy until it has read that the proxy runs. frp
@@ -26,26 +26,22 @@ const OPEN_AFTER: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Opens the port that the proxy asks for.
-pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
-    let Setup { proxy, new, .. } = setup;
+pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
+    let Setup { proxy, .. } = setup;
     let shared = &proxy.shared;
-    let port_error = |why| ProxyError::UdpPort {
-        wanted: new.remote_port,
-        why,
-    };
-    let wanted = u16::try_from(new.remote_port).map_err(|_| port_error(PortError::NotAllowed))?;
     let lease = shared
         .udp_ports
-        .acquire(&proxy.name, wanted)
-        .map_err(port_error)?;
+        .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
+        .map_err(|why| ProxyError::UdpPort { wanted, why })?;
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
+    let packet_size = setup.policy.udp_packet_size;
     let stop = shared.stop.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
     let task = setup.listeners.spawn(async move {
         tokio::select! {
-            () = serve(&proxy, lease) => {}
+            () = serve(&proxy, lease, packet_size) => {}
             () = ends.cancelled() => {}
         }
         drop::<Arc<NameGuard>>(name);
@@ -58,9 +54,9 @@ pub(super) fn publish(setup: &Setup<'_>) -> Result<Published, ProxyError> {
 }
 
 /// Carries users' datagrams as long as the client's session lasts.
-async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>) {
+async fn serve(proxy: &Proxy, lease: Lease<UdpSocket>, packet_size: i64) {
     let (socket, _port) = lease.into_listener();
-    let mut users = Users::new(socket, proxy.shared.cfg.udp_packet_size);
+    let mut users = Users::new(socket, packet_size);
     let log = proxy.log.clone();
     let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
     // What comes before the first work connection waits; that knows the framing.

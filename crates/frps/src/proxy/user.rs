@@ -76,7 +76,7 @@ impl Proxy {
 
     /// A work connection for a user at `at`, behind the layers of this proxy.
     pub(crate) async fn open(&self, at: &UserAddrs) -> Result<Carried, UserError> {
-        self.open_within(at, self.shared.cfg.user_conn_timeout)
+        self.open_within(at, self.shared.policy().user_conn_timeout)
             .await
     }
 
@@ -99,7 +99,7 @@ impl Proxy {
     /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as
     /// many are tried as the pool keeps, and one more.
     pub(crate) async fn start_work_conn(&self, at: &UserAddrs) -> Result<Greeted, UserError> {
-        self.start_within(at, self.shared.cfg.user_conn_timeout)
+        self.start_within(at, self.shared.policy().user_conn_timeout)
             .await
     }
 

@@ -10,7 +10,8 @@ use frp_net::limits::{
 use frp_proto::msg::{Login, NewProxy};
 use frp_proto::wire::{WireProtocol, v1, v2};
 
-use crate::vhost::ask;
+use crate::proxy::spec::ProxySpec;
+use crate::vhost::{Ask, ask};
 
 /// What the proxies of one session hold.
 #[derive(Debug, Default)]
@@ -69,23 +70,21 @@ struct Amount {
 }
 
 impl Allowance {
-    /// Takes what the proxy `new` needs, whose answer goes by `protocol`.
+    /// Takes what the proxy of `spec` needs, whose texts in `new` have been checked and whose answer
+    /// goes by `protocol`.
     pub(crate) fn take(
         self: &Arc<Self>,
         new: &NewProxy,
+        spec: &ProxySpec,
         protocol: WireProtocol,
     ) -> Result<Taken, OverLimit> {
-        check_names(new)?;
-        check_entries(new)?;
-        let mut amount = Amount {
+        let hosts = spec.kind.hosts();
+        let asked = hosts.map_or_else(Ask::default, |(hosts, locations)| ask(hosts, locations));
+        let amount = Amount {
             proxies: 1,
-            routes: 0,
+            routes: asked.routes(),
             text: text_of(new),
         };
-        let asked = ask(new);
-        if matches!(new.kind(), "http" | "https" | "tcpmux") {
-            amount.routes = asked.routes();
-        }
         let mut held = self.lock();
         if held.proxies >= MAX_PROXIES {
             return Err(OverLimit::Proxies);
@@ -133,6 +132,12 @@ impl Drop for Taken {
         held.routes -= self.amount.routes;
         held.text -= self.amount.text;
     }
+}
+
+/// Whether the texts of a registration may be kept, before anything is made of them.
+pub(crate) fn check_proxy(new: &NewProxy) -> Result<(), OverLimit> {
+    check_names(new)?;
+    check_entries(new)
 }
 
 /// Whether the texts of a login that are kept as long as the session are names.
@@ -253,8 +258,13 @@ mod tests {
         }
     }
 
+    fn take(allowance: &Arc<Allowance>, new: &NewProxy) -> Result<Taken, OverLimit> {
+        check_proxy(new)?;
+        allowance.take(new, &ProxySpec::read(new).unwrap(), V2)
+    }
+
     fn refusal(allowance: &Arc<Allowance>, new: &NewProxy) -> String {
-        allowance.take(new, V2).unwrap_err().to_string()
+        take(allowance, new).unwrap_err().to_string()
     }
 
     #[test]
@@ -264,14 +274,14 @@ mod tests {
             refusal(&allowance, &http(3000, 3000)),
             "too many routes: 3000 domains x 3000 locations, a client may have 10000"
         );
-        let some = allowance.take(&http(50, 100), V2).unwrap();
-        let same = allowance.take(&http(5000, 0), V2).unwrap();
+        let some = take(&allowance, &http(50, 100)).unwrap();
+        let same = take(&allowance, &http(5000, 0)).unwrap();
         assert_eq!(
             refusal(&allowance, &http(1, 0)),
             "too many routes: 1 domains x 1 locations beside 10000 others, a client may have 10000"
         );
         drop(some);
-        drop(allowance.take(&http(1, 5000), V2).unwrap());
+        drop(take(&allowance, &http(1, 5000)).unwrap());
         drop(same);
         assert_eq!(*allowance.lock(), Amount::default());
     }
@@ -293,14 +303,14 @@ mod tests {
         let allowance = Arc::new(Allowance::default());
         let new = NewProxy::default();
         let all: Vec<_> = (0..MAX_PROXIES)
-            .map(|_| allowance.take(&new, V2).unwrap())
+            .map(|_| take(&allowance, &new).unwrap())
             .collect();
         assert_eq!(
             refusal(&allowance, &new),
             "too many proxies: a client may have 10000"
         );
         drop(all);
-        allowance.take(&new, V2).unwrap();
+        take(&allowance, &new).unwrap();
     }
 
     #[test]
@@ -319,7 +329,7 @@ mod tests {
         for (what, set) in cases {
             let mut new = NewProxy::default();
             set(&mut new, longest.clone());
-            allowance.take(&new, V2).unwrap();
+            take(&allowance, &new).unwrap();
             set(&mut new, longer.clone());
             assert_eq!(
                 refusal(&allowance, &new),
@@ -351,7 +361,7 @@ mod tests {
         new.headers = entries(MAX_PROXY_ENTRIES);
         let mut all = Vec::new();
         let refused = loop {
-            match allowance.take(&new, V2) {
+            match take(&allowance, &new) {
                 Ok(taken) => all.push(taken),
                 Err(e) => break e.to_string(),
             }
@@ -364,6 +374,6 @@ mod tests {
         // A thousand empty values cost more than their bytes.
         assert!((100..200).contains(&all.len()), "{}", all.len());
         all.pop();
-        allowance.take(&new, V2).unwrap();
+        take(&allowance, &new).unwrap();
     }
 }

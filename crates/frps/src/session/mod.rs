@@ -25,12 +25,13 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
-use self::allowance::Allowance;
+use self::allowance::{Allowance, check_proxy};
 use self::registry::{Admission, SessionHandle};
 use crate::Shared;
 use crate::auth::Refusal;
 use crate::door::Caller;
-use crate::proxy::{ProxyError, RunningProxy, wants_port};
+use crate::proxy::spec::ProxySpec;
+use crate::proxy::{ProxyError, RunningProxy};
 use crate::web::clients::Listed;
 
 /// A control connection behind its cipher.
@@ -47,6 +48,7 @@ pub(crate) struct Session {
     ports: u64,
     allowance: Arc<Allowance>,
     listeners: TaskTracker,
+    heartbeat_timeout: Option<Duration>,
     last_ping: Instant,
     /// Pings whose credentials are being checked, in the order of their answers.
     checking: FuturesOrdered<Checking>,
@@ -85,6 +87,7 @@ impl Session {
         (admission, listed): (Admission, Option<Listed>),
         control: Control,
         caller: Caller,
+        heartbeat_timeout: Option<Duration>,
     ) -> Self {
         Self {
             shared,
@@ -95,6 +98,7 @@ impl Session {
             ports: 0,
             allowance: Arc::default(),
             listeners: TaskTracker::new(),
+            heartbeat_timeout,
             last_ping: Instant::now(),
             checking: FuturesOrdered::new(),
             listed,
@@ -156,8 +160,7 @@ impl Session {
     }
 
     fn silent_until(&self) -> Option<Instant> {
-        let limit: Duration = self.shared.cfg.transport.heartbeat_timeout?;
-        Some(self.last_ping + limit)
+        Some(self.last_ping + self.heartbeat_timeout?)
     }
 
     /// A stream ends because its connection did; the connection knows why.
@@ -215,9 +218,9 @@ impl Session {
     /// The issuer of a token may have to be asked, which must not hold up anything else. Only where
     /// [`MAX_CHECKING`] pings wait for that does what comes behind them wait, too; users never do.
     fn on_ping(&mut self, ping: Ping) {
-        let (shared, handle) = (self.shared.clone(), self.handle.clone());
+        let handle = self.handle.clone();
         self.checking.push_back(Box::pin(async move {
-            shared.auth.ping(&ping, handle.subject()).await
+            handle.auth().ping(&ping, handle.subject()).await
         }));
     }
 
@@ -235,7 +238,7 @@ impl Session {
                     "received invalid ping: {}",
                     shown_error(&error)
                 );
-                self.shared.text_for_peer("invalid ping", &error)
+                self.shared.policy().text_for_peer("invalid ping", &error)
             }
         };
         self.send(Pong { error }).await
@@ -263,7 +266,7 @@ impl Session {
                     contract::new_proxy_error(name, kind, shown_error(&why))
                 );
                 let generic = format!("new proxy [{}] error", answer.proxy_name);
-                answer.error = self.shared.text_for_peer(&generic, &why);
+                answer.error = self.shared.policy().text_for_peer(&generic, &why);
             }
         }
         self.answer(answer).await
@@ -285,7 +288,7 @@ impl Session {
             }
             answer.remote_addr.clear();
             let generic = "new proxy error: the answer is too long";
-            answer.error = self.shared.text_for_peer(generic, &e.to_string());
+            answer.error = self.shared.policy().text_for_peer(generic, &e.to_string());
             if let Err(e) = self.control.queue(&answer.into()) {
                 debug!(self.handle.log, "no answer: {e}");
             }
@@ -295,12 +298,22 @@ impl Session {
 
     /// The proxy, and how users reach it.
     fn register(&self, new: &NewProxy) -> Result<(RunningProxy, String), ProxyError> {
-        let taken = self.allowance.take(new, self.control.protocol())?;
-        let limit = self.shared.cfg.max_ports_per_client;
-        if limit > 0 && wants_port(new.kind()) && self.ports >= limit {
+        check_proxy(new)?;
+        let spec = ProxySpec::read(new)?;
+        let taken = self.allowance.take(new, &spec, self.control.protocol())?;
+        let policy = self.shared.policy();
+        let limit = policy.max_ports_per_client;
+        if limit > 0 && spec.kind.remote_port().is_some() && self.ports >= limit {
             return Err(ProxyError::TooManyPorts);
         }
-        RunningProxy::start(&self.shared, &self.handle, &self.listeners, new, taken)
+        RunningProxy::start(
+            &self.shared,
+            &policy,
+            &self.handle,
+            &self.listeners,
+            spec,
+            taken,
+        )
     }
 
     async fn on_close_proxy(&mut self, close: &CloseProxy) {

@@ -14,7 +14,7 @@ use frp_proto::msg::Login;
 use tokio_util::sync::CancellationToken;
 
 use super::pool::Pool;
-use crate::auth::Subject;
+use crate::auth::{Auth, Subject};
 use crate::door::Caller;
 use crate::web::clients::id_of;
 
@@ -34,6 +34,7 @@ pub(crate) struct SessionHandle {
     /// What the client is known by.
     id: Arc<str>,
     client_id: String,
+    auth: Arc<Auth>,
     subject: Subject,
     caller: Caller,
 }
@@ -41,7 +42,7 @@ pub(crate) struct SessionHandle {
 impl SessionHandle {
     pub(crate) fn new(
         login: &Login,
-        subject: Subject,
+        (auth, subject): (Arc<Auth>, Subject),
         pool: Pool,
         caller: Caller,
         log: Log,
@@ -57,6 +58,7 @@ impl SessionHandle {
             user: login.user.as_str().into(),
             id: id_of(&login.client_id, &login.run_id).into(),
             client_id: login.client_id.clone(),
+            auth,
             subject,
             caller,
         }
@@ -79,6 +81,11 @@ impl SessionHandle {
     /// The user that the client logged in as; may be empty.
     pub(crate) fn user(&self) -> &Arc<str> {
         &self.user
+    }
+
+    /// What the client has logged in under, and goes on under.
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// Who has logged in, as far as the credentials say.
@@ -314,7 +321,7 @@ mod tests {
         };
         Arc::new(SessionHandle::new(
             &login,
-            subject,
+            (Arc::default(), subject),
             Pool::new(1),
             caller,
             Log::root(),

@@ -70,16 +70,13 @@ impl Target {
 
 /// Reads whom a user is for, and takes it there.
 pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
-    let asking = find(&shared, &mut conn);
+    let passthrough = shared.policy().tcpmux_passthrough;
+    let asking = find(&shared, &mut conn, passthrough);
     let Some((target, rest)) = meet(&shared, peer, "tcpmux", asking).await else {
         return;
     };
     let replies = Replies {
-        ready: if shared.cfg.tcpmux_passthrough {
-            &[]
-        } else {
-            OK
-        },
+        ready: if passthrough { &[] } else { OK },
         failed: BAD_GATEWAY,
     };
     target.members.receive_after(conn, rest, peer, replies);
@@ -89,6 +86,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: Socket
 async fn find(
     shared: &Shared,
     conn: &mut TcpStream,
+    passthrough: bool,
 ) -> Result<(Arc<Target>, Bytes), HeadError<ConnectError>> {
     let mut searched = 0;
     let asked = read(conn, Bytes::new(), |all| {
@@ -120,7 +118,7 @@ async fn find(
         refuse(conn, UNAUTHORIZED).await;
         return Err(HeadError::Refused(ConnectError::Unauthorized(host)));
     }
-    if !shared.cfg.tcpmux_passthrough {
+    if !passthrough {
         // What came right behind the request is the service's already. frp loses it.
         let _ = all.split_to(request.length);
     }

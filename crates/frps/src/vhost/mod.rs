@@ -15,23 +15,19 @@ mod router;
 
 use std::sync::Arc;
 
-use frp_config::{Secret, ServerConfig};
 use frp_log::{Log, info};
 use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
 use frp_net::limits::MAX_LOGGED_ROUTES;
 use frp_net::sniff::Users;
-use frp_proto::msg::NewProxy;
 
 use self::groups::VhostGroups;
 pub(crate) use self::groups::{GroupError, Routes};
 pub(crate) use self::listeners::Listeners;
 pub(crate) use self::router::RouteKey;
+use crate::policy::Bound;
 use crate::proxy::Members;
-
-/// `httpUser` and `httpPassword`: the first member's hold for a whole group, so a member with
-/// others must not join it. In an http group of frp, its own are ignored.
-pub(crate) type Login = (String, Secret);
+use crate::proxy::spec::{Hosts, HttpLogin};
 
 /// Who has which host names.
 #[derive(Debug)]
@@ -39,19 +35,21 @@ pub(crate) struct Vhosts {
     /// Which of the ports below are bindPort itself.
     pub(crate) at_bind_port: Users,
     pub(crate) https: Arc<VhostGroups<Arc<Members>, ()>>,
-    pub(crate) http: Arc<VhostGroups<Arc<http::Target>, Login>>,
-    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, Login>>,
+    /// `httpUser` and `httpPassword` of the first member hold for a whole group, so a member with
+    /// others must not join it. In an http group of frp, its own are ignored.
+    pub(crate) http: Arc<VhostGroups<Arc<http::Target>, HttpLogin>>,
+    pub(crate) connect: Arc<VhostGroups<Arc<connect::Target>, HttpLogin>>,
     /// Users that have not said yet whom they are for.
     strangers: BeforeLogin,
 }
 
 impl Vhosts {
-    pub(crate) fn new(cfg: &ServerConfig) -> Self {
-        let same = |port| cfg.bind_addr == cfg.proxy_bind_addr && port == Some(cfg.bind_port);
+    pub(crate) fn new(bound: &Bound) -> Self {
+        let same = |port| bound.bind_addr == bound.proxy_bind_addr && port == Some(bound.bind_port);
         Self {
             at_bind_port: Users {
-                http: same(cfg.vhost_http_port),
-                https: same(cfg.vhost_https_port),
+                http: same(bound.vhost_http_port),
+                https: same(bound.vhost_https_port),
             },
             https: Arc::default(),
             http: Arc::default(),
@@ -75,8 +73,8 @@ pub(crate) enum DomainError {
 
 /// The domains of a proxy of type http, https or tcpmux: its own ones, then `subdomain` below
 /// `subDomainHost`. Spelled as the client did.
-pub(crate) fn domains(new: &NewProxy, sub_domain_host: &str) -> Result<Vec<String>, DomainError> {
-    for domain in &new.custom_domains {
+pub(crate) fn domains(hosts: &Hosts, sub_domain_host: &str) -> Result<Vec<String>, DomainError> {
+    for domain in &hosts.custom_domains {
         if is_below(domain, sub_domain_host) {
             return Err(DomainError::UnderSubdomainHost {
                 domain: domain.clone(),
@@ -84,16 +82,16 @@ pub(crate) fn domains(new: &NewProxy, sub_domain_host: &str) -> Result<Vec<Strin
             });
         }
     }
-    let custom = new.custom_domains.iter().filter(|d| !d.is_empty());
+    let custom = hosts.custom_domains.iter().filter(|d| !d.is_empty());
     let mut domains: Vec<String> = custom.cloned().collect();
-    if !new.subdomain.is_empty() {
+    if !hosts.subdomain.is_empty() {
         if sub_domain_host.is_empty() {
             return Err(DomainError::NoSubdomainHost);
         }
-        if new.subdomain.contains(['.', '*']) {
+        if hosts.subdomain.contains(['.', '*']) {
             return Err(DomainError::Subdomain);
         }
-        domains.push(format!("{}.{sub_domain_host}", new.subdomain));
+        domains.push(format!("{}.{sub_domain_host}", hosts.subdomain));
     }
     Ok(domains)
 }
@@ -122,20 +120,14 @@ pub(crate) fn routes(domains: &[String], locations: &[String], http_user: &str) 
 
 /// How many routes a proxy asks for, and the bytes of [`remote_addr`], at least: what it takes to
 /// refuse them before they are made.
-pub(crate) fn ask(new: &NewProxy) -> Ask {
-    let custom = new
-        .custom_domains
-        .iter()
-        .filter(|domain| !domain.is_empty());
-    let (domains, text) = custom
-        .chain((!new.subdomain.is_empty()).then_some(&new.subdomain))
-        .fold((0, 0), |(count, bytes), domain| {
-            (count + 1, bytes + domain.len() + 1)
+pub(crate) fn ask(hosts: &Hosts, locations: &[String]) -> Ask {
+    let names = hosts.custom_domains.iter().chain([&hosts.subdomain]);
+    let (domains, text) = names
+        .filter(|name| !name.is_empty())
+        .fold((0, 0), |(count, bytes), name| {
+            (count + 1, bytes + name.len() + 1)
         });
-    let locations = match new.kind() {
-        "http" => new.locations.len(),
-        _ => 0,
-    };
+    let locations = locations.len();
     Ask {
         domains,
         locations,
@@ -144,7 +136,7 @@ pub(crate) fn ask(new: &NewProxy) -> Ask {
 }
 
 /// See [`ask`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ask {
     pub(crate) domains: usize,
     pub(crate) locations: usize,
@@ -205,11 +197,10 @@ fn is_below(domain: &str, host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn wants(custom: &[&str], subdomain: &str) -> NewProxy {
-        NewProxy {
+    fn wants(custom: &[&str], subdomain: &str) -> Hosts {
+        Hosts {
             custom_domains: custom.iter().map(ToString::to_string).collect(),
             subdomain: subdomain.to_owned(),
-            ..NewProxy::default()
         }
     }
 
@@ -280,19 +271,14 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_known_before_it_is_made() {
-        let mut new = wants(&["a.b", "", "*.c.d"], "sub");
-        new.locations = vec!["/x".to_owned(), "/y".to_owned(), "/z".to_owned()];
-        for (kind, locations, routes) in [("http", 3, 9), ("https", 0, 3), ("tcpmux", 0, 3)] {
-            new.proxy_type = kind.to_owned();
-            let asked = ask(&new);
-            assert_eq!((asked.domains, asked.locations), (3, locations), "{kind}");
-            assert_eq!(asked.routes(), routes, "{kind}");
-            let listed = match kind {
-                "http" => &new.locations[..],
-                _ => &[],
-            };
-            let told = remote_addr(&domains(&new, "host").unwrap(), listed, 80);
-            assert!(asked.answer <= told.len() + 1, "{kind}");
+        let hosts = wants(&["a.b", "", "*.c.d"], "sub");
+        let paths = ["/x", "/y", "/z"].map(ToOwned::to_owned);
+        for (locations, routes) in [(&paths[..], 9), (&[], 3)] {
+            let asked = ask(&hosts, locations);
+            assert_eq!((asked.domains, asked.locations), (3, locations.len()));
+            assert_eq!(asked.routes(), routes);
+            let told = remote_addr(&domains(&hosts, "host").unwrap(), locations, 80);
+            assert!(asked.answer <= told.len() + 1);
         }
     }
 }

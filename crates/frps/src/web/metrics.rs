@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frp_net::limits::STATS_UNDER_LOCK;
 use frp_net::relay::Traffic;
-use frp_proto::msg::NewProxy;
+use frp_proto::names::ProxyType;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 use crate::ended::{Ended, Turn};
+use crate::proxy::spec::ProxySpec;
 
 /// Days that traffic is kept for, today included.
 pub(crate) const DAYS: usize = 7;
@@ -62,13 +63,13 @@ struct State {
     /// Those that are closed.
     ended: Ended<Timestamp>,
     /// Running proxies per type; a type stays when its last proxy is gone.
-    types: BTreeMap<String, u64>,
+    types: BTreeMap<&'static str, u64>,
     total: [Amount; DAYS],
 }
 
 #[derive(Debug)]
 struct Entry {
-    kind: Arc<str>,
+    kind: ProxyType,
     user: Arc<str>,
     client_id: Arc<str>,
     counters: Arc<Counters>,
@@ -82,7 +83,15 @@ struct Entry {
     /// While it is closed.
     turn: Option<Turn>,
     /// While it runs.
-    running: Option<Arc<NewProxy>>,
+    running: Option<Published>,
+}
+
+/// What runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) spec: Arc<ProxySpec>,
+    /// That it got, where its type has one.
+    pub(crate) port: Option<u16>,
 }
 
 /// Bytes of both directions.
@@ -98,7 +107,7 @@ pub(crate) struct Amount {
 #[derive(Debug, Clone)]
 pub(crate) struct ProxyStats {
     pub(crate) name: Arc<str>,
-    pub(crate) kind: Arc<str>,
+    pub(crate) kind: ProxyType,
     pub(crate) user: Arc<str>,
     pub(crate) client_id: Arc<str>,
     /// Today first.
@@ -109,8 +118,8 @@ pub(crate) struct ProxyStats {
     pub(crate) ever_connected: bool,
     pub(crate) started: Timestamp,
     pub(crate) closed: Option<Timestamp>,
-    /// As the client registered it, with the port that it got; `None` when it is closed.
-    pub(crate) running: Option<Arc<NewProxy>>,
+    /// `None` when it is closed.
+    pub(crate) running: Option<Published>,
 }
 
 /// The server as it stands at one moment.
@@ -118,7 +127,7 @@ pub(crate) struct ProxyStats {
 pub(crate) struct Totals {
     pub(crate) today: Amount,
     pub(crate) connections: u64,
-    pub(crate) types: BTreeMap<String, u64>,
+    pub(crate) types: BTreeMap<&'static str, u64>,
 }
 
 /// What pruning did: entries before, and how many of them went.
@@ -132,7 +141,7 @@ pub(crate) struct Pruned {
 #[derive(Debug)]
 pub(crate) struct Running {
     name: Arc<str>,
-    kind: Arc<str>,
+    kind: ProxyType,
     state: Arc<Mutex<State>>,
 }
 
@@ -151,35 +160,35 @@ impl Metrics {
     }
 
     /// The counters of the proxy `name`, those of its earlier runs where it had any.
-    pub(crate) fn counters(&self, name: &str, kind: &str) -> Arc<Counters> {
+    pub(crate) fn counters(&self, name: &str, kind: ProxyType) -> Arc<Counters> {
         let state = lock(&self.state);
-        let known = state.proxies.get(name).filter(|e| *e.kind == *kind);
+        let known = state.proxies.get(name).filter(|e| e.kind == kind);
         known.map_or_else(Arc::default, |entry| entry.counters.clone())
     }
 
-    /// Counts `proxy` of the name `name` as running; its connections add to `counters`. `owner` is
-    /// the user and the client id.
+    /// Counts the proxy of `spec` as running, on `port` if its type has one; its connections add to
+    /// `counters`. `owner` is the user and the client id.
     pub(crate) fn start(
         &self,
-        proxy: NewProxy,
-        name: &Arc<str>,
+        spec: Arc<ProxySpec>,
+        port: Option<u16>,
         (user, client_id): (&Arc<str>, &Arc<str>),
         counters: &Arc<Counters>,
     ) -> Running {
         let now = Timestamp::now();
         let mut state = lock(&self.state);
         let today = state.today;
-        let kind: Arc<str> = proxy.kind().into();
-        *state.types.entry(proxy.kind().to_owned()).or_default() += 1;
+        let (name, kind) = (spec.name.clone(), spec.proxy_type());
+        *state.types.entry(kind.as_str()).or_default() += 1;
         // A name that has another type now begins anew, as in frp.
-        let before = state.forget(name);
+        let before = state.forget(&name);
         let known = before.filter(|e| e.kind == kind && Arc::ptr_eq(&e.counters, counters));
         let (sampled, days, day) = known.map_or_else(
             || (Amount::default(), Default::default(), today),
             |known| (known.sampled, known.days, known.today),
         );
         let entry = Entry {
-            kind: kind.clone(),
+            kind,
             user: user.clone(),
             client_id: client_id.clone(),
             counters: counters.clone(),
@@ -189,11 +198,11 @@ impl Metrics {
             started: now,
             closed: None,
             turn: None,
-            running: Some(Arc::new(proxy)),
+            running: Some(Published { spec, port }),
         };
         state.proxies.insert(name.clone(), entry);
         Running {
-            name: name.clone(),
+            name,
             kind,
             state: self.state.clone(),
         }
@@ -345,7 +354,7 @@ impl Entry {
     fn stats(&self, name: &Arc<str>) -> ProxyStats {
         ProxyStats {
             name: name.clone(),
-            kind: self.kind.clone(),
+            kind: self.kind,
             user: self.user.clone(),
             client_id: self.client_id.clone(),
             days: self.days,
@@ -404,7 +413,7 @@ impl Drop for Running {
             types,
             ..
         } = &mut *state;
-        if let Some(count) = types.get_mut(&*self.kind) {
+        if let Some(count) = types.get_mut(self.kind.as_str()) {
             *count -= 1;
         }
         let now = Timestamp::now();
@@ -431,15 +440,16 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 mod tests {
     use super::*;
     use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
+    use frp_proto::msg::NewProxy;
 
     fn start(metrics: &Metrics, name: &str) -> (Running, Arc<Counters>) {
-        let proxy = NewProxy {
+        let spec = ProxySpec::read(&NewProxy {
             proxy_name: name.to_owned(),
             ..NewProxy::default()
-        };
-        let counters = metrics.counters(name, "tcp");
+        });
+        let counters = metrics.counters(name, ProxyType::Tcp);
         let owner = (&"u".into(), &"office".into());
-        let running = metrics.start(proxy, &name.into(), owner, &counters);
+        let running = metrics.start(Arc::new(spec.unwrap()), Some(1), owner, &counters);
         (running, counters)
     }
 

@@ -34,11 +34,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::local::DIAL;
-use crate::plugin::PluginError;
-use crate::plugin::target::Target;
-use crate::plugin::tracked::Tracked;
-use crate::service::Tasks;
+use super::super::error::PluginError;
+use super::super::target::Target;
+use crate::dial::LOCAL;
+use crate::tasks::Tasks;
 
 type Body = Either<Upload, Empty<Bytes>>;
 
@@ -98,7 +97,7 @@ impl Backend {
             tls,
             targets: targets.clone(),
         }));
-        let client = Client::builder(Tracked(tasks.clone()))
+        let client = Client::builder(tasks.clone())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(BACKEND_IDLE)
             .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
@@ -339,7 +338,7 @@ impl Tls {
 
 impl Place {
     async fn connect(&self) -> Result<BackendIo, Unreachable> {
-        let tcp = dial(&self.target.host, self.target.port, &DIAL).await?;
+        let tcp = dial(&self.target.host, self.target.port, &LOCAL).await?;
         limit_unsent(&tcp);
         let stream = match &self.tls {
             None => Stream::Tcp(tcp),

@@ -9,7 +9,6 @@ mod headers;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -37,12 +36,10 @@ use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
 use self::headers::Forwarding;
-use super::PluginError;
 use super::counted::Counted;
-use super::tracked::Tracked;
+use super::error::PluginError;
 use super::user_tls::UserTls;
-use crate::proxy::Proxy;
-use crate::service::Tasks;
+use crate::tasks::Tasks;
 use crate::user::User;
 
 type Response = hyper::Response<Either<Incoming, Full<Bytes>>>;
@@ -70,14 +67,13 @@ pub(crate) struct Bridge {
 /// A user's connection.
 struct Visit {
     bridge: Arc<Bridge>,
-    source: Option<IpAddr>,
+    user: User,
     /// The host that the user's TLS is for.
     server_name: Option<String>,
     /// An end of the user is that of one direction only.
     half_closes: bool,
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
-    proxy: Arc<Proxy>,
     /// What its connection and its requests share, where it speaks HTTP/1.
     talk: Talk,
 }
@@ -168,17 +164,16 @@ impl Bridge {
         self.name
     }
 
-    pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User) {
+        let log = &user.log;
         let half_closes = carried.half_closes();
-        let io = Counted::new(carried, user.proxy.clone());
+        let io = Counted::new(carried, user.traffic.clone());
         let mut visit = Visit {
             half_closes,
             bridge: self.clone(),
-            source: user.addresses.map(|(src, _)| src.ip()),
+            user: user.clone(),
             server_name: None,
             upgrade: Mutex::default(),
-            proxy: user.proxy.clone(),
             talk: Talk::default(),
         };
         let Some(tls) = &self.tls else {
@@ -194,7 +189,7 @@ impl Bridge {
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
-                Ok(stream) => visit.serve_http2(stream, user.tasks).await,
+                Ok(stream) => visit.serve_http2(stream).await,
                 Err(e) => debug!(log, "http: {e}"),
             }
         } else {
@@ -225,7 +220,7 @@ impl Visit {
             .with_upgrades()
             .await;
         if let Err(e) = served {
-            return debug!(self.proxy.log, "http: {e}");
+            return debug!(self.user.log, "http: {e}");
         }
         let upgrade = self
             .upgrade
@@ -233,11 +228,11 @@ impl Visit {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(upgrade) = upgrade {
-            upgrade.run(self.half_closes, &self.proxy.log).await;
+            upgrade.run(self.half_closes, &self.user.log).await;
         }
     }
 
-    async fn serve_http2<T>(self: Arc<Self>, io: T, tasks: &Tasks)
+    async fn serve_http2<T>(self: Arc<Self>, io: T)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -245,7 +240,7 @@ impl Visit {
             let visit = self.clone();
             async move { Ok::<_, Infallible>(visit.answer(request).await) }
         });
-        let served = http2::Builder::new(Tracked(tasks.clone()))
+        let served = http2::Builder::new(self.user.tasks.clone())
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
             // Idle users may stay as long as they answer.
@@ -254,7 +249,7 @@ impl Visit {
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
-            debug!(self.proxy.log, "http: {e}");
+            debug!(self.user.log, "http: {e}");
         }
     }
 
@@ -276,27 +271,25 @@ impl Visit {
         if request.method() == Method::CONNECT {
             return bare(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let (reach, log) = (&self.proxy.reach, &self.proxy.log);
+        let reach = &self.user.reach;
         let forwarded = self.forward(request, host).await;
         match &forwarded {
-            Ok(_) | Err(ForwardError::Switch { .. } | ForwardError::Coding(_)) => {
-                reach.succeeded(log)
-            }
-            Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(log),
+            Ok(_) | Err(ForwardError::Switch { .. } | ForwardError::Coding(_)) => reach.succeeded(),
+            Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(),
             Err(_) => {}
         }
         match forwarded {
             Ok(response) => response,
             Err(e @ ForwardError::Backend(BackendError::Connect(_))) => {
-                reach.failed(log, Level::Warn, format!("http: proxy error: {e}"));
+                reach.failed(Level::Warn, format!("http: proxy error: {e}"));
                 bare(StatusCode::BAD_GATEWAY)
             }
             Err(ForwardError::Backend(BackendError::User(e))) => {
-                debug!(self.proxy.log, "http: the user's request broke off: {e}");
+                debug!(self.user.log, "http: the user's request broke off: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
             Err(e) => {
-                warn!(self.proxy.log, "http: proxy error: {e}");
+                warn!(self.user.log, "http: proxy error: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
         }
@@ -324,7 +317,8 @@ impl Visit {
             None => HeaderValue::from_str(backend.authority()).map_err(hyper::http::Error::from)?,
         };
         let fields = &mut head.headers;
-        headers::rewrite(fields, wanted.as_ref(), *forwarding, self.source, &host);
+        let source = self.user.addresses.map(|(src, _)| src.ip());
+        headers::rewrite(fields, wanted.as_ref(), *forwarding, source, &host);
         if version == Version::HTTP_2 {
             headers::join_cookies(fields);
         }

@@ -84,11 +84,11 @@ impl StaticFile {
     }
 
     /// Answers the requests of one user.
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
         let talk = Talk::default();
         let service = service_fn(|request| talk.exchange(request, |request| self.answer(request)));
         let half_closes = carried.half_closes();
-        let io = UserIo::new(Counted::new(carried, user.proxy.clone()), &talk);
+        let io = UserIo::new(Counted::new(carried, user.traffic.clone()), &talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -99,7 +99,7 @@ impl StaticFile {
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
-            debug!(user.proxy.log, "static_file: {e}");
+            debug!(user.log, "static_file: {e}");
         }
     }
 

@@ -27,6 +27,7 @@ use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::auth::Basic;
 use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
+use super::unserved::Counted;
 use super::waiting::Busy;
 use super::{Target, User, head};
 use crate::proxy::Proxy;
@@ -67,6 +68,7 @@ enum ForwardError {
 /// Answers a request of `user`.
 pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let busy = user.waiting.interrupt();
+    user.unserved.heard();
     let response = respond(user, request).await;
     response.map(|body| body.holding(busy))
 }
@@ -126,6 +128,7 @@ async fn route(
         });
     };
     user.found.notify_one();
+    user.unserved.served();
     debug!(
         Log::root().by(user.peer.ip()),
         "get new http request host [{}] path [{}] httpuser [{}]",
@@ -230,7 +233,7 @@ async fn send(
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
-    let limit = user.shared.cfg.vhost_http_timeout;
+    let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
@@ -320,7 +323,8 @@ async fn switch(
         head.version = Version::HTTP_11;
     }
     let piped = conn.into_pipe();
-    let piped = tokio::time::timeout(user.shared.cfg.vhost_http_timeout, piped).await;
+    let limit = user.shared.policy().vhost_http_timeout;
+    let piped = tokio::time::timeout(limit, piped).await;
     let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
@@ -365,12 +369,12 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<UserIo<Rewind<TcpStream>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let (io, held) = parts.io.into_inner().into_parts();
-    let (prefix, tcp) = io.into_parts();
+    let (counted, held) = parts.io.into_inner().into_parts();
+    let (prefix, tcp) = counted.into_inner().into_parts();
     let leftover = match (held.is_empty(), prefix.is_empty()) {
         (true, true) => parts.read_buf,
         _ => [parts.read_buf, held, prefix].concat().into(),

@@ -5,7 +5,8 @@
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
-//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users.
+//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users;
+//!   [`unserved`]: what strangers hold.
 
 mod answer;
 mod arrival;
@@ -15,6 +16,7 @@ mod conn;
 mod forward;
 mod head;
 mod idle;
+mod unserved;
 mod waiting;
 
 use std::convert::Infallible;
@@ -41,6 +43,7 @@ use self::arrival::Arrival;
 pub(crate) use self::auth::{Basic, Credentials};
 pub(crate) use self::head::{BadHeader, Policy};
 pub(crate) use self::idle::Idle;
+use self::unserved::{Counted, Unserved};
 use self::waiting::Waiting;
 use crate::Shared;
 use crate::proxy::Members;
@@ -65,6 +68,7 @@ struct User {
     waiting: Arc<Waiting>,
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
+    unserved: Arc<Unserved>,
     /// What its connection and its requests share, where it speaks HTTP/1.
     talk: Talk,
 }
@@ -94,6 +98,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
         waiting,
         found: Notify::new(),
+        unserved: Arc::default(),
         talk: Talk::default(),
         shared: shared.clone(),
         peer,
@@ -140,7 +145,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
             forward::answer(&answering, request).await
         })
     });
-    let conn = UserIo::new(conn, &user.talk);
+    let conn = UserIo::new(Counted::new(conn, &user.unserved), &user.talk);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
@@ -166,7 +171,7 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
-        .serve_connection(TokioIo::new(conn), service);
+        .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
     tokio::select! {
         served = served => if let Err(e) = served {
             debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);

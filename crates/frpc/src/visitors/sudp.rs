@@ -13,7 +13,7 @@ use frp_net::udp::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{StartError, Visitor};
+use super::visitor::{StartError, Visitor};
 
 /// After a failure to reach the proxy the next try comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) fn start(
         Err(source) => return Err(StartError::ListenUdp { addr, source }),
     };
     info!(visitor.log, "sudp start to work, listen on {addr}");
-    let users = Users::new(socket, visitor.server.udp_packet_size);
+    let users = Users::new(socket, visitor.server.client.cfg.udp_packet_size);
     let visitor = visitor.clone();
     listeners.spawn(async move {
         tokio::select! {
@@ -49,7 +49,7 @@ pub(super) fn start(
 async fn serve(visitor: &Visitor, mut users: Users) {
     let log = visitor.log.clone();
     let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
-    let protocol = visitor.server.protocol;
+    let protocol = visitor.server.client.cfg.transport.wire_protocol;
     let mut out = Outgoing::new(protocol);
     loop {
         wait_for_datagram(&mut users, &mut out, &mut losses).await;

@@ -10,7 +10,7 @@ use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::relay::relay;
 use tokio_util::task::TaskTracker;
 
-use super::{StartError, Visitor};
+use super::visitor::{StartError, Visitor};
 
 /// Listens on `host`, the visitor's address; without a port there is nothing to do.
 pub(super) fn start(
@@ -34,7 +34,7 @@ pub(super) fn start(
             tune(&user, Some(END_KEEPALIVE));
             let from = peer.to_string();
             let serving = serve_user(visitor.clone(), user.into(), from);
-            visitor.server.tasks.tracker.spawn(serving);
+            visitor.server.client.tasks.tracker.spawn(serving);
         })
         .await;
     });
@@ -56,6 +56,6 @@ async fn serve_user(visitor: Arc<Visitor>, user: Carried, from: String) {
         relayed = relay(user, carried, &visitor.traffic) => {
             debug!(visitor.log, "join connections closed, [{from}]: {relayed}");
         }
-        () = visitor.server.tasks.stop.cancelled() => {}
+        () = visitor.server.client.tasks.stop.cancelled() => {}
     }
 }
