@@ -5,7 +5,6 @@ mod bridge;
 mod counted;
 mod http_proxy;
 mod login;
-mod records;
 mod socks5;
 mod static_file;
 mod target;

@@ -1,7 +1,7 @@
 //! The server's end: a UDP socket, and what strangers may cost.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -63,6 +63,20 @@ impl Listener {
         options: &Options,
         tasks: &TaskTracker,
     ) -> Result<Self, ListenError> {
+        let socket = Host::resolve(host)?.open(port, bind)?;
+        Self::over(socket, tls, options, tasks)
+    }
+
+    /// Listens on a socket that is open already, such as one that a hole was punched with.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn over(
+        socket: UdpSocket,
+        tls: &rustls::ServerConfig,
+        options: &Options,
+        tasks: &TaskTracker,
+    ) -> Result<Self, ListenError> {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = ServerConfig::with_crypto(Arc::new(Narrow {
@@ -74,7 +88,6 @@ impl Listener {
             .max_incoming(MAX_QUIC_WAITING)
             .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
             .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
-        let socket = Host::resolve(host)?.open(port, bind)?;
         let runtime = Arc::new(Tracked(tasks.clone()));
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
         Ok(Self {
