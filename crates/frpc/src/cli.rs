@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
 use frp_log::{Log, contract, info, print_line};
-use frp_net::signals::{self, EndSignals};
+use frp_net::limits::GRACEFUL_END;
+use frp_net::signals::{self, EndSignals, Overdue};
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,8 @@ fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
 
 /// Runs the program's first thread.
 fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
+    // Refused: then a signal ends the process without the last counts.
+    let _ = signals::before_end(frp_log::flush);
     let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
         tokio::spawn(frp_net::process::give_memory_back());
@@ -218,7 +221,7 @@ impl Ending {
     fn await_signals(&self) {
         self.awaited.get_or_init(|| {
             // Not to be had: then a signal ends the process.
-            let Ok(mut signals) = EndSignals::take() else {
+            let Ok(mut signals) = EndSignals::take(GRACEFUL_END, Overdue::Success) else {
                 return;
             };
             let Self { stop, at_once, .. } = self.clone();

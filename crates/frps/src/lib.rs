@@ -6,28 +6,47 @@
 //! 2. [`door`]: its first bytes → TLS or not → mux streams or one stream.
 //! 3. [`greet`]: a stream's wire protocol and its first message.
 //! 4. [`login`]: a `Login` becomes a session.
-//! 5. [`session`]: the task that owns a client's control connection and proxies; beside it the
-//!    pool of work connections.
-//! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
-//!    `frp_net::relay`.
+//! 5. [`session`]: the task that owns a client's control connection and proxies.
+//! 6. [`publish`]: what a client has us listen for, type by type; a visitor comes by [`visit`], a
+//!    user who says a host by [`vhost`].
+//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_net::relay`.
 //!
-//! Beside the way: [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
-//! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
-//! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
+//! A client that lives in this program begins at the streams, [`inside`].
+//!
+//! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
+//! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
+//! host), [`base`] what needs no tables: [`policy`] (what all of them go by), [`admission`] (who and
+//! what may come in), [`ports`] (who has which port). [`web`] is the HTTP API, which reads [`stats`];
+//! [`ended`] is what is remembered of what has ended.
 
 mod accept;
+mod admission;
 mod auth;
+mod base;
+mod bind_error;
+mod caller;
 pub mod cli;
+mod client;
+
 mod door;
 mod ended;
 mod greet;
 mod group;
 mod holder;
+mod inside;
 mod login;
+mod policy;
 mod ports;
 mod proxy;
+mod publish;
+mod random;
+mod reload;
 mod session;
+mod shared;
+mod stats;
+mod stop;
 mod vhost;
+mod visit;
 mod visitors;
 mod web;
 
@@ -37,29 +56,35 @@ use std::sync::Arc;
 
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
-use frp_net::go_text::{go_text, join_host_port};
+use frp_net::before_login::BeforeLogin;
+use frp_net::go_text::join_host_port;
 use frp_net::kcp::KcpListener;
+use frp_net::limits::FAREWELL;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
-use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::udp;
-use frp_net::websocket::handshake::{Accepted, Field};
-use frp_proto::crypto::cfb;
-use tokio::net::{TcpListener, UdpSocket};
+pub use frp_net::web::WebError;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Auth, Keeper};
-use crate::group::Groups;
+use crate::admission::Admission;
+use crate::admission::check::Check;
+use crate::base::Base;
+pub use crate::bind_error::BindError;
+use crate::client::registry::Registry;
+pub use crate::inside::Inside;
+use crate::policy::InForce;
+pub use crate::policy::PolicyError;
 use crate::ports::Ports;
-use crate::proxy::Names;
-use crate::session::registry::Registry;
-use crate::vhost::{Listeners, Vhosts};
-use crate::visitors::Visitors;
-use crate::web::Stats;
-use frp_net::before_login::BeforeLogin;
-pub use frp_net::web::WebError;
+pub use crate::reload::PolicyWriter;
+use crate::shared::Shared;
+use crate::stats::Stats;
+pub use crate::stop::Stop;
+use crate::vhost::listeners::Listeners;
+use crate::vhost::tables::Vhosts;
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -69,148 +94,74 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<frp_net::web::Web>,
-    /// Where tokens come from an issuer.
-    keeper: Option<Keeper>,
     shared: Arc<Shared>,
-}
-
-/// What every connection of the server may need.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) cfg: ServerConfig,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
-    /// Which websocket requests are taken.
-    pub(crate) websocket: Accepted,
-    pub(crate) auth: Auth,
-    /// Of the v1 control cipher and of `useEncryption`; derived once per process.
-    pub(crate) key: cfb::Key,
-    pub(crate) registry: Registry,
-    pub(crate) names: Arc<Names>,
-    pub(crate) groups: Arc<Groups>,
-    pub(crate) ports: Arc<Ports>,
-    pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
-    pub(crate) visitors: Arc<Visitors>,
-    pub(crate) vhosts: Vhosts,
-    pub(crate) before_login: BeforeLogin,
-    /// Where there is a web server to tell it.
-    pub(crate) stats: Option<Arc<Stats>>,
-    pub(crate) threads: Threads,
-    /// Every task of the server; `stop` ends them all.
-    pub(crate) tasks: TaskTracker,
-    pub(crate) stop: CancellationToken,
-}
-
-/// Why a server could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// `transport.tls` names files that cannot be used.
-    #[error("transport.tls: {0}")]
-    Tls(#[from] TlsSetupError),
-    /// A port is taken, or not ours to open.
-    #[error(
-        "create server listener error, listen tcp {addr}: bind: {}",
-        go_text(source)
-    )]
-    Listen {
-        /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The same for `quicBindPort`.
-    #[error("listen on quic udp address {addr} error: {source}")]
-    Quic {
-        /// `bindAddr:quicBindPort`.
-        addr: String,
-        /// Why not.
-        source: quic::ListenError,
-    },
-    /// The same for `kcpBindPort`.
-    #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
-    Kcp {
-        /// `bindAddr:kcpBindPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The same for `vhostHTTPPort`.
-    #[error(
-        "create vhost http listener error, listen tcp {addr}: bind: {}",
-        go_text(source)
-    )]
-    VhostHttp {
-        /// `proxyBindAddr:vhostHTTPPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The host name of `proxyBindAddr` has no address.
-    #[error("proxyBindAddr: lookup {host}: {}", go_text(source))]
-    ProxyBindAddr {
-        /// As configured.
-        host: String,
-        /// The resolver's error.
-        source: io::Error,
-    },
-    /// The web server cannot run.
-    #[error("{0}")]
-    Web(#[from] WebError),
 }
 
 impl Server {
     /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
     pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
-        let files = &cfg.transport.tls;
-        let tls = tls::server_config(&TlsFiles {
-            cert: files.cert_file.clone(),
-            key: files.key_file.clone(),
-            trusted_ca: files.trusted_ca_file.clone(),
-        })?;
+        Self::bind_with(cfg, Vec::new())
+    }
+
+    /// The same with more that has a say in who and what may come in.
+    fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
+        let (bound, policy, keeper) = policy::divide(cfg, None)?;
+        let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
-            listen(&cfg.bind_addr, cfg.bind_port).map_err(|source| BindError::Listen {
-                addr: join_host_port(&cfg.bind_addr, cfg.bind_port),
+            listen(&bound.bind_addr, bound.bind_port).map_err(|source| BindError::Listen {
+                addr: at(bound.bind_port),
                 source,
             })?;
         let tasks = TaskTracker::new();
         let before_login = BeforeLogin::default();
-        let quic = cfg
-            .quic_bind_port
-            .map(|port| bind_quic(&cfg, port, &tls, &tasks));
-        let kcp = cfg.kcp_bind_port.map(|port| {
-            let bound = udp::bind(&cfg.bind_addr, port)
+        let quic = bound.quic_port.map(|port| {
+            let opened = quic::Listener::bind(&bound.bind_addr, port, &policy.quic, &tasks);
+            opened.map_err(|source| BindError::Quic {
+                addr: at(port),
+                source,
+            })
+        });
+        let kcp = bound.kcp_port.map(|port| {
+            let opened = udp::bind(&bound.bind_addr, port)
                 .and_then(|socket| KcpListener::new(socket, before_login.clone()));
-            bound.map_err(|source| BindError::Kcp {
-                addr: join_host_port(&cfg.bind_addr, port),
+            opened.map_err(|source| BindError::Kcp {
+                addr: at(port),
                 source,
             })
         });
         // Once and here: a resolver may be slow, and registrations must not wait for it.
-        let proxy_host = Host::resolve(&cfg.proxy_bind_addr).map_err(|source| {
-            let host = cfg.proxy_bind_addr.clone();
+        let proxy_host = Host::resolve(&bound.proxy_bind_addr).map_err(|source| {
+            let host = bound.proxy_bind_addr.clone();
             BindError::ProxyBindAddr { host, source }
         })?;
-        let vhosts = Vhosts::new(&cfg);
-        let listeners = Listeners::bind(&cfg, &vhosts, proxy_host)?;
-        let web = cfg.web_server.as_ref().map(web::bind).transpose()?;
-        let (auth, keeper) = Auth::new(&cfg);
-        let shared = Shared {
-            tls,
-            websocket: accepted_websockets(&cfg),
-            auth,
-            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
-            registry: Registry::default(),
+        let vhosts = Vhosts::new(&bound);
+        let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
+        let web = bound.web.as_ref().map(web::bind).transpose()?;
+        let stop = CancellationToken::new();
+        let base = Base {
+            bound,
+            in_force: InForce::new(policy),
+            admission: Admission::new(more),
             names: Arc::default(),
-            visitors: Arc::default(),
-            groups: Arc::default(),
-            ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
-            vhosts,
-            udp_ports: Arc::new(Ports::new(proxy_host, &cfg.allow_ports)),
-            before_login,
+            ports: Arc::new(Ports::new(proxy_host)),
+            udp_ports: Arc::new(Ports::new(proxy_host)),
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
             tasks,
-            stop: CancellationToken::new(),
-            cfg,
+            users: TaskTracker::new(),
+            drain: stop.child_token(),
+            stop,
+        };
+        if let Some(keeper) = keeper {
+            base.tasks.spawn(keeper.run(base.stop.clone()));
+        }
+        let shared = Shared {
+            base: Arc::new(base),
+            registry: Registry::default(),
+            groups: Arc::default(),
+            visitors: Arc::default(),
+            vhosts,
+            before_login,
         };
         Ok(Self {
             listener,
@@ -218,7 +169,6 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
-            keeper,
             shared: Arc::new(shared),
         })
     }
@@ -228,77 +178,57 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled, then ends every session and waits for their tasks.
-    pub async fn run(self, stop: CancellationToken) {
+    /// What replaces the policy of the server, also while it runs.
+    pub fn policy(&self) -> PolicyWriter {
+        PolicyWriter::of(&self.shared.base)
+    }
+
+    /// What takes in clients that live in this program.
+    pub fn inside(&self) -> Inside {
+        Inside::of(&self.shared)
+    }
+
+    /// Serves until `stop` says otherwise. At the end every peer is told at once, and what does not end
+    /// within [`FAREWELL`] is left to its own time limits. Dropping this ends all, too.
+    pub async fn run(self, stop: Stop) {
         let Self {
             listener,
             quic,
             kcp,
             vhosts,
             web,
-            keeper,
             shared,
         } = self;
-        let cfg = &shared.cfg;
-        let addr = join_host_port(&cfg.bind_addr, cfg.bind_port);
-        info!(Log::root(), "{}", contract::tcp_listen(addr));
-        if let (Some(quic), Some(port)) = (quic, cfg.quic_bind_port) {
-            let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::quic_listen(addr));
+        let _end = shared.stop.clone().drop_guard();
+        let bound = &shared.bound;
+        let at = |port| join_host_port(&bound.bind_addr, port);
+        info!(Log::root(), "{}", contract::tcp_listen(at(bound.bind_port)));
+        if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
+            info!(Log::root(), "{}", contract::quic_listen(at(port)));
             shared.tasks.spawn(accept::run_quic(quic, shared.clone()));
         }
-        if let (Some(kcp), Some(port)) = (kcp, cfg.kcp_bind_port) {
-            let addr = join_host_port(&cfg.bind_addr, port);
-            info!(Log::root(), "{}", contract::kcp_listen(addr));
-            shared.tasks.spawn(accept::run_kcp(kcp, shared.clone()));
+        // Its one socket carries what the others say at the end.
+        let (below, last) = (TaskTracker::new(), CancellationToken::new());
+        let _last = last.clone().drop_guard();
+        if let (Some(kcp), Some(port)) = (kcp, bound.kcp_port) {
+            info!(Log::root(), "{}", contract::kcp_listen(at(port)));
+            below.spawn(accept::run_kcp(kcp, shared.clone(), last.clone()));
         }
         vhosts.run(&shared);
         if let (Some(web), Some(config), Some(stats)) =
-            (web, shared.cfg.web_server.clone(), shared.stats.clone())
+            (web, bound.web.clone(), shared.stats.clone())
         {
             shared
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
-        if let Some(keeper) = keeper {
-            shared.tasks.spawn(keeper.run(shared.stop.clone()));
-        }
         info!(Log::root(), "{}", contract::frps_started());
         shared.tasks.spawn(accept::run(listener, shared.clone()));
-        stop.cancelled().await;
-        shared.stop.cancel();
+        shared.serve_until(&stop).await;
         shared.tasks.close();
-        shared.tasks.wait().await;
-    }
-}
-
-fn bind_quic(
-    cfg: &ServerConfig,
-    port: u16,
-    tls: &rustls::ServerConfig,
-    tasks: &TaskTracker,
-) -> Result<quic::Listener, BindError> {
-    let settings = &cfg.transport.quic;
-    let options = quic::Options {
-        keepalive: settings.keepalive_period,
-        idle: settings.max_idle_timeout,
-        max_streams: settings.max_incoming_streams,
-    };
-    let bound = quic::Listener::bind(&cfg.bind_addr, port, tls, &options, tasks);
-    bound.map_err(|source| BindError::Quic {
-        addr: join_host_port(&cfg.bind_addr, port),
-        source,
-    })
-}
-
-fn accepted_websockets(cfg: &ServerConfig) -> Accepted {
-    let settings = &cfg.transport.websocket;
-    let field = |(name, value): (&String, &frp_config::Secret)| Field {
-        name: name.clone(),
-        value: value.expose().to_owned(),
-    };
-    Accepted {
-        path: settings.path.clone(),
-        fields: settings.headers.iter().map(field).collect(),
+        let _ = timeout(FAREWELL, shared.tasks.wait()).await;
+        last.cancel();
+        below.close();
+        below.wait().await;
     }
 }

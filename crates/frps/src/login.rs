@@ -4,12 +4,12 @@
 //! and only when it has given everything back (ports, names) is the new one answered
 //! (frp 0.70.1 `server/control.go`).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use frp_config::ServerConfig;
 use frp_log::{Log, contract, debug, info, shown, shown_error, warn};
-use frp_net::layers::{Negotiated, Side, control};
+use frp_net::layers::{Carried, ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_net::process;
@@ -19,22 +19,24 @@ use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
-use crate::auth::{Refusal, Subject};
-use crate::door::{Caller, Place, Presence};
-use crate::greet::{Greeted, last_word, random_bytes};
-use crate::session::allowance::{OverLimit, check_login};
-use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
+use crate::admission::check::{LoginAsk, Refusal};
+use crate::admission::guard::Guard;
+use crate::auth::{Auth, Subject};
+use crate::caller::{Caller, Greeted, Place, Presence, last_word};
+use crate::client::handle::SessionHandle;
+use crate::client::pool::Pool;
+use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
+use crate::policy::Policy;
+use crate::random::random_bytes;
 use crate::session::{Control, Session};
-use crate::web::clients::Listed;
-use crate::{Shared, session::pool::Pool};
+use crate::shared::Shared;
+use crate::stats::clients::Listed;
 
-/// Why a login came to nothing. What the client may read of it is decided by [`Shared::text_for_peer`].
+/// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("{0}")]
-    Auth(#[from] Refusal),
-    #[error("{0}")]
-    Limit(#[from] OverLimit),
+    Refused(#[from] Refusal),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
     TooManySessions,
     #[error("nobody waits for the answer any more")]
@@ -64,13 +66,14 @@ pub(crate) async fn serve(
         login.run_id = naming::run_id(random_bytes());
     }
     let log = Log::root().by(caller.peer.ip()).with(&shown(&login.run_id));
+    let policy = shared.policy();
     let admitted = admit(
         &shared,
-        &login,
+        &policy,
+        login,
         &mut stream,
         negotiated.as_ref(),
-        &caller,
-        place,
+        (&caller, place),
         &log,
     )
     .await;
@@ -88,7 +91,11 @@ pub(crate) async fn serve(
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
-            let error = shared.text_for_peer("register control error", &why);
+            let detail = match e {
+                LoginError::Refused(refused) => refused.peer,
+                _ => why,
+            };
+            let error = policy.text_for_peer("register control error", &detail);
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
@@ -99,55 +106,79 @@ pub(crate) async fn serve(
     };
     process::forget_start_soon();
     let _home = shared.before_login.at_home(caller.peer.ip());
-    let control = control_stream(&shared, stream, negotiated.as_ref());
-    Session::new(shared, admitted, control, caller).run().await;
+    let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
+    let heartbeat_timeout = policy.heartbeat_timeout;
+    drop(policy);
+    let session = Session::new(shared, admitted, control, caller, heartbeat_timeout);
+    session.run().await;
     drop(presence);
 }
 
 async fn admit(
     shared: &Arc<Shared>,
-    login: &Login,
+    policy: &Policy,
+    login: Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
-    caller: &Caller,
-    place: Place,
+    (caller, place): (&Caller, Place),
     log: &Log,
-) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
-    let checked = check(shared, login, stream.protocol(), negotiated, caller, &place).await;
+) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
+    if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
+        announce(&login, caller.peer, log);
+        return Err(LoginError::NoHello);
+    }
+    let mut ask = LoginAsk {
+        policy,
+        peer: caller.peer,
+        login,
+        subject: Subject::default(),
+    };
+    let admitted = tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => Err(LoginError::Gone),
+        admitted = shared.admission.login(&mut ask) => admitted.map_err(LoginError::from),
+        () = place.lost(caller) => Err(LoginError::Gone),
+    };
+    let LoginAsk {
+        login,
+        subject,
+        peer,
+        ..
+    } = ask;
+    let login = &login;
     // Whoever may come in does so with many others when the server has been away; strangers have to
     // share fewer lines.
     announce(
         login,
-        caller,
-        &match checked {
+        peer,
+        &match admitted {
             Ok(_) => log.of_session(),
             Err(_) => log.clone(),
         },
     );
-    let subject = checked?;
-    check_login(login)?;
-    let pool = Pool::new(pool_count(login.pool_count, &shared.cfg));
+    let guard = admitted?;
+    let pool = Pool::new(pool_count(login.pool_count, policy.max_pool_count));
     let session = Arc::new(SessionHandle::new(
         login,
-        subject,
+        (policy.auth.clone(), subject),
         pool,
         caller.clone(),
         log.known(),
     ));
-    let (admission, predecessor) = shared.registry.admit(session)?;
+    let (seat, predecessor) = shared.registry.admit(session)?;
     if let Some(old) = predecessor {
         info!(
             old.log,
             "replaced by client [{}] (control ID {})",
             shown(&login.run_id),
-            admission.generation()
+            seat.generation()
         );
         old.replaced.cancel();
         // Not raced against being replaced ourselves: who waits for us waits for it too.
         old.released.cancelled().await;
     }
-    admission.activate()?;
-    if !admission.is_current() {
+    seat.activate()?;
+    if !seat.is_current() {
         return Err(LoginError::Replaced);
     }
     // Before the answer: whoever is told by the client that it is online shall find it.
@@ -156,7 +187,7 @@ async fn admit(
         let protocol = stream.protocol();
         stats
             .clients
-            .list(login, admission.generation(), caller.peer.ip(), protocol)
+            .list(login, seat.generation(), caller.peer.ip(), protocol)
     });
     let mut answer = LoginResp {
         version: VERSION.to_owned(),
@@ -177,38 +208,19 @@ async fn admit(
     {
         link.carrier.peer_half_closes();
     }
-    admission.set_running();
+    seat.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
     place.admit();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
-    Ok(((admission, listed), presence))
+    Ok(((seat, guard, listed), presence))
 }
 
-/// Whether the client may come in, and as whom.
-async fn check(
-    shared: &Shared,
-    login: &Login,
-    protocol: WireProtocol,
-    negotiated: Option<&Negotiated>,
-    caller: &Caller,
-    place: &Place,
-) -> Result<Subject, LoginError> {
-    if protocol == WireProtocol::V2 && negotiated.is_none() {
-        return Err(LoginError::NoHello);
-    }
-    tokio::select! {
-        checked = shared.auth.login(login) => Ok(checked?),
-        () = place.lost(caller) => Err(LoginError::Gone),
-        () = shared.stop.cancelled() => Err(LoginError::Gone),
-    }
-}
-
-fn announce(login: &Login, caller: &Caller, log: &Log) {
+fn announce(login: &Login, peer: SocketAddr, log: &Log) {
     info!(
         log,
         "{}",
         contract::client_login(
-            caller.peer,
+            peer,
             shown(&login.version),
             shown(&login.hostname),
             shown(&login.os),
@@ -219,16 +231,29 @@ fn announce(login: &Login, caller: &Caller, log: &Log) {
 
 /// As many work connections as the client wants and the server allows. frp crashes on a negative
 /// wish; here it is none.
-fn pool_count(wanted: i64, cfg: &ServerConfig) -> usize {
-    let allowed = cfg.transport.max_pool_count.max(0);
-    usize::try_from(wanted.clamp(0, allowed)).unwrap_or_default()
+fn pool_count(wanted: i64, allowed: i64) -> usize {
+    usize::try_from(wanted.clamp(0, allowed.max(0))).unwrap_or_default()
 }
 
-/// The control connection behind its cipher.
-fn control_stream(shared: &Shared, stream: Greeted, negotiated: Option<&Negotiated>) -> Control {
+/// The control connection behind its cipher, which a client in this program does without.
+fn control_stream(
+    auth: &Auth,
+    stream: Greeted,
+    negotiated: Option<&Negotiated>,
+    caller: &Caller,
+) -> Control {
     let protocol = stream.protocol();
-    let (stream, rest) = stream.into_parts();
-    let token = shared.cfg.auth.token.expose().as_bytes();
-    let pipe = control(stream, rest, negotiated, &shared.key, token, Side::Server);
+    let (stream, leftover) = stream.into_parts();
+    let pipe: ControlPipe = match caller.is_inside() {
+        true => Box::new(Carried::Plain { stream, leftover }),
+        false => control(
+            stream,
+            leftover,
+            negotiated,
+            auth.key(),
+            auth.token(),
+            Side::Server,
+        ),
+    };
     MsgStream::new(pipe, protocol, BytesMut::new())
 }

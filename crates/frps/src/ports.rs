@@ -2,6 +2,7 @@
 //! by opening it for good, so nothing can slip in between.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,14 +14,62 @@ use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::ended::{Ended, Turn};
-use crate::greet::random_bytes;
 use crate::holder::{self, Network};
+use crate::random::random_bytes;
 
 /// A name gets its last random port again within this time after its release.
 const RESERVED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Random ports tried before giving up; the system may hold some of those that we could use.
 const RANDOM_TRIES: usize = 16;
+
+/// `allowPorts`: which ports clients may have.
+#[derive(Debug)]
+pub(crate) struct AllowedPorts {
+    given: Vec<PortRange>,
+    /// The same, disjoint and in order.
+    ranges: Vec<PortRange>,
+}
+
+impl AllowedPorts {
+    /// Those of `given`; of none, every port.
+    pub(crate) fn new(given: Vec<PortRange>) -> Self {
+        let all = [PortRange {
+            start: 1,
+            end: u16::MAX,
+        }];
+        let ranges = disjoint(if given.is_empty() { &all } else { &given });
+        Self { given, ranges }
+    }
+
+    fn contains(&self, port: u16) -> bool {
+        let mut ranges = self.ranges.iter();
+        ranges.any(|range| (range.start..=range.end).contains(&port))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u16> + Clone {
+        self.ranges.iter().flat_map(|range| range.start..=range.end)
+    }
+
+    fn count(&self) -> usize {
+        let counts = self.ranges.iter();
+        counts.map(|r| usize::from(r.end - r.start) + 1).sum()
+    }
+}
+
+/// As given: `1000-2000,3000`.
+impl fmt::Display for AllowedPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, PortRange { start, end }) in self.given.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            match start == end {
+                true => write!(f, "{comma}{start}")?,
+                false => write!(f, "{comma}{start}-{end}")?,
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Why a port was not given; the texts are frp's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +120,6 @@ impl PortSocket for UdpSocket {
 pub(crate) struct Ports<S = TcpListener> {
     socket: PhantomData<fn() -> S>,
     host: Host,
-    /// Disjoint, in order.
-    allowed: Vec<PortRange>,
     state: Mutex<State>,
 }
 
@@ -139,17 +186,10 @@ pub(crate) struct Held<S = TcpListener> {
 }
 
 impl<S: PortSocket> Ports<S> {
-    /// `allowed` empty allows every port.
-    pub(crate) fn new(host: Host, allowed: &[PortRange]) -> Self {
-        let all = [PortRange {
-            start: 1,
-            end: u16::MAX,
-        }];
-        let allowed = disjoint(if allowed.is_empty() { &all } else { allowed });
+    pub(crate) fn new(host: Host) -> Self {
         Self {
             socket: PhantomData,
             host,
-            allowed,
             state: Mutex::default(),
         }
     }
@@ -159,13 +199,14 @@ impl<S: PortSocket> Ports<S> {
         self: &Arc<Self>,
         name: &Arc<str>,
         port: u16,
+        allowed: &AllowedPorts,
     ) -> Result<Lease<S>, PortError> {
         let mut state = self.lock();
         state.forget_old();
         let listener = match port {
-            0 => self.open_any(&state, name)?,
+            0 => self.open_any(&state, name, allowed)?,
             _ if state.used.contains_key(&port) => return Err(PortError::AlreadyUsed),
-            _ if !self.allows(port) => return Err(PortError::NotAllowed),
+            _ if !allowed.contains(port) => return Err(PortError::NotAllowed),
             _ => self.open(port).map_err(|error| {
                 holder::tell(S::NETWORK, port, name, &error);
                 PortError::Unavailable
@@ -182,24 +223,17 @@ impl<S: PortSocket> Ports<S> {
         })
     }
 
-    fn open_any(&self, state: &State, name: &str) -> Result<S, PortError> {
+    fn open_any(&self, state: &State, name: &str, allowed: &AllowedPorts) -> Result<S, PortError> {
         let free = |port: &u16| !state.used.contains_key(port);
         let last = state.last.get(name).map(|last| last.port).filter(free);
+        let last = last.filter(|port| allowed.contains(*port));
         if let Some(listener) = last.and_then(|port| self.open(port).ok()) {
             return Ok(listener);
         }
-        let ports: usize = self
-            .allowed
-            .iter()
-            .map(|r| usize::from(r.end - r.start) + 1)
-            .sum();
+        let ports = allowed.count();
         let start = u32::from_le_bytes(random_bytes()) as usize % ports.max(1);
-        let all = || {
-            self.allowed
-                .iter()
-                .flat_map(|range| range.start..=range.end)
-        };
-        all()
+        allowed
+            .iter()
             .cycle()
             .skip(start)
             .take(ports)
@@ -211,12 +245,6 @@ impl<S: PortSocket> Ports<S> {
 
     fn open(&self, port: u16) -> io::Result<S> {
         S::open(self.host, port)
-    }
-
-    fn allows(&self, port: u16) -> bool {
-        self.allowed
-            .iter()
-            .any(|range| (range.start..=range.end).contains(&port))
     }
 }
 
@@ -285,68 +313,79 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken_port = taken.local_addr().unwrap().port();
         let port = free_port();
-        let ports: Arc<Ports> = Arc::new(Ports::new(
-            local(),
-            &[range(port, port), range(taken_port, taken_port)],
-        ));
-        let lease = ports.acquire(&"a".into(), port).unwrap();
+        let ports: Arc<Ports> = Arc::new(Ports::new(local()));
+        let allowed = AllowedPorts::new(vec![range(port, port), range(taken_port, taken_port)]);
+        let lease = ports.acquire(&"a".into(), port, &allowed).unwrap();
         assert_eq!(
-            ports.acquire(&"b".into(), port).unwrap_err().to_string(),
+            ports
+                .acquire(&"b".into(), port, &allowed)
+                .unwrap_err()
+                .to_string(),
             "port already used"
         );
         assert_eq!(
             ports
-                .acquire(&"b".into(), taken_port)
+                .acquire(&"b".into(), taken_port, &allowed)
                 .unwrap_err()
                 .to_string(),
             "port unavailable"
         );
         let other = if port == 1 { 2 } else { 1 };
         assert_eq!(
-            ports.acquire(&"b".into(), other).unwrap_err().to_string(),
+            ports
+                .acquire(&"b".into(), other, &allowed)
+                .unwrap_err()
+                .to_string(),
             "port not allowed"
         );
         assert_eq!(
-            ports.acquire(&"b".into(), 0).unwrap_err().to_string(),
+            ports
+                .acquire(&"b".into(), 0, &allowed)
+                .unwrap_err()
+                .to_string(),
             "no available port"
         );
         drop(lease);
-        ports.acquire(&"b".into(), port).unwrap();
+        ports.acquire(&"b".into(), port, &allowed).unwrap();
     }
 
     #[tokio::test]
     async fn a_name_gets_its_random_port_again() {
-        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
-        let first = ports.acquire(&"a".into(), 0).unwrap().port();
-        assert_eq!(ports.acquire(&"a".into(), 0).unwrap().port(), first);
+        let ports: Arc<Ports> = Arc::new(Ports::new(local()));
+        let allowed = AllowedPorts::new(Vec::new());
+        let first = ports.acquire(&"a".into(), 0, &allowed).unwrap().port();
+        assert_eq!(
+            ports.acquire(&"a".into(), 0, &allowed).unwrap().port(),
+            first
+        );
     }
 
     #[tokio::test]
     async fn a_udp_port_is_taken_by_udp_only() {
         let port = free_port();
-        let allowed = [range(port, port)];
-        let tcp: Arc<Ports> = Arc::new(Ports::new(local(), &allowed));
-        let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new(local(), &allowed));
-        let lease = udp.acquire(&"a".into(), port).unwrap();
+        let allowed = AllowedPorts::new(vec![range(port, port)]);
+        let tcp: Arc<Ports> = Arc::new(Ports::new(local()));
+        let udp: Arc<Ports<UdpSocket>> = Arc::new(Ports::new(local()));
+        let lease = udp.acquire(&"a".into(), port, &allowed).unwrap();
         assert_eq!(
-            udp.acquire(&"b".into(), port).unwrap_err(),
+            udp.acquire(&"b".into(), port, &allowed).unwrap_err(),
             PortError::AlreadyUsed
         );
-        tcp.acquire(&"c".into(), port).unwrap();
+        tcp.acquire(&"c".into(), port, &allowed).unwrap();
         drop(lease);
         let taken = std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
         assert_eq!(
-            udp.acquire(&"b".into(), port).unwrap_err(),
+            udp.acquire(&"b".into(), port, &allowed).unwrap_err(),
             PortError::Unavailable
         );
         drop(taken);
-        udp.acquire(&"b".into(), port).unwrap();
+        udp.acquire(&"b".into(), port, &allowed).unwrap();
     }
 
     /// A name has its port again, and what is kept of names that have gone is bounded.
     #[tokio::test]
     async fn names_that_have_gone_are_bounded() {
-        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
+        let ports: Arc<Ports> = Arc::new(Ports::new(local()));
         let mut state = ports.lock();
         let name = |n: usize| Arc::<str>::from(n.to_string());
         for n in 0..MAX_ENDED + 10 {
@@ -372,7 +411,7 @@ mod tests {
     /// The first member of a group has left it, and has another port before the group's is free.
     #[tokio::test]
     async fn a_port_released_late_is_not_that_of_its_name() {
-        let ports: Arc<Ports> = Arc::new(Ports::new(local(), &[]));
+        let ports: Arc<Ports> = Arc::new(Ports::new(local()));
         let mut state = ports.lock();
         let name: Arc<str> = "a".into();
         state.taken(1, &name);

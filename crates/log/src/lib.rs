@@ -83,7 +83,6 @@ pub struct Options {
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InitError {
     /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
     #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]
@@ -137,8 +136,7 @@ pub fn init(options: &Options) -> Result<(), InitError> {
     let color = options.color && options.target == Target::Console;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     COLOR.store(color, Ordering::Relaxed);
-    LEVEL.store(options.level as u8, Ordering::Relaxed);
-    bridge::install();
+    set_level(options.level);
     Ok(())
 }
 
@@ -153,6 +151,12 @@ pub fn reopen() -> Result<(), InitError> {
         Some(Sink::File(file)) => file.reopen(),
         Some(Sink::Console(_)) | None => Ok(()),
     }
+}
+
+/// Prints lines from `level` on, from now on.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    bridge::install();
 }
 
 /// Whether a line of this level is printed.

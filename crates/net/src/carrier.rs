@@ -74,6 +74,15 @@ impl Carrier {
         }
     }
 
+    /// This side is about to end the connection: the peer is to open no more streams. Others than the mux
+    /// say so by the end itself.
+    pub fn go_away(&self) {
+        match self {
+            Self::Mux(mux) => mux.go_away(),
+            Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
+
     /// Ends the connection and its streams.
     pub fn close(&self) {
         match self {

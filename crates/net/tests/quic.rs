@@ -9,6 +9,7 @@ use frp_net::dial::DialOptions;
 use frp_net::limits::MAX_STREAMS_BEFORE_LOGIN;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
+    ServerSettings,
 };
 use frp_net::tls::{self, TlsFiles};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,8 +24,12 @@ const OPTIONS: Options = Options {
 };
 
 fn listener() -> Listener {
+    Listener::bind("127.0.0.1", 0, &settings(), &TaskTracker::new()).unwrap()
+}
+
+fn settings() -> ServerSettings {
     let tls = tls::server_config(&TlsFiles::default()).unwrap();
-    Listener::bind("127.0.0.1", 0, &tls, &OPTIONS, &TaskTracker::new()).unwrap()
+    ServerSettings::new(&tls, &OPTIONS).unwrap()
 }
 
 async fn dial(listener: &Listener) -> Result<QuicConn, QuicDialError> {
@@ -49,7 +54,7 @@ async fn dial_with(
 async fn pair(listener: &Listener) -> (QuicConn, QuicConn) {
     let accepting = async {
         let arriving = listener.accept().await.unwrap();
-        arriving.accept(LIMIT).await.unwrap()
+        arriving.accept(&settings(), LIMIT).await.unwrap()
     };
     let (client, server) = tokio::join!(dial(listener), accepting);
     (client.unwrap(), server)
@@ -248,7 +253,7 @@ async fn refusals_say_why() {
     let listener = listener();
     let serve = async {
         while let Some(arriving) = listener.accept().await {
-            let _ = arriving.accept(LIMIT).await;
+            let _ = arriving.accept(&settings(), LIMIT).await;
         }
     };
     let client = async {
@@ -365,8 +370,7 @@ async fn a_connection_runs_over_sockets_that_are_open_already() {
     let (ours, theirs) = (socket(), socket());
     let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
     ours.send_to(b"punch", them).unwrap();
-    let tls = tls::server_config(&TlsFiles::default()).unwrap();
-    let listener = Listener::over(theirs, &tls, &OPTIONS, &TaskTracker::new()).unwrap();
+    let listener = Listener::over(theirs, &settings(), &TaskTracker::new()).unwrap();
     let tls = tls::client_config(&TlsFiles::default()).unwrap();
     let tasks = TaskTracker::new();
     let (client, server) = tokio::join!(
@@ -374,7 +378,7 @@ async fn a_connection_runs_over_sockets_that_are_open_already() {
         async {
             let arriving = listener.accept().await.unwrap();
             assert_eq!(arriving.peer(), us);
-            arriving.accept(LIMIT).await.unwrap()
+            arriving.accept(&settings(), LIMIT).await.unwrap()
         },
     );
     let (client, server) = (client.unwrap(), server);

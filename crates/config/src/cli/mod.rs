@@ -57,6 +57,8 @@ pub struct ServerTask {
     pub file: Option<PathBuf>,
     /// The settings.
     pub loaded: Loaded<ServerConfig>,
+    /// `--drain`: how long users may finish when frps is told to end.
+    pub drain: Duration,
 }
 
 /// A request to the admin interface of a running frpc.
@@ -222,7 +224,17 @@ pub fn server(
         None => sections::server(&line, &options),
     };
     let loaded = loaded.map_err(Output::failure)?;
-    Ok(ServerTask { file, loaded })
+    let drain = line.int("drain").unwrap_or(0);
+    let drain = u64::try_from(drain).map_err(|_| {
+        Output::failure(format!(
+            "--drain {drain}: give the seconds that users have, or 0"
+        ))
+    })?;
+    Ok(ServerTask {
+        file,
+        loaded,
+        drain: Duration::from_secs(drain),
+    })
 }
 
 /// What both programs answer without running anything.

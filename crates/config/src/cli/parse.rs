@@ -73,6 +73,13 @@ impl Line {
         }
     }
 
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        match self.given.get(name) {
+            Some(Given::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         match self.given.get(name) {
             Some(Given::Texts(texts)) => texts.clone(),

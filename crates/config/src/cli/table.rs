@@ -85,6 +85,13 @@ const FRPC: Command = Command {
 };
 
 const FRPS: Command = Command {
+    flags: &[&[flag(
+        "drain",
+        Own(
+            Takes::Int,
+            "Seconds that users have to finish when frps is told to end, while it takes no new ones.",
+        ),
+    )]],
     persistent: &[
         flag(
             "config",

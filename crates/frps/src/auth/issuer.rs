@@ -28,8 +28,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// What others see of the issuer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Issuer {
+    url: Arc<str>,
     known: watch::Receiver<Known>,
     asked: Arc<Asked>,
 }
@@ -129,11 +130,19 @@ pub(super) fn follow(issuer: &str) -> (Issuer, Keeper) {
         metadata: None,
         waits: ISSUER_FIRST_RETRY,
     };
-    let known = receiver;
-    (Issuer { known, asked }, keeper)
+    let issuer = Issuer {
+        url: issuer.into(),
+        known: receiver,
+        asked,
+    };
+    (issuer, keeper)
 }
 
 impl Issuer {
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(super) fn known(&self) -> Known {
         self.known.borrow().clone()
     }
@@ -171,10 +180,12 @@ impl Known {
 }
 
 impl Keeper {
-    /// Keeps track until `stop`.
+    /// Keeps track until `stop`, or until nobody goes by this issuer any more.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let known = self.known.clone();
         tokio::select! {
             () = self.keep() => {}
+            () = known.closed() => {}
             () = stop.cancelled() => {}
         }
     }

@@ -8,25 +8,23 @@ mod token;
 
 use std::borrow::Cow;
 
-use frp_config::{AuthMethod, ServerConfig};
+use frp_config::{Auth as Settings, AuthMethod, ServerOidc};
+use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::issuer::Keeper;
 use self::oidc::OidcAuth;
-use self::token::TokenAuth;
+use self::token::Token;
 
 /// Checks credentials, those beyond the login where a scope asks for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Auth {
-    with: With,
-    heartbeats: bool,
-    new_work_conns: bool,
-}
-
-#[derive(Debug)]
-enum With {
-    Token(TokenAuth),
-    Oidc(OidcAuth),
+    /// The ciphers' also where `oidc` checks who comes.
+    token: Token,
+    oidc: Option<OidcAuth>,
+    /// Whether pings, and whether work connections, have to show something.
+    pub(crate) heartbeats: bool,
+    pub(crate) new_work_conns: bool,
 }
 
 /// Who has logged in, as far as credentials say: what comes later must come from the same.
@@ -46,56 +44,78 @@ impl Subject {
 pub(crate) struct Refusal(Cow<'static, str>);
 
 impl Auth {
-    /// Also gives what keeps track of the issuer, if there is one, to be run.
-    pub(crate) fn new(cfg: &ServerConfig) -> (Self, Option<Keeper>) {
-        let (with, keeper) = match cfg.auth.method {
-            AuthMethod::Token => (With::Token(TokenAuth::new(&cfg.auth)), None),
+    /// Also gives what keeps track of the issuer, to be run, where there is one that is not that of
+    /// `former`.
+    pub(crate) fn new(
+        settings: Settings,
+        oidc: &ServerOidc,
+        former: Option<&Self>,
+    ) -> (Self, Option<Keeper>) {
+        let (oidc, keeper) = match settings.method {
+            AuthMethod::Token => (None, None),
             AuthMethod::Oidc => {
-                let (issuer, keeper) = issuer::follow(&cfg.oidc.issuer);
-                (With::Oidc(OidcAuth::new(&cfg.oidc, issuer)), Some(keeper))
+                let known = former.and_then(|former| former.oidc.as_ref()?.issuer(&oidc.issuer));
+                let (issuer, keeper) = match known {
+                    Some(issuer) => (issuer, None),
+                    None => {
+                        let (issuer, keeper) = issuer::follow(&oidc.issuer);
+                        (issuer, Some(keeper))
+                    }
+                };
+                (Some(OidcAuth::new(oidc, issuer)), keeper)
             }
         };
         let auth = Self {
-            with,
-            heartbeats: cfg.auth.scope_heartbeats,
-            new_work_conns: cfg.auth.scope_new_work_conns,
+            token: Token::new(settings.token),
+            oidc,
+            heartbeats: settings.scope_heartbeats,
+            new_work_conns: settings.scope_new_work_conns,
         };
         (auth, keeper)
     }
 
+    /// What the ciphers' keys are made of.
+    pub(crate) fn token(&self) -> &[u8] {
+        self.token.bytes()
+    }
+
+    /// That of the v1 control cipher and of `useEncryption`.
+    pub(crate) fn key(&self) -> &cfb::Key {
+        self.token.key()
+    }
+
     /// May wait for the issuer; see `frp_net::limits::ISSUER_WAIT`.
     pub(crate) async fn login(&self, login: &Login) -> Result<Subject, Refusal> {
-        match &self.with {
-            With::Token(token) => {
-                token.login(login).map_err(Refusal::new)?;
+        match &self.oidc {
+            None => {
+                self.token.login(login).map_err(Refusal::new)?;
                 Ok(Subject::default())
             }
-            With::Oidc(oidc) => {
+            Some(oidc) => {
                 let subject = oidc.login(&login.privilege_key).await?;
                 Ok(Subject(Some(subject)))
             }
         }
     }
 
-    /// `from` has logged in on the session.
+    /// Where [`heartbeats`](Self::heartbeats) says so. `from` has logged in on the session.
     pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), Refusal> {
-        match &self.with {
-            _ if !self.heartbeats => Ok(()),
-            With::Token(token) => token.ping(ping).map_err(Refusal::new),
-            With::Oidc(oidc) => oidc.later(&ping.privilege_key, from).await,
+        match &self.oidc {
+            None => self.token.ping(ping).map_err(Refusal::new),
+            Some(oidc) => oidc.later(&ping.privilege_key, from).await,
         }
     }
 
-    /// `from` has logged in on the session that the work connection is for.
+    /// Where [`new_work_conns`](Self::new_work_conns) says so. `from` has logged in on the session
+    /// that the work connection is for.
     pub(crate) async fn new_work_conn(
         &self,
         conn: &NewWorkConn,
         from: &Subject,
     ) -> Result<(), Refusal> {
-        match &self.with {
-            _ if !self.new_work_conns => Ok(()),
-            With::Token(token) => token.new_work_conn(conn).map_err(Refusal::new),
-            With::Oidc(oidc) => oidc.later(&conn.privilege_key, from).await,
+        match &self.oidc {
+            None => self.token.new_work_conn(conn).map_err(Refusal::new),
+            Some(oidc) => oidc.later(&conn.privilege_key, from).await,
         }
     }
 }

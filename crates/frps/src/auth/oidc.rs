@@ -44,6 +44,11 @@ impl OidcAuth {
         Self { issuer, rules }
     }
 
+    /// The issuer, if it is the one at `url`.
+    pub(super) fn issuer(&self, url: &str) -> Option<Issuer> {
+        (self.issuer.url() == url).then(|| self.issuer.clone())
+    }
+
     /// The subject of a login's token.
     pub(super) async fn login(&self, token: &str) -> Result<String, Refusal> {
         let verified = self.verify(token).await;

@@ -1,17 +1,37 @@
 //! The token that both ends know (frp `pkg/auth/token.go`).
 
-use frp_config::{Auth, Secret};
+use frp_config::Secret;
 use frp_proto::auth::verify_token_key;
+use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
-/// Checks credentials against the configured token. Each check answers with the text that frp
-/// gives the client.
+/// The configured token. Each check of credentials against it answers with the text that frp gives the
+/// client.
 #[derive(Debug)]
-pub(super) struct TokenAuth(Secret);
+pub(super) struct Token {
+    text: Secret,
+    /// Derived once: that takes as long as a login.
+    key: cfb::Key,
+}
 
-impl TokenAuth {
-    pub(super) fn new(auth: &Auth) -> Self {
-        Self(auth.token.clone())
+impl Default for Token {
+    fn default() -> Self {
+        Self::new(Secret::default())
+    }
+}
+
+impl Token {
+    pub(super) fn new(text: Secret) -> Self {
+        let key = cfb::Key::derive(text.expose().as_bytes());
+        Self { text, key }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.text.expose().as_bytes()
+    }
+
+    pub(super) fn key(&self) -> &cfb::Key {
+        &self.key
     }
 
     pub(super) fn login(&self, login: &Login) -> Result<(), &'static str> {
@@ -30,6 +50,6 @@ impl TokenAuth {
     }
 
     fn check(&self, timestamp: i64, presented: &str) -> Option<()> {
-        verify_token_key(self.0.expose(), timestamp, presented).then_some(())
+        verify_token_key(self.text.expose(), timestamp, presented).then_some(())
     }
 }

@@ -11,10 +11,12 @@ use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
-use super::http::{Basic, Credentials, not_found_page};
+use super::http::answer::not_found_page;
+use super::http::auth::Basic;
 use super::router::cut;
-use crate::Shared;
-use crate::proxy::{Members, Replies};
+use super::target::ConnectTarget;
+use crate::proxy::members::Replies;
+use crate::shared::Shared;
 
 /// Lines that the request may have.
 const MAX_HEADERS: usize = 1024;
@@ -27,13 +29,6 @@ const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// The proxy's client has no work connection for us. frp closes without a word.
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-
-/// What a route of tcpmux leads to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    members: Arc<Members>,
-    credentials: Option<Credentials>,
-}
 
 /// What a user asks for.
 struct Request {
@@ -59,27 +54,15 @@ enum ConnectError {
     Unauthorized(String),
 }
 
-impl Target {
-    pub(crate) fn new(members: Arc<Members>, credentials: Option<Credentials>) -> Self {
-        Self {
-            members,
-            credentials,
-        }
-    }
-}
-
 /// Reads whom a user is for, and takes it there.
 pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
-    let asking = find(&shared, &mut conn);
+    let passthrough = shared.policy().tcpmux_passthrough;
+    let asking = find(&shared, &mut conn, passthrough);
     let Some((target, rest)) = meet(&shared, peer, "tcpmux", asking).await else {
         return;
     };
     let replies = Replies {
-        ready: if shared.cfg.tcpmux_passthrough {
-            &[]
-        } else {
-            OK
-        },
+        ready: if passthrough { &[] } else { OK },
         failed: BAD_GATEWAY,
     };
     target.members.receive_after(conn, rest, peer, replies);
@@ -89,7 +72,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: Socket
 async fn find(
     shared: &Shared,
     conn: &mut TcpStream,
-) -> Result<(Arc<Target>, Bytes), HeadError<ConnectError>> {
+    passthrough: bool,
+) -> Result<(Arc<ConnectTarget>, Bytes), HeadError<ConnectError>> {
     let mut searched = 0;
     let asked = read(conn, Bytes::new(), |all| {
         let whole = has_blank_line(all, searched);
@@ -120,7 +104,7 @@ async fn find(
         refuse(conn, UNAUTHORIZED).await;
         return Err(HeadError::Refused(ConnectError::Unauthorized(host)));
     }
-    if !shared.cfg.tcpmux_passthrough {
+    if !passthrough {
         // What came right behind the request is the service's already. frp loses it.
         let _ = all.split_to(request.length);
     }

@@ -11,8 +11,11 @@ use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::stream::Rewind;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Vhosts, connect, http, https};
-use crate::{BindError, Shared};
+use super::tables::Vhosts;
+use super::{connect, http, https};
+use crate::bind_error::BindError;
+use crate::policy::Bound;
+use crate::shared::Shared;
 
 /// The sockets of the vhosts that do not share bindPort.
 #[derive(Debug)]
@@ -24,14 +27,10 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// Opens them on `host`, which is `proxyBindAddr`.
-    pub(crate) fn bind(
-        cfg: &frp_config::ServerConfig,
-        vhosts: &Vhosts,
-        host: Host,
-    ) -> Result<Self, BindError> {
+    pub(crate) fn bind(bound: &Bound, vhosts: &Vhosts, host: Host) -> Result<Self, BindError> {
         let open = |port: Option<u16>, shared: bool| {
             let open = |port| {
-                let failed = |source| (join_host_port(&cfg.proxy_bind_addr, port), source);
+                let failed = |source| (join_host_port(&bound.proxy_bind_addr, port), source);
                 host.listen(port).map_err(failed)
             };
             port.filter(|_| !shared).map(open).transpose()
@@ -40,27 +39,31 @@ impl Listeners {
         let http = |(addr, source)| BindError::VhostHttp { addr, source };
         let at = vhosts.at_bind_port;
         Ok(Self {
-            connect: open(cfg.tcpmux_http_connect_port, false).map_err(listen)?,
-            http: open(cfg.vhost_http_port, at.http).map_err(http)?,
-            https: open(cfg.vhost_https_port, at.https).map_err(listen)?,
+            connect: open(bound.tcpmux_port, false).map_err(listen)?,
+            http: open(bound.vhost_http_port, at.http).map_err(http)?,
+            https: open(bound.vhost_https_port, at.https).map_err(listen)?,
         })
     }
 
     /// Hands each user a task until the server stops.
     pub(crate) fn run(self, shared: &Arc<Shared>) {
-        let cfg = &shared.cfg;
+        let bound = &shared.bound;
         let log = Log::root();
         let addr =
-            |port: Option<u16>| join_host_port(&cfg.proxy_bind_addr, port.unwrap_or_default());
+            |port: Option<u16>| join_host_port(&bound.proxy_bind_addr, port.unwrap_or_default());
         if let Some(listener) = self.connect {
-            let (port, pass) = (cfg.tcpmux_http_connect_port, cfg.tcpmux_passthrough);
+            let (port, pass) = (bound.tcpmux_port, shared.policy().tcpmux_passthrough);
             info!(log, "{}", contract::tcpmux_listen(addr(port), pass));
             accept(shared, listener, |shared, conn, peer| {
                 connect::serve(shared, conn, peer)
             });
         }
-        if cfg.vhost_http_port.is_some() {
-            info!(log, "{}", contract::http_listen(addr(cfg.vhost_http_port)));
+        if bound.vhost_http_port.is_some() {
+            info!(
+                log,
+                "{}",
+                contract::http_listen(addr(bound.vhost_http_port))
+            );
         }
         if let Some(listener) = self.http {
             accept(shared, listener, |shared, conn, peer| {
@@ -72,7 +75,7 @@ impl Listeners {
             info!(
                 log,
                 "{}",
-                contract::https_listen(addr(cfg.vhost_https_port))
+                contract::https_listen(addr(bound.vhost_https_port))
             );
             accept(shared, listener, |shared, conn, peer| {
                 https::serve(shared, conn, Bytes::new(), peer)
@@ -91,7 +94,7 @@ fn accept<F>(
 {
     let (shared, tasks) = (shared.clone(), shared.tasks.clone());
     tasks.clone().spawn(async move {
-        accept_loop(listener, shared.stop.clone(), |conn, peer| {
+        accept_loop(listener, shared.drain.clone(), |conn, peer| {
             tune(&conn, Some(END_KEEPALIVE));
             tasks.spawn(serve(shared.clone(), conn, peer));
         })

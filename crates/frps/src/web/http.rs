@@ -31,7 +31,7 @@ impl frp_net::web::Site for Site {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let path = request.uri().path();
         let offered = Offered {
-            metrics: self.shared.cfg.enable_prometheus,
+            metrics: self.shared.policy().enable_prometheus,
             pprof: self.pprof,
         };
         let route = match find(request.method().as_str(), path, offered) {

@@ -202,6 +202,12 @@ impl Mux {
         self.shared.break_off();
     }
 
+    /// Tells the peer to open no more streams, because this side is about to leave. Those that there are
+    /// go on.
+    pub fn go_away(&self) {
+        self.shared.with(|inner| inner.state.go_away());
+    }
+
     /// Waits for the end of the session.
     pub async fn closed(&self) -> CloseReason {
         self.shared.finished().await

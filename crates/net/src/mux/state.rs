@@ -78,6 +78,10 @@ const MAX_PONGS: usize = 64;
 /// Unsent resets of refused streams; beyond, the session ends.
 const MAX_REFUSALS: usize = 1024;
 
+/// Codes of a go-away (hashicorp/yamux `spec.md`).
+const NORMAL: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
+
 #[derive(Debug)]
 pub(super) struct State {
     role: Role,
@@ -307,7 +311,7 @@ impl State {
                     self.pongs.push_back(header.length);
                 }
                 Kind::Ping => self.receive_pong(header.length, now),
-                Kind::GoAway if header.length == 0 => {
+                Kind::GoAway if header.length == NORMAL => {
                     self.remote_go_away = true;
                     self.freed_opens = usize::MAX;
                 }
@@ -725,9 +729,14 @@ impl State {
             && self.resets.is_empty()
     }
 
+    /// The peer is to open no more streams.
+    pub(super) fn go_away(&mut self) {
+        self.go_away = Some(NORMAL);
+    }
+
     /// The last frame of a session that the peer has broken.
     pub(super) fn tell_protocol_error(&mut self) {
-        self.go_away = Some(1);
+        self.go_away = Some(PROTOCOL_ERROR);
         self.control.clear();
         self.ready.clear();
         self.ready_small.clear();

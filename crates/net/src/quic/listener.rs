@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+pub use quinn::crypto::rustls::NoInitialCipherSuite;
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
-use thiserror::Error;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
 use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
-use crate::go_text::go_text;
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
@@ -26,57 +25,25 @@ pub struct Listener {
     endpoint: Endpoint,
     /// Handshakes under way with addresses that may be forged.
     unproven: Arc<AtomicUsize>,
-    max_streams: u64,
     tasks: TaskTracker,
 }
 
-/// Why there is no listener.
-#[derive(Debug, Error)]
-pub enum ListenError {
-    /// The host name has no address, the port is taken or not ours to open.
-    #[error("{}", go_text(.0))]
-    Socket(#[from] io::Error),
-    /// The TLS settings do not do for QUIC.
-    #[error("{0}")]
-    Tls(#[from] NoInitialCipherSuite),
-}
-
-/// A connection of which there is no more than a first packet.
-#[derive(Debug)]
-pub struct Arriving {
-    incoming: Incoming,
-    unproven: Option<Unproven>,
+/// What a connection is made with.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    config: Arc<ServerConfig>,
     max_streams: u64,
-    tasks: TaskTracker,
 }
 
-impl Listener {
-    /// Opens a socket on `host:port`, port 0 letting the system choose. `tls` is that of frps; the
-    /// tasks of all connections are spawned by `tasks`.
+impl ServerSettings {
+    /// `tls` is that of frps.
     ///
     /// # Errors
-    /// See [`ListenError`].
-    pub fn bind(
-        host: &str,
-        port: u16,
+    /// It does not do for QUIC.
+    pub fn new(
         tls: &rustls::ServerConfig,
         options: &Options,
-        tasks: &TaskTracker,
-    ) -> Result<Self, ListenError> {
-        let socket = Host::resolve(host)?.open(port, bind)?;
-        Self::over(socket, tls, options, tasks)
-    }
-
-    /// Listens on a socket that is open already, such as one that a hole was punched with.
-    ///
-    /// # Errors
-    /// See [`ListenError`].
-    pub fn over(
-        socket: UdpSocket,
-        tls: &rustls::ServerConfig,
-        options: &Options,
-        tasks: &TaskTracker,
-    ) -> Result<Self, ListenError> {
+    ) -> Result<Self, NoInitialCipherSuite> {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = ServerConfig::with_crypto(Arc::new(Narrow {
@@ -88,12 +55,52 @@ impl Listener {
             .max_incoming(MAX_QUIC_WAITING)
             .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
             .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
+        Ok(Self {
+            config: Arc::new(config),
+            max_streams: options.max_streams,
+        })
+    }
+}
+
+/// A connection of which there is no more than a first packet.
+#[derive(Debug)]
+pub struct Arriving {
+    incoming: Incoming,
+    unproven: Option<Unproven>,
+    tasks: TaskTracker,
+}
+
+impl Listener {
+    /// Opens a socket on `host:port`, port 0 letting the system choose. The tasks of all connections are
+    /// spawned by `tasks`.
+    ///
+    /// # Errors
+    /// The host name has no address, the port is taken or not ours to open.
+    pub fn bind(
+        host: &str,
+        port: u16,
+        settings: &ServerSettings,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let socket = Host::resolve(host)?.open(port, bind)?;
+        Self::over(socket, settings, tasks)
+    }
+
+    /// Listens on a socket that is open already, such as one that a hole was punched with.
+    ///
+    /// # Errors
+    /// The system's, where the socket cannot be set up.
+    pub fn over(
+        socket: UdpSocket,
+        settings: &ServerSettings,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let config = (*settings.config).clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
         Ok(Self {
             endpoint,
             unproven: Arc::default(),
-            max_streams: options.max_streams,
             tasks: tasks.clone(),
         })
     }
@@ -121,7 +128,6 @@ impl Listener {
             return Some(Arriving {
                 incoming,
                 unproven,
-                max_streams: self.max_streams,
                 tasks: self.tasks.clone(),
             });
         }
@@ -133,6 +139,11 @@ impl Listener {
     /// The system's.
     pub fn addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Refuses new connections from now on; those that there are go on.
+    pub fn refuse(&self) {
+        self.endpoint.set_server_config(None);
     }
 
     /// Ends all connections, telling their peers, and takes no more.
@@ -147,23 +158,26 @@ impl Arriving {
         canonical(self.incoming.remote_address())
     }
 
-    /// The handshake. The connection's own tasks run on the runtime that this is called in.
+    /// The handshake, by `settings`. The connection's own tasks run on the runtime that this is called in.
     ///
     /// # Errors
     /// Why it failed; [`QuicEnd::TimedOut`] also where `limit` was over.
-    pub async fn accept(self, limit: Duration) -> Result<QuicConn, QuicEnd> {
+    pub async fn accept(
+        self,
+        settings: &ServerSettings,
+        limit: Duration,
+    ) -> Result<QuicConn, QuicEnd> {
         let Self {
             incoming,
             unproven,
-            max_streams,
             tasks,
         } = self;
-        let connecting = incoming.accept()?;
+        let connecting = incoming.accept_with(settings.config.clone())?;
         let conn = timeout(limit, connecting)
             .await
             .map_err(|_| QuicEnd::TimedOut)??;
         drop(unproven);
-        Ok(QuicConn::new(conn, max_streams, tasks))
+        Ok(QuicConn::new(conn, settings.max_streams, tasks))
     }
 }
 

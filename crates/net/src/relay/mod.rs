@@ -152,7 +152,6 @@ impl fmt::Display for Relayed {
 
 /// Why a relay ended before both sides had.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum RelayError {
     /// Reading from or writing to the near side failed.
     #[error("user side of the connection failed: {0}")]

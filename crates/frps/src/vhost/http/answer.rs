@@ -15,7 +15,7 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode, Version};
 
 use super::body::Body;
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Bytes that `custom404Page` may have.
 const MAX_PAGE: u64 = 1024 * 1024;
@@ -49,7 +49,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The page of a 404: `custom404Page`, read each time so that a change needs no restart, else
 /// frp's.
 pub(crate) async fn not_found_page(shared: &Shared) -> Bytes {
-    let Some(path) = shared.cfg.custom_404_page.clone() else {
+    let Some(path) = shared.policy().custom_404_page.clone() else {
         return Bytes::from_static(NOT_FOUND.as_bytes());
     };
     match tokio::task::spawn_blocking(move || read_page(&path)).await {
