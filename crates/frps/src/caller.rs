@@ -29,6 +29,14 @@ pub(crate) struct Caller {
     pub(crate) over_kcp: bool,
 }
 
+impl Caller {
+    /// Whether the client lives in this program: nobody listens in between.
+    pub(crate) fn is_inside(&self) -> bool {
+        let carrier = self.link.as_ref().map(|link| &link.carrier);
+        matches!(carrier, Some(Carrier::Memory(_)))
+    }
+}
+
 /// A connection with many streams: how many sessions live on it, how many streams are still in
 /// greeting.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use frp_net::limits::{
     MUX_WITHOUT_SESSION,
 };
 use frp_net::listen::{canonical, tune};
+use frp_net::memory::MemoryConn;
 use frp_net::mux;
 use frp_net::or_never::or_never;
 use frp_net::quic::Arriving;
@@ -233,9 +234,26 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         Carrier::Quic(conn),
         streams,
         caller,
-        turn,
+        Some(turn),
     ))
     .await;
+}
+
+/// Serves a client that lives in this program.
+pub(crate) async fn enter_inside(
+    shared: Arc<Shared>,
+    conn: MemoryConn,
+    streams: Arrivals,
+    peer: SocketAddr,
+) {
+    let caller = Caller {
+        peer,
+        local: None,
+        link: None,
+        over_kcp: false,
+    };
+    let carrier = Carrier::Memory(conn);
+    Box::pin(serve_carrier(shared, carrier, streams, caller, None)).await;
 }
 
 /// Starts the mux on what is left of a connection.
@@ -253,7 +271,7 @@ async fn serve_mux(
     let (mux, incoming, driver) = mux::session(io, mux::Role::Server, config);
     shared.tasks.spawn(driver);
     let streams = Arrivals::Mux(incoming);
-    serve_carrier(shared, Carrier::Mux(mux), streams, caller, turn).await;
+    serve_carrier(shared, Carrier::Mux(mux), streams, caller, Some(turn)).await;
 }
 
 /// Hands out the streams of a connection until it ends, or until nobody has logged in on it for too
@@ -263,7 +281,7 @@ async fn serve_carrier(
     carrier: Carrier,
     mut streams: Arrivals,
     caller: Caller,
-    turn: Turn,
+    turn: Option<Turn>,
 ) {
     let link = Arc::new(Link::new(carrier.clone()));
     let peer = caller.peer;
@@ -295,10 +313,9 @@ async fn serve_streams(
     link: &Arc<Link>,
     streams: &mut Arrivals,
     caller: &Caller,
-    turn: Turn,
+    mut turn: Option<Turn>,
 ) {
     let peer = caller.peer;
-    let mut turn = Some(turn);
     let mut lonely_since = Instant::now();
     loop {
         let lonely = !link.has_session();

@@ -11,6 +11,8 @@
 //!    user who says a host by [`vhost`].
 //! 7. [`proxy`]: the way of a user's connection, which ends in `frp_net::relay`.
 //!
+//! A client that lives in this program begins at the streams, [`inside`].
+//!
 //! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
 //! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
 //! host), [`base`] what needs no tables: [`policy`] (what all of them go by), [`admission`] (who and
@@ -31,6 +33,7 @@ mod ended;
 mod greet;
 mod group;
 mod holder;
+mod inside;
 mod login;
 mod policy;
 mod ports;
@@ -72,6 +75,7 @@ use crate::admission::check::Check;
 use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
+pub use crate::inside::Inside;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
 use crate::ports::Ports;
@@ -177,6 +181,11 @@ impl Server {
     /// What replaces the policy of the server, also while it runs.
     pub fn policy(&self) -> PolicyWriter {
         PolicyWriter::of(&self.shared.base)
+    }
+
+    /// What takes in clients that live in this program.
+    pub fn inside(&self) -> Inside {
+        Inside::of(&self.shared)
     }
 
     /// Serves until `stop` says otherwise. At the end every peer is told at once, and what does not end

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use frp_log::{Log, debug, info, shown, shown_error, warn};
-use frp_net::layers::{Negotiated, Side, control};
+use frp_net::layers::{Carried, ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_net::process;
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
     };
     process::forget_start_soon();
     let _home = shared.before_login.at_home(caller.peer.ip());
-    let control = control_stream(&policy.auth, stream, negotiated.as_ref());
+    let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
     let heartbeat_timeout = policy.heartbeat_timeout;
     drop(policy);
     let session = Session::new(shared, admitted, control, caller, heartbeat_timeout);
@@ -228,17 +228,25 @@ fn pool_count(wanted: i64, allowed: i64) -> usize {
     usize::try_from(wanted.clamp(0, allowed.max(0))).unwrap_or_default()
 }
 
-/// The control connection behind its cipher.
-fn control_stream(auth: &Auth, stream: Greeted, negotiated: Option<&Negotiated>) -> Control {
+/// The control connection behind its cipher, which a client in this program does without.
+fn control_stream(
+    auth: &Auth,
+    stream: Greeted,
+    negotiated: Option<&Negotiated>,
+    caller: &Caller,
+) -> Control {
     let protocol = stream.protocol();
-    let (stream, rest) = stream.into_parts();
-    let pipe = control(
-        stream,
-        rest,
-        negotiated,
-        auth.key(),
-        auth.token(),
-        Side::Server,
-    );
+    let (stream, leftover) = stream.into_parts();
+    let pipe: ControlPipe = match caller.is_inside() {
+        true => Box::new(Carried::Plain { stream, leftover }),
+        false => control(
+            stream,
+            leftover,
+            negotiated,
+            auth.key(),
+            auth.token(),
+            Side::Server,
+        ),
+    };
     MsgStream::new(pipe, protocol, BytesMut::new())
 }

@@ -23,6 +23,7 @@ pub mod layers;
 pub mod limits;
 pub mod listen;
 pub mod literal;
+pub mod memory;
 pub mod msg_stream;
 pub mod mux;
 pub mod or_never;

@@ -153,6 +153,12 @@ pub const STRANGERS_POOL: usize = 8 * 1024 * 1024;
 /// can hold 256 KiB; windows of 6 MiB are for those who read.
 pub const MUX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes that a direction of a pipe within the program holds.
+pub const MEMORY_PIPE: usize = 64 * 1024;
+
+/// Pipes that one end of a connection within the program has opened and the other has not taken.
+pub const MEMORY_BACKLOG: usize = 16;
+
 /// Bytes that the system takes for a user or a service before it has sent those that it has; more
 /// would wait there instead of where it came from, and hide that nobody reads. What is on its way is
 /// not among them, so a long path is filled all the same.

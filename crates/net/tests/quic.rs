@@ -362,3 +362,28 @@ async fn a_stream_that_nobody_reads_holds_little_and_goes_on_when_it_is_read() {
         writing.await.unwrap();
     }
 }
+
+/// Both ends have a socket already, as after punching a hole.
+#[tokio::test]
+async fn a_connection_runs_over_sockets_that_are_open_already() {
+    let socket = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (ours, theirs) = (socket(), socket());
+    let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+    ours.send_to(b"punch", them).unwrap();
+    let listener = Listener::over(theirs, &settings(), &TaskTracker::new()).unwrap();
+    let tls = tls::client_config(&TlsFiles::default()).unwrap();
+    let tasks = TaskTracker::new();
+    let (client, server) = tokio::join!(
+        quic::connect_over(ours, them, &tls, "peer", &OPTIONS, &tasks),
+        async {
+            let arriving = listener.accept().await.unwrap();
+            assert_eq!(arriving.peer(), us);
+            arriving.accept(&settings(), LIMIT).await.unwrap()
+        },
+    );
+    let (client, server) = (client.unwrap(), server);
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    ours.write_all(b"question").await.unwrap();
+    let mut heard = [0; 8];
+    theirs.read_exact(&mut heard).await.unwrap();
+}

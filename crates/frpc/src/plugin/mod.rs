@@ -6,7 +6,6 @@ mod counted;
 mod error;
 mod http_proxy;
 mod login;
-mod records;
 mod socks5;
 mod static_file;
 mod target;

@@ -30,6 +30,7 @@ pub use self::limit::{Bucket, LimitStream};
 pub use self::snappy::{SnappyError, SnappyStream};
 use crate::cut::Cut;
 use crate::stream::Stream;
+use crate::tls::TlsPipe;
 
 /// Which layers a connection has.
 #[derive(Clone, Debug, Default)]
@@ -260,8 +261,8 @@ impl Duplex for Stream {
             Self::Mux(mux) => mux.abort(),
             Self::Quic(quic) => quic.abort(),
             Self::Kcp(kcp) => kcp.abort(),
-            // Without its closing record the peer knows that the session was cut.
-            Self::Tls(tls) => Box::new(tls.into_io()).abort(),
+            Self::Memory(pipe) => pipe.abort(),
+            Self::Tls(tls) => tls.abort(),
             Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
         }
     }
@@ -314,6 +315,22 @@ impl Duplex for SnappyStream<Box<dyn Duplex>> {
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         self.inner_mut().poll_cut(cx)
+    }
+}
+
+/// The TLS of a user, over the stream that stands for the user.
+impl<T: Duplex> Duplex for TlsPipe<T> {
+    fn abort(self: Box<Self>) {
+        // Without its closing record the peer knows that the session was cut.
+        Box::new(self.into_io()).abort();
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        self.io().socket()
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        self.io_mut().poll_cut(cx)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server's end: a UDP socket, and what strangers may cost.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -82,8 +82,20 @@ impl Listener {
         settings: &ServerSettings,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
-        let config = (*settings.config).clone();
         let socket = Host::resolve(host)?.open(port, bind)?;
+        Self::over(socket, settings, tasks)
+    }
+
+    /// Listens on a socket that is open already, such as one that a hole was punched with.
+    ///
+    /// # Errors
+    /// The system's, where the socket cannot be set up.
+    pub fn over(
+        socket: UdpSocket,
+        settings: &ServerSettings,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let config = (*settings.config).clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
         Ok(Self {

@@ -23,7 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::task::TaskTracker;
 
 pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
-pub use self::dial::{QuicDialError, connect};
+pub use self::dial::{QuicDialError, connect, connect_over};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
 pub use self::stream::QuicStream;
 use crate::limits::{MAX_STREAMS_BEFORE_LOGIN, QUIC_STRANGER_WINDOW};

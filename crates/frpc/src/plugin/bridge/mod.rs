@@ -178,13 +178,13 @@ impl Bridge {
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
         };
-        let stream = match tls.accept(io, true).await {
-            Ok(stream) => stream,
+        let accepted = match tls.accept(io, true).await {
+            Ok(accepted) => accepted,
             Err(e) => return debug!(log, "http: TLS handshake error: {e}"),
         };
-        let session = stream.session();
-        let http2 = session.alpn_protocol() == Some(HTTP2);
-        visit.server_name = session.server_name().map(headers::canonical_host);
+        let stream = accepted.stream;
+        let http2 = stream.alpn_protocol() == Some(HTTP2);
+        visit.server_name = accepted.server_name.as_deref().map(headers::canonical_host);
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
