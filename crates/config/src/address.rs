@@ -80,7 +80,7 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
             );
             continue;
         };
-        let at = At::<u16>::at(section, port_key.path, port_key.key);
+        let at = At::<u16>::new(section, port_key.path, port_key.key);
         let (other, named) = (at.int(), at.name(legacy));
         match port {
             Err(NotAPort) => report.error(

@@ -140,7 +140,7 @@ impl<'a, T> At<'a, T> {
     }
 
     /// The value at `path`, which is that of `key`.
-    pub(crate) fn at(section: &'a Section, path: String, key: &'static Key) -> Self {
+    pub(crate) fn new(section: &'a Section, path: String, key: &'static Key) -> Self {
         Self {
             section,
             path,
