@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::error::{Context, Error};
 use crate::mode::Kind;
-use crate::{Context, Error, http, udp};
+use crate::service;
 
 /// Send back whatever comes.
 pub(crate) const ECHO: u8 = b'E';
@@ -47,7 +48,7 @@ impl Backend {
     pub(crate) fn start() -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen")?;
         let addr = listener.local_addr().context("listen")?;
-        let datagrams = udp::socket().context("open a UDP socket")?;
+        let datagrams = service::socket().context("open a UDP socket")?;
         let udp_addr = datagrams.local_addr().context("open a UDP socket")?;
         let shared = Arc::new(Shared {
             listener,
@@ -152,7 +153,7 @@ impl Shared {
         match buf.first() {
             Some(&SINK) if n > 0 => drain(&stream, &self.sunk),
             Some(&SOURCE) if n > 0 => pour(&stream),
-            Some(&GET) if n > 0 => http::answer(&stream, buf, n),
+            Some(&GET) if n > 0 => service::answer(&stream, buf, n),
             Some(&HOLD) if n > 0 => {
                 stream.write_all(buf.get(..n).unwrap_or_default())?;
                 self.held

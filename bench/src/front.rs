@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::Error;
+use crate::error::Error;
 use crate::process::{Process, TempDir};
 
 /// Starts one that listens on `addr` and leads to `bind` of the same address.

@@ -1,4 +1,4 @@
-//! Requests through a http proxy, and the service that answers them.
+//! Requests through a http proxy.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Error;
+use crate::error::Error;
 use crate::load::{self, Failures, RUN_UP};
 use crate::mode::DOMAIN;
 use crate::pair::Pair;
+use crate::service::{BODY, FILL};
 
 /// How users keep their connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,36 +196,10 @@ fn content_length(head: &[u8]) -> Option<usize> {
     })
 }
 
-/// Answers requests without a body until frpc closes the connection; `n` bytes of the first are
-/// in `buf`.
-pub(crate) fn answer(mut stream: &TcpStream, buf: &mut [u8], mut n: usize) -> io::Result<()> {
-    let mut page = format!(
-        "HTTP/1.1 200 OK\r\n\
-         Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-         Content-Type: text/plain\r\n\
-         Content-Length: {BODY}\r\n\r\n"
-    )
-    .into_bytes();
-    page.resize(page.len() + BODY, FILL);
-    loop {
-        // One request at a time is under way on a connection.
-        if buf.get(..n).is_some_and(|all| all.ends_with(b"\r\n\r\n")) {
-            stream.write_all(&page)?;
-            n = 0;
-        }
-        match stream.read(buf.get_mut(n..).unwrap_or_default())? {
-            0 => return Ok(()),
-            more => n += more,
-        }
-    }
-}
-
 fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-const BODY: usize = 1024;
-const FILL: u8 = b'x';
 const BUF: usize = 4096;
 
 #[cfg(test)]

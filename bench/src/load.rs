@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::{self, Backend, ECHO, HOLD, SINK, SOURCE};
+use crate::error::{Context, Error};
 use crate::pair::Pair;
-use crate::{Context, Error};
 
 /// Which way bulk data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

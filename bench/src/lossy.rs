@@ -6,11 +6,12 @@ use frp_tests::network::middlebox::Open;
 use frp_tests::network::{Network, Path};
 
 use crate::backend::Backend;
+use crate::error::{Error, Values};
 use crate::load::{self, Way};
 use crate::mode::{Kind, LOSSY, Mode};
 use crate::pair::{Programs, Start};
+use crate::probe;
 use crate::report::Side;
-use crate::{Error, Values};
 
 /// Throughput each way between two hosts 50 ms apart, without losses and with 1 % of the packets
 /// lost in each direction. frps and its users are at one host, frpc and the service at the other.
@@ -29,7 +30,7 @@ pub(crate) fn measure(
             client: Some(&network.client),
             ..Start::here(programs, side, mode, Kind::Tcp, &backend)
         };
-        let pair = pair.pair()?;
+        let pair = pair.pair(probe::once)?;
         let mut values = Values::new();
         let window = Duration::from_secs_f64(seconds * LONGER);
         for (name, lost) in [(FAR, 0), (LOSSY, LOST_OF_1000)] {

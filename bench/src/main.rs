@@ -14,6 +14,7 @@
 )]
 
 mod backend;
+mod error;
 mod front;
 mod http;
 mod load;
@@ -21,11 +22,12 @@ mod lossy;
 mod machine;
 mod mode;
 mod pair;
+mod probe;
 mod process;
 mod report;
+mod service;
 mod udp;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::backend::Backend;
+use crate::error::{Context, Error, Values};
 use crate::http::Style;
 use crate::load::Way;
 use crate::machine::Ticks;
@@ -127,53 +130,6 @@ impl Args {
     }
 }
 
-/// Why the run, or one figure of it, failed.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("{what}: {source}")]
-    Io { what: String, source: io::Error },
-    #[error("no frps and frpc in {0:?}, nor in a folder of it named by version")]
-    NoPrograms(PathBuf),
-    #[error("{program} ended with {status} before the proxy answered; its output:\n{output}")]
-    Ended {
-        program: &'static str,
-        status: std::process::ExitStatus,
-        output: String,
-    },
-    #[error("the proxy did not answer within {seconds} s: {last}; output:\n{output}")]
-    NoAnswer {
-        seconds: u64,
-        last: io::Error,
-        output: String,
-    },
-    #[error("no bytes arrived")]
-    NoBytes,
-    #[error("no certificate for nginx: {0}")]
-    Certificate(String),
-    #[error("no network of its own; it takes root, and the reason stands above")]
-    NoNetwork,
-    #[error("{failed} connections failed beside {done} good ones, the first with: {first}")]
-    Connections {
-        failed: usize,
-        done: usize,
-        first: io::Error,
-    },
-}
-
-trait Context<T> {
-    /// Names what was tried, for the message.
-    fn context(self, what: impl Into<String>) -> Result<T, Error>;
-}
-
-impl<T> Context<T> for io::Result<T> {
-    fn context(self, what: impl Into<String>) -> Result<T, Error> {
-        self.map_err(|source| Error::Io {
-            what: what.into(),
-            source,
-        })
-    }
-}
-
 fn main() -> ExitCode {
     let mut args = Args::parse();
     if args.quick {
@@ -247,9 +203,6 @@ enum Figure {
     Flood(usize),
 }
 
-/// Names and values.
-type Values = Vec<(String, f64)>;
-
 impl Round<'_> {
     fn measure(&mut self) {
         if self.args.measures(Metric::Memory, self.mode) {
@@ -280,7 +233,8 @@ impl Round<'_> {
         let mut running = Vec::new();
         for &(side, programs) in self.sides {
             let started = Backend::start().and_then(|backend| {
-                let pair = Start::here(programs, side, self.mode, kind, &backend).pair()?;
+                let pair =
+                    Start::here(programs, side, self.mode, kind, &backend).pair(probe::once)?;
                 Ok((pair, backend))
             });
             match started {
@@ -419,20 +373,20 @@ impl Figure {
 
 fn memory(programs: &Programs, side: Side, mode: &Mode, idle: usize) -> Result<Values, Error> {
     let backend = Backend::start()?;
-    let pair = Start::here(programs, side, mode, Kind::Tcp, &backend).pair()?;
+    let pair = Start::here(programs, side, mode, Kind::Tcp, &backend).pair(probe::once)?;
     std::thread::sleep(SETTLE);
-    let rest = pair.pss_bytes()?;
+    let rest = pair.private_bytes()?;
     // The first connections also map the code that serves connections.
     let _first = load::open_idle(pair.user_addr(), FIRST_IDLE)?;
     std::thread::sleep(SETTLE);
-    let base = pair.pss_bytes()?;
+    let base = pair.private_bytes()?;
     let _open = load::open_idle(pair.user_addr(), idle)?;
     std::thread::sleep(SETTLE);
-    let full = pair.pss_bytes()?;
+    let full = pair.private_bytes()?;
     Ok(vec![
-        ("PSS at rest, MB".to_owned(), rest / 1e6),
+        ("memory at rest, MB".to_owned(), rest / 1e6),
         (
-            "PSS per idle connection, KB".to_owned(),
+            "memory per idle connection, KB".to_owned(),
             (full - base) / 1e3 / idle as f64,
         ),
     ])

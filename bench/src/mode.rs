@@ -108,7 +108,7 @@ const BASE: Mode = Mode {
 /// Highest ratios ours / theirs over TCP.
 const TARGETS: &[(&str, f64)] = &[
     ("latency p50, us", 0.7),
-    ("PSS at rest, MB", 0.3),
+    ("memory at rest, MB", 0.3),
     // At least twice the requests, and three times the packets, of the same CPU time.
     ("http CPU", 0.5),
     ("http p99", 1.0),

@@ -1,20 +1,20 @@
 //! One running frps with its frpc, and what the kernel says of them.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use frp_tests::network::Host;
 
-use crate::backend::{Backend, ECHO};
+use crate::backend::Backend;
+use crate::error::{Context, Error};
 use crate::front;
 use crate::mode::{Front, Kind, Mode, Ports};
 use crate::process::{POLL, Process, START_LIMIT, TempDir};
 use crate::report::Side;
-use crate::{Context, Error, http, udp};
 
 /// Where the programs of one side are.
 #[derive(Debug)]
@@ -63,6 +63,9 @@ fn version_key(path: &Path) -> Vec<u32> {
         .collect()
 }
 
+/// One exchange with the service, through the proxy at this address.
+pub(crate) type Ask = fn(Kind, SocketAddr) -> io::Result<()>;
+
 /// What is to be started.
 #[derive(Clone, Copy)]
 pub(crate) struct Start<'a> {
@@ -109,17 +112,17 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// Starts both and returns when a byte has come back through the tunnel from the service.
-    pub(crate) fn pair(self) -> Result<Pair, Error> {
+    /// Starts both and returns when `asks` has had an answer through the tunnel from the service.
+    pub(crate) fn pair(self, asks: Ask) -> Result<Pair, Error> {
         // A port that was free may be taken by the time it is bound.
-        let first = self.once();
+        let first = self.once(asks);
         if matches!(first, Err(Error::Ended { .. } | Error::NoAnswer { .. })) {
-            return self.once();
+            return self.once(asks);
         }
         first
     }
 
-    fn once(self) -> Result<Pair, Error> {
+    fn once(self, asks: Ask) -> Result<Pair, Error> {
         let Self {
             mode, kind, local, ..
         } = self;
@@ -151,7 +154,7 @@ impl<'a> Start<'a> {
             kind,
             user_addr: SocketAddr::from((ports.host, ports.user)),
         };
-        pair.wait_for_answer()?;
+        pair.wait_for_answer(asks)?;
         Ok(pair)
     }
 
@@ -191,9 +194,9 @@ impl Pair {
         self.counted().map(Process::cpu).sum()
     }
 
-    /// Proportional set size of all which count, in bytes.
-    pub(crate) fn pss_bytes(&self) -> Result<f64, Error> {
-        self.counted().map(Process::pss_bytes).sum()
+    /// Memory that all which count have for themselves, in bytes.
+    pub(crate) fn private_bytes(&self) -> Result<f64, Error> {
+        self.counted().map(Process::private_bytes).sum()
     }
 
     fn counted(&self) -> impl Iterator<Item = &Process> {
@@ -201,15 +204,10 @@ impl Pair {
         [&self.frps, &self.frpc].into_iter().chain(front)
     }
 
-    fn wait_for_answer(&mut self) -> Result<(), Error> {
+    fn wait_for_answer(&mut self, asks: Ask) -> Result<(), Error> {
         let begin = Instant::now();
         loop {
-            let answer = match self.kind {
-                Kind::Tcp => echo_once(self.user_addr),
-                Kind::Http => http::get_once(self.user_addr),
-                Kind::Udp => udp::echo_once(self.user_addr),
-            };
-            let Err(last) = answer else {
+            let Err(last) = asks(self.kind, self.user_addr) else {
                 return Ok(());
             };
             self.frps.check_alive()?;
@@ -225,11 +223,4 @@ impl Pair {
             std::thread::sleep(POLL);
         }
     }
-}
-
-fn echo_once(addr: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(START_LIMIT))?;
-    stream.write_all(&[ECHO])?;
-    stream.read_exact(&mut [0])
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Error};
+use crate::error::{Context, Error};
 
 /// A child that dies with its guard, and with this program however that ends.
 pub(crate) struct Process {
@@ -111,15 +111,17 @@ impl Process {
         ))
     }
 
-    /// Its proportional set size.
-    pub(crate) fn pss_bytes(&self) -> Result<f64, Error> {
+    /// Pages that nobody else has and that no file has either: what it takes from others.
+    pub(crate) fn private_bytes(&self) -> Result<f64, Error> {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = fs::read_to_string(&path).context(format!("read {path}"))?;
-        let kib = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
+        let kib = text.lines().find_map(|line| {
+            line.strip_prefix("Private_Dirty:")?
+                .trim()
+                .strip_suffix(" kB")
+        });
         let kib = kib.and_then(|kib| kib.parse::<f64>().ok());
-        let missing = || io::Error::new(io::ErrorKind::InvalidData, "no Pss line");
+        let missing = || io::Error::new(io::ErrorKind::InvalidData, "no Private_Dirty line");
         Ok(kib.ok_or_else(missing).context(path)? * 1024.0)
     }
 }

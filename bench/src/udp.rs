@@ -1,14 +1,15 @@
 //! Datagrams through a udp proxy to the service and back.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::error::{Context, Error};
 use crate::load::{self, Failures, RUN_UP};
 use crate::pair::Pair;
-use crate::{Context, Error};
+use crate::service;
 
 /// What an echo costs at a fixed rate.
 pub(crate) struct Udp {
@@ -231,21 +232,10 @@ fn users(addr: SocketAddr) -> Result<Vec<UdpSocket>, Error> {
 }
 
 fn user(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let user = socket()?;
+    let user = service::socket()?;
     user.connect(addr)?;
     user.set_read_timeout(Some(SILENCE))?;
     Ok(user)
-}
-
-/// A socket on a free port of the loopback, with room enough that what is lost is not lost here.
-pub(crate) fn socket() -> io::Result<UdpSocket> {
-    use rustix::net::sockopt;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    // Only root gets more than the limit of the system.
-    if sockopt::set_socket_recv_buffer_size_force(&socket, ROOM).is_err() {
-        sockopt::set_socket_recv_buffer_size(&socket, ROOM)?;
-    }
-    Ok(socket)
 }
 
 const USERS: usize = 8;
@@ -255,4 +245,3 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// How long the last packets may take.
 const LATE: Duration = Duration::from_millis(500);
 const BUF: usize = 2048;
-const ROOM: usize = 4 << 20;

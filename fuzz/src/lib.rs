@@ -7,3 +7,6 @@ pub mod net;
 pub mod proto;
 pub mod way_out;
 pub mod websocket;
+
+#[cfg(test)]
+mod corpus;

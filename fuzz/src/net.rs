@@ -1,8 +1,12 @@
 //! State machines of `frp-net`.
 
+use std::time::Duration;
+
 use frp_net::kcp::fec::{Decoder, Packet, parse};
 use frp_net::kcp::params::SERVER_WINDOWS;
 use frp_net::kcp::session::{Datagrams, Opening, Session, conv_of, echo, opening};
+use frp_net::mux::{self, Config, Role};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, sink, split};
 
 const CONV: u32 = 7;
 
@@ -69,6 +73,61 @@ pub fn kcp_fec(data: &[u8]) {
             Some(Packet::Bare(_)) | None => {}
         }
     }
+}
+
+/// Frames of the mux. The first byte says which end this is, and where the network cuts them.
+pub fn mux_frames(data: &[u8]) {
+    let Some((&first, frames)) = data.split_first() else {
+        return;
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if let Ok(runtime) = runtime.enable_time().build() {
+        runtime.block_on(session(first, frames));
+    }
+}
+
+async fn session(first: u8, frames: &[u8]) {
+    let role = if first & 1 == 0 {
+        Role::Server
+    } else {
+        Role::Client
+    };
+    let piece = usize::from(first >> 1) * 8 + 1;
+    let (ours, theirs) = duplex(64 * 1024);
+    let config = Config {
+        keepalive_interval: Some(Duration::from_secs(30)),
+        stranger: false,
+    };
+    let (mux, mut incoming, driver) = mux::session(ours, role, config);
+    let (mut answers, mut peer) = split(theirs);
+
+    let send = async {
+        for piece in frames.chunks(piece) {
+            if peer.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+        let _ = peer.shutdown().await;
+    };
+    let receive = async {
+        let _ = tokio::io::copy(&mut answers, &mut sink()).await;
+    };
+    let accept = async {
+        while let Some(mut stream) = incoming.accept().await {
+            let mut some = [0; 100];
+            if let Ok(n) = stream.read(&mut some).await {
+                let _ = stream.write(some.get(..n).unwrap_or_default()).await;
+            }
+        }
+    };
+    let open = async {
+        if let Ok(mut stream) = mux.open().await {
+            let _ = stream.write(b"hello").await;
+            let _ = stream.read(&mut [0; 100]).await;
+            stream.reset();
+        }
+    };
+    tokio::join!(driver, send, receive, accept, open);
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod auth;
 #[cfg(target_os = "linux")]
 mod auto;
 mod carries;
+mod circles;
 mod cli;
 mod commands;
 mod diagnosis;

@@ -51,7 +51,7 @@ async fn has_namespaces() -> bool {
         .await;
     let is_there = tried.is_ok_and(|output| output.status.success());
     if !is_there {
-        println!("SKIPPED: no namespace of processes can be made here");
+        skipped("namespaces of processes");
     }
     is_there
 }

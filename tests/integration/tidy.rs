@@ -26,7 +26,7 @@ fn root() -> PathBuf {
 }
 
 /// All Rust files below `directory` of the repository: path from the root, and text.
-fn rust_files(directory: &str) -> Vec<(String, String)> {
+pub(crate) fn rust_files(directory: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut pending = vec![root().join(directory)];
     while let Some(dir) = pending.pop() {
@@ -53,7 +53,7 @@ fn all_rust_files() -> Vec<(String, String)> {
 }
 
 /// The lines that are code, with their numbers; test modules and comments are left out.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()
         .take_while(|(_, line)| line.trim() != "#[cfg(test)]")

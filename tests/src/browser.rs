@@ -18,7 +18,7 @@ impl Browser {
     #[must_use]
     pub fn open(directory: &Path, host: &str, url: &str) -> Option<Self> {
         let Some(program) = NAMES.into_iter().find_map(look_for) else {
-            skipped("no chromium and no google-chrome here");
+            skipped("chromium or google-chrome");
             return None;
         };
         let args = [

@@ -257,7 +257,7 @@ impl RealProxy {
 fn find(name: &str) -> Option<std::path::PathBuf> {
     let found = look_for(name);
     if found.is_none() {
-        skipped(&format!("no {name} here"));
+        skipped(name);
     }
     found
 }

@@ -7,7 +7,9 @@
 //!
 //! Environment:
 //! - `FRP_REFERENCE_DIR`: Go releases to test against, as `DIR/VERSION/{frps,frpc}` or one pair
-//!   `DIR/{frps,frpc}`. Tests that need an absent one print `SKIPPED` and pass.
+//!   `DIR/{frps,frpc}`. Tests that need an absent one pass, and are
+//!   counted.
+//! - `FRP_TEST_SKIPS`: a file for what tests did without ([`skipped`]).
 //! - `FRP_RS_FRPS`, `FRP_RS_FRPC`: other binaries to take for ours (to debug a test against Go).
 // A harness stops at the first surprise and talks to the terminal; both are its job.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
@@ -46,7 +48,7 @@ pub mod yamux;
 
 pub use clients::{connect, echo, pattern};
 pub use ports::free_port;
-pub use program::{Program, Side};
+pub use program::{Program, Side, skipped};
 pub use rig::{Frps, Rig};
 pub use service::Service;
 pub use udp::{UdpService, UdpUser};

@@ -10,7 +10,7 @@ use crate::wait::eventually;
 pub async fn start(directory: &Path, servers: &str, port: u16) -> Option<Program> {
     let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
     let Some(nginx) = places.iter().map(PathBuf::from).find(|path| path.is_file()) else {
-        skipped("no nginx on this machine");
+        skipped("nginx");
         return None;
     };
     // Its worker would otherwise be a user who may not enter the directory.

@@ -1,9 +1,12 @@
 //! One running frps, frpc or other program, its log, and what the kernel says about it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -21,13 +24,11 @@ pub enum Side {
 }
 
 impl Side {
-    /// The Go pair of `version`, or None after a line that says `SKIPPED`.
+    /// The Go pair of `version`, or None, said by [`skipped`].
     #[must_use]
     pub fn reference(version: &str) -> Option<Self> {
         let Some(dir) = std::env::var_os("FRP_REFERENCE_DIR").map(PathBuf::from) else {
-            skipped(&format!(
-                "FRP_REFERENCE_DIR is not set (frp {version} wanted)"
-            ));
+            skipped(&format!("frp {version} (FRP_REFERENCE_DIR is not set)"));
             return None;
         };
         let versioned = dir.join(version);
@@ -37,10 +38,7 @@ impl Side {
         if version_of(&dir.join("frps")).as_deref() == Some(version) {
             return Some(Self::Go(dir));
         }
-        skipped(&format!(
-            "no frp {version} in FRP_REFERENCE_DIR={}",
-            dir.display()
-        ));
+        skipped(&format!("frp {version} (not in FRP_REFERENCE_DIR)"));
         None
     }
 
@@ -164,14 +162,14 @@ impl Program {
         self.child.id().unwrap()
     }
 
-    /// Memory that is its own (private pages), in bytes.
+    /// Memory that is its own (pages that no file and nobody else has), in bytes.
     #[must_use]
     pub fn private_bytes(&self) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.pid());
         let text = std::fs::read_to_string(path).unwrap();
         let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
         text.lines()
-            .filter(|l| l.starts_with("Private_"))
+            .filter(|l| l.starts_with("Private_Dirty"))
             .filter_map(kilobytes)
             .sum::<u64>()
             * 1024
@@ -246,9 +244,20 @@ fn ours(name: &str) -> PathBuf {
     })
 }
 
-/// Says so past the capture of the test's output: a skip that nobody sees would pass for a success.
-pub(crate) fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+/// Says that a test was left out because something lacks here. Where `FRP_TEST_SKIPS` names a file, as in
+/// `./test`, a line goes there, and all are summed up at the end; else each lack is said once, past the
+/// capture of the test's output: a skip that nobody sees would pass for a success.
+pub fn skipped(lack: &str) {
+    if let Some(path) = std::env::var_os("FRP_TEST_SKIPS") {
+        let test = std::thread::current();
+        let line = format!("{lack}\t{}\n", test.name().unwrap_or_default());
+        let file = File::options().append(true).create(true).open(path);
+        return file.unwrap().write_all(line.as_bytes()).unwrap();
+    }
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap().insert(lack.to_owned()) {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: tests that need {lack}");
+    }
 }
 
 /// What `binary` says its version is.

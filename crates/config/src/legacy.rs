@@ -283,6 +283,8 @@ fn fill(out: &mut Section, ini: &Ini, section: &ini::Section, kind: &str, report
             let lists = out.keys.clone();
             let found = lists.iter().find_map(|keys| by_ini_name(keys, &key.name));
             match found {
+                // The entry has its type, which is the default where none is written.
+                Some((path, _)) if path == "type" => {}
                 // Maps are not inherited in frp.
                 Some((_, definition)) if matches!(definition.ini, Form::Prefix(_)) && !own => {}
                 Some((path, definition)) => {

@@ -273,25 +273,3 @@ fn included_files() {
     );
     std::fs::remove_dir_all(&dir).unwrap();
 }
-
-#[test]
-fn entries_of_the_store_take_the_place_of_those_in_the_file() {
-    let load = |text: &str| {
-        parse_client(text, "f", &options(Purpose::Run))
-            .unwrap()
-            .settings
-    };
-    let file = "start = ['a', 'b']\n[[proxies]]\nname = 'a'\ntype = 'tcp'\nlocalPort = 1\n";
-    let mut settings = load(file);
-    let store = load(
-        "[[proxies]]\nname = 'a'\ntype = 'tcp'\nlocalPort = 2\n\
-         [[proxies]]\nname = 'c'\ntype = 'tcp'\nlocalPort = 3\n",
-    );
-    settings.add_from_store(store.proxies, Vec::new());
-    let ports: Vec<u16> = settings
-        .proxies
-        .iter()
-        .map(|proxy| proxy.local_port)
-        .collect();
-    assert_eq!(ports, [2], "c is not among start");
-}

@@ -7,7 +7,6 @@ use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
 use frp_net::literal::socket_addr;
-use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
@@ -151,7 +150,6 @@ impl Service {
                 () = stop.cancelled() => return Ok(()),
             };
             first = false;
-            process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&shown(&run_id));
             info!(

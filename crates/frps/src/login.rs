@@ -12,7 +12,6 @@ use frp_log::{Log, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Carried, ControlPipe, Negotiated, Side, control};
 use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
 use frp_net::msg_stream::{MsgStream, SendError};
-use frp_net::process;
 use frp_proto::VERSION;
 use frp_proto::features;
 use frp_proto::msg::{Login, LoginResp};
@@ -100,7 +99,6 @@ pub(crate) async fn serve(
             return last_word(&mut stream, &answer.into()).await;
         }
     };
-    process::forget_start_soon();
     let _home = shared.before_login.at_home(caller.peer.ip());
     let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
     let heartbeat_timeout = policy.heartbeat_timeout;

@@ -125,7 +125,7 @@ async fn an_ipv6_address_that_swallows_everything() {
     let frps = rig.frps("").await;
     let socket = TcpSocket::new_v6().unwrap();
     if socket.bind((HERE_V6, frps.port).into()).is_err() {
-        return println!("SKIPPED: no ::1 here");
+        return skipped("an address ::1");
     }
     let full = socket.listen(0).unwrap();
     let fill = || {

@@ -54,7 +54,7 @@ impl Network {
     pub fn new(path: Path, device: impl Middlebox + 'static) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
-            skipped("network namespaces need root");
+            skipped("network namespaces, as root");
             return None;
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Network {
         match all {
             Ok(all) => Some(Self::joined(all, path, Box::new(device))),
             Err(why) => {
-                skipped(&format!("no network namespaces: {why}"));
+                skipped(&format!("network namespaces ({why})"));
                 None
             }
         }

@@ -90,22 +90,6 @@ impl ClientConfig {
         cfg.transport.tls.enable = !way.plain;
         cfg
     }
-
-    /// Adds entries of the store that are enabled: `start` applies to them, too, and one that has
-    /// the name of an entry of the file takes its place.
-    pub fn add_from_store(&mut self, proxies: Vec<ProxyConfig>, visitors: Vec<VisitorConfig>) {
-        let starts = |name: &String| self.start.is_empty() || self.start.contains(name);
-        for proxy in proxies.into_iter().filter(|proxy| starts(&proxy.name)) {
-            self.proxies.retain(|other| other.name != proxy.name);
-            self.proxies.push(proxy);
-        }
-        for visitor in visitors.into_iter().filter(|v| starts(&v.name)) {
-            self.visitors.retain(|other| other.name != visitor.name);
-            self.visitors.push(visitor);
-        }
-        self.proxies.sort_by(|a, b| a.name.cmp(&b.name));
-        self.visitors.sort_by(|a, b| a.name.cmp(&b.name));
-    }
 }
 
 settings! {
