@@ -326,3 +326,40 @@ async fn what_was_sniffed_is_read_first() {
     assert_eq!(&got, b"at once");
     drop(peer);
 }
+
+/// Over a pipe of any kind, and one byte at a time where it has no room for more.
+#[tokio::test]
+async fn where_a_pipe_may_be_cut_an_end_between_two_records_is_one() {
+    for (room, within) in [(64 * 1024, false), (64 * 1024, true), (1, false)] {
+        let (client, server) = tokio::io::duplex(room);
+        let config = tls::server_config(&TlsFiles::default()).unwrap();
+        let peer = TlsConnector::from(peer_client(&TLS13));
+        let name = ServerName::try_from("frps").unwrap();
+        let (ours, peer) = tokio::join!(
+            tls::accept_over(config, Rewind::new(Bytes::new(), server), LIMIT),
+            peer.connect(name, client)
+        );
+        let (mut ours, mut peer) = (ours.unwrap().may_be_cut(), peer.unwrap());
+        let (heard, ended) = (
+            async {
+                let mut heard = Vec::new();
+                let end = ours.read_to_end(&mut heard).await;
+                assert_eq!(heard, b"last words");
+                end
+            },
+            async {
+                peer.write_all(b"last words").await.unwrap();
+                peer.flush().await.unwrap();
+                let (mut io, _) = peer.into_inner();
+                if within {
+                    io.write_all(&[23, 3, 3]).await.unwrap();
+                }
+            },
+        );
+        let (end, ()) = tokio::join!(heard, ended);
+        match within {
+            true => assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof),
+            false => assert_eq!(end.unwrap(), 10),
+        }
+    }
+}

@@ -16,6 +16,7 @@
 mod entry;
 mod output;
 mod time;
+mod writing;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,7 +32,6 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
-use crate::cut::Cut;
 use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_UNREAD_BYTES};
 use crate::stranger_bytes::PoolShare;
 
@@ -563,75 +563,6 @@ impl State {
         }
         store(&mut stream.reader, cx);
         Poll::Pending
-    }
-
-    /// How many bytes [`State::send`] takes; at least 1 when ready.
-    pub(super) fn poll_room(
-        &mut self,
-        id: u32,
-        cx: &Context<'_>,
-    ) -> Poll<Result<usize, SendError>> {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Poll::Ready(Err(SendError::Reset));
-        };
-        if stream.reset {
-            return Poll::Ready(Err(match stream.remote_fin {
-                true => SendError::Unread,
-                false => SendError::Reset,
-            }));
-        }
-        if stream.fin_due || stream.fin_sent {
-            return Poll::Ready(Err(SendError::Finished));
-        }
-        match stream.room(self.queued) {
-            0 => {
-                store(&mut stream.writer, cx);
-                Poll::Pending
-            }
-            room => Poll::Ready(Ok(room)),
-        }
-    }
-
-    /// How the peer has cut the stream off. Whoever asks is the one who writes, and hears of more.
-    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<Cut> {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Poll::Ready(Cut::Reset);
-        };
-        if stream.reset {
-            return Poll::Ready(match stream.remote_fin {
-                true => Cut::ReadsNoMore,
-                false => Cut::Reset,
-            });
-        }
-        store(&mut stream.writer, cx);
-        match stream.remote_fin {
-            true => Poll::Ready(Cut::Ended),
-            false => Poll::Pending,
-        }
-    }
-
-    /// Queues data, at most as much as [`State::poll_room`] allowed (other streams may have filled
-    /// the session since: that is a matter of economy, the window is this stream's own).
-    pub(super) fn send(&mut self, id: u32, data: Bytes) {
-        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
-            return;
-        };
-        debug_assert!(data.len() <= stream.send_window as usize);
-        if data.is_empty() {
-            return;
-        }
-        stream.has_sent = true;
-        stream.send_window -= data.len() as u32;
-        stream.queued += data.len();
-        self.queued += data.len();
-        stream.outbox.push_back(data);
-        if !stream.in_ready {
-            stream.in_ready = true;
-            match stream.queued {
-                0..=SMALL => self.ready_small.push_back(id),
-                _ => self.ready.push_back(id),
-            }
-        }
     }
 
     /// Ends our direction after the queued data. Further calls do nothing.

@@ -549,7 +549,8 @@ fn patience_with(left: Poll<Cut>, is_user: bool, half_closes: bool) -> Option<Du
     match left {
         Poll::Ready(Cut::Reset) if is_user => Some(ABANDONED_PATIENCE),
         Poll::Ready(Cut::Reset | Cut::ReadsNoMore) => Some(DELIVERY_PATIENCE),
-        Poll::Ready(Cut::Ended) if !half_closes => Some(DELIVERY_PATIENCE),
+        // It may have ended, and left, what the other side takes its time for.
+        Poll::Ready(Cut::Ended) if !half_closes => Some(HALF_CLOSED_PATIENCE),
         Poll::Ready(Cut::Ended) | Poll::Pending => None,
     }
 }
