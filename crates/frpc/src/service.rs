@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use frp_config::{ClientConfig, DnsServer};
+use frp_http::basic::Login;
+use frp_http::web::{Web, WebError, WebSettings};
 use frp_log::{Log, contract, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
@@ -10,7 +12,6 @@ use frp_net::literal::socket_addr;
 use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
-use frp_net::web::{Web, WebError};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +70,14 @@ impl Service {
         let web = cfg.web_server.as_ref().map(|web| {
             let tls = web.tls.as_ref();
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-            Web::bind(&web.addr, web.port, tls)
+            Web::bind(WebSettings {
+                addr: &web.addr,
+                port: web.port,
+                tls,
+                login: Login::new(&web.user, web.password.expose()),
+                allowed_hosts: &web.allowed_hosts,
+                pprof: web.pprof_enable,
+            })
         });
         let auto = cfg.transport.order.as_ref();
         let auto = auto.map(|order| Auto::new(&cfg, order));
@@ -120,7 +128,6 @@ impl Service {
     fn serve_admin(&mut self, stop: &CancellationToken) {
         if let (Some(web), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
-                cfg,
                 self.file.take(),
                 self.client.registrations.clone(),
                 self.client.settings.clone(),

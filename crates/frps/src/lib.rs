@@ -57,8 +57,8 @@ use crate::session::registry::Registry;
 use crate::vhost::{Listeners, Vhosts};
 use crate::visitors::Visitors;
 use crate::web::Stats;
+pub use frp_http::web::WebError;
 use frp_net::before_login::BeforeLogin;
-pub use frp_net::web::WebError;
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub struct Server {
     quic: Option<quic::Listener>,
     kcp: Option<KcpListener>,
     vhosts: Listeners,
-    web: Option<frp_net::web::Web>,
+    web: Option<frp_http::web::Web>,
     shared: Arc<Shared>,
 }
 

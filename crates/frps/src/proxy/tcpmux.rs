@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use frp_http::basic::Login;
+
 use super::spec::TcpmuxSettings;
 use super::{Held, ProxyError, Published, Setup};
 use crate::vhost::connect::Target;
-use crate::vhost::http::Credentials;
 use crate::vhost::{domains, log_routes, remote_addr, routes};
 
 /// Takes the routes that the proxy asks for.
@@ -21,8 +22,8 @@ pub(super) fn publish(
     let keys = routes(&domains, &[], user);
     let login = settings.login.clone();
     let target = |members| {
-        let credentials = Credentials::of(&settings.login.user, settings.login.password.expose());
-        Arc::new(Target::new(members, credentials))
+        let demanded = Login::new(&settings.login.user, settings.login.password.expose());
+        Arc::new(Target::new(members, demanded))
     };
     let tables = &shared.vhosts.connect;
     let routes = tables.add(login, keys, proxy, target)?;

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_net::http_head::{is_host, without_port};
+use frp_http::basic::{Basic, Login};
+use frp_http::host::{is_host, without_port};
 use frp_proto::VERSION;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
-use super::http::{Basic, Credentials, not_found_page};
+use super::http::not_found_page;
 use super::router::cut;
 use crate::Shared;
 use crate::proxy::{Members, Replies};
@@ -32,7 +33,7 @@ const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r
 #[derive(Debug)]
 pub(crate) struct Target {
     members: Arc<Members>,
-    credentials: Option<Credentials>,
+    login: Login,
 }
 
 /// What a user asks for.
@@ -60,11 +61,8 @@ enum ConnectError {
 }
 
 impl Target {
-    pub(crate) fn new(members: Arc<Members>, credentials: Option<Credentials>) -> Self {
-        Self {
-            members,
-            credentials,
-        }
+    pub(crate) fn new(members: Arc<Members>, login: Login) -> Self {
+        Self { members, login }
     }
 }
 
@@ -110,11 +108,7 @@ async fn find(
         let user = user.to_owned();
         return Err(HeadError::Refused(ConnectError::NotFound { host, user }));
     };
-    let admitted = match &target.credentials {
-        Some(credentials) => credentials.admit(basic.as_ref()),
-        None => true,
-    };
-    if !admitted {
+    if !target.login.admits(basic.as_ref()) {
         refuse(conn, UNAUTHORIZED).await;
         return Err(HeadError::Refused(ConnectError::Unauthorized(host)));
     }

@@ -13,8 +13,8 @@ use super::metrics::{ProxyStats, Published, Totals};
 use super::{Site, Stats};
 use crate::policy::{Bound, Policy};
 use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
-use frp_net::web::answer::Refusal;
-use frp_net::web::path::Query;
+use frp_http::web::answer::Refusal;
+use frp_http::web::path::Query;
 
 pub(super) const NO_PROXY: &str = "no proxy info found";
 

@@ -16,8 +16,8 @@ use super::metrics::{DAYS, ProxyStats, Pruned, Published};
 use super::route::V2;
 use super::{Site, Stats};
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
-use frp_net::web::answer::Refusal;
-use frp_net::web::path::Query;
+use frp_http::web::answer::Refusal;
+use frp_http::web::path::Query;
 
 const PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;
