@@ -9,11 +9,10 @@ use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, Identity};
 use frp_tests::wire::{self, Control};
 use frp_tests::*;
-use frps::{BindError, PolicyError, PolicyWriter, Server};
+use frps::{BindError, PolicyError, PolicyWriter, Server, Stop};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::carries::free_udp_port;
 
@@ -21,7 +20,7 @@ use super::carries::free_udp_port;
 pub(super) struct Embedded {
     pub(super) port: u16,
     pub(super) policy: PolicyWriter,
-    pub(super) stop: CancellationToken,
+    pub(super) stop: Stop,
     pub(super) running: JoinHandle<()>,
 }
 
@@ -40,7 +39,7 @@ impl Embedded {
                 Some(port)
             );
             let policy = server.policy();
-            let stop = CancellationToken::new();
+            let stop = Stop::new();
             let running = tokio::spawn(server.run(stop.clone()));
             return Self {
                 port,
@@ -155,7 +154,7 @@ async fn a_new_policy_holds_for_who_comes_next() {
         echo(old, &pattern(50_000, n)).await;
     }
     assert_eq!(there.log().count("login to server success"), 1);
-    server.stop.cancel();
+    server.stop.now();
     server.running.await.unwrap();
 }
 

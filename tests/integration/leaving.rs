@@ -8,9 +8,9 @@ use std::time::Duration;
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::wait::eventually_within;
 use frp_tests::*;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
 use super::carries::free_udp_port;
 use super::https::client_hello;
@@ -38,6 +38,8 @@ enum Kind {
     Film,
     /// Says nothing, and waits for the user's end.
     Silent,
+    /// Says nothing, and reads nothing either.
+    Deaf,
 }
 
 struct Open(Arc<AtomicUsize>);
@@ -92,6 +94,10 @@ async fn serve(mut stream: TcpStream, kind: Kind, total: &AtomicU64) {
         match kind {
             Kind::Silent => {
                 let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                return;
+            }
+            Kind::Deaf => {
+                let _ = stream.ready(Interest::ERROR).await;
                 return;
             }
             Kind::Camera => drop(tick.tick().await),
@@ -189,7 +195,7 @@ async fn visit(way: Way, port: u16, leave: Leave) {
 }
 
 /// Lines of frps, and of frpc; `{udp}` is a UDP port.
-const TRANSPORTS: [(&str, &str, &str); 7] = [
+const TRANSPORTS: [(&str, &str, &str); 8] = [
     ("tcp", "", ""),
     (
         "no mux",
@@ -209,6 +215,11 @@ const TRANSPORTS: [(&str, &str, &str); 7] = [
         "transport.protocol = \"kcp\"\n",
     ),
     (
+        "kcp, no mux",
+        "kcpBindPort = {udp}\ntransport.tcpMux = false\n",
+        "transport.protocol = \"kcp\"\ntransport.tcpMux = false\n",
+    ),
+    (
         "quic",
         "quicBindPort = {udp}\n",
         "transport.protocol = \"quic\"\n",
@@ -222,6 +233,10 @@ async fn all_leave(server: &Side, client: &Side) {
         if name == "wss" && *server != Side::Ours {
             continue;
         }
+        if name == "kcp, no mux" && (*server != Side::Ours || *client != Side::Ours) {
+            // Theirs says nothing of an end there.
+            continue;
+        }
         let rig = Rig::new();
         let udp = free_udp_port();
         let [http, https, connects] = [(); 3].map(|()| free_port());
@@ -232,7 +247,7 @@ async fn all_leave(server: &Side, client: &Side) {
         );
         let frps = rig.frps_of(server, &format!("{lines}{vhosts}")).await;
         let port = match name {
-            "kcp" | "quic" => udp,
+            "kcp" | "kcp, no mux" | "quic" => udp,
             _ => frps.port,
         };
         let camera = Endless::new(Kind::Camera).await;
@@ -429,21 +444,134 @@ async fn nothing_is_left_of_users_of_datagrams_with_theirs() {
     );
 }
 
-/// Each would have 6 MiB at either end.
+/// Uploads without reading until nobody takes more, and then is reset.
+async fn upload_and_reset(port: u16, service: &Endless) {
+    let mut user = connect(port).await;
+    user.set_zero_linger().unwrap();
+    user.write_all(REQUEST).await.unwrap();
+    let data = pattern(64 * 1024, 3);
+    let mut uploaded = 0;
+    loop {
+        let downloaded = service.written.load(Ordering::Relaxed);
+        let write = user.write(&data);
+        match timeout(Duration::from_secs(2), write).await {
+            Ok(n) => uploaded += n.unwrap(),
+            Err(_) if downloaded == service.written.load(Ordering::Relaxed) => break,
+            Err(_) => {}
+        }
+    }
+    assert!(uploaded > 0 && service.open() == 1, "{uploaded} bytes");
+}
+
+/// A user is reset while nobody takes what the other side sends, by each of these ways.
+async fn stalled_users_are_reset(server: &Side, client: &Side, ways: &[&str]) {
+    for (name, server_lines, client_lines) in TRANSPORTS {
+        if !ways.contains(&name) {
+            continue;
+        }
+        let rig = Rig::new();
+        let udp = free_udp_port();
+        let lines = server_lines.replace("{udp}", &udp.to_string());
+        let frps = rig.frps_of(server, &lines).await;
+        let port = match name {
+            "kcp" | "kcp, no mux" | "quic" => udp,
+            _ => frps.port,
+        };
+        let (film, deaf) = (
+            Endless::new(Kind::Film).await,
+            Endless::new(Kind::Deaf).await,
+        );
+        let (both, one, sealed) = (free_port(), free_port(), free_port());
+        let layers = "transport.useEncryption = true\ntransport.useCompression = true";
+        let text = [
+            client_lines,
+            &tcp_proxy("both", film.service.port, both, ""),
+            &tcp_proxy("one", deaf.service.port, one, ""),
+            &tcp_proxy("sealed", film.service.port, sealed, layers),
+        ];
+        let frpc = rig.frpc_of(client, port, &text.concat());
+        for proxy in ["both", "one", "sealed"] {
+            frpc.expect(&format!("[{proxy}] start proxy success")).await;
+        }
+        for (what, port, service) in [
+            ("both", both, &film),
+            ("one", one, &deaf),
+            ("sealed", sealed, &film),
+        ] {
+            // Theirs would have to write to the user to see it.
+            if what == "one" && (*server != Side::Ours || *client != Side::Ours) {
+                continue;
+            }
+            upload_and_reset(port, service).await;
+            let reset = Instant::now();
+            service.is_left_alone(&format!("{what}, {name}")).await;
+            println!("{name}, {what}: {:?}", reset.elapsed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_service_is_let_go_when_nobody_takes_anything_and_the_user_is_reset() {
+    let ways = TRANSPORTS.map(|(name, ..)| name);
+    stalled_users_are_reset(&Side::Ours, &Side::Ours, &ways).await;
+}
+
+/// Its yamux says of a reset what it says of an end, its kcp nothing.
+#[tokio::test]
+async fn the_service_is_let_go_then_at_their_frps() {
+    let Some(theirs) = Side::reference("0.70.1") else {
+        return;
+    };
+    stalled_users_are_reset(&theirs, &Side::Ours, &["no mux, no TLS"]).await;
+}
+
+#[tokio::test]
+async fn the_service_is_let_go_then_at_their_frpc() {
+    let Some(theirs) = Side::reference("0.70.1") else {
+        return;
+    };
+    let ways = ["tcp", "websocket", "no mux, no TLS", "kcp", "quic"];
+    stalled_users_are_reset(&Side::Ours, &theirs, &ways).await;
+}
+
 #[tokio::test]
 async fn users_who_never_read_hold_little_and_leave_nothing() {
+    never_read("tcp").await;
+}
+
+#[tokio::test]
+async fn users_by_kcp_who_never_read_hold_little_and_leave_nothing() {
+    never_read("kcp, no mux").await;
+}
+
+#[tokio::test]
+async fn users_by_quic_who_never_read_hold_little_and_leave_nothing() {
+    never_read("quic").await;
+}
+
+/// Each would have 6 MiB at either end.
+async fn never_read(way: &str) {
     const USERS: u64 = 40;
     const EACH: u64 = 1024 * 1024;
+    let (_, server_lines, client_lines) = TRANSPORTS
+        .into_iter()
+        .find(|(name, ..)| *name == way)
+        .unwrap();
     let rig = Rig::new();
-    let frps = rig.frps("").await;
+    let udp = free_udp_port();
+    let frps = rig
+        .frps(&server_lines.replace("{udp}", &udp.to_string()))
+        .await;
+    let port = if way == "tcp" { frps.port } else { udp };
     let film = Endless::new(Kind::Film).await;
     let (plain, sealed) = (free_port(), free_port());
     let layers = "transport.useEncryption = true\ntransport.useCompression = true";
     let text = [
-        tcp_proxy("plain", film.service.port, plain, ""),
-        tcp_proxy("sealed", film.service.port, sealed, layers),
+        client_lines,
+        &tcp_proxy("plain", film.service.port, plain, ""),
+        &tcp_proxy("sealed", film.service.port, sealed, layers),
     ];
-    let frpc = rig.frpc(frps.port, &text.concat());
+    let frpc = rig.frpc(port, &text.concat());
     for name in ["plain", "sealed"] {
         frpc.expect(&format!("[{name}] start proxy success")).await;
     }

@@ -107,6 +107,114 @@ async fn lines_have_frps_shape_prefixes_and_texts() {
     has(&frpc, 'I', &format!("[{run_id}] [ssh] start proxy success"));
 }
 
+/// The lines of frps that users, scripts and frp's own tests search for; a `*` stands for what differs.
+const OF_FRPS: &[&str] = &[
+    "I frps uses config file: *.toml",
+    "I frps tcp listen on 127.0.0.1:*",
+    "I frps kcp listen on udp 127.0.0.1:*",
+    "I frps quic listen on 127.0.0.1:*",
+    "I http service listen on 127.0.0.1:*",
+    "I https service listen on 127.0.0.1:*",
+    "I tcpmux httpconnect multiplexer listen on 127.0.0.1:*, passthrough: false",
+    "I dashboard listen on 127.0.0.1:*",
+    "I frps started successfully",
+    "I *client login info: ip [127.0.0.1:*] version [*] hostname [*] os [linux] arch [*]",
+    "W *register control error: token in login doesn't match token from configuration",
+    "I [*] new proxy [ssh] type [tcp] success",
+    "W [*] new proxy [taken] type [tcp] error: *",
+    "I [*] [ssh] get a user connection [127.0.0.1:*]",
+    "I [*] close proxy [checked] success",
+    "I [*] client exit success",
+];
+
+/// Those of frpc.
+const OF_FRPC: &[&str] = &[
+    "I start frpc service for config file [*.toml] with aggregated configuration",
+    "I try to connect to server...",
+    "I [*] login to server success, get run id [*]",
+    "I [*] [ssh] start proxy success",
+    "W [*] [taken] start error: *",
+    "I [*] start visitor success",
+    "D [*] send heartbeat to server",
+    "I admin server listen on 127.0.0.1:*",
+    "I [*] [checked] health check success",
+    "I [*] [checked] health check failed",
+    "E [*] [dead] connect to local service [127.0.0.1:1] error: *",
+    "I frpc service for config file [*.toml] stopped",
+];
+
+/// Whether `text` is `pattern`, whatever stands for its `*`.
+fn fits(text: &str, pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return text == pattern;
+    };
+    let rest = text.strip_prefix(before);
+    rest.is_some_and(|rest| {
+        let mut starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+        starts.any(|at| fits(&rest[at..], after))
+    })
+}
+
+async fn expect_lines(program: &Program, wanted: &[&str]) {
+    for pattern in wanted {
+        eventually(&format!("a line `{pattern}`"), async || {
+            let lines = program.log().lines();
+            let mut lines = lines.iter().filter_map(|line| parse(line));
+            lines.any(|(level, text)| fits(&format!("{level} {text}"), pattern))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_lines_that_scripts_search_for_are_frps() {
+    for side in [Some(Side::Ours), Side::reference("0.70.1")] {
+        let Some(side) = side else { continue };
+        let rig = Rig::new();
+        let service = Service::echo().await;
+        let [kcp, quic, http, https, tcpmux, web, port, dead, admin] =
+            [(); 9].map(|()| free_port());
+        let frps = rig
+            .frps_of(
+                &side,
+                &format!(
+                    "auth.token = \"right\"\nlog.level = \"trace\"\nlog.disablePrintColor = true\n\
+                     kcpBindPort = {kcp}\nquicBindPort = {quic}\nproxyBindAddr = \"127.0.0.1\"\n\
+                     vhostHTTPPort = {http}\nvhostHTTPSPort = {https}\n\
+                     tcpmuxHTTPConnectPort = {tcpmux}\nwebServer.port = {web}\n"
+                ),
+            )
+            .await;
+        let mut checked = TcpListener::bind("127.0.0.1:0").await.ok();
+        let checked_port = checked.as_ref().unwrap().local_addr().unwrap().port();
+        let check = "healthCheck.type = \"tcp\"\nhealthCheck.intervalSeconds = 1\n";
+        let mut text = format!(
+            "auth.token = \"right\"\nlog.level = \"trace\"\nlog.disablePrintColor = true\n\
+             webServer.port = {admin}\ntransport.heartbeatInterval = 1\n\
+             transport.heartbeatTimeout = 90\n"
+        );
+        text += &tcp_proxy("ssh", service.port, port, "");
+        text += &tcp_proxy("taken", service.port, frps.port, "");
+        text += &tcp_proxy("dead", 1, dead, "");
+        text += &tcp_proxy("checked", checked_port, 0, check);
+        text += &rig::stcp_visitor("secret", "other", free_port(), "");
+        let frpc = rig.frpc_of(&side, frps.port, &text);
+        frpc.expect("[ssh] start proxy success").await;
+        frpc.expect("[dead] start proxy success").await;
+        echo(port, b"hello").await;
+        drop(connect(dead).await);
+        frpc.expect("[checked] start proxy success").await;
+        checked.take();
+        frpc.expect("health check failed").await;
+        let mut other = rig.frpc_of(&side, frps.port, "auth.token = \"wrong\"\n");
+        assert_eq!(other.exit_code().await, Some(1));
+        let stopped = http::request(admin, "POST", "/api/stop", None).await;
+        assert_eq!(stopped.status, 200);
+        expect_lines(&frpc, OF_FRPC).await;
+        expect_lines(&frps.program, OF_FRPS).await;
+    }
+}
+
 #[tokio::test]
 async fn the_console_is_coloured_unless_told_otherwise() {
     for (lines, coloured) in [

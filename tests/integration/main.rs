@@ -34,6 +34,7 @@ mod real_clients;
 mod reconnect;
 mod registration;
 mod releases;
+mod shutdown;
 mod signals;
 mod ssh;
 mod story;

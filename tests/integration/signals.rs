@@ -95,6 +95,9 @@ async fn a_container_stops_when_told() {
             assert_eq!(ended, Some(status), "{program} {args:?} at {signal}");
         }
     }
+    let drains = [server, &["--drain", "60"]].concat();
+    let ended = ends_as_process_1(&rig, "frps", &drains, "frps started", "TERM").await;
+    assert_eq!(ended, Some(0), "nobody is there, so that it has drained");
     let ended = ends_as_process_1(&rig, "frps", server, "frps started", "QUIT").await;
     assert_eq!(ended, Some(2), "docker stop --signal QUIT");
 }

@@ -3,14 +3,14 @@
 
 use frp_proto::address::{NotAPort, split_port, without_brackets};
 
-use crate::keys::{Fallback, Ini, Key, Rule};
+use crate::keys::{At, Fallback, Key, ProxyConfig, Rule, join};
 use crate::report::Report;
 use crate::section::{Field, Section, find};
 use crate::value::Value;
 
 /// Moves ports to their own keys, where the meaning is clear, and drops brackets.
 pub(crate) fn settle(section: &mut Section) {
-    let hosts: Vec<(String, Option<&'static str>)> = hosts(section)
+    let hosts: Vec<(String, Option<Port>)> = hosts(section)
         .map(|(path, _, port)| (path.clone(), port))
         .collect();
     for (path, port_key) in hosts {
@@ -30,13 +30,14 @@ pub(crate) fn settle(section: &mut Section) {
             _ => continue,
         };
         if let Some(port) = port {
-            let key = port_key.and_then(|name| Some((name, find(&section.keys, name)?)));
-            let Some((name, key)) = key else { continue };
-            match given(section, name, key) {
+            let Some(Port { path: name, key }) = port_key else {
+                continue;
+            };
+            match given(section, &name, key) {
                 Some(other) if other != i64::from(port) => continue,
                 Some(_) => {}
                 None => {
-                    let written = name.to_owned();
+                    let written = name.clone();
                     let field = Field {
                         key,
                         written,
@@ -45,7 +46,7 @@ pub(crate) fn settle(section: &mut Section) {
                         value: Value::Int(port.into()),
                         support: key.support,
                     };
-                    section.fields.insert(name.to_owned(), field);
+                    section.fields.insert(name, field);
                 }
             }
         }
@@ -58,7 +59,8 @@ pub(crate) fn settle(section: &mut Section) {
 /// Reports the ports that are left. What nobody listens on or dials, for the lack of a port, is no
 /// matter, as in frp.
 pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
-    let has_plugin = section.lists.contains_key("plugin");
+    let entry = At::<ProxyConfig>::root(section);
+    let has_plugin = entry.of(ProxyConfig::plugin).list().is_some();
     for (path, field, port_key) in hosts(section) {
         let Value::Text(text) = &field.value else {
             continue;
@@ -67,7 +69,7 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
             continue;
         };
         let written = &field.written;
-        if has_plugin && path == "localIP" {
+        if has_plugin && *path == ProxyConfig::local_ip.path() {
             continue;
         }
         let Some(port_key) = port_key else {
@@ -78,8 +80,8 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
             );
             continue;
         };
-        let other = section.int(port_key);
-        let named = named(section, port_key, legacy);
+        let at = At::<u16>::new(section, port_key.path, port_key.key);
+        let (other, named) = (at.int(), at.name(legacy));
         match port {
             Err(NotAPort) => report.error(
                 field.value_at,
@@ -97,14 +99,25 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
 }
 
 /// Every key that is given and takes a host, with the key of its port.
-fn hosts(section: &Section) -> impl Iterator<Item = (&String, &Field, Option<&'static str>)> {
-    section
-        .fields
-        .iter()
-        .filter_map(|(path, field)| match field.key.rule {
-            Rule::Host(port) => Some((path, field, port)),
-            _ => None,
-        })
+fn hosts(section: &Section) -> impl Iterator<Item = (&String, &Field, Option<Port>)> {
+    section.fields.iter().filter_map(|(path, field)| {
+        let Rule::Host(port) = field.key.rule else {
+            return None;
+        };
+        let beside = |key: &'static Key| {
+            let table = path.rsplit_once('.').map_or("", |(table, _)| table);
+            let path = join(table, key.name);
+            let key = find(&section.keys, &path)?;
+            Some(Port { path, key })
+        };
+        Some((path, field, port.and_then(beside)))
+    })
+}
+
+/// The key of the port that goes with a host.
+struct Port {
+    path: String,
+    key: &'static Key,
 }
 
 /// The port that is given; 0 counts only where it has a meaning of its own.
@@ -113,12 +126,5 @@ fn given(section: &Section, path: &str, key: &Key) -> Option<i64> {
         Value::Int(0) if !matches!(key.default, Fallback::Zero) => None,
         Value::Int(port) => Some(port),
         _ => None,
-    }
-}
-
-fn named(section: &Section, path: &'static str, legacy: bool) -> &'static str {
-    match find(&section.keys, path).map(|key| key.ini) {
-        Some(Ini::Name(name)) if legacy => name,
-        _ => path,
     }
 }

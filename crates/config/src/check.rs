@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use frp_proto::address::{ScopedIp, split_port};
 use frp_proto::proxy_url::ProxyUrl;
 
+use crate::DnsServer;
 use crate::address;
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
-use crate::keys::{Key, Kind, Rule, Support, Tagged, join};
+use crate::keys::{At, ClientConfig, Key, Kind, Of, ProxyConfig, Rule, Support, Tagged, join};
 use crate::report::Report;
-use crate::resolve::dns_server;
 use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
 use crate::value::{Entry, Node, Value};
@@ -245,11 +245,11 @@ fn tagged_item(
         );
         return None;
     };
-    let name = text_of(&entries, "name").map_or_else(
+    let name = text_of(&entries, ProxyConfig::name).map_or_else(
         || place.item.map_or("", |outer| outer.name).to_owned(),
         |(_, text)| text.to_owned(),
     );
-    let kind = text_of(&entries, "type");
+    let kind = text_of(&entries, ProxyConfig::kind);
     let Some(tag) = kind.and_then(|(_, kind)| tagged.tag(kind)) else {
         let (at, kind) = kind.unwrap_or((at, ""));
         let message = unknown_type(tagged, kind, index, place);
@@ -298,10 +298,11 @@ pub(crate) fn type_advice(tagged: &Tagged, kind: &str) -> String {
     }
 }
 
-fn text_of<'e>(entries: &'e [Entry], key: &str) -> Option<(usize, &'e str)> {
+/// The text of a key that every entry has, before it is known what entry that is.
+fn text_of<T>(entries: &[Entry], of: Of<T, String>) -> Option<(usize, &str)> {
     entries
         .iter()
-        .filter(|entry| entry.key.eq_ignore_ascii_case(key))
+        .filter(|entry| entry.key.eq_ignore_ascii_case(of.key.name))
         .find_map(|entry| match &entry.node.value {
             Value::Text(text) => Some((entry.node.at, text.as_str())),
             _ => None,
@@ -448,13 +449,15 @@ fn mismatch(
 /// Reports values that are out of their rules, and what is not supported yet.
 pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
     let mut refused = BTreeSet::new();
-    let has_plugin = section.lists.contains_key("plugin");
+    let entry = At::<ProxyConfig>::root(section);
+    let has_plugin = entry.of(ProxyConfig::plugin).list().is_some();
+    let unheeded = ProxyConfig::local_port.path();
     for (path, field) in &section.fields {
         if field.value.is_zero() {
             continue;
         }
         // frp does not look at localPort where a plugin stands in.
-        if !(has_plugin && path == "localPort") {
+        if !(has_plugin && *path == unheeded) {
             obey(path, field, prefix, legacy, report);
         }
         if field.support == Support::Later {
@@ -473,13 +476,15 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
         if refusable && refused.insert(refused_unit(section, path)) {
             not_supported(prefix, &list.written, list.at, report);
         }
-        let is_entry = path == "proxies" || path == "visitors";
+        let is_entry =
+            *path == ClientConfig::proxies.path() || *path == ClientConfig::visitors.path();
         for item in list.items.iter().filter(|_| !is_entry) {
             judge(item, &format!("{prefix}{path}: "), legacy, report);
         }
     }
-    if let Some(field) = section.fields.get("annotations") {
-        for text in annotation_problems(&section.map("annotations")) {
+    let annotations = entry.of(ProxyConfig::annotations);
+    if let Some(field) = annotations.field() {
+        for text in annotation_problems(&annotations.read()) {
             report.error(field.at, format!("{prefix}{text}"), "");
         }
     }
@@ -524,12 +529,12 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
     let at = field.value_at;
     let written = &field.written;
     match (field.key.rule, &field.value) {
-        (Rule::Port, Value::Int(port)) if !(0..=65535).contains(port) => {
-            // frp names a proxy's localPort twice, and spells one key differently.
-            let named = match path {
-                "localPort" => "localPort: localPort",
-                "tcpmuxHTTPConnectPort" => "tcpMuxHTTPConnectPort",
-                path => path,
+        (rule @ (Rule::Port | Rule::PortCalled(_)), Value::Int(port))
+            if !(0..=65535).contains(port) =>
+        {
+            let named = match rule {
+                Rule::PortCalled(name) => name,
+                _ => path,
             };
             report.error(
                 at,
@@ -565,7 +570,7 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 advice,
             );
         }
-        (Rule::DnsServer, Value::Text(text)) if dns_server(text).is_none() => {
+        (Rule::DnsServer, Value::Text(text)) if DnsServer::parse(text).is_none() => {
             report.refuse(
                 at,
                 format!("{prefix}{written}: {text:?} is not an IP address, with or without a port"),
@@ -582,13 +587,15 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 );
             }
         }
-        (Rule::OneOf { .. }, Value::Text(text)) => {
-            one_of(field, text, at, prefix, legacy, report);
+        (Rule::OneOf { values, refusal }, Value::Text(text)) => {
+            let choice = (values, refusal, text.as_str());
+            one_of(written, choice, at, prefix, legacy, report);
         }
-        (Rule::OneOf { .. }, Value::List(items)) => {
+        (Rule::OneOf { values, refusal }, Value::List(items)) => {
             for item in items {
                 if let Value::Text(text) = &item.value {
-                    one_of(field, text, item.at, prefix, legacy, report);
+                    let choice = (values, refusal, text.as_str());
+                    one_of(written, choice, item.at, prefix, legacy, report);
                 }
             }
         }
@@ -611,35 +618,15 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
 }
 
 fn one_of(
-    field: &Field,
-    text: &str,
+    written: &str,
+    (values, refusal, text): (&[&str], &str, &str),
     at: usize,
     prefix: &str,
     legacy: bool,
     report: &mut Report<'_>,
 ) {
-    let Rule::OneOf {
-        values,
-        ready,
-        refusal,
-    } = field.key.rule
-    else {
-        return;
-    };
-    if ready.contains(&text) {
-        return;
-    }
-    let written = &field.written;
     if values.contains(&text) {
-        let usable = ready.join(", ");
-        return report.refuse(
-            at,
-            format!(
-                "{prefix}{written} = {text:?} is not supported yet: \
-                 frp knows it, this version does not"
-            ),
-            &format!("use {usable}"),
-        );
+        return;
     }
     let mut refusal = refusal.replace("{}", text);
     if legacy {

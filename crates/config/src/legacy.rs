@@ -7,13 +7,17 @@ use std::collections::BTreeSet;
 
 use crate::ini::{self, Ini};
 use crate::keys::{
-    Ini as Form, Key, Kind, PLUGIN, PROXY, SERVER, Support, Tag, Tagged, VISITOR, by_ini_name,
+    At, Ini as Form, Key, Kind, Listed, Of, PLUGIN, PROXY, PluginKeys, PortRangeKeys, SERVER,
+    Support, Table as _, Tag, VISITOR, by_ini_name, join,
 };
 use crate::numbers::{number_ranges, parse_range_numbers};
 use crate::report::Report;
 use crate::section::{Field, List, Section};
 use crate::suggest::{Program, nearest};
 use crate::value::{Entry, Node, Value};
+use crate::{
+    HttpPlugin, PortProxy, ProxyConfig, ServerConfig, VisitorConfig, WebServer, WebTls, XtcpVisitor,
+};
 
 /// The section `[common]` of either program.
 pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Section {
@@ -33,7 +37,7 @@ pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
     let mut plugins = Vec::new();
     for section in &ini.sections {
         if let Some(name) = section.name.strip_prefix("plugin.") {
-            plugins.extend(http_plugin(ini, section, name.trim(), report));
+            plugins.push(http_plugin(ini, section, name.trim(), report));
         } else if section.name != "common" && section.name != ini::DEFAULT {
             report.warn(
                 section.at,
@@ -45,55 +49,61 @@ pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
     if let Some(first) = plugins.first() {
         let list = List {
             at: first.at,
-            written: format!("[plugin.{}] (httpPlugins)", first.text("name")),
+            written: format!(
+                "[plugin.{}] (httpPlugins)",
+                At::root(first).of(HttpPlugin::name).text()
+            ),
             items: plugins,
             support: Support::Later,
         };
-        root.lists.insert("httpPlugins".to_owned(), list);
+        root.lists.insert(ServerConfig::http_plugins.path(), list);
     }
     root
 }
 
+/// In the other formats the table `webServer.tls` is there or not.
+pub(crate) const DASHBOARD_TLS_MODE: &str = "dashboard_tls_mode";
+
 /// What the dashboard's keys mean only together.
 fn dashboard(root: &mut Section, ini: &Ini, report: &mut Report<'_>) {
-    if root.int("webServer.port") != 0 && !root.fields.contains_key("webServer.addr") {
-        let at = root.value_at("webServer.port");
-        if let Some(key) = crate::section::find(&root.keys, "webServer.addr") {
-            text_field(root, key, "webServer.addr", "0.0.0.0", at);
-        }
+    const WEB: Of<ServerConfig, WebServer> = ServerConfig::web_server.some();
+    const TLS: Of<WebServer, WebTls> = WebServer::tls.some();
+    let web = At::root(root).of(WEB);
+    let port = web.of(WebServer::port);
+    if port.int() != 0 && web.of(WebServer::addr).field().is_none() {
+        let (at, path) = (port.value_at(), WEB.below(WebServer::addr));
+        text_field(root, WebServer::addr.key, &path, "0.0.0.0", at);
     }
     let common = ini.get("common");
-    let mode = common.and_then(|common| ini.key(common, "dashboard_tls_mode"));
+    let mode = common.and_then(|common| ini.key(common, DASHBOARD_TLS_MODE));
     if let Some(mode) = mode.filter(|m| read_bool(m, &m.value, report) == Some(true)) {
-        root.tables.insert("webServer.tls".to_owned(), mode.at);
+        root.tables.insert(WEB.below(TLS), mode.at);
         return;
     }
-    for key in ["tls.certFile", "tls.keyFile", "pprofEnable"] {
-        if let Some(field) = root.fields.remove(&format!("webServer.{key}")) {
+    let tls = WEB.below(TLS);
+    for path in [
+        join(&tls, WebTls::cert_file.key.name),
+        join(&tls, WebTls::key_file.key.name),
+        WEB.below(WebServer::pprof_enable),
+    ] {
+        if let Some(field) = root.fields.remove(&path) {
             report.warn(
                 field.at,
-                format!("{} has no effect without dashboard_tls_mode", field.written),
-                "add dashboard_tls_mode = true",
+                format!(
+                    "{} has no effect without {DASHBOARD_TLS_MODE}",
+                    field.written
+                ),
+                &format!("add {DASHBOARD_TLS_MODE} = true"),
             );
         }
     }
 }
 
-fn http_plugin(
-    ini: &Ini,
-    source: &ini::Section,
-    name: &str,
-    report: &mut Report<'_>,
-) -> Option<Section> {
-    let list = crate::section::find(&[SERVER], "httpPlugins")?;
-    let Kind::Tables(keys) = list.kind else {
-        return None;
-    };
-    let mut out = Section::new(source.at, vec![keys]);
-    let key = keys.iter().find(|key| key.name == "name")?;
-    text_field(&mut out, key, "name", name, source.at);
+fn http_plugin(ini: &Ini, source: &ini::Section, name: &str, report: &mut Report<'_>) -> Section {
+    let mut out = Section::new(source.at, vec![HttpPlugin::KEYS]);
+    name_field(&mut out, HttpPlugin::name, name, source.at);
     fill(&mut out, ini, source, "", report);
-    Some(out)
+    out
 }
 
 /// Proxies and visitors: every section but `[common]`, as far as `start` names them.
@@ -138,7 +148,9 @@ pub(crate) fn entries(
 
 fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<Section> {
     let name = &section.name;
-    let kind = ini.key(section, "type").filter(|key| !key.value.is_empty());
+    let kind = ini
+        .key(section, ProxyConfig::kind.ini())
+        .filter(|key| !key.value.is_empty());
     let (kind_at, kind) = kind.map_or((section.at, "tcp"), |k| (k.value_at, k.value.as_str()));
     let Some(tag) = PROXY.tag(kind) else {
         report.error(
@@ -148,7 +160,7 @@ fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<S
         );
         return None;
     };
-    let mut out = entry(&PROXY, tag, name, (section.at, kind_at));
+    let mut out = entry::<ProxyConfig>(tag, name, (section.at, kind_at));
     plugin(&mut out, ini, section, report);
     fill(&mut out, ini, section, tag.name, report);
     Some(out)
@@ -156,7 +168,9 @@ fn proxy(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<S
 
 fn visitor(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option<Section> {
     let name = &section.name;
-    let kind = ini.key(section, "type").filter(|key| !key.value.is_empty());
+    let kind = ini
+        .key(section, VisitorConfig::kind.ini())
+        .filter(|key| !key.value.is_empty());
     let (kind_at, kind) = kind.map_or((section.at, ""), |k| (k.value_at, k.value.as_str()));
     let Some(tag) = VISITOR.tag(kind) else {
         let why = match kind {
@@ -170,43 +184,43 @@ fn visitor(ini: &Ini, section: &ini::Section, report: &mut Report<'_>) -> Option
         );
         return None;
     };
-    let mut out = entry(&VISITOR, tag, name, (section.at, kind_at));
+    let mut out = entry::<VisitorConfig>(tag, name, (section.at, kind_at));
     fill(&mut out, ini, section, tag.name, report);
     // Not only 0, but any number below it, too, means the default in this format.
-    for key in ["maxRetriesAnHour", "minRetryInterval", "fallbackTimeoutMs"] {
+    for path in [
+        XtcpVisitor::max_retries_an_hour.path(),
+        XtcpVisitor::min_retry_interval.path(),
+        XtcpVisitor::fallback_timeout.path(),
+    ] {
         let negative = |field: &Field| matches!(field.value, Value::Int(int) if int < 0);
-        if out.fields.get(key).is_some_and(negative) {
-            out.fields.remove(key);
+        if out.fields.get(&path).is_some_and(negative) {
+            out.fields.remove(&path);
         }
     }
     Some(out)
 }
 
 /// An entry with its name and type.
-fn entry(tagged: &Tagged, tag: &Tag, name: &str, (at, kind_at): (usize, usize)) -> Section {
-    let mut out = Section::new(at, vec![tagged.base, tag.keys]);
-    for (path, text, at) in [("name", name, at), ("type", tag.name, kind_at)] {
-        if let Some(key) = tagged.base.iter().find(|key| key.name == path) {
-            text_field(&mut out, key, path, text, at);
-        }
-    }
+fn entry<E: Listed>(tag: &Tag, name: &str, (at, kind_at): (usize, usize)) -> Section {
+    let mut out = Section::new(at, vec![E::KEYS, tag.keys]);
+    name_field(&mut out, E::NAME, name, at);
+    name_field(&mut out, E::TYPE, tag.name, kind_at);
     out
 }
 
 /// The plugin of a proxy, whose keys stand among those of the proxy.
 fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Report<'_>) {
-    const NOT_IN_INI: [&str; 3] = ["http2http", "tls2raw", "virtual_net"];
-    let Some(plugin) = ini.key(section, "plugin").filter(|p| !p.value.is_empty()) else {
+    let plugin = ini.key(section, PluginKeys::kind.ini());
+    let Some(plugin) = plugin.filter(|p| !p.value.is_empty()) else {
         return;
     };
+    const NOT_IN_INI: [&str; 3] = ["http2http", "tls2raw", "virtual_net"];
     let name = plugin.value.as_str();
     let tag = PLUGIN.tag(name).filter(|_| !NOT_IN_INI.contains(&name));
     let mut items = Vec::new();
     if let Some(tag) = tag {
         let mut table = Section::new(plugin.at, vec![PLUGIN.base, tag.keys]);
-        if let Some(key) = PLUGIN.base.iter().find(|key| key.name == "type") {
-            text_field(&mut table, key, "type", name, plugin.value_at);
-        }
+        name_field(&mut table, PluginKeys::kind, name, plugin.value_at);
         let lists = table.keys.clone();
         for key in section
             .keys
@@ -237,7 +251,11 @@ fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Rep
         items,
         support: Support::Ready,
     };
-    out.lists.insert("plugin".to_owned(), list);
+    out.lists.insert(ProxyConfig::plugin.path(), list);
+}
+
+fn name_field<T>(out: &mut Section, of: Of<T, String>, text: &str, at: usize) {
+    text_field(out, of.key, &of.path(), text, at);
 }
 
 fn text_field(out: &mut Section, key: &'static Key, path: &str, text: &str, at: usize) {
@@ -405,7 +423,12 @@ fn unreadable(key: &ini::Key, text: &str, wanted: &str, report: &mut Report<'_>)
 }
 
 fn unknown(key: &ini::Key, kind: &str, out: &Section, report: &mut Report<'_>) {
-    const NO_EFFECT: [&str; 4] = ["log_way", "role", "plugin", "dashboard_tls_mode"];
+    const NO_EFFECT: [&str; 4] = [
+        "log_way",
+        "role",
+        PluginKeys::kind.ini(),
+        DASHBOARD_TLS_MODE,
+    ];
     let name = key.name.as_str();
     if NO_EFFECT.contains(&name) || name.starts_with("plugin_") {
         return;
@@ -537,10 +560,10 @@ fn expand_ranges(ini: &mut Ini, report: &mut Report<'_>) {
             section.again.clear();
             for key in &range.keys {
                 let mut key = key.clone();
-                match key.name.as_str() {
-                    "local_port" => key.value = local.to_string(),
-                    "remote_port" => key.value = remote.to_string(),
-                    _ => {}
+                if key.name == ProxyConfig::local_port.ini() {
+                    key.value = local.to_string();
+                } else if key.name == PortProxy::remote_port.ini() {
+                    key.value = remote.to_string();
                 }
                 section.put(key);
             }
@@ -574,8 +597,8 @@ fn range_ports(
         }
         ranges.ok()
     };
-    let local = read("local_port")?;
-    let remote = read("remote_port")?;
+    let local = read(ProxyConfig::local_port.ini())?;
+    let remote = read(PortProxy::remote_port.ini())?;
     if local.len() != remote.len() {
         report.error(
             range.at,
@@ -617,18 +640,17 @@ fn ports(
     };
     let item = |(start, end): (i64, i64)| {
         let mut section = Section::new(key.value_at, vec![keys]);
-        for (name, port) in [("start", start), ("end", end)] {
-            if let Some(definition) = keys.iter().find(|key| key.name == name) {
-                let value = Value::Int(port);
-                add(
-                    &mut section,
-                    name.to_owned(),
-                    definition,
-                    key,
-                    Support::Ready,
-                    |old| *old = value,
-                );
-            }
+        for (of, port) in [(PortRangeKeys::start, start), (PortRangeKeys::end, end)] {
+            add(
+                &mut section,
+                of.path(),
+                of.key,
+                key,
+                Support::Ready,
+                |old| {
+                    *old = Value::Int(port);
+                },
+            );
         }
         section
     };

@@ -9,8 +9,6 @@ mod annotations;
 mod bandwidth;
 mod check;
 pub mod cli;
-mod client;
-mod common;
 mod convert;
 mod detect;
 mod glob;
@@ -22,16 +20,13 @@ mod legacy;
 mod load;
 mod numbers;
 mod options;
-mod plugin;
 mod problem;
-mod proxy;
 #[cfg(test)]
 mod reference;
 mod report;
 mod resolve;
 mod secret;
 mod section;
-mod server;
 mod source;
 mod suggest;
 mod template;
@@ -39,33 +34,27 @@ mod to_msg;
 mod toml;
 mod value;
 mod value_source;
-mod visitor;
 mod way;
 mod write;
 mod yaml;
 
 pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
-pub use client::{ClientConfig, ClientOidc, ClientTls, ClientTransport, TransportProtocol};
-pub use common::{
-    Auth, AuthMethod, DnsServer, LogConfig, LogLevel, LogTarget, PortRange, QuicOptions,
-    TokenSourceError, WebServer, WebTls, WebsocketOptions,
+pub use keys::{
+    Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, ClientConfig, ClientOidc,
+    ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,
+    HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
+    HttpsForwardPlugin, LoadBalancer, LogConfig, LogLevel, LogTarget, Multiplexer, NatTraversal,
+    PluginLogin, PluginOp, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind, ProxyTransport,
+    QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls, ServerTransport, Socks5Plugin,
+    SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin, TokenSourceError,
+    UnixSocketPlugin, VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, WebServer,
+    WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy, XtcpVisitor,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};
-pub use plugin::{
-    BackendTls, ClientPlugin, ForwardPlugin, HttpsForwardPlugin, PluginLogin, PluginTls,
-};
 pub use problem::{LoadError, Problem};
-pub use proxy::{
-    BandwidthLimitMode, Domains, HealthCheck, HealthCheckKind, HttpProxy, LoadBalancer,
-    ProxyConfig, ProxyKind, ProxyTransport, SecretAccess, TcpmuxProxy,
-};
 pub use secret::Secret;
-pub use server::{
-    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
-};
 pub use value_source::{ValueSource, ValueSourceError};
-pub use visitor::{VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor};
-pub use way::{Way, WayError};
+pub use way::{Transport, TransportProtocol, Way, WayError};
 pub use write::{Document, Format};

@@ -6,6 +6,7 @@ use crate::address;
 use crate::check::{collect, judge};
 use crate::detect::{self, Input};
 use crate::ini;
+use crate::keys::At;
 use crate::options::LoadOptions;
 use crate::report::Report;
 use crate::section::Section;
@@ -118,10 +119,10 @@ impl Opened {
     fn take_entries(&mut self) {
         let root = &mut self.root;
         for (key, list) in [
-            ("proxies", &mut self.proxies),
-            ("visitors", &mut self.visitors),
+            (ClientConfig::proxies.path(), &mut self.proxies),
+            (ClientConfig::visitors.path(), &mut self.visitors),
         ] {
-            if let Some(found) = root.lists.remove(key) {
+            if let Some(found) = root.lists.remove(&key) {
                 list.extend(found.items);
             }
         }
@@ -317,11 +318,9 @@ fn tree(root: &mut Section, program: Program, mut entries: Vec<Entry>, report: &
 /// The files that `includes` names, with the place of the name.
 fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, String)> {
     let mut texts = Vec::new();
-    let Some(field) = root.fields.get("includes") else {
-        return texts;
-    };
-    let at = field.value_at;
-    for pattern in root.texts("includes") {
+    let includes = At::<ClientConfig>::root(root).of(ClientConfig::includes);
+    let at = includes.value_at();
+    for pattern in includes.read() {
         let files = match include::files(&pattern) {
             Ok(files) => files,
             Err(message) => {
@@ -411,7 +410,8 @@ fn legacy_client(
             }
         }
     }
-    let start = opened.root.texts("start");
+    let start = At::<ClientConfig>::root(&opened.root);
+    let start = start.of(ClientConfig::start).read();
     (opened.proxies, opened.visitors) = legacy::entries(&mut whole, &start, report);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::keys::{Fallback, Key, Kind, Support};
+use crate::keys::key::{Key, Kind, Support};
 use crate::value::Value;
 
 /// A table of the file: the whole file, or one entry of a list such as `proxies`.
@@ -53,95 +53,6 @@ impl Section {
             lists: BTreeMap::new(),
             tables: BTreeMap::new(),
         }
-    }
-
-    pub(crate) fn items(&self, path: &str) -> &[Self] {
-        self.lists.get(path).map_or(&[], |list| &list.items)
-    }
-
-    pub(crate) fn bool(&self, path: &str) -> bool {
-        match self.value(path) {
-            Some(Value::Bool(value)) => *value,
-            _ => matches!(self.fallback(path), Fallback::True),
-        }
-    }
-
-    /// The number in force; 0 where the default depends on other settings.
-    pub(crate) fn int(&self, path: &str) -> i64 {
-        match self.value(path) {
-            Some(Value::Int(value)) if *value != 0 => *value,
-            _ => match self.fallback(path) {
-                Fallback::Int(value) => value,
-                _ => 0,
-            },
-        }
-    }
-
-    pub(crate) fn text(&self, path: &str) -> String {
-        self.some_text(path)
-            .unwrap_or_else(|| match self.fallback(path) {
-                Fallback::Text(value) => value.to_owned(),
-                _ => String::new(),
-            })
-    }
-
-    /// The text that the file gives, if it is not empty.
-    pub(crate) fn some_text(&self, path: &str) -> Option<String> {
-        match self.value(path) {
-            Some(Value::Text(value)) if !value.is_empty() => Some(value.clone()),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn texts(&self, path: &str) -> Vec<String> {
-        let Some(Value::List(items)) = self.value(path) else {
-            return Vec::new();
-        };
-        let texts = items.iter().filter_map(|item| match &item.value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        });
-        texts.collect()
-    }
-
-    /// The switches of a map of booleans.
-    pub(crate) fn switches(&self, path: &str) -> BTreeMap<String, bool> {
-        let Some(Value::Table(entries)) = self.value(path) else {
-            return BTreeMap::new();
-        };
-        let pairs = entries.iter().filter_map(|entry| match entry.node.value {
-            Value::Bool(on) => Some((entry.key.clone(), on)),
-            _ => None,
-        });
-        pairs.collect()
-    }
-
-    /// Offset of the value of a key, else of the section.
-    pub(crate) fn value_at(&self, path: &str) -> usize {
-        self.fields
-            .get(path)
-            .map_or(self.at, |field| field.value_at)
-    }
-
-    pub(crate) fn map(&self, path: &str) -> BTreeMap<String, String> {
-        let Some(Value::Table(entries)) = self.value(path) else {
-            return BTreeMap::new();
-        };
-        let pairs = entries.iter().filter_map(|entry| match &entry.node.value {
-            Value::Text(text) => Some((entry.key.clone(), text.clone())),
-            _ => None,
-        });
-        pairs.collect()
-    }
-
-    fn value(&self, path: &str) -> Option<&Value> {
-        self.fields.get(path).map(|field| &field.value)
-    }
-
-    fn fallback(&self, path: &str) -> Fallback {
-        let key = find(&self.keys, path);
-        debug_assert!(key.is_some(), "no definition of {path}");
-        key.map_or(Fallback::Zero, |key| key.default)
     }
 }
 

@@ -3,7 +3,7 @@
 use frp_proto::msg::NewProxy;
 use frp_proto::naming;
 
-use crate::{BandwidthLimitMode, Domains, ProxyConfig, ProxyKind};
+use crate::{BandwidthLimitMode, Domains, ProxyConfig, ProxyKind, XtcpProxy};
 
 impl ProxyConfig {
     /// The request that registers this proxy at frps for the client's `user` (may be empty).
@@ -30,8 +30,8 @@ impl ProxyConfig {
         }
         message.proxy_type = self.kind.as_str().to_owned();
         match &self.kind {
-            ProxyKind::Tcp { remote_port } | ProxyKind::Udp { remote_port } => {
-                message.remote_port = i64::from(*remote_port);
+            ProxyKind::Tcp(port) | ProxyKind::Udp(port) => {
+                message.remote_port = i64::from(port.remote_port);
             }
             ProxyKind::Http(http) => {
                 put_domains(&mut message, &http.domains);
@@ -55,9 +55,11 @@ impl ProxyConfig {
                 message
                     .route_by_http_user
                     .clone_from(&mux.route_by_http_user);
-                message.multiplexer = "httpconnect".to_owned();
+                message.multiplexer = mux.multiplexer.to_string();
             }
-            ProxyKind::Stcp(access) | ProxyKind::Sudp(access) | ProxyKind::Xtcp { access, .. } => {
+            ProxyKind::Stcp(access)
+            | ProxyKind::Sudp(access)
+            | ProxyKind::Xtcp(XtcpProxy { access, .. }) => {
                 message.sk = access.secret_key.expose().to_owned();
                 message.allow_users.clone_from(&access.allow_users);
             }

@@ -1,9 +1,71 @@
-//! The ways to frps that `transport.protocol = "auto"` chooses from.
+//! The ways to frps: one, or those that `transport.protocol = "auto"` chooses from.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ClientConfig, TransportProtocol};
+use frp_proto::named;
+use frp_proto::names::Named;
+
+use crate::keys::{At, Item, Kind, Rule, Setting};
+
+named! {
+    /// A way to carry bytes to frps.
+    pub enum TransportProtocol {
+        /// TCP
+        Tcp = "tcp",
+        /// KCP, over UDP.
+        Kcp = "kcp",
+        /// QUIC, over UDP.
+        Quic = "quic",
+        /// A websocket.
+        Websocket = "websocket",
+        /// A websocket within TLS.
+        Wss = "wss",
+    }
+}
+
+/// `transport.protocol`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// This one.
+    One(TransportProtocol),
+    /// `auto`: one of these, best first, not empty.
+    Auto(Vec<Way>),
+}
+
+const AUTO: &str = "auto";
+
+impl TransportProtocol {
+    /// Whether it runs over UDP.
+    #[must_use]
+    pub const fn is_udp(self) -> bool {
+        matches!(self, Self::Quic | Self::Kcp)
+    }
+}
+
+/// So that code for one way reads the same whatever the way is.
+impl PartialEq<TransportProtocol> for Transport {
+    fn eq(&self, other: &TransportProtocol) -> bool {
+        self.one() == Some(*other)
+    }
+}
+
+impl Transport {
+    /// The one that is named; `None` for `auto`.
+    #[must_use]
+    pub const fn one(&self) -> Option<TransportProtocol> {
+        match self {
+            Self::One(protocol) => Some(*protocol),
+            Self::Auto(_) => None,
+        }
+    }
+
+    /// Whether it runs over UDP, or may do so.
+    #[must_use]
+    pub fn may_be_udp(&self) -> bool {
+        self.one().is_none_or(TransportProtocol::is_udp)
+    }
+}
 
 /// One entry of `transport.order`, such as `wss:443`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +103,7 @@ impl Way {
     /// Whether it runs over UDP.
     #[must_use]
     pub fn is_udp(self) -> bool {
-        matches!(
-            self.protocol,
-            TransportProtocol::Quic | TransportProtocol::Kcp
-        )
+        self.protocol.is_udp()
     }
 
     /// What there is to choose from when a file names nothing: TLS only, unless TLS is switched off.
@@ -98,19 +157,42 @@ impl fmt::Display for Way {
     }
 }
 
-impl ClientConfig {
-    /// The same client on this way only. It has no proxies and no visitors, which do not depend on
-    /// the way.
-    #[must_use]
-    pub fn by(&self, way: Way) -> Self {
-        let mut cfg = self.clone();
-        cfg.proxies = Vec::new();
-        cfg.visitors = Vec::new();
-        cfg.server_port = way.port.unwrap_or(self.server_port);
-        cfg.transport.protocol = way.protocol;
-        cfg.transport.tls.enable = !way.plain;
-        cfg.transport.order = None;
-        cfg
+/// What `auto` chooses from is in another key.
+impl Setting for Transport {
+    const KIND: Kind = Kind::Text;
+    const RULE: Rule = Rule::OneOf {
+        values: &{
+            let mut values = [AUTO; TransportProtocol::NAMES.len() + 1];
+            let mut at = 0;
+            while at < TransportProtocol::NAMES.len() {
+                values[at] = TransportProtocol::NAMES[at];
+                at += 1;
+            }
+            values
+        },
+        refusal: "",
+    };
+
+    fn read(at: &At<'_, Self>) -> Self {
+        match at.text().as_str() {
+            AUTO => Self::Auto(Vec::new()),
+            _ => Self::One(at.choice().unwrap_or(TransportProtocol::FIRST)),
+        }
+    }
+}
+
+impl Item for Way {
+    const KIND: Kind = Kind::Texts;
+    const RULE: Rule = Rule::Ways;
+
+    fn read_all(at: &At<'_, Vec<Self>>) -> Vec<Self> {
+        let mut order: Vec<Self> = Vec::new();
+        for way in at.texts().flat_map(str::parse) {
+            if !order.contains(&way) {
+                order.push(way);
+            }
+        }
+        order
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_config::{
-    BandwidthLimitMode, ClientConfig, LoadOptions, LogLevel, LogTarget, PortRange, ProxyKind,
-    Purpose, ServerConfig, parse_client, parse_server,
+    BandwidthLimitMode, ClientConfig, LoadOptions, LogLevel, LogTarget, PortProxy, PortRange,
+    ProxyKind, Purpose, ServerConfig, parse_client, parse_server,
 };
 use frp_proto::proxy_protocol::Version;
 use frp_proto::wire::WireProtocol;
@@ -72,7 +72,7 @@ fn an_empty_file_gives_frps_defaults_of_the_client() {
     assert_eq!((c.server_addr.as_str(), c.server_port), ("0.0.0.0", 7000));
     assert!(c.login_fail_exit && c.user.is_empty() && c.client_id.is_empty());
     assert!(c.auth.token.expose().is_empty());
-    assert!(!c.auth.scope_heartbeats && !c.auth.scope_new_work_conns);
+    assert!(c.auth.additional_scopes.is_empty());
     assert_eq!(
         (c.log.to, c.log.level, c.log.max_days),
         (LogTarget::Console, LogLevel::Info, 3)
@@ -200,7 +200,7 @@ fn keys_match_in_any_case_and_whole_floats_are_integers() {
     assert_eq!((c.auth.token.expose(), c.client_id.as_str()), ("t", "c"));
     let proxy = c.proxies.first().unwrap();
     assert_eq!((proxy.local_ip.as_str(), proxy.local_port), ("::1", 1));
-    assert_eq!(proxy.kind, ProxyKind::Tcp { remote_port: 2 });
+    assert_eq!(proxy.kind, ProxyKind::Tcp(PortProxy { remote_port: 2 }));
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn legacy_ranges_references_and_inheritance() {
         .proxies
         .iter()
         .map(|p| {
-            let ProxyKind::Tcp { remote_port } = p.kind else {
+            let ProxyKind::Tcp(PortProxy { remote_port }) = p.kind else {
                 panic!("{p:?}")
             };
             (

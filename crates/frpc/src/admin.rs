@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use frp_config::{ClientConfig, LoadOptions, ProxyKind, load_client, parse_client};
+use frp_config::{ClientConfig, ClientPlugin, LoadOptions, ProxyKind, load_client, parse_client};
 use frp_http::web::answer::{Refusal, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
 use frp_http::web::{Path, Site, Unrouted, Web};
-use frp_log::{Log, contract, info, warn};
+use frp_log::{Log, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_proto::VERSION;
 use http_body_util::{BodyExt as _, Limited};
@@ -91,7 +91,7 @@ impl Admin {
 
     /// Serves until the client ends.
     pub(crate) async fn run(self, web: Web, addr: String) {
-        info!(Log::root(), "{}", contract::admin_server_listen(addr));
+        info!(Log::root(), "admin server listen on {addr}");
         let tasks = self.tasks.clone();
         web.run(Arc::new(self), &tasks.tracker, tasks.stop).await;
     }
@@ -123,7 +123,7 @@ impl Admin {
                     0 => String::new(),
                     port => join_host_port(&cfg.local_ip, port),
                 },
-                plugin: cfg.plugin.as_ref().map_or("", |plugin| plugin.name()),
+                plugin: cfg.plugin.as_ref().map_or("", ClientPlugin::as_str),
                 remote_addr,
             });
         }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
-use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, TransportProtocol, load_client};
-use frp_log::{Log, contract, info, print_line};
-use frp_net::signals::{self, EndSignals};
+use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
+use frp_log::{Log, info, print_line};
+use frp_net::limits::GRACEFUL_END;
+use frp_net::signals::{self, EndSignals, Overdue};
 use frp_net::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
@@ -144,7 +145,7 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
 fn failed(path: &Path, error: &str) {
     print_line(error, ExitCode::FAILURE);
     print_line(
-        contract::frpc_service_error(path.display()),
+        format!("frpc service error for config file [{}]", path.display()),
         ExitCode::FAILURE,
     );
 }
@@ -158,7 +159,7 @@ fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
     let cfg = loaded.settings;
-    frp_log::init(&(&cfg.log).into()).map_err(|error| error.to_string())?;
+    frp_log::init(&cfg.log).map_err(|error| error.to_string())?;
     frp_net::process::raise_file_limit();
     Ok(cfg)
 }
@@ -172,16 +173,14 @@ async fn serve(
     if let Some(path) = &path {
         info!(
             Log::root(),
-            "{}",
-            contract::start_frpc_service(path.display())
+            "start frpc service for config file [{}] with aggregated configuration",
+            path.display()
         );
     }
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
     // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
-    let protocol = cfg.transport.protocol;
-    let may_be_udp = matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
-        || cfg.transport.order.is_some();
+    let may_be_udp = cfg.transport.protocol.may_be_udp();
     if may_be_udp {
         ending.await_signals();
     }
@@ -196,8 +195,8 @@ async fn serve(
     if let Some(path) = path {
         info!(
             Log::root(),
-            "{}",
-            contract::frpc_service_stopped(path.display())
+            "frpc service for config file [{}] stopped",
+            path.display()
         );
     }
     frp_log::flush();
@@ -220,7 +219,7 @@ impl Ending {
     fn await_signals(&self) {
         self.awaited.get_or_init(|| {
             // Not to be had: then a signal ends the process.
-            let Ok(mut signals) = EndSignals::take() else {
+            let Ok(mut signals) = EndSignals::take(GRACEFUL_END, Overdue::Success) else {
                 return;
             };
             let Self { stop, at_once, .. } = self.clone();

@@ -71,9 +71,10 @@ pub(crate) fn tls_settings(
     cfg: &ClientConfig,
 ) -> Result<Option<Arc<rustls::ClientConfig>>, TlsSetupError> {
     let settings = &cfg.transport.tls;
-    let files = match cfg.transport.protocol {
-        TransportProtocol::Quic if !settings.enable => TlsFiles::default(),
-        TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Websocket
+    let files = match cfg.transport.protocol.one() {
+        Some(TransportProtocol::Quic) if !settings.enable => TlsFiles::default(),
+        Some(TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Websocket)
+        | None
             if !settings.enable =>
         {
             return Ok(None);
@@ -191,12 +192,12 @@ impl Connector {
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.cfg, &self.tasks).await?;
         self.below.get_or_init(|| Below::of(&conn));
-        match self.cfg.transport.protocol {
-            TransportProtocol::Wss => {
+        match self.cfg.transport.protocol.one() {
+            Some(TransportProtocol::Wss) => {
                 let conn = self.begin_tls(conn, false).await?;
                 Ok(self.begin_websocket(conn).await?)
             }
-            TransportProtocol::Websocket => {
+            Some(TransportProtocol::Websocket) => {
                 let conn = self.begin_websocket(conn).await?;
                 Ok(self.begin_tls(conn, true).await?)
             }
@@ -233,12 +234,12 @@ impl Connector {
 
     fn websocket_request(&self) -> Request {
         let cfg = &self.cfg;
-        let host = match cfg.transport.protocol {
+        let host = match cfg.transport.protocol.one() {
             // As in frp: the name that TLS checks, without a port.
-            TransportProtocol::Wss if self.server_name().contains(':') => {
+            Some(TransportProtocol::Wss) if self.server_name().contains(':') => {
                 format!("[{}]", self.server_name())
             }
-            TransportProtocol::Wss => self.server_name().to_owned(),
+            Some(TransportProtocol::Wss) => self.server_name().to_owned(),
             _ => join_host_port(&cfg.server_addr, cfg.server_port),
         };
         let field = |(name, value): (&String, &Secret)| Field {

@@ -79,7 +79,7 @@ pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
         LoginError::Connect(ConnectError::Open(_)) => true,
         _ => false,
     };
-    let plain = matches!(cfg.transport.protocol, TransportProtocol::Tcp);
+    let plain = cfg.transport.protocol == TransportProtocol::Tcp;
     broke && plain && !cfg.transport.tls.enable
 }
 
@@ -135,10 +135,10 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
 
 /// Explains why nothing had come yet when it was given up: on a `login` that was sent, or before.
 pub(crate) fn explain_no_reply(login: bool, cfg: &ClientConfig) -> Explained {
-    match cfg.transport.protocol {
+    match cfg.transport.protocol.one() {
         _ if login => explain_silence(cfg),
-        TransportProtocol::Quic => quic::explain(&QuicDialError::TimedOut, cfg),
-        TransportProtocol::Kcp => explain_unheard(ConnectError::Unheard, cfg),
+        Some(TransportProtocol::Quic) => quic::explain(&QuicDialError::TimedOut, cfg),
+        Some(TransportProtocol::Kcp) => explain_unheard(ConnectError::Unheard, cfg),
         _ => explain_nobody("i/o timeout", cfg),
     }
 }

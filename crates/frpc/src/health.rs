@@ -5,7 +5,7 @@ mod http;
 use std::sync::Arc;
 
 use frp_config::{HealthCheck, HealthCheckKind, ProxyConfig};
-use frp_log::{contract, info, trace, warn};
+use frp_log::{info, trace, warn};
 use frp_net::dial::{DialError, DialOptions, dial};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -74,10 +74,10 @@ async fn run(proxy: &Arc<Proxy>, check: &HealthCheck, changes: &mpsc::Sender<Cha
             let healthy = verdict.healthy;
             if healthy {
                 info!(log, "health check status change to success");
-                info!(log, "{}", contract::health_check_success());
+                info!(log, "health check success");
             } else {
                 warn!(log, "health check status change to failed");
-                info!(log, "{}", contract::health_check_failed());
+                info!(log, "health check failed");
             }
             let proxy = proxy.clone();
             if changes.send(Change { proxy, healthy }).await.is_err() {

@@ -210,15 +210,15 @@ async fn send_login(
 }
 
 fn client_hello(cfg: &ClientConfig) -> ClientHello {
-    let (transport, has_tls) = match cfg.transport.protocol {
-        TransportProtocol::Tcp => ("tcp", false),
-        TransportProtocol::Kcp => ("kcp", false),
-        TransportProtocol::Quic => ("quic", true),
-        TransportProtocol::Websocket => ("websocket", false),
-        TransportProtocol::Wss => ("wss", true),
-    };
+    // Each way of `auto` has settings with its own protocol.
+    let protocol = cfg
+        .transport
+        .protocol
+        .one()
+        .unwrap_or(TransportProtocol::Tcp);
+    let has_tls = matches!(protocol, TransportProtocol::Quic | TransportProtocol::Wss);
     let bootstrap = Bootstrap {
-        transport: transport.to_owned(),
+        transport: protocol.to_string(),
         tls: cfg.transport.tls.enable || has_tls,
         tcp_mux: cfg.transport.tcp_mux,
     };

@@ -1,9 +1,10 @@
 //! A configured proxy: what its connections share.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
-use frp_log::Log;
+use frp_log::{Level, Log};
 use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
@@ -73,6 +74,13 @@ impl Proxy {
         last.cancel();
         *last = CancellationToken::new();
         last.clone()
+    }
+
+    /// The local service could not be reached by one of the users.
+    pub(crate) fn unreachable(&self, level: Level, why: impl fmt::Display) {
+        let (host, port) = (&self.cfg.local_ip, self.cfg.local_port);
+        let line = format!("connect to local service [{host}:{port}] error: {why}");
+        self.reach.failed(level, line);
     }
 
     /// What serves the users instead of the local service; there once [`Proxy::prepare`] has

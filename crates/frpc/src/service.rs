@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use frp_config::{ClientConfig, DnsServer};
+use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_http::basic::Login;
 use frp_http::web::{Web, WebError, WebSettings};
-use frp_log::{Log, contract, info, shown, shown_error, warn};
+use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
 use frp_net::literal::socket_addr;
@@ -79,8 +79,10 @@ impl Service {
                 pprof: web.pprof_enable,
             })
         });
-        let auto = cfg.transport.order.as_ref();
-        let auto = auto.map(|order| Auto::new(&cfg, order));
+        let auto = match &cfg.transport.protocol {
+            Transport::Auto(order) => Some(Auto::new(&cfg, order)),
+            Transport::One(_) => None,
+        };
         Ok(Self {
             auto: auto.transpose()?,
             tls: tls?,
@@ -159,7 +161,11 @@ impl Service {
             process::forget_start_soon();
             run_id.clone_from(&logged_in.run_id);
             log = Log::root().with(&shown(&run_id));
-            info!(log, "{}", contract::login_success(shown(&run_id)));
+            info!(
+                log,
+                "login to server success, get run id [{}]",
+                shown(&run_id)
+            );
 
             let session = Session::new(&self.client, logged_in, log.clone(), stop.clone());
             let end = session.run().await;
@@ -189,7 +195,7 @@ impl Service {
         };
         let mut probed = false;
         loop {
-            info!(log, "{}", contract::try_to_connect());
+            info!(log, "try to connect to server...");
             let credentials = Credentials {
                 auth: &self.client.auth,
                 key: &self.client.key,
@@ -206,7 +212,7 @@ impl Service {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(no_way) => no_way,
             };
-            warn!(log, "{}", contract::connect_error(&explained));
+            warn!(log, "connect to server error: {explained}");
             if first && self.client.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));
             }

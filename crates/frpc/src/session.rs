@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::{ClientConfig, ProxyConfig};
-use frp_log::{Log, contract, debug, error, info, shown_error, shown_name, warn};
+use frp_log::{Log, debug, error, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
 use frp_net::limits::{CONTROL_WRITE, LEAVE};
@@ -207,7 +207,7 @@ impl Session {
     /// Gets the credentials of the next heartbeat. An issuer may be asked for them, which must not
     /// hold up anything else.
     fn begin_ping(&mut self) {
-        debug!(self.log, "{}", contract::send_heartbeat());
+        debug!(self.log, "send heartbeat to server");
         let client = self.client.clone();
         self.signing = Some(Box::pin(async move { client.auth.ping().await }));
     }
@@ -334,12 +334,15 @@ impl Session {
         let name = shown_name(name);
         // One line for each registration that we sent, of which there may be thousands.
         let ours = self.log.of_session();
-        match answered {
-            Answer::Runs => info!(ours, "{}", contract::start_proxy_success(name)),
-            Answer::Refused(e) => warn!(ours, "{}", contract::start_proxy_error(name, e)),
-            Answer::Unasked(e) => warn!(self.log, "{}", contract::start_proxy_error(name, e)),
-            Answer::Late => debug!(self.log, "[{name}] answer to a withdrawn registration"),
-        }
+        let (log, why) = match answered {
+            Answer::Runs => return info!(ours, "[{name}] start proxy success"),
+            Answer::Late => {
+                return debug!(self.log, "[{name}] answer to a withdrawn registration");
+            }
+            Answer::Refused(why) => (&ours, why),
+            Answer::Unasked(why) => (&self.log, why),
+        };
+        warn!(log, "[{name}] start error: {why}");
     }
 
     fn on_pong(&mut self, pong: Pong) -> Result<(), End> {

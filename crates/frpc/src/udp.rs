@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use frp_log::{Level, contract, debug, error, info, warn};
+use frp_log::{Level, debug, error, info, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::{Side, wrap};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::stream::Stream;
-use frp_net::udp::{
-    CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Reached, Target, Tell, carry,
-};
+use frp_net::udp::{CarryError, Datagrams, LocalOptions, Locals, Reached, Target, Tell};
 
 use crate::proxy::Proxy;
 
@@ -37,28 +35,17 @@ async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_siz
     // A name that is not found does not end the work connection: the server would only ask for the
     // next one, at once and as often as it can.
     let target = Target::resolve(host, port).await;
-    let mut locals = Locals::new(LocalOptions {
+    let locals = Locals::new(LocalOptions {
         target,
         proxy_protocol: proxy.cfg.transport.proxy_protocol,
         udp_packet_size,
         tell: tell(proxy),
     });
-    let log = proxy.log.clone();
-    let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
-    let mut out = Outgoing::new(stream.protocol());
+    let mut datagrams = Datagrams::new(locals, proxy.log.span());
+    let protocol = stream.protocol();
     let (stream, rest) = stream.into_parts();
     let stream = wrap(stream, rest, &proxy.layers, Side::Client);
-    let (heartbeat, traffic) = (Heartbeat::Send, &proxy.traffic);
-    match carry(
-        &mut locals,
-        stream,
-        &mut out,
-        heartbeat,
-        traffic,
-        &mut losses,
-    )
-    .await
-    {
+    match datagrams.carry(stream, protocol, &proxy.traffic).await {
         CarryError::Recv(RecvError::Closed) => {
             debug!(
                 proxy.log,
@@ -73,17 +60,9 @@ async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_siz
 /// Puts into the log and the status whether the service can be reached.
 fn tell(proxy: &Arc<Proxy>) -> Tell {
     let proxy = proxy.clone();
-    Tell::new(move |reached| {
-        let failed = |level, e: &std::io::Error| {
-            let cfg = &proxy.cfg;
-            let addr = format!("{}:{}", cfg.local_ip, cfg.local_port);
-            let why = contract::connect_local_error(addr, go_text(e)).to_string();
-            proxy.reach.failed(level, why);
-        };
-        match reached {
-            Reached::Found | Reached::Answers => proxy.reach.succeeded(),
-            Reached::NotFound(e) => failed(Level::Error, e),
-            Reached::Refused(e) => failed(Level::Warn, e),
-        }
+    Tell::new(move |reached| match reached {
+        Reached::Found | Reached::Answers => proxy.reach.succeeded(),
+        Reached::NotFound(e) => proxy.unreachable(Level::Error, go_text(e)),
+        Reached::Refused(e) => proxy.unreachable(Level::Warn, go_text(e)),
     })
 }

@@ -7,11 +7,13 @@ use frp_net::kcp::{Accepted, KcpListener};
 use frp_net::listen::accept_loop_making_room;
 use frp_net::quic;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Shared, door};
+use crate::door;
+use crate::shared::Shared;
 
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let stop = shared.stop.clone();
+    let stop = shared.drain.clone();
     let make_room = || {
         shared.before_login.make_room();
     };
@@ -39,7 +41,7 @@ pub(crate) async fn run_quic(listener: quic::Listener, shared: Arc<Shared>) {
     loop {
         let arriving = tokio::select! {
             arriving = listener.accept() => arriving,
-            () = shared.stop.cancelled() => break,
+            () = shared.drain.cancelled() => break,
         };
         let Some(arriving) = arriving else { break };
         let entering = door::enter_quic(shared.clone(), arriving);
@@ -47,12 +49,15 @@ pub(crate) async fn run_quic(listener: quic::Listener, shared: Arc<Shared>) {
             .tasks
             .spawn_on(entering, shared.threads.next().handle());
     }
+    // Its socket carries the connections that there are.
+    listener.refuse();
+    shared.stop.cancelled().await;
     listener.close();
 }
 
-/// The same for kcp: its sessions come by themselves, and all of them through one socket.
-pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>) {
-    let stop = shared.stop.clone();
+/// The same for kcp: its sessions come by themselves, and all of them through one socket, which is
+/// there until `last` is cancelled.
+pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>, last: CancellationToken) {
     let each = |accepted: Accepted| {
         let Accepted {
             stream,
@@ -68,5 +73,6 @@ pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>) {
         shared.tasks.spawn_on(driver.run(), thread.handle());
         shared.tasks.spawn_on(entering, thread.handle());
     };
-    listener.run(stop, each).await;
+    let listener = listener.until(shared.drain.clone());
+    listener.run(last, each).await;
 }

@@ -1,15 +1,18 @@
 //! What frps runs; what its command line means is in `frp_config::cli` (frp `cmd/frps`).
 
+use std::cell::Cell;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use frp_config::Environment;
 use frp_config::cli::{self, ServerTask};
-use frp_log::{Log, contract, info, print_line};
-use frp_net::signals;
+use frp_log::{Log, info, print_line};
+use frp_net::limits::GRACEFUL_END;
+use frp_net::signals::{self, EndSignals, Overdue};
 use frp_proto::VERSION;
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
-use crate::Server;
+use crate::{Server, Stop};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -24,7 +27,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
+fn run(
+    ServerTask {
+        file,
+        loaded,
+        drain,
+    }: ServerTask,
+) -> ExitCode {
     for warning in &loaded.warnings {
         print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);
     }
@@ -32,16 +41,12 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
     let mut cfg = loaded.settings;
-    if let Err(e) = frp_log::init(&(&cfg.log).into()) {
+    if let Err(e) = frp_log::init(&cfg.log) {
         return print_line(e, ExitCode::FAILURE);
     }
     match &file {
-        Some(path) => info!(
-            Log::root(),
-            "{}",
-            contract::frps_uses_config_file(path.display())
-        ),
-        None => info!(Log::root(), "{}", contract::frps_uses_arguments()),
+        Some(path) => info!(Log::root(), "frps uses config file: {}", path.display()),
+        None => info!(Log::root(), "frps uses command line arguments for config"),
     }
     cfg.auth = match cfg.auth.resolve() {
         Ok(auth) => auth,
@@ -56,17 +61,54 @@ fn run(ServerTask { file, loaded }: ServerTask) -> ExitCode {
         tokio::spawn(frp_net::process::give_memory_back());
         tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
         match Server::bind(cfg) {
-            Err(e) => print_line(e, ExitCode::FAILURE),
-            Ok(server) => {
-                // A signal ends the process where it stands, as it ends frp: the kernel gives
-                // back every socket.
-                server.run(CancellationToken::new()).await;
-                ExitCode::SUCCESS
-            }
+            Err(e) => Err(print_line(e, ExitCode::FAILURE)),
+            Ok(server) => Ok(serve(server, drain).await),
         }
     });
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
     frp_log::flush();
-    ended
+    match ended {
+        Err(code) => code,
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => signals::end_by_signal(),
+    }
+}
+
+/// How the server has ended.
+enum Ended {
+    /// Users had the time that `--drain` gives them.
+    Drained,
+    /// As frp ends: its exit status is that of the signal.
+    AtOnce,
+}
+
+/// Serves until a signal. The second one ends the time that users have, the next one waits for nothing.
+async fn serve(server: Server, drain: Duration) -> Ended {
+    let stop = Stop::new();
+    let within = drain.saturating_add(GRACEFUL_END);
+    // Not to be had: then a signal ends the process.
+    let Ok(mut signals) = EndSignals::take(within, Overdue::BySignal) else {
+        server.run(stop).await;
+        return Ended::AtOnce;
+    };
+    let hurried = Cell::new(drain.is_zero());
+    let told = async {
+        signals.next().await;
+        if !hurried.get() {
+            stop.drain();
+            hurried.set(timeout(drain, signals.next()).await.is_ok());
+        }
+        stop.now();
+        signals.next().await;
+        hurried.set(true);
+    };
+    tokio::select! {
+        () = server.run(stop.clone()) => {}
+        () = told => {}
+    }
+    match hurried.get() {
+        true => Ended::AtOnce,
+        false => Ended::Drained,
+    }
 }

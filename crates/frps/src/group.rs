@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
 use crate::ports::{AllowedPorts, Held, Lease, PortError};
-use crate::proxy::{Members, Membership, Proxy, spec};
+use crate::proxy::members::{Members, Membership};
+use crate::proxy::{Proxy, spec};
 
 /// The groups that have members, by name.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ impl Groups {
             verify_slices_are_equal(known, given).map_err(|_| GroupError::AuthFailed)?;
             return Ok(place(group));
         }
-        let lease = proxy.shared.ports.acquire(&proxy.name, wanted, allowed)?;
+        let lease = proxy.base.ports.acquire(&proxy.name, wanted, allowed)?;
         let group = Group::open(proxy, lease, key.clone(), wanted);
         let place = place(&group);
         groups.insert(name.clone(), group);
@@ -115,15 +116,16 @@ impl Drop for Place {
 
 impl Group {
     fn open(proxy: &Proxy, lease: Lease, key: Secret, wanted: u16) -> Self {
-        let shared = &proxy.shared;
+        let base = &proxy.base;
         let members = Arc::new(Members::default());
         let port = lease.port();
         let door = Arc::new(Door(Mutex::new(Some(lease.into_listener()))));
-        let stop = shared.stop.child_token();
+        let stop = base.drain.child_token();
         let (polled, to, until) = (door.clone(), members.clone(), stop.clone());
-        shared.tasks.spawn(async move {
+        base.tasks.spawn(async move {
             let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
             accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
+            drop(polled.lock().take());
         });
         Self {
             key,

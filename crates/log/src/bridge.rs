@@ -1,7 +1,9 @@
-//! `tracing` events become lines. Spans are not used for prefixes (see [`crate::Log`]), so none is
-//! recorded.
+//! `tracing` events become lines. The only spans are those of [`Log::span`](crate::Log::span), each a
+//! prefix for the events that name it as their parent.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -9,6 +11,9 @@ use tracing::{Metadata, Subscriber};
 
 use crate::limit::{Budget, Kind, Source};
 use crate::{Level, enabled, write_within_limits};
+
+/// The target of the spans that are prefixes.
+pub(crate) const SPANS: &str = "frp_log";
 
 /// Installs the subscriber; at a later call, lets it decide anew for every call site.
 pub(crate) fn install() {
@@ -19,11 +24,32 @@ pub(crate) fn install() {
 
 struct Bridge;
 
+/// The spans that are open.
+#[derive(Default)]
+struct Spans {
+    last: u64,
+    open: HashMap<u64, OpenSpan>,
+}
+
+struct OpenSpan {
+    prefix: Arc<str>,
+    handles: usize,
+}
+
+static OPEN: LazyLock<Mutex<Spans>> = LazyLock::new(Mutex::default);
+
+fn spans() -> MutexGuard<'static, Spans> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Subscriber for Bridge {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_span() {
+            return metadata.target() == SPANS;
+        }
         let level = level(*metadata.level());
         let ours = metadata.target().starts_with("frp");
-        metadata.is_event() && enabled(level) && (ours || level >= Level::Warn)
+        enabled(level) && (ours || level >= Level::Warn)
     }
 
     fn event(&self, event: &tracing::Event<'_>) {
@@ -34,11 +60,53 @@ impl Subscriber for Bridge {
             level: level(*meta.level()),
             budget: Budget::Events,
         };
-        write_within_limits(kind, Source::Any, "", &Fields(event));
+        let span = event.parent().map(span::Id::into_u64);
+        let prefix = span.and_then(|id| Some(spans().open.get(&id)?.prefix.clone()));
+        let prefix = prefix.filter(|prefix| !prefix.is_empty());
+        match prefix {
+            Some(prefix) => {
+                write_within_limits(
+                    kind,
+                    Source::Prefix(prefix.clone()),
+                    &prefix,
+                    &Fields(event),
+                );
+            }
+            None => write_within_limits(kind, Source::Any, "", &Fields(event)),
+        }
     }
 
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let mut prefix = Prefix::default();
+        attributes.record(&mut prefix);
+        let spans = &mut *spans();
+        spans.last += 1;
+        let open = OpenSpan {
+            prefix: prefix.0.into(),
+            handles: 1,
+        };
+        spans.open.insert(spans.last, open);
+        span::Id::from_u64(spans.last)
+    }
+
+    fn clone_span(&self, id: &span::Id) -> span::Id {
+        if let Some(span) = spans().open.get_mut(&id.into_u64()) {
+            span.handles += 1;
+        }
+        id.clone()
+    }
+
+    fn try_close(&self, id: span::Id) -> bool {
+        let mut spans = spans();
+        let Some(span) = spans.open.get_mut(&id.into_u64()) else {
+            return false;
+        };
+        span.handles -= 1;
+        let last = span.handles == 0;
+        if last {
+            spans.open.remove(&id.into_u64());
+        }
+        last
     }
 
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
@@ -55,6 +123,18 @@ fn level(level: tracing::Level) -> Level {
         tracing::Level::WARN => Level::Warn,
         tracing::Level::ERROR => Level::Error,
     }
+}
+
+/// The prefix of a new span.
+#[derive(Default)]
+struct Prefix(String);
+
+impl Visit for Prefix {
+    fn record_str(&mut self, _: &Field, value: &str) {
+        value.clone_into(&mut self.0);
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 /// The message, then ` name=value` for each other field.

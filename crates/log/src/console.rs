@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::level::Level;
+use crate::Level;
 use crate::line::{self, Event};
 
 /// Standard output, or a stand-in for it.

@@ -8,7 +8,8 @@
 //!   A clone is a reference count, a disabled level is one relaxed load, and an enabled one renders
 //!   into a buffer kept per thread and makes one write call: no allocation, no span bookkeeping.
 //! - `tracing` events, for the crates that know nothing of sessions. Those of this workspace
-//!   (targets beginning with `frp`) follow the configured level, those of others show from warn up.
+//!   (targets beginning with `frp`) follow the configured level, those of others show from warn up. Where
+//!   they concern a session they have the span of its [`Log`] as parent, and so its prefixes.
 //!
 //! Control characters in a line are escaped (`\n`, `\u{1b}`, `\u{202e}`): names and host names come from
 //! peers, and must not be able to forge lines or drive a terminal.
@@ -19,10 +20,8 @@
 
 mod bridge;
 mod console;
-pub mod contract;
 mod cut;
 mod file;
-mod level;
 mod limit;
 mod line;
 mod zone;
@@ -37,49 +36,16 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use frp_config::{LogConfig, LogLevel, LogTarget};
+pub use frp_config::LogLevel as Level;
+use frp_config::{LogConfig, LogTarget};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::console::Console;
 pub use crate::cut::{shown, shown_error, shown_name};
 use crate::file::RotatingFile;
-pub use crate::level::{Level, ParseLevelError};
 use crate::limit::{Budget, Kind, Limiter, Net, Source, Verdict};
 use crate::line::Event;
-
-/// Where lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Console,
-    /// A file, appended to and rotated every day at local midnight.
-    File(PathBuf),
-}
-
-impl From<&str> for Target {
-    /// Reads frp's `log.to`: `console` (and the empty default) or the path of a file.
-    fn from(to: &str) -> Self {
-        match to {
-            "" | "console" => Self::Console,
-            path => Self::File(PathBuf::from(path)),
-        }
-    }
-}
-
-/// What [`init`] needs to know: frp's `log.*` keys.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `log.to`.
-    pub target: Target,
-    /// `log.level`: lines below it are not printed.
-    pub level: Level,
-    /// `log.maxDays`: backups of a log file that are older, in days, are removed; 0 or less keeps
-    /// them all. Without effect on the console.
-    pub max_days: i64,
-    /// Colour codes around each line; on the console only. The negation of `log.disablePrintColor`.
-    pub color: bool,
-}
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -119,24 +85,19 @@ pub enum InitError {
 ///
 /// # Errors
 /// The log file cannot be opened; the former target then stays.
-pub fn init(options: &Options) -> Result<(), InitError> {
+pub fn init(cfg: &LogConfig) -> Result<(), InitError> {
     let zone = TIME_ZONE.get_or_init(zone::local);
-    let sink = match &options.target {
-        Target::Console => Sink::Console(Console::stdout()),
-        Target::File(path) => {
+    let sink = match &cfg.to {
+        LogTarget::Console => Sink::Console(Console::stdout()),
+        LogTarget::File(path) => {
             let now = Timestamp::now();
-            Sink::File(RotatingFile::open(
-                path,
-                options.max_days,
-                zone.clone(),
-                now,
-            )?)
+            Sink::File(RotatingFile::open(path, cfg.max_days, zone.clone(), now)?)
         }
     };
-    let color = options.color && options.target == Target::Console;
+    let color = !cfg.disable_print_color && cfg.to == LogTarget::Console;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     COLOR.store(color, Ordering::Relaxed);
-    set_level(options.level);
+    set_level(cfg.level);
     Ok(())
 }
 
@@ -250,6 +211,13 @@ impl Log {
             budget: Budget::Registrations,
             ..self.clone()
         }
+    }
+
+    /// A span whose `tracing` events are lines with this handle's prefixes. It is a handle, too: an event
+    /// names it as its parent, and nobody enters it.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        tracing::error_span!(target: bridge::SPANS, "log", prefix = self.prefix())
     }
 
     fn prefix(&self) -> &str {
@@ -439,31 +407,14 @@ static LIMITER: LazyLock<Mutex<Limiter>> = LazyLock::new(Mutex::default);
 /// Whether there is a thread that says what was left out.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static TIME_ZONE: OnceLock<TimeZone> = OnceLock::new();
-static LEVEL: AtomicU8 = AtomicU8::new(level::OFF);
+static LEVEL: AtomicU8 = AtomicU8::new(OFF);
 static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Above every level: nothing is printed.
+const OFF: u8 = u8::MAX;
 
 /// Bytes for the stack of the thread that formats a line now and then.
 const REPORTER_STACK: usize = 128 * 1024;
-
-impl From<&LogConfig> for Options {
-    fn from(cfg: &LogConfig) -> Self {
-        Self {
-            target: match &cfg.to {
-                LogTarget::Console => Target::Console,
-                LogTarget::File(path) => Target::File(path.clone()),
-            },
-            level: match cfg.level {
-                LogLevel::Trace => Level::Trace,
-                LogLevel::Debug => Level::Debug,
-                LogLevel::Info => Level::Info,
-                LogLevel::Warn => Level::Warn,
-                LogLevel::Error => Level::Error,
-            },
-            max_days: cfg.max_days,
-            color: !cfg.disable_print_color,
-        }
-    }
-}
 
 /// What both programs print before they start with an INI file.
 pub const INI_DEPRECATED: &str = "WARNING: ini format is deprecated and the support will be removed in the future, please use yaml/json/toml format instead!";

@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::Level;
 use crate::cut::cut;
-use crate::level::Level;
 
 /// How many lines a kind is worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::level::Level;
+use crate::Level;
 
 /// One line before it is rendered.
 pub(crate) struct Event<'a> {
@@ -56,10 +56,10 @@ struct Scratch {
 
 impl Scratch {
     fn render(&mut self, event: &Event<'_>, now: Timestamp, zone: &TimeZone, color: bool) {
-        let color = if color { event.level.color() } else { None };
+        let color = if color { color_of(event.level) } else { None };
         self.buf.push_str(color.unwrap_or_default());
         self.push_time(now, zone);
-        self.buf.push_str(event.level.tag());
+        self.buf.push_str(tag(event.level));
         // Writing to a String fails only if a Display does; what it wrote until then is kept.
         let _ = write!(self.buf, "[{}:{}] ", Place(event.file), event.line);
         self.buf.push_str(event.prefix);
@@ -182,6 +182,27 @@ const KEPT_CAPACITY: usize = 4096;
 const LONGEST: usize = 64 * 1024;
 
 const RESET: &str = "\x1b[0m";
+
+const fn tag(level: Level) -> &'static str {
+    match level {
+        Level::Trace => " [T] ",
+        Level::Debug => " [D] ",
+        Level::Info => " [I] ",
+        Level::Warn => " [W] ",
+        Level::Error => " [E] ",
+    }
+}
+
+/// The code that golib puts before a coloured line (`log/output_console.go`).
+const fn color_of(level: Level) -> Option<&'static str> {
+    match level {
+        Level::Trace => None,
+        Level::Debug => Some("\x1b[1;36m"),
+        Level::Info => Some("\x1b[1;34m"),
+        Level::Warn => Some("\x1b[1;33m"),
+        Level::Error => Some("\x1b[1;31m"),
+    }
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

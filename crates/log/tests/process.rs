@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frp_log::{Level, Log, Options, Target, contract};
+use frp_config::{LogConfig, LogTarget};
+use frp_log::{Level, Log};
 
 #[test]
 fn lines_of_a_process() {
@@ -28,15 +29,20 @@ fn lines_of_a_process() {
         "arguments of a disabled level were evaluated"
     );
 
-    frp_log::info!(Log::root(), "{}", contract::try_to_connect());
-    frp_log::info!(&log, "{}", contract::start_proxy_success("ssh"));
+    frp_log::info!(Log::root(), "try to connect to server...");
+    frp_log::info!(&log, "[ssh] start proxy success");
     frp_log::warn!(proxy, "shown");
     tracing::info!(target: "frp_net::tls", "this workspace's, at info");
     tracing::warn!(target: "frp_net::mux", id = 7, "late");
     tracing::info!(target: "rustls::client", "hidden: another's, below warn");
     tracing::warn!(target: "rustls::client", "shown: another's, at warn");
-    let span = tracing::error_span!("session");
+    let span = tracing::error_span!("another's");
     let _entered = span.enter();
+    tracing::warn!(target: "frp_net::udp", parent: &proxy.span(), "of a proxy");
+    let (of_session, of_nobody) = (log.span(), Log::root().span());
+    drop(of_session.clone());
+    tracing::warn!(target: "frp_net::udp", parent: &of_session, "of a session");
+    tracing::warn!(target: "frp_net::udp", parent: &of_nobody, "of nobody");
     assert_eq!(
         texts(&first),
         [
@@ -46,6 +52,9 @@ fn lines_of_a_process() {
             "[I] this workspace's, at info",
             "[W] late id=7",
             "[W] shown: another's, at warn",
+            "[W] [0123456789abcdef] [office\\nssh] of a proxy",
+            "[W] [0123456789abcdef] of a session",
+            "[W] of nobody",
         ]
     );
 
@@ -63,17 +72,16 @@ fn lines_of_a_process() {
         texts(&second),
         ["[D] switched", "[D] [0123456789abcdef] switched too"]
     );
-    assert_eq!(texts(&first).len(), 6);
+    assert_eq!(texts(&first).len(), 9);
 
     fs::remove_dir_all(&dir).unwrap();
 }
 
-fn options(path: &Path, level: Level) -> Options {
-    Options {
-        target: Target::File(PathBuf::from(path)),
+fn options(path: &Path, level: Level) -> LogConfig {
+    LogConfig {
+        to: LogTarget::File(PathBuf::from(path)),
         level,
-        max_days: 3,
-        color: true,
+        ..LogConfig::default()
     }
 }
 

@@ -1,7 +1,9 @@
-//! A connection that carries many streams: the mux over some pipe, or QUIC, which is its own mux.
+//! A connection that carries many streams: the mux over some pipe, or QUIC, which is its own mux, or none
+//! at all within the program.
 
 use thiserror::Error;
 
+use crate::memory::{MemoryArrivals, MemoryConn};
 use crate::mux::{CloseReason, Incoming, Mux, MuxError};
 use crate::quic::{QuicConn, QuicEnd};
 use crate::stream::Stream;
@@ -13,12 +15,14 @@ pub enum Carrier {
     Mux(Mux),
     /// QUIC.
     Quic(QuicConn),
+    /// Within the program.
+    Memory(MemoryConn),
 }
 
 /// Why a connection has ended.
 #[derive(Debug, Clone, Error)]
 pub enum Lost {
-    /// The mux.
+    /// The mux, or what is in its place within the program.
     #[error("{0}")]
     Mux(#[from] CloseReason),
     /// QUIC.
@@ -29,7 +33,7 @@ pub enum Lost {
 /// Why there is no new stream.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The mux.
+    /// The mux, or what is in its place within the program.
     #[error("{0}")]
     Mux(#[from] MuxError),
     /// QUIC.
@@ -46,6 +50,9 @@ impl Carrier {
         Ok(match self {
             Self::Mux(mux) => Stream::Mux(mux.open().await?),
             Self::Quic(conn) => Stream::Quic(Box::new(conn.open().await?)),
+            Self::Memory(conn) => {
+                Stream::Memory(Box::new(conn.open().await.map_err(MuxError::Closed)?))
+            }
         })
     }
 
@@ -54,15 +61,25 @@ impl Carrier {
         match self {
             Self::Mux(mux) => mux.admit(),
             Self::Quic(conn) => conn.admit(),
+            Self::Memory(_) => {}
         }
     }
 
-    /// The peer ends one direction of a stream at a time; see [`Mux::peer_half_closes`]. A stream of
-    /// QUIC has words of its own for that.
+    /// The peer ends one direction of a stream at a time; see [`Mux::peer_half_closes`]. Streams of
+    /// QUIC and within the program have words of their own for that.
     pub fn peer_half_closes(&self) {
         match self {
             Self::Mux(mux) => mux.peer_half_closes(),
-            Self::Quic(_) => {}
+            Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
+
+    /// This side is about to end the connection: the peer is to open no more streams. Others than the mux
+    /// say so by the end itself.
+    pub fn go_away(&self) {
+        match self {
+            Self::Mux(mux) => mux.go_away(),
+            Self::Quic(_) | Self::Memory(_) => {}
         }
     }
 
@@ -71,6 +88,7 @@ impl Carrier {
         match self {
             Self::Mux(mux) => mux.close(),
             Self::Quic(conn) => conn.close(),
+            Self::Memory(conn) => conn.close(),
         }
     }
 
@@ -79,6 +97,7 @@ impl Carrier {
         match self {
             Self::Mux(mux) => mux.break_off(),
             Self::Quic(conn) => conn.close(),
+            Self::Memory(conn) => conn.close(),
         }
     }
 
@@ -87,6 +106,7 @@ impl Carrier {
         match self {
             Self::Mux(mux) => mux.closed().await.into(),
             Self::Quic(conn) => conn.closed().await.into(),
+            Self::Memory(conn) => conn.closed().await.into(),
         }
     }
 
@@ -95,6 +115,7 @@ impl Carrier {
         match self {
             Self::Mux(mux) => mux.close_reason().map(Lost::from),
             Self::Quic(conn) => conn.close_reason().map(Lost::from),
+            Self::Memory(conn) => conn.close_reason().map(Lost::from),
         }
     }
 }
@@ -106,6 +127,8 @@ pub enum Arrivals {
     Mux(Incoming),
     /// Of QUIC.
     Quic(QuicConn),
+    /// Within the program.
+    Memory(MemoryArrivals),
 }
 
 impl Arrivals {
@@ -114,6 +137,7 @@ impl Arrivals {
         match self {
             Self::Mux(incoming) => incoming.accept().await.map(Stream::Mux),
             Self::Quic(conn) => Some(Stream::Quic(Box::new(conn.accept().await?))),
+            Self::Memory(arrivals) => Some(Stream::Memory(Box::new(arrivals.next().await?))),
         }
     }
 }

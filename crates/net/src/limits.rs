@@ -24,7 +24,11 @@ pub const LEAVE: Duration = Duration::from_millis(500);
 /// that does not take it.
 pub const LAST_TASKS: Duration = Duration::from_secs(1);
 
-/// How long a program that was asked to end may take for it, whatever hangs; whole seconds. More than
+/// How long a frps that ends waits until its peers have been told, and have let go of what they are
+/// told about. Most are in a round trip; who does not answer is not waited for.
+pub const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long a frpc that was asked to end may take for it, whatever hangs; whole seconds. More than
 /// [`LEAVE`] and [`LAST_TASKS`] together.
 pub const GRACEFUL_END: Duration = Duration::from_secs(3);
 
@@ -149,6 +153,12 @@ pub const STRANGERS_POOL: usize = 8 * 1024 * 1024;
 /// can hold 256 KiB; windows of 6 MiB are for those who read.
 pub const MUX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes that a direction of a pipe within the program holds.
+pub const MEMORY_PIPE: usize = 64 * 1024;
+
+/// Pipes that one end of a connection within the program has opened and the other has not taken.
+pub const MEMORY_BACKLOG: usize = 16;
+
 /// Bytes that the system takes for a user or a service before it has sent those that it has; more
 /// would wait there instead of where it came from, and hide that nobody reads. What is on its way is
 /// not among them, so a long path is filled all the same.
@@ -250,6 +260,13 @@ pub const KCP_ASK_AGAIN: Duration = Duration::from_millis(300);
 /// Segments (of at most 1476 bytes) that are kept for the reader of a kcp session that has not
 /// logged in. A login needs few, and strangers are many.
 pub const KCP_STRANGER_WINDOW: u16 = 16;
+
+/// Segments that are kept for the reader of a kcp session at first: 250 KB. More, up to what frp gives
+/// from the start, as it shows that it reads.
+pub const KCP_FIRST_WINDOW: u16 = 192;
+
+/// How long a kcp peer may take nothing of what a connection that was broken off still has for it.
+pub const KCP_BREAK_OFF: Duration = Duration::from_millis(500);
 
 /// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
 /// it, and the newest.

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPT_BATCH, ACCEPT_SAYS};
 #[cfg(target_os = "linux")]
@@ -150,13 +151,16 @@ fn listen_at(addr: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
 /// Accepts until `stop` is cancelled, handing each connection with its peer's address (IPv4-mapped
 /// addresses as IPv4) to `each`, which must not block: it spawns.
 ///
-/// Running out of descriptors pauses the loop instead of ending or spinning it.
+/// Running out of descriptors pauses the loop instead of ending or spinning it; `span` has what is said
+/// of that.
 pub async fn accept_loop(
     listener: TcpListener,
+    span: Span,
     stop: CancellationToken,
     each: impl FnMut(TcpStream, SocketAddr),
 ) {
-    accept_loop_polled(|cx| listener.poll_accept(cx), stop, each).await;
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx);
+    accept_all(accept, span, stop, || {}, each).await;
 }
 
 /// As [`accept_loop`]; where descriptors have run out, `make_room` has somebody leave.
@@ -166,7 +170,8 @@ pub async fn accept_loop_making_room(
     make_room: impl FnMut(),
     each: impl FnMut(TcpStream, SocketAddr),
 ) {
-    accept_all(|cx| listener.poll_accept(cx), stop, make_room, each).await;
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx);
+    accept_all(accept, Span::none(), stop, make_room, each).await;
 }
 
 /// As [`accept_loop`], for a listener that belongs to somebody else: `accept` polls it.
@@ -175,11 +180,12 @@ pub async fn accept_loop_polled(
     stop: CancellationToken,
     each: impl FnMut(TcpStream, SocketAddr),
 ) {
-    accept_all(accept, stop, || {}, each).await;
+    accept_all(accept, Span::none(), stop, || {}, each).await;
 }
 
 async fn accept_all(
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
+    span: Span,
     stop: CancellationToken,
     mut make_room: impl FnMut(),
     mut each: impl FnMut(TcpStream, SocketAddr),
@@ -208,7 +214,7 @@ async fn accept_all(
                 pause = (pause * 2).clamp(ACCEPT_BACKOFF_MIN, ACCEPT_BACKOFF_MAX);
                 if said.is_none_or(|at| at.elapsed() >= ACCEPT_SAYS) {
                     said = Some(Instant::now());
-                    tracing::warn!("accept: {e}; trying again");
+                    tracing::warn!(parent: &span, "accept: {e}; trying again");
                 }
                 if unless_stopped(&stop, tokio::time::sleep(pause))
                     .await
@@ -334,7 +340,7 @@ mod tests {
     async fn the_loop_ends_when_stopped() {
         let stop = CancellationToken::new();
         let listener = listen("127.0.0.1", 0).unwrap();
-        let loop_task = tokio::spawn(accept_loop(listener, stop.clone(), |_, _| {}));
+        let loop_task = tokio::spawn(accept_loop(listener, Span::none(), stop.clone(), |_, _| {}));
         stop.cancel();
         loop_task.await.unwrap();
     }

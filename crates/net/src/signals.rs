@@ -8,12 +8,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::IntoRawFd as _;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::limits::{GRACEFUL_END, LAST_WORDS};
+use crate::limits::LAST_WORDS;
 
 /// A process ends by these wherever it is; the system's action does it, except for process 1.
 const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
@@ -55,11 +56,14 @@ fn ignored_here() -> impl Iterator<Item = c_int> {
 /// Exit status of a Go program that ends by a signal as process 1.
 const STATUS_AS_INIT: c_int = 2;
 
-/// Somebody ends the program after SIGTERM or SIGINT.
-static GRACEFUL: AtomicBool = AtomicBool::new(false);
+/// Somebody ends the program after SIGTERM or SIGINT, and may take so many seconds; 0: nobody does.
+static WITHIN: AtomicU32 = AtomicU32::new(0);
 
-/// It has been asked to.
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// The signal that asked for it; 0: none has.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+
+/// The process ends by that signal in any case, not with a status of its own.
+static BY_SIGNAL: AtomicBool = AtomicBool::new(false);
 
 /// Where the number of an ending signal is written to, for whoever has something to do before; -1: nobody.
 static TOLD: AtomicI32 = AtomicI32::new(-1);
@@ -95,7 +99,7 @@ pub fn before_end(last: fn()) -> io::Result<()> {
         let mut number = [0];
         if listens.read_exact(&mut number).is_ok() {
             last();
-            end_now(number[0].into());
+            end_by(number[0].into());
         }
     };
     let thread = thread::Builder::new().name("end".to_owned());
@@ -125,56 +129,88 @@ where
 }
 
 /// SIGTERM and SIGINT from now on, which then do not end the process by themselves: whoever has this
-/// does. Where that has not come about [`GRACEFUL_END`] after the first of them, the process ends all
-/// the same, with status 0.
+/// does.
 #[derive(Debug)]
 pub struct EndSignals {
     terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Option<tokio::signal::unix::Signal>,
+}
+
+/// How a process ends that whoever has the signals has not ended in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// With status 0, as a Go program that takes the signals.
+    Success,
+    /// By the signal, as a Go program that does not: a SIGINT that the process was started to ignore is
+    /// left alone, too.
+    BySignal,
 }
 
 impl EndSignals {
-    /// Needs a runtime.
+    /// The process ends about `within` (of which whole seconds count) after the first of them whatever
+    /// hangs, and a second after any other. Needs a runtime.
     ///
     /// # Errors
     /// The system's; the signals then end the process as before.
-    pub fn take() -> io::Result<Self> {
+    pub fn take(within: Duration, overdue: Overdue) -> io::Result<Self> {
+        let by_signal = overdue == Overdue::BySignal;
+        let leaves_interrupt = by_signal && is_ignored(libc::SIGINT);
         for number in [libc::SIGTERM, libc::SIGINT] {
             handle(number, end);
         }
+        let interrupt = (!leaves_interrupt).then(|| signal(SignalKind::interrupt()));
         let taken = Self {
             terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            interrupt: interrupt.transpose()?,
         };
-        GRACEFUL.store(true, Ordering::Relaxed);
+        BY_SIGNAL.store(by_signal, Ordering::Relaxed);
+        let seconds = u32::try_from(within.as_secs()).unwrap_or(u32::MAX);
+        WITHIN.store(seconds.max(1), Ordering::Relaxed);
         Ok(taken)
     }
 
     /// Ready at the next one.
     pub async fn next(&mut self) {
+        let interrupted = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = interrupted => {}
         }
     }
+}
+
+/// Ends the process as the first signal that was taken would have, had nobody taken it.
+pub fn end_by_signal() -> ! {
+    end_by(ASKED.load(Ordering::Relaxed));
+    // A signal that is blocked.
+    exit(STATUS_AS_INIT)
 }
 
 extern "C" fn ignore(_: c_int) {}
 
 /// Ends the process, or has it ended a while later where somebody else does it.
 extern "C" fn end(number: c_int) {
-    let asks = matches!(number, libc::SIGTERM | libc::SIGINT) && GRACEFUL.load(Ordering::Relaxed);
-    if asks {
-        if !ASKED.swap(true, Ordering::Relaxed) {
-            handle(libc::SIGALRM, give_up);
-            // SAFETY: alarm takes a number, and signal-safety(7) lists it.
-            #[allow(unsafe_code)]
-            unsafe {
-                libc::alarm(GRACEFUL_END.as_secs() as libc::c_uint);
-            }
+    let within = match number {
+        libc::SIGTERM | libc::SIGINT => WITHIN.load(Ordering::Relaxed),
+        _ => 0,
+    };
+    if within == 0 {
+        if ENDED_BY.swap(number, Ordering::Relaxed) != 0 || !tell(number) {
+            end_by(number);
         }
-    } else if ENDED_BY.swap(number, Ordering::Relaxed) != 0 || !tell(number) {
-        end_now(number);
+        return;
+    }
+    let asked = ASKED.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+    handle(libc::SIGALRM, give_up);
+    // SAFETY: alarm takes a number, and signal-safety(7) lists it.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::alarm(if asked.is_ok() { within } else { 1 });
     }
 }
 
@@ -197,15 +233,14 @@ fn tell(number: c_int) -> bool {
 }
 
 extern "C" fn end_late(_: c_int) {
-    end_now(ENDED_BY.load(Ordering::Relaxed));
+    end_by(ENDED_BY.load(Ordering::Relaxed));
 }
 
-/// Ends the process as the signal does.
-fn end_now(number: c_int) {
+/// What the system does at that signal. Returns where it is blocked: in its handler, until that is over.
+fn end_by(number: c_int) {
     if std::process::id() == 1 {
         exit(STATUS_AS_INIT);
     } else {
-        // The system's action, at once or when the handler that this is called from has returned.
         // SAFETY: both are in signal-safety(7), and take numbers only.
         #[allow(unsafe_code)]
         unsafe {
@@ -216,7 +251,11 @@ fn end_now(number: c_int) {
 }
 
 extern "C" fn give_up(_: c_int) {
-    exit(0);
+    if BY_SIGNAL.load(Ordering::Relaxed) {
+        end_by(ASKED.load(Ordering::Relaxed));
+    } else {
+        exit(0);
+    }
 }
 
 fn exit(status: c_int) -> ! {
@@ -224,6 +263,17 @@ fn exit(status: c_int) -> ! {
     #[allow(unsafe_code)]
     unsafe {
         libc::_exit(status)
+    }
+}
+
+/// Whether nothing happens at that signal.
+fn is_ignored(number: c_int) -> bool {
+    // SAFETY: sigaction writes only the structure, which is ours and for which zeros are valid.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
     }
 }
 

@@ -10,7 +10,9 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::cut::Cut;
 use crate::kcp::{self, KcpStream};
+use crate::memory::MemoryPipe;
 use crate::mux::MuxStream;
 use crate::quic::QuicStream;
 use crate::tls::TlsPipe;
@@ -32,6 +34,8 @@ pub enum Stream {
     Mux(MuxStream),
     /// One stream of a QUIC connection.
     Quic(Box<QuicStream>),
+    /// A pipe within the program.
+    Memory(Box<MemoryPipe>),
 }
 
 impl From<TcpStream> for Stream {
@@ -41,20 +45,12 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    /// Ready when a read would do something; for a pipe that cannot tell, always.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(io) => io.poll_read_ready(cx),
-            Self::Websocket(io) => io.poll_read_ready(cx),
-            Self::Kcp(_) | Self::Tls(_) | Self::Mux(_) | Self::Quic(_) => Poll::Ready(Ok(())),
-        }
-    }
-
     /// Ends a stream that is not wanted at once, in both directions.
     pub fn refuse(self) {
         match self {
             Self::Mux(stream) => stream.reset(),
             Self::Quic(stream) => stream.reset(),
+            Self::Memory(pipe) => pipe.abort(),
             Self::Tcp(_) | Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => {}
         }
     }
@@ -65,16 +61,16 @@ impl Stream {
             Self::Kcp(io) => Some(io.peer()),
             Self::Tls(io) => io.io().kcp_peer(),
             Self::Websocket(io) => io.io().kcp_peer(),
-            Self::Tcp(_) | Self::Mux(_) | Self::Quic(_) => None,
+            Self::Tcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => None,
         }
     }
 
-    /// Ready once the peer has cut the stream off, or has said that it reads no more; never where only
-    /// the [`socket`](Self::socket) can tell.
-    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// How the peer has cut the stream off; never where only the [`socket`](Self::socket) can tell.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         match self {
             Self::Mux(io) => io.poll_cut(cx),
             Self::Quic(io) => io.poll_cut(cx),
+            Self::Memory(io) => io.poll_cut(cx),
             Self::Kcp(_) | Self::Tls(_) | Self::Websocket(_) => match self.kcp_peer() {
                 Some(peer) => peer.poll_cut(cx),
                 None => Poll::Pending,
@@ -89,7 +85,7 @@ impl Stream {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),
             Self::Websocket(io) => io.io().socket(),
-            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) => None,
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => None,
         }
     }
 }
@@ -103,6 +99,7 @@ macro_rules! each {
             Stream::Websocket($io) => $call,
             Stream::Mux($io) => $call,
             Stream::Quic($io) => $call,
+            Stream::Memory($io) => $call,
         }
     };
 }
@@ -142,6 +139,7 @@ impl AsyncWrite for Stream {
             Self::Websocket(io) => io.is_write_vectored(),
             Self::Mux(io) => io.is_write_vectored(),
             Self::Quic(io) => io.is_write_vectored(),
+            Self::Memory(io) => io.is_write_vectored(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use frp_net::before_login::BeforeLogin;
 use frp_net::dial::DialOptions;
 use frp_net::kcp::segment::{Command, split};
-use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, dial};
+use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, connect, dial};
 use frp_net::limits::MAX_KCP_UNPROVEN;
 use frp_net::udp::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -408,4 +408,26 @@ async fn a_writer_waits_for_a_reader() {
     assert!(got == data);
     drop(client);
     within(writing).await.unwrap();
+}
+
+/// Nobody listens, and nobody else is heard.
+#[tokio::test]
+async fn both_ends_may_begin_over_sockets_that_are_open_already() {
+    let socket = async || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (ours, theirs, stranger) = (socket().await, socket().await, socket().await);
+    let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+    ours.send_to(b"punch", them).await.unwrap();
+    let (mut one, driver) = connect(ours, them, 1).unwrap();
+    tokio::spawn(driver);
+    let (mut other, driver) = connect(theirs, us, 1).unwrap();
+    tokio::spawn(driver);
+    stranger.send_to(&[1; 30], us).await.unwrap();
+    one.write_all(b"question").await.unwrap();
+    one.flush().await.unwrap();
+    let mut heard = [0; 8];
+    within(other.read_exact(&mut heard)).await.unwrap();
+    other.write_all(b"answer").await.unwrap();
+    other.flush().await.unwrap();
+    within(one.read_exact(&mut heard[..6])).await.unwrap();
+    assert_eq!(&heard[..6], b"answer");
 }

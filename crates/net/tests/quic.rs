@@ -328,3 +328,62 @@ async fn nobody_there_is_a_timeout() {
         "{dialled:?}"
     );
 }
+
+/// What a writer gets rid of while nobody reads, and what all of it then is to the reader.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_holds_little_and_goes_on_when_it_is_read() {
+    const FIRST: usize = 768 * 1024;
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    server.admit();
+    for from_client in [true, false] {
+        let (ours, theirs) = streams(&client, &server).await;
+        let (mut writer, mut reader) = match from_client {
+            true => (ours, theirs),
+            false => (theirs, ours),
+        };
+        let data = pattern(9_000_000);
+        // What quinn takes of a writer before the peer does is no matter of the window.
+        let all = data.clone();
+        let writing = tokio::spawn(async move {
+            writer.write_all(&all).await.unwrap();
+            writer.shutdown().await.unwrap();
+            writer
+        });
+        // Another one is not held up by it.
+        let (mut small, mut theirs) = streams(&client, &server).await;
+        small.write_all(b"question").await.unwrap();
+        let mut heard = [0; 8];
+        theirs.read_exact(&mut heard).await.unwrap();
+        let mut heard = vec![0; FIRST];
+        reader.read_exact(&mut heard).await.unwrap();
+        reader.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == data);
+        writing.await.unwrap();
+    }
+}
+
+/// Both ends have a socket already, as after punching a hole.
+#[tokio::test]
+async fn a_connection_runs_over_sockets_that_are_open_already() {
+    let socket = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (ours, theirs) = (socket(), socket());
+    let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+    ours.send_to(b"punch", them).unwrap();
+    let listener = Listener::over(theirs, &settings(), &TaskTracker::new()).unwrap();
+    let tls = tls::client_config(&TlsFiles::default()).unwrap();
+    let tasks = TaskTracker::new();
+    let (client, server) = tokio::join!(
+        quic::connect_over(ours, them, &tls, "peer", &OPTIONS, &tasks),
+        async {
+            let arriving = listener.accept().await.unwrap();
+            assert_eq!(arriving.peer(), us);
+            arriving.accept(&settings(), LIMIT).await.unwrap()
+        },
+    );
+    let (client, server) = (client.unwrap(), server);
+    let (mut ours, mut theirs) = streams(&client, &server).await;
+    ours.write_all(b"question").await.unwrap();
+    let mut heard = [0; 8];
+    theirs.read_exact(&mut heard).await.unwrap();
+}

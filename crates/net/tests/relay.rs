@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_net::layers::{Bucket, Carried, LayerOptions, Pipe, Side, wrap};
+use frp_net::memory;
 use frp_net::mux::{self, MuxStream};
-use frp_net::relay::{HALF_CLOSED_PATIENCE, RelayError, Relayed, Traffic, relay};
+use frp_net::relay::{HALF_CLOSED_PATIENCE, RelayError, Relayed, Traffic, relay, serve};
 use frp_net::stream::Stream;
 use frp_proto::crypto::cfb::Key;
 use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, split,
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf, duplex,
+    split,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -32,11 +34,13 @@ enum Far {
     Mux,
     /// Copied through limit, cipher and compression.
     Layered,
+    /// Copied, within the program.
+    Memory,
     /// Copied, over a pipe the relay knows nothing about.
     Other,
 }
 
-const ALL: [Far; 4] = [Far::Tcp, Far::Mux, Far::Layered, Far::Other];
+const ALL: [Far; 5] = [Far::Tcp, Far::Mux, Far::Layered, Far::Memory, Far::Other];
 
 struct Rig {
     user: TcpStream,
@@ -67,6 +71,10 @@ impl Rig {
                 let layered = |tcp, side| wrap(Stream::Tcp(tcp), Bytes::new(), &opts, side);
                 let peer = Box::new(layered(peer, Side::Client));
                 (layered(far, Side::Server), peer)
+            }
+            Far::Memory => {
+                let (far, peer) = memory::pair();
+                (Stream::Memory(Box::new(far)).into(), Box::new(peer))
             }
             Far::Other => {
                 let (far, peer) = duplex(64 * 1024);
@@ -268,6 +276,57 @@ async fn a_far_side_that_reads_no_more_ends_a_half_closed_pair_at_once() {
     assert!(matches!(end, Err(RelayError::Far(_))), "{end:?}");
 }
 
+/// Whatever carries the user's bytes says that the user was reset, although nobody takes them.
+#[tokio::test]
+async fn a_user_that_is_reset_while_nobody_takes_anything_takes_the_service_along() {
+    for far in [Far::Tcp, Far::Mux, Far::Memory] {
+        for answers in [true, false] {
+            let (one, other): (Carried, Carried) = match far {
+                Far::Mux => {
+                    let (one, other) = mux_pair().await;
+                    (Stream::Mux(one).into(), Stream::Mux(other).into())
+                }
+                Far::Memory => {
+                    let (one, other) = memory::pair();
+                    let stream = |pipe| Stream::Memory(Box::new(pipe));
+                    (stream(one).into(), stream(other).into())
+                }
+                _ => {
+                    let (one, other) = tcp_pair().await;
+                    (one.into(), other.into())
+                }
+            };
+            let ((user, near), (service, local)) = (tcp_pair().await, tcp_pair().await);
+            let (visited, served) = (Traffic::default(), Traffic::default());
+            let relays =
+                async { tokio::join!(relay(near, one, &visited), serve(local, other, &served)) };
+            let leaving = async {
+                fill(&user, &service, answers).await;
+                user.set_zero_linger().unwrap();
+                drop(user);
+                service.ready(Interest::ERROR).await.unwrap();
+            };
+            let both = async { tokio::join!(relays, leaving) };
+            let what = format!("{far:?}, answers: {answers}");
+            timeout(Duration::from_secs(15), both).await.expect(&what);
+        }
+    }
+}
+
+/// Writes at both ends, or only at the user's, until nothing more is taken for a while.
+async fn fill(user: &TcpStream, service: &TcpStream, answers: bool) {
+    let data = [7; 64 * 1024];
+    let mut last = Instant::now();
+    while last.elapsed() < Duration::from_millis(1500) {
+        let mut written = user.try_write(&data).is_ok();
+        written |= answers && service.try_write(&data).is_ok();
+        if written {
+            last = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn both_ends_at_once_end_cleanly() {
     for far in ALL {
@@ -282,7 +341,7 @@ async fn both_ends_at_once_end_cleanly() {
 
 #[tokio::test]
 async fn a_reset_by_the_user_is_no_end_for_the_far_side() {
-    for far in [Far::Tcp, Far::Mux, Far::Layered] {
+    for far in [Far::Tcp, Far::Mux, Far::Layered, Far::Memory] {
         let mut rig = Rig::new(far).await;
         exchange(&mut rig.user, &mut rig.peer, b"hello").await;
         rig.user.set_zero_linger().unwrap();
@@ -299,7 +358,7 @@ async fn a_reset_by_the_user_is_no_end_for_the_far_side() {
 /// answer: a common end, which frp written in Go survives.
 #[tokio::test]
 async fn what_the_near_side_sent_before_its_reset_arrives_first() {
-    for far in [Far::Tcp, Far::Mux, Far::Layered] {
+    for far in [Far::Tcp, Far::Mux, Far::Layered, Far::Memory] {
         let mut rig = Rig::new(far).await;
         exchange(&mut rig.user, &mut rig.peer, b"hello").await;
         // In one go, so that the relay finds the answer and the reset together.

@@ -11,8 +11,7 @@ use frp_net::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::relay::Traffic;
 use frp_net::udp::{
-    CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Target, Tell, Users, bind,
-    bridge, carry,
+    CarryError, Datagrams, LocalOptions, Locals, Target, Tell, Users, bind, bridge,
 };
 use frp_proto::msg::{Message, Ping, UdpAddr, UdpPacket};
 use frp_proto::wire::WireProtocol::{self, V1, V2};
@@ -20,6 +19,8 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::{advance, pause, resume, timeout};
+use tracing::Span;
+use tracing::span::{Attributes, Id, Record};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -44,8 +45,28 @@ impl Peer {
     }
 }
 
-fn quiet() -> Losses {
-    Losses::new(|_| {})
+/// Counts what is said of the one span that there is.
+struct Told(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if event.parent() == Some(&Id::from_u64(1)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }
 
 fn addr(text: &str) -> UdpAddr {
@@ -64,7 +85,7 @@ fn packet(content: &'static [u8], remote: &str) -> UdpPacket {
 async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
     let host = service.ip().to_string();
     let target = Target::resolve(&host, service.port());
-    let mut locals = Locals::new(LocalOptions {
+    let locals = Locals::new(LocalOptions {
         target: target.await,
         proxy_protocol: None,
         udp_packet_size: 1500,
@@ -72,17 +93,8 @@ async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
     });
     let (near, far) = duplex(64 * 1024);
     let task = tokio::spawn(async move {
-        let (mut out, traffic) = (Outgoing::new(V1), Traffic::default());
-        let heartbeat = Heartbeat::Send;
-        carry(
-            &mut locals,
-            near,
-            &mut out,
-            heartbeat,
-            &traffic,
-            &mut quiet(),
-        )
-        .await
+        let mut datagrams = Datagrams::new(locals, Span::none());
+        datagrams.carry(near, V1, &Traffic::default()).await
     });
     (Peer(MsgStream::new(far, V1, BytesMut::new())), task)
 }
@@ -164,18 +176,8 @@ async fn the_users_side_gives_a_silent_stream_up() {
     let socket = bind("127.0.0.1", 0).unwrap();
     let (near, far) = duplex(1024);
     let task = tokio::spawn(async move {
-        let mut users = Users::new(socket, 1500);
-        let (mut out, traffic) = (Outgoing::new(V2), Traffic::default());
-        let heartbeat = Heartbeat::Expect;
-        carry(
-            &mut users,
-            near,
-            &mut out,
-            heartbeat,
-            &traffic,
-            &mut quiet(),
-        )
-        .await
+        let mut datagrams = Datagrams::new(Users::new(socket, 1500), Span::none());
+        datagrams.carry(near, V2, &Traffic::default()).await
     });
     let mut peer = Peer(MsgStream::new(far, V2, BytesMut::new()));
     for _ in 0..3 {
@@ -220,18 +222,8 @@ async fn a_socket_for_both_families_answers_both() {
     let port = socket.local_addr().unwrap().port();
     let (near, far) = duplex(64 * 1024);
     tokio::spawn(async move {
-        let mut users = Users::new(socket, 1500);
-        let (mut out, traffic) = (Outgoing::new(V1), Traffic::default());
-        let heartbeat = Heartbeat::Expect;
-        carry(
-            &mut users,
-            near,
-            &mut out,
-            heartbeat,
-            &traffic,
-            &mut quiet(),
-        )
-        .await
+        let mut datagrams = Datagrams::new(Users::new(socket, 1500), Span::none());
+        datagrams.carry(near, V1, &Traffic::default()).await
     });
     let mut peer = Peer(MsgStream::new(far, V1, BytesMut::new()));
     for host in ["127.0.0.1", "::1"] {
@@ -259,14 +251,13 @@ async fn a_bridge_translates_datagrams_and_keeps_a_visitors_pings_to_itself() {
     let (visitor, visitor_end) = duplex(200_000);
     let (proxy, proxy_end) = duplex(200_000);
     let told = Arc::new(AtomicUsize::new(0));
-    let (tell, traffic) = (told.clone(), Arc::new(Traffic::default()));
+    let _told = tracing::subscriber::set_default(Told(told.clone()));
+    let traffic = Arc::new(Traffic::default());
     let counted = traffic.clone();
     let task = tokio::spawn(async move {
-        let mut losses = Losses::new(move |_| {
-            tell.fetch_add(1, Ordering::Relaxed);
-        });
         let (visitor, proxy) = ((visitor_end, V2), (proxy_end, V1));
-        bridge(visitor, proxy, &counted, (&mut losses, &mut quiet())).await
+        let span = tracing::error_span!("proxy");
+        bridge(visitor, proxy, &counted, &span).await
     });
     let new = |io, protocol: WireProtocol| Peer(MsgStream::new(io, protocol, BytesMut::new()));
     let (mut visitor, mut proxy) = (new(visitor, V2), new(proxy, V1));

@@ -7,6 +7,8 @@ pub struct UnknownName;
 
 /// What [`named!`](crate::named) gives an enum, for code that takes any of them.
 pub trait Named: Copy + PartialEq + 'static {
+    /// The first of them.
+    const FIRST: Self;
     /// All of them, in the order of their definition.
     const ALL: &'static [Self];
     /// Their names.
@@ -48,6 +50,10 @@ macro_rules! named {
         }
 
         impl $crate::names::Named for $enum {
+            const FIRST: Self = {
+                let [first, ..] = [$( Self::$variant ),*];
+                first
+            };
             const ALL: &'static [Self] = &[$( Self::$variant ),*];
             const NAMES: &'static [&'static str] = &[$( $name ),*];
         }

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
-/// Which form of the header the backend expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// The text line of version 1.
-    V1,
-    /// The binary header of version 2.
-    V2,
+crate::named! {
+    /// Which form of the header the backend expects.
+    pub enum Version {
+        /// The text line of version 1.
+        V1 = "v1",
+        /// The binary header of version 2.
+        V2 = "v2",
+    }
 }
 
 /// Why no header can be written.

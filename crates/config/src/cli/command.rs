@@ -1,7 +1,8 @@
-//! What a command line consists of: commands, and flags that mostly name a key.
+//! What a command line consists of: commands, and flags, most of which are those of keys.
 
-use crate::keys::{CLIENT, Fallback, Ini, Key, Kind, PROXY, Rule, SERVER, VISITOR};
-use crate::section::find;
+use frp_proto::names::ProxyType;
+
+use crate::keys::{Fallback, Ini, Key, Kind, PROXY, Rule, VISITOR, walk};
 use crate::suggest::Program;
 
 /// A command of a program, or the program itself.
@@ -13,9 +14,11 @@ pub(crate) struct Command {
     /// What follows the name in the usage line, besides flags.
     pub(crate) operand: &'static str,
     /// Flags of this command only.
-    pub(crate) flags: &'static [&'static [Flag]],
+    pub(crate) flags: &'static [OwnFlag],
     /// Flags of this command and of those below it.
-    pub(crate) persistent: &'static [Flag],
+    pub(crate) persistent: &'static [OwnFlag],
+    /// Whose keys have flags here and below: those of that program's whole file.
+    pub(crate) gives: Option<Program>,
     pub(crate) below: &'static [Self],
 }
 
@@ -30,9 +33,9 @@ pub(crate) enum Act {
     Stop,
     Discover,
     /// One proxy of that type, from flags.
-    Proxy(&'static str),
+    Proxy(ProxyType),
     /// One visitor of that type, from flags.
-    Visitor(&'static str),
+    Visitor(ProxyType),
     Completion(Shell),
     /// Prints the candidates for the last word; what the completion scripts call.
     Candidates,
@@ -50,26 +53,36 @@ pub(crate) enum Shell {
     Power,
 }
 
-/// A flag.
+/// A flag that is for the program itself.
 #[derive(Debug)]
-pub(crate) struct Flag {
+pub(crate) struct OwnFlag {
     /// With `-` between words; a user may also write `_`.
     pub(crate) name: &'static str,
     pub(crate) short: Option<char>,
-    pub(crate) target: Target,
-    /// The default where it is not that of the key.
+    pub(crate) takes: Takes,
+    pub(crate) about: &'static str,
     pub(crate) default: Option<&'static str>,
 }
 
-/// What a flag is for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Target {
-    /// Gives a key of the whole file.
-    Root(&'static str),
-    /// Gives a key of the one proxy or visitor.
-    Item(&'static str),
-    /// Is for the program: its kind and meaning.
-    Own(Takes, &'static str),
+/// A flag of a command, for the program or for a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Flag {
+    pub(crate) name: &'static str,
+    pub(crate) short: Option<char>,
+    pub(crate) takes: Takes,
+    pub(crate) about: &'static str,
+    /// The default where it is not that of the key.
+    pub(crate) default: Option<&'static str>,
+    pub(crate) gives: Option<Gives>,
+}
+
+/// The key that a flag gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Gives {
+    pub(crate) path: String,
+    pub(crate) key: &'static Key,
+    /// Of the one proxy or visitor, else of the whole file.
+    pub(crate) of_item: bool,
 }
 
 /// What kind of value a flag takes.
@@ -91,69 +104,104 @@ pub(crate) enum Takes {
     Bandwidth,
 }
 
+/// The flags that the last command of `path` has, inherited ones last.
+pub(crate) fn flags(path: &[&'static Command]) -> Vec<Flag> {
+    let Some((command, outer)) = path.split_last() else {
+        return Vec::new();
+    };
+    let mut flags = own_flags(command);
+    flags.extend(outer.iter().rev().flat_map(|outer| persistent_flags(outer)));
+    flags
+}
+
+/// The flags that the command does not inherit, by name.
+pub(crate) fn own_flags(command: &'static Command) -> Vec<Flag> {
+    let mut flags = vec![HELP_FLAG.flag()];
+    flags.extend(command.flags.iter().map(OwnFlag::flag));
+    for keys in command.item_keys() {
+        flags.extend(flags_of(keys, true));
+    }
+    flags.extend(persistent_flags(command));
+    flags.sort_by_key(|flag| flag.name);
+    flags
+}
+
+/// The flags that the commands below inherit.
+pub(crate) fn persistent_flags(command: &'static Command) -> Vec<Flag> {
+    let of_program = command.persistent.iter().map(OwnFlag::flag);
+    let keys = command.gives.map_or(&[][..], Program::keys);
+    of_program.chain(flags_of(keys, false)).collect()
+}
+
+/// The flags that give keys.
+fn flags_of(keys: &'static [Key], of_item: bool) -> Vec<Flag> {
+    let mut flags = Vec::new();
+    walk(keys, "", &mut |path, key| {
+        flags.extend(key.flag.map(|flag| Flag {
+            name: flag.name,
+            short: flag.short,
+            takes: takes(key),
+            about: key.doc,
+            default: flag.default,
+            gives: Some(Gives {
+                path: path.to_owned(),
+                key,
+                of_item,
+            }),
+        }));
+        false
+    });
+    flags
+}
+
 impl Command {
-    /// The definitions that an [`Target::Item`] flag looks its key up in.
-    pub(crate) fn item_keys(&self) -> Vec<&'static [Key]> {
-        let (tagged, name) = match self.act {
-            Act::Proxy(name) => (&PROXY, name),
-            Act::Visitor(name) => (&VISITOR, name),
+    /// The definitions of the one proxy or visitor that the command is about.
+    fn item_keys(&self) -> Vec<&'static [Key]> {
+        let (tagged, kind) = match self.act {
+            Act::Proxy(kind) => (&PROXY, kind),
+            Act::Visitor(kind) => (&VISITOR, kind),
             _ => return Vec::new(),
         };
-        let own = tagged.tag(name).map(|tag| tag.keys);
+        let own = tagged.tag(kind.as_str()).map(|tag| tag.keys);
         std::iter::once(tagged.base).chain(own).collect()
     }
 }
 
+impl OwnFlag {
+    fn flag(&self) -> Flag {
+        Flag {
+            name: self.name,
+            short: self.short,
+            takes: self.takes,
+            about: self.about,
+            default: self.default,
+            gives: None,
+        }
+    }
+}
+
 impl Flag {
-    /// The key that the flag gives when it belongs to `command`.
-    pub(crate) fn key(&self, program: Program, command: &Command) -> Option<&'static Key> {
-        match self.target {
-            Target::Root(path) => find(&[program.keys()], path),
-            Target::Item(path) => find(&command.item_keys(), path),
-            Target::Own(..) => None,
-        }
-    }
-
-    /// The kind of its value. Keys of all types called alike are of one kind.
-    pub(crate) fn takes(&self) -> Takes {
-        let keys: Vec<&'static [Key]> = match self.target {
-            Target::Own(takes, _) => return takes,
-            Target::Root(_) => vec![SERVER, CLIENT],
-            Target::Item(_) => [&PROXY, &VISITOR]
-                .into_iter()
-                .flat_map(|tagged| {
-                    let own = tagged.types.iter().map(|tag| tag.keys);
-                    std::iter::once(tagged.base).chain(own)
-                })
-                .collect(),
-        };
-        let (Target::Root(path) | Target::Item(path)) = self.target else {
-            return Takes::Text;
-        };
-        let found = keys.into_iter().find_map(|keys| find(&[keys], path));
-        found.map_or(Takes::Text, takes)
-    }
-
-    pub(crate) fn about(&self, program: Program, command: &Command) -> &'static str {
-        match self.target {
-            Target::Own(_, about) => about,
-            _ => self.key(program, command).map_or("", |key| key.doc),
-        }
-    }
-
     /// The default as the help shows it; empty for a zero value.
-    pub(crate) fn shown_default(&self, program: Program, command: &Command) -> String {
-        if let Some(default) = self.default {
-            return default.to_owned();
-        }
-        match self.key(program, command).map(|key| key.default) {
-            Some(Fallback::True) => "true".to_owned(),
-            Some(Fallback::Int(value)) => value.to_string(),
-            Some(Fallback::Text(text)) => text.to_owned(),
+    pub(crate) fn shown_default(&self) -> String {
+        let of_key = self.gives.as_ref().map(|gives| gives.key.default);
+        match (self.default, of_key) {
+            (Some(default), _) => default.to_owned(),
+            (None, Some(Fallback::True)) => "true".to_owned(),
+            (None, Some(Fallback::Int(value))) => value.to_string(),
+            (None, Some(Fallback::Text(text))) => text.to_owned(),
             _ => String::new(),
         }
     }
 }
+
+/// `-h`, which every command has.
+const HELP_FLAG: OwnFlag = OwnFlag {
+    name: "help",
+    short: Some('h'),
+    takes: Takes::Bool,
+    about: "Show what this command does.",
+    default: None,
+};
 
 /// The kind of a flag that gives `key`.
 fn takes(key: &Key) -> Takes {

@@ -4,8 +4,8 @@
 //! The scripts call `PROGRAM __complete -- WORD... :LAST`, where LAST is the word at the cursor as
 //! far as it is written; the colon keeps it from vanishing where it is empty.
 
-use super::command::{Command, Flag, Shell, Takes};
-use super::parse::{find_command, flags};
+use super::command::{Command, Flag, Shell, Takes, flags};
+use super::parse::find_command;
 use super::usage::shown_below;
 use crate::keys::Rule;
 use crate::suggest::Program;
@@ -22,11 +22,12 @@ pub(crate) fn candidates(program: Program, words: &[String]) -> String {
     };
     let waiting = rest.last().and_then(|word| flag_without_value(&path, word));
     let found: Vec<(String, &str)> = if let Some(flag) = waiting {
-        values(program, command, flag)
+        values(&flag)
     } else if last.starts_with('-') {
-        let shown =
-            flags(&path).map(|flag| (format!("--{}", flag.name), flag.about(program, command)));
-        shown.collect()
+        let shown = flags(&path).into_iter();
+        shown
+            .map(|flag| (format!("--{}", flag.name), flag.about))
+            .collect()
     } else {
         let below = shown_below(command);
         below.map(|c| (c.name.to_owned(), c.about)).collect()
@@ -39,23 +40,25 @@ pub(crate) fn candidates(program: Program, words: &[String]) -> String {
 }
 
 /// The flag that takes the word behind `word` as its value.
-fn flag_without_value(path: &[&'static Command], word: &str) -> Option<&'static Flag> {
+fn flag_without_value(path: &[&'static Command], word: &str) -> Option<Flag> {
     let flag = match word.strip_prefix("--") {
         Some(long) => {
             let name = long.replace('_', "-");
-            flags(path).find(|flag| flag.name == name)
+            flags(path).into_iter().find(|flag| flag.name == name)
         }
         None => {
             let short = word.strip_prefix('-')?;
-            flags(path).find(|flag| flag.short.is_some_and(|letter| short == letter.to_string()))
+            flags(path)
+                .into_iter()
+                .find(|flag| flag.short.is_some_and(|letter| short == letter.to_string()))
         }
     }?;
-    (flag.takes() != Takes::Bool).then_some(flag)
+    (flag.takes != Takes::Bool).then_some(flag)
 }
 
 /// The values that the flag's key may have; none where the shell should offer files.
-fn values(program: Program, command: &Command, flag: &Flag) -> Vec<(String, &'static str)> {
-    match flag.key(program, command).map(|key| key.rule) {
+fn values(flag: &Flag) -> Vec<(String, &'static str)> {
+    match flag.gives.as_ref().map(|gives| gives.key.rule) {
         Some(Rule::OneOf { values, .. }) => values.iter().map(|v| ((*v).to_owned(), "")).collect(),
         _ => Vec::new(),
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::keys::scopes::{Placed, placed};
-use crate::keys::{Key, Kind, by_ini_name, walk};
+use crate::keys::{At, ClientConfig, Key, Kind, ProxyConfig, by_ini_name, walk};
 use crate::load::{self, Opened};
 use crate::section::{Field, Section};
 use crate::source::Sources;
@@ -143,25 +143,32 @@ fn in_force(text: &mut String, placed: &Placed, opened: &Opened, sources: &Sourc
     };
     let sections: Vec<&Section> = match lists {
         None => vec![&opened.root],
-        Some("proxies") => opened.proxies.iter().collect(),
-        Some("visitors") => opened.visitors.iter().collect(),
-        Some(list) => opened.root.items(list).iter().collect(),
+        Some(list) if list == ClientConfig::proxies.path() => opened.proxies.iter().collect(),
+        Some(list) if list == ClientConfig::visitors.path() => opened.visitors.iter().collect(),
+        Some(list) => {
+            let list = opened.root.lists.get(list);
+            list.map_or_else(Vec::new, |list| list.items.iter().collect())
+        }
     };
     let mut any = false;
     for section in sections {
         // A plugin is a section of its own.
-        let (section, path) = match path.strip_prefix("plugin.") {
-            Some(path) => match section.items("plugin").first() {
-                Some(plugin) => (plugin, path),
-                None => continue,
-            },
-            None => (section, path),
+        let plugin = ProxyConfig::plugin.path();
+        let (section, path) = match path.split_once('.') {
+            Some((table, path)) if table == plugin => {
+                match section.lists.get(table).and_then(|list| list.items.first()) {
+                    Some(plugin) => (plugin, path),
+                    None => continue,
+                }
+            }
+            _ => (section, path),
         };
         if crate::section::find(&section.keys, path).is_none() {
             continue;
         }
-        let of = match section.fields.get("name").map(|field| &field.value) {
-            Some(Value::Text(name)) if lists.is_some() => format!("{name:?} "),
+        let name = At::<ProxyConfig>::root(section).of(ProxyConfig::name);
+        let of = match name.field() {
+            Some(_) if lists.is_some() => format!("{:?} ", name.text()),
             _ => String::new(),
         };
         any = true;

@@ -23,9 +23,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use self::command::{Act, Target};
-use self::parse::{Line, flags, parse};
+use self::command::{Act, flags};
+use self::parse::{Line, parse};
 use self::value::Given;
+use crate::keys::At;
 use crate::suggest::Program;
 use crate::{
     ClientConfig, Environment, LoadOptions, Loaded, Purpose, Secret, ServerConfig, convert, load,
@@ -34,7 +35,6 @@ use crate::{
 
 /// What frpc is to do.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ClientTask {
     /// Run the client of that file.
     Run(PathBuf, LoadOptions),
@@ -57,6 +57,8 @@ pub struct ServerTask {
     pub file: Option<PathBuf>,
     /// The settings.
     pub loaded: Loaded<ServerConfig>,
+    /// `--drain`: how long users may finish when frps is told to end.
+    pub drain: Duration,
 }
 
 /// A request to the admin interface of a running frpc.
@@ -222,14 +224,24 @@ pub fn server(
         None => sections::server(&line, &options),
     };
     let loaded = loaded.map_err(Output::failure)?;
-    Ok(ServerTask { file, loaded })
+    let drain = line.int("drain").unwrap_or(0);
+    let drain = u64::try_from(drain).map_err(|_| {
+        Output::failure(format!(
+            "--drain {drain}: give the seconds that users have, or 0"
+        ))
+    })?;
+    Ok(ServerTask {
+        file,
+        loaded,
+        drain: Duration::from_secs(drain),
+    })
 }
 
 /// What both programs answer without running anything.
 fn common(line: &Line, options: &LoadOptions, version: &str) -> Option<Output> {
     let program = line.program;
     if line.bool("help") == Some(true) {
-        return Some(Output::answer(usage::help(program, &line.path)));
+        return Some(Output::answer(usage::help(&line.path)));
     }
     let is_root = line.path.len() == 1;
     if is_root && line.bool("version") == Some(true) {
@@ -244,7 +256,7 @@ fn common(line: &Line, options: &LoadOptions, version: &str) -> Option<Output> {
         Act::Completion(shell) => Output::answer(complete::script(program, shell)),
         Act::Candidates => Output::answer(complete::candidates(program, &line.words)),
         Act::Help => help(line),
-        Act::Group => Output::answer(usage::help(program, &line.path)),
+        Act::Group => Output::answer(usage::help(&line.path)),
         _ => return None,
     })
 }
@@ -262,7 +274,7 @@ fn help(line: &Line) -> Output {
                     text: format!(
                         "Unknown help topic [`{}`]\n{}",
                         line.words.join(" "),
-                        usage::usage(program, &path)
+                        usage::usage(&path)
                     ),
                     success: true,
                     to_stderr: true,
@@ -271,7 +283,7 @@ fn help(line: &Line) -> Output {
             None => break,
         }
     }
-    Output::answer(usage::help(program, &path))
+    Output::answer(usage::help(&path))
 }
 
 /// `--config-dir`, where it is given.
@@ -371,7 +383,7 @@ fn convert_file(line: &Line, options: &LoadOptions) -> Output {
     let [file] = &line.words[..] else {
         return Output::misuse(format!(
             "Error: name one file to convert\n{}\n",
-            usage::usage(line.program, &line.path)
+            usage::usage(&line.path)
         ));
     };
     let converted = match convert::convert(line.program, Path::new(file), options) {
@@ -406,13 +418,10 @@ fn options(line: &Line, environment: Environment) -> LoadOptions {
 
 fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<AdminCall, Output> {
     let (opened, _) = load::open(Program::Frpc, file, options).map_err(Output::failure)?;
-    let root = &opened.root;
-    let port = u16::try_from(root.int("webServer.port")).unwrap_or(0);
-    if port == 0 {
-        return Err(Output::failure(
-            "web server port should be set if you want to use this feature",
-        ));
-    }
+    let web = At::root(&opened.root).of(ClientConfig::web_server).read();
+    let web = web.ok_or_else(|| {
+        Output::failure("web server port should be set if you want to use this feature")
+    })?;
     Ok(AdminCall {
         request: match act {
             Act::Reload => AdminRequest::Reload {
@@ -421,10 +430,10 @@ fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<Ad
             Act::Stop => AdminRequest::Stop,
             _ => AdminRequest::Status,
         },
-        addr: root.text("webServer.addr"),
-        port,
-        user: root.text("webServer.user"),
-        password: Secret::from(root.text("webServer.password")),
+        addr: web.addr,
+        port: web.port,
+        user: web.user,
+        password: web.password,
         timeout: match line.given.get("api-timeout") {
             Some(Given::Duration(timeout)) => *timeout,
             _ => Duration::from_secs(30),
@@ -434,9 +443,9 @@ fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<Ad
 
 /// frp takes no notice of flags beside a file; a user should know.
 fn unused_flags(line: &Line) -> impl Iterator<Item = crate::Problem> {
-    let unused = flags(&line.path).filter(|flag| {
-        matches!(flag.target, Target::Root(_)) && line.given.contains_key(flag.name)
-    });
+    let unused = flags(&line.path)
+        .into_iter()
+        .filter(|flag| flag.gives.is_some() && line.given.contains_key(flag.name));
     unused.map(|flag| crate::Problem {
         file: format!("--{}", flag.name),
         position: None,

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Command, Flag, Takes};
-use super::table::{HELP_FLAG, root};
+use super::command::{Command, Flag, Takes, flags};
+use super::table::root;
 use super::usage::usage;
 use super::value::{Given, merge, read};
 use crate::suggest::{Program, distance};
@@ -40,7 +40,7 @@ pub(crate) fn parse(program: Program, args: Vec<String>) -> Result<Line, String>
         return Err(unknown_command(line.command(), word));
     }
     line.read_flags(args)
-        .map_err(|error| format!("Error: {error}\n{}\n", usage(program, &line.path)))?;
+        .map_err(|error| format!("Error: {error}\n{}\n", usage(&line.path)))?;
     Ok(line)
 }
 
@@ -69,6 +69,13 @@ impl Line {
     pub(crate) fn bool(&self, name: &str) -> Option<bool> {
         match self.given.get(name) {
             Some(Given::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        match self.given.get(name) {
+            Some(Given::Int(value)) => Some(*value),
             _ => None,
         }
     }
@@ -112,16 +119,18 @@ impl Line {
             None => (long, None),
         };
         let wanted = name.replace('_', "-");
-        let flag = flags(&self.path).find(|flag| flag.name == wanted);
+        let flag = flags(&self.path)
+            .into_iter()
+            .find(|flag| flag.name == wanted);
         let flag = flag.ok_or_else(|| format!("unknown flag: --{name}"))?;
         let value = match value {
             Some(value) => value,
-            None if flag.takes() == Takes::Bool => "true".to_owned(),
+            None if flag.takes == Takes::Bool => "true".to_owned(),
             None => rest
                 .next()
                 .ok_or_else(|| format!("flag needs an argument: {arg}"))?,
         };
-        self.set(flag, &value)
+        self.set(&flag, &value)
     }
 
     /// One letter or several: `-v`, `-p7000`, `-p=7000`, `-p 7000`.
@@ -132,30 +141,32 @@ impl Line {
     ) -> Result<(), String> {
         for (at, letter) in cluster.char_indices() {
             let behind = cluster.get(at + letter.len_utf8()..).unwrap_or_default();
-            let flag = flags(&self.path).find(|flag| flag.short == Some(letter));
+            let flag = flags(&self.path)
+                .into_iter()
+                .find(|flag| flag.short == Some(letter));
             let here = cluster.get(at..).unwrap_or_default();
             let flag =
                 flag.ok_or_else(|| format!("unknown shorthand flag: {letter:?} in -{here}"))?;
             if let Some(value) = behind.strip_prefix('=').filter(|value| !value.is_empty()) {
-                return self.set(flag, value);
+                return self.set(&flag, value);
             }
-            if flag.takes() == Takes::Bool {
-                self.set(flag, "true")?;
+            if flag.takes == Takes::Bool {
+                self.set(&flag, "true")?;
                 continue;
             }
             if !behind.is_empty() {
-                return self.set(flag, behind);
+                return self.set(&flag, behind);
             }
             let value = rest
                 .next()
                 .ok_or_else(|| format!("flag needs an argument: {letter:?} in -{here}"))?;
-            return self.set(flag, &value);
+            return self.set(&flag, &value);
         }
         Ok(())
     }
 
-    fn set(&mut self, flag: &'static Flag, text: &str) -> Result<(), String> {
-        let value = read(flag.takes(), text).map_err(|error| {
+    fn set(&mut self, flag: &Flag, text: &str) -> Result<(), String> {
+        let value = read(flag.takes, text).map_err(|error| {
             let name = match flag.short {
                 Some(short) => format!("-{short}, --{}", flag.name),
                 None => format!("--{}", flag.name),
@@ -169,23 +180,6 @@ impl Line {
         self.given.insert(flag.name, value);
         Ok(())
     }
-}
-
-/// The flags that the last command of `path` has, inherited ones last.
-pub(crate) fn flags(path: &[&'static Command]) -> impl Iterator<Item = &'static Flag> {
-    let own = path
-        .last()
-        .into_iter()
-        .flat_map(|command| own_flags(command));
-    let outer = path.iter().rev().skip(1);
-    own.chain(outer.flat_map(|command| command.persistent))
-}
-
-/// The flags that the command does not inherit.
-pub(crate) fn own_flags(command: &'static Command) -> impl Iterator<Item = &'static Flag> {
-    std::iter::once(&HELP_FLAG)
-        .chain(command.flags.iter().copied().flatten())
-        .chain(command.persistent)
 }
 
 /// The command that the words name, and the arguments without its name.
@@ -231,7 +225,7 @@ fn takes_next(path: &[&'static Command], arg: &str) -> bool {
     let flag = match arg.strip_prefix("--") {
         Some(long) => {
             let name = long.replace('_', "-");
-            flags(path).find(|flag| flag.name == name)
+            flags(path).into_iter().find(|flag| flag.name == name)
         }
         None => {
             let mut letters = arg.chars().skip(1);
@@ -239,10 +233,12 @@ fn takes_next(path: &[&'static Command], arg: &str) -> bool {
             if second.is_some() {
                 return false;
             }
-            flags(path).find(|flag| flag.short.is_some() && flag.short == first)
+            flags(path)
+                .into_iter()
+                .find(|flag| flag.short.is_some() && flag.short == first)
         }
     };
-    flag.is_none_or(|flag| flag.takes() != Takes::Bool)
+    flag.is_none_or(|flag| flag.takes != Takes::Bool)
 }
 
 fn unknown_command(command: &'static Command, word: &str) -> String {

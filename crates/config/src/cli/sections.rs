@@ -1,15 +1,16 @@
 //! Settings from flags.
 
-use super::command::{Act, Flag, Takes, Target};
-use super::parse::{Line, flags};
+use super::command::{Act, Flag, Gives, Takes, flags};
+use super::parse::Line;
 use super::value::{Given, read};
+use crate::keys::{Kind, Of, PortRangeKeys};
 use crate::load::{self, Opened};
 use crate::report::Report;
 use crate::value::{Entry, Node, Value};
-use crate::{ClientConfig, LoadError, LoadOptions, Loaded, Problem, ServerConfig};
-
-/// The table that `--dashboard-tls-mode` turns on.
-pub(crate) const WEB_TLS: &str = "webServer.tls";
+use crate::{
+    ClientConfig, LoadError, LoadOptions, Loaded, Problem, ProxyConfig, ServerConfig,
+    VisitorConfig, WebServer,
+};
 
 /// Settings of frpc from the flags of a quick proxy or visitor.
 pub(crate) fn client(
@@ -95,24 +96,24 @@ fn tree(line: &Line, dashboard_tls: bool) -> (String, Vec<Entry>) {
     let mut root = Vec::new();
     let mut item = Vec::new();
     let list = match line.command().act {
-        Act::Proxy(kind) => Some(("proxies", kind)),
-        Act::Visitor(kind) => Some(("visitors", kind)),
+        Act::Proxy(kind) => Some((ClientConfig::proxies.key, ProxyConfig::kind.key, kind)),
+        Act::Visitor(kind) => Some((ClientConfig::visitors.key, VisitorConfig::kind.key, kind)),
         _ => None,
     };
-    if let Some((_, kind)) = list {
-        item.push(entry("type", node(0, Value::Text(kind.to_owned()))));
+    if let Some((_, key, kind)) = list {
+        item.push(entry(key.name, node(0, Value::Text(kind.to_string()))));
     }
+    let web_tls = ServerConfig::web_server.some().below(WebServer::tls);
     for flag in flags(&line.path) {
-        let (into, path) = match flag.target {
-            Target::Root(path) => (&mut root, path),
-            Target::Item(path) => (&mut item, path),
-            Target::Own(..) => continue,
+        let Some(Gives { path, key, of_item }) = &flag.gives else {
+            continue;
         };
+        let into = if *of_item { &mut item } else { &mut root };
         let at = text.len() + 1;
-        if path.starts_with(WEB_TLS) && !dashboard_tls {
+        if path.starts_with(&web_tls) && !dashboard_tls {
             continue;
         }
-        if path == WEB_TLS {
+        if let Kind::Table(_) = key.kind {
             text.push_str("\n--");
             text.push_str(flag.name);
             put(into, path, node(at, Value::Table(Vec::new())));
@@ -120,7 +121,7 @@ fn tree(line: &Line, dashboard_tls: bool) -> (String, Vec<Entry>) {
         }
         let value = match line.given.get(flag.name) {
             Some(given) => tree_value(given, at),
-            None => match default(flag, at) {
+            None => match default(&flag, at) {
                 Some(value) => value,
                 None => continue,
             },
@@ -129,16 +130,16 @@ fn tree(line: &Line, dashboard_tls: bool) -> (String, Vec<Entry>) {
         text.push_str(flag.name);
         put(into, path, node(at, value));
     }
-    if let Some((list, _)) = list {
+    if let Some((list, ..)) = list {
         let entries = Value::List(vec![node(0, Value::Table(item))]);
-        root.push(entry(list, node(0, entries)));
+        root.push(entry(list.name, node(0, entries)));
     }
     (text, root)
 }
 
 /// A default that differs from that of the key.
 fn default(flag: &Flag, at: usize) -> Option<Value> {
-    let given = read(flag.takes(), flag.default?).ok()?;
+    let given = read(flag.takes, flag.default?).ok()?;
     Some(tree_value(&given, at))
 }
 
@@ -161,10 +162,11 @@ fn tree_value(given: &Given, at: usize) -> Value {
         }
         Given::Ports(ranges) => {
             let range = |(start, end): &(i64, i64)| {
-                let port = |name, port: i64| entry(name, node(at, Value::Int(port)));
+                let port = |of: Of<_, u16>, port| entry(of.key.name, node(at, Value::Int(port)));
+                let start = port(PortRangeKeys::start, *start);
                 node(
                     at,
-                    Value::Table(vec![port("start", *start), port("end", *end)]),
+                    Value::Table(vec![start, port(PortRangeKeys::end, *end)]),
                 )
             };
             Value::List(ranges.iter().map(range).collect())

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::command::{Act, Command, Takes, Target};
-use super::parse::{flags, own_flags};
+use super::command::{Act, Command, Takes, flags, own_flags, persistent_flags};
 use super::*;
-use crate::{LogLevel, ProxyKind};
+use crate::{LogLevel, PortProxy, ProxyKind};
 
 /// Every command and flag of frp 0.70.1.
 const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
 /// What frp does not have.
-const NEW_FLAGS: [&str; 1] = ["explain"];
+const NEW_FLAGS: [&str; 2] = ["explain", "drain"];
 const NEW_COMMANDS: [&str; 2] = ["convert", "__complete"];
 
 fn words(line: &str) -> Vec<String> {
@@ -78,7 +77,7 @@ fn every_command_and_flag_of_frp_is_there_as_it_is_there() {
         }
         let flag = flag.trim_start_matches('-');
         known.insert((name.to_owned(), command.to_owned(), flag.to_owned()));
-        let Some(found) = own_flags(last).find(|own| own.name == flag) else {
+        let Some(found) = own_flags(last).into_iter().find(|own| own.name == flag) else {
             wrong.push(format!("{name} {command} has no --{flag}"));
             continue;
         };
@@ -88,7 +87,7 @@ fn every_command_and_flag_of_frp_is_there_as_it_is_there() {
                 "{command} --{flag} is {short}, not {found_short:?}"
             ));
         }
-        let expected = match found.takes() {
+        let expected = match found.takes {
             Takes::Bool => "bool",
             Takes::Int => "integer",
             Takes::Text | Takes::Ports | Takes::Bandwidth => "string",
@@ -100,7 +99,7 @@ fn every_command_and_flag_of_frp_is_there_as_it_is_there() {
         if kind != expected && flag != "dashboard-tls-mode" {
             wrong.push(format!("{command} --{flag} takes {kind}, not {expected}"));
         }
-        let shown = found.shown_default(program, last);
+        let shown = found.shown_default();
         let same = default.trim_matches('"') == shown
             || shown.is_empty() && ["\"\"", "0", "false", "[]"].contains(&default)
             // Empty for the default, which frp fills in later.
@@ -110,16 +109,16 @@ fn every_command_and_flag_of_frp_is_there_as_it_is_there() {
                 "{command} --{flag} is {default} by default, not {shown:?}"
             ));
         }
-        let own_key = match found.target {
-            Target::Root(path) => path.to_owned(),
-            Target::Item(path) if matches!(last.act, Act::Proxy(_)) => format!("proxies[].{path}"),
-            Target::Item(path) => format!("visitors[].{path}"),
-            Target::Own(..) => String::new(),
+        let own_key = match found.gives {
+            Some(gives) if !gives.of_item => gives.path,
+            Some(gives) if matches!(last.act, Act::Proxy(_)) => format!("proxies[].{}", gives.path),
+            Some(gives) => format!("visitors[].{}", gives.path),
+            None => String::new(),
         };
         if key != own_key && !flag.starts_with("dashboard-tls") {
             wrong.push(format!("{command} --{flag} gives {key}, not {own_key:?}"));
         }
-        let persistent = last.persistent.iter().any(|own| own.name == flag);
+        let persistent = persistent_flags(last).iter().any(|own| own.name == flag);
         if persistent != (scope == "persistent") {
             wrong.push(format!("{command} --{flag}: is it inherited?"));
         }
@@ -168,14 +167,12 @@ fn every_flag_finds_its_key_and_no_two_share_a_name_or_letter() {
             let (mut names, mut letters) = (BTreeSet::new(), BTreeSet::new());
             for flag in flags(path) {
                 let place = format!("{} --{}", command.name, flag.name);
-                let is_own = matches!(flag.target, Target::Own(..));
-                assert!(is_own || flag.key(program, command).is_some(), "{place}");
-                assert!(!flag.about(program, command).is_empty(), "{place}");
+                assert!(!flag.about.is_empty(), "{place}");
                 assert!(names.insert(flag.name), "{place}");
                 if let Some(letter) = flag.short {
                     assert!(letters.insert(letter), "{place}");
                 }
-                let default = flag.default.map(|text| value::read(flag.takes(), text));
+                let default = flag.default.map(|text| value::read(flag.takes, text));
                 assert!(default.is_none_or(|value| value.is_ok()), "{place}");
             }
         };
@@ -408,7 +405,10 @@ fn defaults_of_flags_are_their_own() {
         (client.server_port, client.transport.tls.enable),
         (7000, true)
     );
-    assert_eq!(client.proxies[0].kind, ProxyKind::Tcp { remote_port: 0 });
+    assert_eq!(
+        client.proxies[0].kind,
+        ProxyKind::Tcp(PortProxy { remote_port: 0 })
+    );
 
     let server = frps("").unwrap();
     assert_eq!(server.file, None);
@@ -419,6 +419,19 @@ fn defaults_of_flags_are_their_own() {
     );
     let settings = frps("--bind-addr 127.0.0.1").unwrap().loaded.settings;
     assert_eq!(settings.proxy_bind_addr, "0.0.0.0", "not that of bindAddr");
+}
+
+#[test]
+fn users_have_the_seconds_that_they_are_given() {
+    for (line, seconds) in [("", 0), ("--drain 90", 90), ("--drain=0x10 -p 7", 16)] {
+        assert_eq!(frps(line).unwrap().drain.as_secs(), seconds, "{line}");
+    }
+    let refused = said("frps", "--drain -1");
+    assert_eq!(
+        refused.text,
+        "--drain -1: give the seconds that users have, or 0\n"
+    );
+    assert!(!refused.success);
 }
 
 #[test]

@@ -2,18 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::command::{Act, Command, Flag, Takes};
-use super::parse::own_flags;
-use crate::suggest::Program;
+use super::command::{Act, Command, Flag, Takes, own_flags, persistent_flags};
 
 /// What the command does, and its usage.
-pub(crate) fn help(program: Program, path: &[&'static Command]) -> String {
+pub(crate) fn help(path: &[&'static Command]) -> String {
     let about = path.last().map_or("", |command| command.about);
-    format!("{about}\n\n{}", usage(program, path))
+    format!("{about}\n\n{}", usage(path))
 }
 
 /// The usage of the last command of `path`.
-pub(crate) fn usage(program: Program, path: &[&'static Command]) -> String {
+pub(crate) fn usage(path: &[&'static Command]) -> String {
     let Some((command, outer)) = path.split_last() else {
         return String::new();
     };
@@ -36,9 +34,9 @@ pub(crate) fn usage(program: Program, path: &[&'static Command]) -> String {
             let _ = writeln!(text, "  {:width$} {}", below.name, below.about);
         }
     }
-    section(&mut text, "Flags", program, command, own_flags(command));
-    let inherited = outer.iter().flat_map(|command| command.persistent);
-    section(&mut text, "Global Flags", program, command, inherited);
+    section(&mut text, "Flags", own_flags(command));
+    let inherited = outer.iter().flat_map(|command| persistent_flags(command));
+    section(&mut text, "Global Flags", inherited.collect());
     if !below.is_empty() {
         let _ = write!(
             text,
@@ -56,22 +54,12 @@ pub(crate) fn shown_below(command: &Command) -> impl Iterator<Item = &'static Co
     below.into_iter()
 }
 
-fn section(
-    text: &mut String,
-    title: &str,
-    program: Program,
-    command: &'static Command,
-    flags: impl Iterator<Item = &'static Flag>,
-) {
-    let mut flags: Vec<&Flag> = flags.collect();
+fn section(text: &mut String, title: &str, mut flags: Vec<Flag>) {
     if flags.is_empty() {
         return;
     }
     flags.sort_by_key(|flag| flag.name);
-    let rows: Vec<(String, String)> = flags
-        .iter()
-        .map(|flag| row(program, command, flag))
-        .collect();
+    let rows: Vec<(String, String)> = flags.iter().map(row).collect();
     let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or(0);
     let _ = write!(text, "\n{title}:\n");
     for (left, right) in rows {
@@ -79,13 +67,12 @@ fn section(
     }
 }
 
-fn row(program: Program, command: &Command, flag: &Flag) -> (String, String) {
+fn row(flag: &Flag) -> (String, String) {
     let short = match flag.short {
         Some(short) => format!("-{short},"),
         None => "   ".to_owned(),
     };
-    let takes = flag.takes();
-    let value = match takes {
+    let value = match flag.takes {
         Takes::Bool => "",
         Takes::Int => " int",
         Takes::Text | Takes::Ports | Takes::Bandwidth => " string",
@@ -93,14 +80,13 @@ fn row(program: Program, command: &Command, flag: &Flag) -> (String, String) {
         Takes::Pairs => " stringToString",
         Takes::Duration => " duration",
     };
-    let default = match (flag.shown_default(program, command), takes) {
+    let default = match (flag.shown_default(), flag.takes) {
         (default, _) if default.is_empty() => String::new(),
         (default, Takes::Text) => format!(" (default {default:?})"),
         (default, _) => format!(" (default {default})"),
     };
-    let about = flag.about(program, command);
     (
         format!("  {short} --{}{value}", flag.name),
-        format!("{about}{default}"),
+        format!("{}{default}", flag.about),
     )
 }

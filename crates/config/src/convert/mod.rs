@@ -9,14 +9,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::ini::{self, Ini};
-use crate::keys::{Ini as Form, Key, Kind, PLUGIN, PROXY, VISITOR, by_ini_name};
+use crate::keys::{
+    At, Ini as Form, Key, Kind, PLUGIN, PROXY, PluginKeys, VISITOR, by_ini_name, join,
+};
 use crate::report::Report;
 use crate::section::{List, Section};
 use crate::source::Sources;
 use crate::suggest::Program;
 use crate::value::Value;
 use crate::write::{toml_key, toml_text};
-use crate::{LoadError, LoadOptions, legacy, load, parse_client, parse_server};
+use crate::{
+    Auth, ClientConfig, LoadError, LoadOptions, ProxyConfig, ServerConfig, legacy, load,
+    parse_client, parse_server,
+};
 
 /// Why a file could not be converted.
 #[derive(Debug, thiserror::Error)]
@@ -113,17 +118,19 @@ fn attempt(
             let root = legacy::common(&ini, program, &mut report);
             let start = match which {
                 Entries::All => Vec::new(),
-                Entries::Started => root.texts("start"),
+                Entries::Started => At::root(&root).of(ClientConfig::start).read(),
             };
             let (proxies, visitors) = legacy::entries(&mut ini, &start, &mut report);
-            let proxies = proxies.into_iter().map(|entry| ("proxies", entry));
-            let visitors = visitors.into_iter().map(|entry| ("visitors", entry));
+            let of = |list: &'static Key| move |entry| (list.name, entry);
+            let proxies = proxies.into_iter().map(of(ClientConfig::proxies.key));
+            let visitors = visitors.into_iter().map(of(ClientConfig::visitors.key));
             (root, proxies.chain(visitors).collect())
         }
     };
     let (_, sources) = report.finish()?;
     for (_, entry) in &entries {
-        if let Some(list) = entry.lists.get("plugin").filter(|l| l.items.is_empty()) {
+        let plugin = At::root(entry).of(ProxyConfig::plugin).list();
+        if let Some(list) = plugin.filter(|list| list.items.is_empty()) {
             return Err(unknown(
                 &sources,
                 list.at,
@@ -198,7 +205,8 @@ fn take_templates(ini: &mut Ini, program: Program) -> Result<Vec<Template>, (usi
     for section in &mut ini.sections {
         let name = section.name.clone();
         let lists = definitions(program, section);
-        let plugin = section.get("plugin").map(|key| key.value.clone());
+        let plugin = section.get(PluginKeys::kind.ini());
+        let plugin = plugin.map(|key| key.value.clone());
         let plugin = plugin
             .and_then(|name| PLUGIN.tag(&name))
             .map(|tag| tag.keys);
@@ -210,7 +218,7 @@ fn take_templates(ini: &mut Ini, program: Program) -> Result<Vec<Template>, (usi
             let of_proxy = lists.iter().find_map(|keys| by_ini_name(keys, &key.name));
             let definition = of_proxy.or_else(|| {
                 let found = plugin.iter().find_map(|keys| by_ini_name(keys, &key.name));
-                found.map(|(path, key)| (format!("plugin.{path}"), key))
+                found.map(|(path, key)| (join(ProxyConfig::plugin.key.name, &path), key))
             });
             let Some((path, definition)) = definition else {
                 section.keys.push(key); // no effect, whatever its value
@@ -237,7 +245,7 @@ fn definitions(program: Program, section: &ini::Section) -> Vec<&'static [Key]> 
         "visitor" => &VISITOR,
         _ => &PROXY,
     };
-    let kind = match value("type") {
+    let kind = match value(ProxyConfig::kind.ini()) {
         "" => "tcp",
         kind => kind,
     };
@@ -286,7 +294,7 @@ impl Writer {
         let (blocks, inline): (Vec<_>, Vec<_>) = root
             .lists
             .iter()
-            .partition(|(path, _)| *path == "httpPlugins");
+            .partition(|(path, _)| **path == ServerConfig::http_plugins.path());
         let mut lines = field_lines(root, "");
         for (path, list) in inline {
             lines.push((list.at, format!("{path} = {}", inline_tables(list))));
@@ -314,22 +322,23 @@ impl Writer {
         self.out.push('\n');
         self.comments_above(entry.at);
         let _ = writeln!(self.out, "[[{list}]]");
-        for path in ["name", "type"] {
-            let _ = writeln!(
-                self.out,
-                "{path} = {}",
-                toml_text(&Value::Text(entry.text(path)))
-            );
-            if let Some(field) = entry.fields.get(path) {
+        let mut lines = field_lines(entry, "");
+        // A visitor has the same two.
+        for key in [ProxyConfig::name, ProxyConfig::kind] {
+            let (at, begin) = (At::root(entry).of(key), format!("{} = ", key.path()));
+            let value = toml_text(&Value::Text(at.text()));
+            let _ = writeln!(self.out, "{begin}{value}");
+            if let Some(field) = at.field() {
                 self.comments_above(field.at);
                 self.done.insert(field.at);
             }
+            lines.retain(|(_, line)| !line.starts_with(&begin));
         }
-        let mut lines = field_lines(entry, "");
-        lines.retain(|(_, line)| !line.starts_with("name = ") && !line.starts_with("type = "));
         for (path, list) in &entry.lists {
             match &list.items[..] {
-                [plugin] if path == "plugin" => lines.extend(field_lines(plugin, "plugin.")),
+                [plugin] if *path == ProxyConfig::plugin.path() => {
+                    lines.extend(field_lines(plugin, &format!("{path}.")));
+                }
                 _ => lines.push((list.at, format!("{path} = {}", inline_tables(list)))),
             }
         }
@@ -344,7 +353,8 @@ impl Writer {
             .sections
             .iter()
             .find(|section| section.at == entry.at);
-        of.map_or_else(|| entry.text("name"), |section| section.name.clone())
+        let name = || At::root(entry).of(ProxyConfig::name).text();
+        of.map_or_else(name, |section| section.name.clone())
     }
 
     fn section(&mut self, name: &str, at: usize, mut lines: Vec<(usize, String)>) {
@@ -353,17 +363,22 @@ impl Writer {
         let templates = self.templates.iter().filter(|t| t.section == name);
         lines.extend(templates.map(|t| (t.at, t.line.clone())));
         // What these mean is in other lines.
-        const STRUCTURE: [&str; 4] = ["type", "role", "plugin", "dashboard_tls_mode"];
+        const STRUCTURE: [&str; 4] = [
+            ProxyConfig::kind.ini(),
+            "role",
+            PluginKeys::kind.ini(),
+            legacy::DASHBOARD_TLS_MODE,
+        ];
         let known: BTreeSet<usize> = lines.iter().map(|(at, _)| *at).collect();
         let section = self.all.get(name);
         for key in section.into_iter().flat_map(|section| &section.keys) {
             let written = known.contains(&key.at) || self.done.contains(&key.at);
-            let merged = ["authenticate_heartbeats", "authenticate_new_work_conns"];
-            if written
-                || key.value.is_empty()
-                || STRUCTURE.contains(&key.name.as_str())
-                || merged.contains(&key.name.as_str())
-            {
+            let merged = matches!(
+                Auth::additional_scopes.key.ini,
+                Form::Flags(flags) if flags.iter().any(|(flag, _)| *flag == key.name)
+            );
+            let means_elsewhere = STRUCTURE.contains(&key.name.as_str());
+            if written || key.value.is_empty() || means_elsewhere || merged {
                 continue;
             }
             let value = key.value.replace(['\n', '\r'], " ");

@@ -1,344 +1,216 @@
-//! Keys of frpc outside `proxies` and `visitors`.
+//! Settings of frpc outside `proxies` and `visitors`.
 
-use super::shared::{
-    HEARTBEAT_TIMEOUT, LOG, METHOD, QUIC, SCOPES, TCP_MUX, TCP_MUX_KEEPALIVE, TOKEN, TOKEN_SOURCE,
-    UDP_PACKET_SIZE, VERSION, WEBSOCKET_PATH,
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use frp_proto::proxy_url::ProxyUrl;
+use frp_proto::wire::WireProtocol;
+
+use super::common::{
+    Auth, DnsServer, LogConfig, QuicOptions, WEBSOCKET_REQUEST, WebServer, WebsocketOptions,
 };
-use super::{Ini, Key, Kind, PROXY, Rule, VISITOR, key};
+use super::key::{Ini, Rule};
+use super::proxy::{PROXY, ProxyConfig};
+use super::server::{ServerConfig, ServerTransport};
+use super::visitor::{VISITOR, VisitorConfig};
+use crate::way::{Transport, Way};
+use crate::{Secret, ValueSource};
 
-/// The root of frpc's file.
-pub(crate) const CLIENT: &[Key] = &[
-    VERSION,
-    key("auth", Kind::Table(AUTH), "Authentication."),
-    key(
-        "user",
-        Kind::Text,
-        "Prefix of the proxy names at frps, as in `user.name`.",
-    )
-    .ini("user"),
-    key(
-        "clientID",
-        Kind::Text,
-        "A stable name of this client at frps.",
-    ),
-    key("serverAddr", Kind::Text, "Host name or address of frps.")
-        .text("0.0.0.0")
-        .ini("server_addr")
-        .rule(Rule::Host(Some("serverPort"))),
-    key("serverPort", Kind::Int, "Port of frps (its bindPort).")
-        .int(7000)
-        .ini("server_port")
-        .rule(Rule::UnheededPort),
-    key("natHoleStunServer", Kind::Text, "STUN server, for xtcp.")
-        .text("stun.easyvoip.com:3478")
-        .ini("nat_hole_stun_server")
-        .inert(),
-    key(
-        "dnsServer",
-        Kind::Text,
-        "DNS server that resolves all names of this program instead of the system; its port is 53 \
-         where none is given.",
-    )
-    .ini("dns_server")
-    .rule(Rule::DnsServer),
-    key(
-        "loginFailExit",
-        Kind::Bool,
-        "End when the first login fails, instead of trying again.",
-    )
-    .on()
-    .ini("login_fail_exit"),
-    key(
-        "start",
-        Kind::Texts,
-        "Names of the proxies to run; empty for all.",
-    )
-    .ini("start"),
-    LOG,
-    key("webServer", Kind::Table(WEB_SERVER), "The admin interface."),
-    key("transport", Kind::Table(TRANSPORT), "How frps is reached."),
-    key(
-        "virtualNet",
-        Kind::Table(&[key(
-            "address",
-            Kind::Text,
-            "Address of the virtual network, CIDR.",
-        )
-        .later()]),
-        "Virtual network.",
-    ),
-    key(
-        "featureGates",
-        Kind::BoolMap,
-        "Switches for features on trial.",
-    ),
-    UDP_PACKET_SIZE,
-    key(
-        "metadatas",
-        Kind::TextMap,
-        "Sent with the login, for plugins of frps.",
-    )
-    .ini_form(Ini::Prefix("meta_")),
-    key(
-        "includes",
-        Kind::Texts,
-        "More files with proxies and visitors.",
-    )
-    .ini("includes"),
-    key(
-        "store",
-        Kind::Table(&[key("path", Kind::Text, "File of the entries made at run time.").later()]),
-        "Entries made at run time.",
-    ),
-    key("proxies", Kind::TaggedList(&PROXY), "What is published."),
-    key("visitors", Kind::TaggedList(&VISITOR), "What is visited."),
-];
+settings! {
+    /// Everything that frpc needs to know, checked and with defaults filled in.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ClientConfig {
+        key version: String = "version" "Accepted, no effect." .inert();
+        table "auth" "Authentication." {
+            /// `auth`
+            flat auth: Auth;
+            oidc: ClientOidc = "oidc" "For auth.method oidc.";
+        }
+        /// Empty for no prefix.
+        user: String = "user" "Prefix of the proxy names at frps, as in `user.name`."
+            .ini("user") .short_flag("user", 'u');
+        /// Empty for none.
+        client_id: String = "clientID" "A stable name of this client at frps." .flag("client-id");
+        server_addr: String = "serverAddr" "Host name or address of frps."
+            .text("0.0.0.0") .ini("server_addr") .rule(Rule::Host(Some(Self::server_port.key)))
+            .any_flag("server-addr", Some('s'), Some("127.0.0.1"));
+        server_port: u16 = "serverPort" "Port of frps (its bindPort)."
+            .int(7000) .ini("server_port") .rule(Rule::UnheededPort)
+            .short_flag("server-port", 'P');
+        nat_hole_stun_server: String = "natHoleStunServer" "STUN server, for xtcp."
+            .text("stun.easyvoip.com:3478") .ini("nat_hole_stun_server") .inert();
+        /// By the whole process.
+        dns_server: Option<DnsServer> = "dnsServer"
+            "DNS server that resolves all names of this program instead of the system; its port is 53 \
+             where none is given."
+            .ini("dns_server") .flag("dns-server");
+        login_fail_exit: bool = "loginFailExit"
+            "End when the first login fails, instead of trying again."
+            .on() .ini("login_fail_exit");
+        /// Applied already to `proxies` and `visitors`.
+        start: Vec<String> = "start" "Names of the proxies to run; empty for all." .ini("start");
+        log: LogConfig = "log" "Log lines.";
+        /// `None` when its port is 0.
+        web_server: Option<WebServer> = "webServer" "The admin interface.";
+        transport: ClientTransport = "transport" "How frps is reached.";
+        table "virtualNet" "Virtual network." {
+            virtual_net_address: Option<String> = "address" "Address of the virtual network, CIDR."
+                .later();
+        }
+        feature_gates: BTreeMap<String, bool> = "featureGates" "Switches for features on trial.";
+        udp_packet_size: i64 = like ServerConfig::udp_packet_size;
+        metadatas: BTreeMap<String, String> = "metadatas"
+            "Sent with the login, for plugins of frps."
+            .ini_form(Ini::Prefix("meta_"));
+        /// Their proxies and visitors are among those here.
+        includes: Vec<String> = "includes" "More files with proxies and visitors." .ini("includes");
+        table "store" "Entries made at run time." {
+            /// As written: relative to the directory of the file.
+            store_path: Option<PathBuf> = "path" "File of the entries made at run time." .later();
+        }
+        /// Those that run: after the filters `start` and `enabled`, sorted by name.
+        proxies: Vec<ProxyConfig> = "proxies" "What is published." .tagged(&PROXY);
+        /// Those that run: after the filters `start` and `enabled`, sorted by name.
+        visitors: Vec<VisitorConfig> = "visitors" "What is visited." .tagged(&VISITOR);
+    }
+}
 
-const AUTH: &[Key] = &[
-    METHOD,
-    SCOPES,
-    TOKEN,
-    key(
-        "tokenSource",
-        Kind::Table(TOKEN_SOURCE),
-        "Where the token is read from.",
-    ),
-    key("oidc", Kind::Table(OIDC), "For auth.method oidc."),
-];
+impl ClientConfig {
+    /// The same client on this way only. It has no proxies and no visitors, which do not depend on
+    /// the way.
+    #[must_use]
+    pub fn by(&self, way: Way) -> Self {
+        let mut cfg = self.clone();
+        cfg.proxies = Vec::new();
+        cfg.visitors = Vec::new();
+        cfg.server_port = way.port.unwrap_or(self.server_port);
+        cfg.transport.protocol = Transport::One(way.protocol);
+        cfg.transport.tls.enable = !way.plain;
+        cfg
+    }
 
-const OIDC: &[Key] = &[
-    key(
-        "clientID",
-        Kind::Text,
-        "The id by which the issuer knows this frpc (client credentials grant).",
-    )
-    .ini("oidc_client_id"),
-    key(
-        "clientSecret",
-        Kind::Secret,
-        "The secret that goes with it. Sent as user and password of HTTP, or, where the issuer \
-         refuses that, as parameters.",
-    )
-    .ini("oidc_client_secret"),
-    key(
-        "audience",
-        Kind::Text,
-        "The audience that the token is for, sent as parameter audience; empty sends none. frps \
-         has the same in auth.oidc.audience.",
-    )
-    .ini("oidc_audience"),
-    key(
-        "scope",
-        Kind::Text,
-        "The scope that is asked for; sent even when empty.",
-    )
-    .ini("oidc_scope"),
-    key(
-        "tokenEndpointURL",
-        Kind::Text,
-        "The http or https URL where tokens are asked for: token_endpoint in the issuer's \
-         /.well-known/openid-configuration.",
-    )
-    .ini("oidc_token_endpoint_url"),
-    key(
-        "additionalEndpointParams",
-        Kind::TextMap,
-        "More parameters of the request for a token.",
-    )
-    .ini_form(Ini::Prefix("oidc_additional_")),
-    key(
-        "trustedCaFile",
-        Kind::Text,
-        "CAs of the token endpoint, PEM; without it those that the system trusts.",
-    ),
-    key(
-        "insecureSkipVerify",
-        Kind::Bool,
-        "Believe any certificate of the token endpoint.",
-    ),
-    key(
-        "proxyURL",
-        Kind::Secret,
-        "Proxy to the token endpoint: http, https, socks5, socks5h or ntlm. Without it and without \
-         trustedCaFile and insecureSkipVerify the environment decides (HTTP_PROXY, HTTPS_PROXY, \
-         NO_PROXY).",
-    )
-    .rule(Rule::ProxyUrl),
-    key(
-        "tokenSource",
-        Kind::Table(TOKEN_SOURCE),
-        "Where the token is read from, anew each time that one is sent, instead of asking an \
-         issuer for it; excludes the other keys.",
-    ),
-];
+    /// Adds entries of the store that are enabled: `start` applies to them, too, and one that has
+    /// the name of an entry of the file takes its place.
+    pub fn add_from_store(&mut self, proxies: Vec<ProxyConfig>, visitors: Vec<VisitorConfig>) {
+        let starts = |name: &String| self.start.is_empty() || self.start.contains(name);
+        for proxy in proxies.into_iter().filter(|proxy| starts(&proxy.name)) {
+            self.proxies.retain(|other| other.name != proxy.name);
+            self.proxies.push(proxy);
+        }
+        for visitor in visitors.into_iter().filter(|v| starts(&v.name)) {
+            self.visitors.retain(|other| other.name != visitor.name);
+            self.visitors.push(visitor);
+        }
+        self.proxies.sort_by(|a, b| a.name.cmp(&b.name));
+        self.visitors.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
 
-const WEB_SERVER: &[Key] = &[
-    key("addr", Kind::Text, "Address to listen on.")
-        .text("127.0.0.1")
-        .ini("admin_addr")
-        .rule(Rule::Host(Some("webServer.port"))),
-    key("port", Kind::Int, "Port to listen on; 0 for none.")
-        .ini("admin_port")
-        .rule(Rule::Port),
-    key("user", Kind::Text, "User name.").ini("admin_user"),
-    key("password", Kind::Secret, "Password.").ini("admin_pwd"),
-    key(
-        "allowedHosts",
-        Kind::Texts,
-        "Names under which the web server answers without a password, beside addresses, \
-         localhost, names without a dot, *.local, *.internal, *.lan, *.home.arpa and \
-         webServer.addr; *.example.com is all below example.com, * any name. frp does not have \
-         it and answers to any.",
-    ),
-    // Refused in `resolve`, and only where there is an admin interface.
-    key("assetsDir", Kind::Text, "Directory of the pages.")
-        .ini("assets_dir")
-        .inert(),
-    key(
-        "pprofEnable",
-        Kind::Bool,
-        "Counts of what is alive at /debug/pprof/goroutine.",
-    )
-    .ini("pprof_enable"),
-    key("tls", Kind::Table(WEB_TLS), "TLS for the admin interface."),
-];
+settings! {
+    /// `auth.oidc.*` of frpc.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ClientOidc {
+        client_id: String = "clientID"
+            "The id by which the issuer knows this frpc (client credentials grant)."
+            .ini("oidc_client_id");
+        client_secret: Secret = "clientSecret"
+            "The secret that goes with it. Sent as user and password of HTTP, or, where the issuer \
+             refuses that, as parameters."
+            .ini("oidc_client_secret");
+        audience: String = "audience"
+            "The audience that the token is for, sent as parameter audience; empty sends none. frps \
+             has the same in auth.oidc.audience."
+            .ini("oidc_audience");
+        scope: String = "scope" "The scope that is asked for; sent even when empty."
+            .ini("oidc_scope");
+        token_endpoint_url: String = "tokenEndpointURL"
+            "The http or https URL where tokens are asked for: token_endpoint in the issuer's \
+             /.well-known/openid-configuration."
+            .ini("oidc_token_endpoint_url");
+        additional_endpoint_params: BTreeMap<String, Secret> = "additionalEndpointParams"
+            "More parameters of the request for a token."
+            .ini_form(Ini::Prefix("oidc_additional_"));
+        trusted_ca_file: Option<PathBuf> = "trustedCaFile"
+            "CAs of the token endpoint, PEM; without it those that the system trusts.";
+        insecure_skip_verify: bool = "insecureSkipVerify"
+            "Believe any certificate of the token endpoint.";
+        proxy_url: Option<Secret> = "proxyURL"
+            "Proxy to the token endpoint: http, https, socks5, socks5h or ntlm. Without it and without \
+             trustedCaFile and insecureSkipVerify the environment decides (HTTP_PROXY, HTTPS_PROXY, \
+             NO_PROXY)."
+            .rule(Rule::ProxyUrl);
+        token_source: Option<ValueSource> = "tokenSource"
+            "Where the token is read from, anew each time that one is sent, instead of asking an \
+             issuer for it; excludes the other keys.";
+    }
+}
 
-const WEB_TLS: &[Key] = &[
-    key("certFile", Kind::Text, "Certificate, PEM."),
-    key("keyFile", Kind::Text, "Key, PEM."),
-    key("trustedCaFile", Kind::Text, "No effect.").inert(),
-    key("serverName", Kind::Text, "No effect.").inert(),
-];
+settings! {
+    /// How frpc reaches frps (`transport.*`).
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ClientTransport {
+        protocol: Transport = "protocol"
+            "Transport to frps; wss is websocket within TLS. auto, which frp does not have, tries those \
+             of transport.order and keeps the first that carries a login."
+            .text("tcp") .ini("protocol") .short_flag("protocol", 'p')
+            .refusal("invalid transport.protocol, optional values are [tcp kcp quic websocket wss]");
+        key order: Vec<Way> = "order"
+            "For transport.protocol auto: what to try, best first: tcp (with TLS), quic, wss, kcp, \
+             websocket, tcp-plain (without TLS); each may have a port of its own, as in wss:443. \
+             frp-rs's own."
+            .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false");
+        wire_protocol: WireProtocol = "wireProtocol" "frp's wire protocol; v2 needs frps 0.69."
+            .text("v1")
+            .refusal("invalid transport.wireProtocol, optional values are [v1 v2]");
+        dial_server_timeout: Duration = "dialServerTimeout"
+            "Seconds until dialing frps, or the proxy to it, fails."
+            .int(10) .ini("dial_server_timeout") .rule(Rule::NotNegative);
+        dial_server_keepalive: Option<Duration> = "dialServerKeepalive"
+            "Seconds between TCP keep-alive probes; negative for none."
+            .int(7200) .ini("dial_server_keepalive");
+        connect_server_local_ip: Option<IpAddr> = "connectServerLocalIP"
+            "Local address to dial from."
+            .ini("connect_server_local_ip");
+        proxy_url: Option<ProxyUrl> = "proxyURL"
+            "Proxy to dial frps through, scheme://user:password@host:port: http or https (CONNECT), \
+             socks5 or ntlm; not for kcp and quic."
+            .depends("the environment variable http_proxy") .ini("http_proxy");
+        /// Whether `proxy_url` is from the environment.
+        derived proxy_from_environment: bool;
+        /// The sign is passed on as frp does.
+        pool_count: i64 = "poolCount" "Work connections kept ready." .int(1) .ini("pool_count");
+        tcp_mux: bool = like ServerTransport::tcp_mux;
+        tcp_mux_keepalive_interval: Duration = like ServerTransport::tcp_mux_keepalive_interval;
+        quic: QuicOptions = "quic" "Only for QUIC.";
+        websocket: WebsocketOptions = "websocket"
+            "Only for websocket and wss. frp does not have it."
+            .keys(WEBSOCKET_REQUEST);
+        /// `None` for no Pings. Off with `tcpMux`, as the mux has its own keep-alive.
+        heartbeat_interval: Option<Duration> = "heartbeatInterval"
+            "Seconds between heartbeats; negative for none."
+            .depends("off with tcpMux, else 30") .ini("heartbeat_interval");
+        heartbeat_timeout: Option<Duration> = like ServerTransport::heartbeat_timeout;
+        tls: ClientTls = "tls" "TLS to frps.";
+    }
+}
 
-const TRANSPORT: &[Key] = &[
-    key(
-        "protocol",
-        Kind::Text,
-        "Transport to frps; wss is websocket within TLS. auto, which frp does not have, tries those \
-         of transport.order and keeps the first that carries a login.",
-    )
-    .text("tcp")
-    .ini("protocol")
-    .rule(Rule::OneOf {
-        values: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
-        ready: &["tcp", "kcp", "quic", "websocket", "wss", "auto"],
-        refusal: "invalid transport.protocol, optional values are [tcp kcp quic websocket wss]",
-    }),
-    key(
-        "order",
-        Kind::Texts,
-        "For transport.protocol auto: what to try, best first: tcp (with TLS), quic, wss, kcp, \
-         websocket, tcp-plain (without TLS); each may have a port of its own, as in wss:443. \
-         frp-rs's own.",
-    )
-    .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false")
-    .rule(Rule::Ways),
-    key(
-        "wireProtocol",
-        Kind::Text,
-        "frp's wire protocol; v2 needs frps 0.69.",
-    )
-    .text("v1")
-    .rule(Rule::OneOf {
-        values: &["v1", "v2"],
-        ready: &["v1", "v2"],
-        refusal: "invalid transport.wireProtocol, optional values are [v1 v2]",
-    }),
-    key(
-        "dialServerTimeout",
-        Kind::Int,
-        "Seconds until dialing frps, or the proxy to it, fails.",
-    )
-    .int(10)
-    .ini("dial_server_timeout")
-    .rule(Rule::NotNegative),
-    key(
-        "dialServerKeepalive",
-        Kind::Int,
-        "Seconds between TCP keep-alive probes; negative for none.",
-    )
-    .int(7200)
-    .ini("dial_server_keepalive"),
-    key(
-        "connectServerLocalIP",
-        Kind::Text,
-        "Local address to dial from.",
-    )
-    .ini("connect_server_local_ip")
-    .rule(Rule::Ip),
-    key(
-        "proxyURL",
-        Kind::Secret,
-        "Proxy to dial frps through, scheme://user:password@host:port: http or https (CONNECT), \
-         socks5 or ntlm; not for kcp and quic.",
-    )
-    .depends("the environment variable http_proxy")
-    .ini("http_proxy")
-    .rule(Rule::ProxyUrl),
-    key("poolCount", Kind::Int, "Work connections kept ready.")
-        .int(1)
-        .ini("pool_count"),
-    TCP_MUX,
-    TCP_MUX_KEEPALIVE,
-    QUIC,
-    key(
-        "websocket",
-        Kind::Table(WEBSOCKET),
-        "Only for websocket and wss. frp does not have it.",
-    ),
-    Key {
-        default: super::shared::HEARTBEAT_30,
-        ..key(
-            "heartbeatInterval",
-            Kind::Int,
-            "Seconds between heartbeats; negative for none.",
-        )
-        .ini("heartbeat_interval")
-    },
-    Key {
-        default: super::shared::HEARTBEAT_90,
-        ..HEARTBEAT_TIMEOUT
-    },
-    key("tls", Kind::Table(TLS), "TLS to frps."),
-];
-
-const WEBSOCKET: &[Key] = &[
-    key(
-        "path",
-        Kind::Text,
-        "Path of the request, perhaps with a query. frp-rs's own: frps of frp takes only the default.",
-    )
-    .text(WEBSOCKET_PATH),
-    key(
-        "headers",
-        Kind::TextMap,
-        "Headers of the request beside those of the protocol; Host and Origin take the place of \
-         frp's, which name serverAddr. frp-rs's own.",
-    ),
-];
-
-const TLS: &[Key] = &[
-    key("enable", Kind::Bool, "Use TLS.").on().ini("tls_enable"),
-    key(
-        "disableCustomTLSFirstByte",
-        Kind::Bool,
-        "Begin with the TLS hello itself; false sends the byte 0x17 first.",
-    )
-    .on()
-    .ini("disable_custom_tls_first_byte"),
-    key("certFile", Kind::Text, "Certificate of this client, PEM.").ini("tls_cert_file"),
-    key("keyFile", Kind::Text, "Its key, PEM.").ini("tls_key_file"),
-    key(
-        "trustedCaFile",
-        Kind::Text,
-        "CA that frps is verified against, PEM; without it frps is not verified.",
-    )
-    .ini("tls_trusted_ca_file"),
-    key(
-        "serverName",
-        Kind::Text,
-        "Name that the certificate of frps must have.",
-    )
-    .depends("serverAddr")
-    .ini("tls_server_name"),
-];
+settings! {
+    /// TLS towards frps (`transport.tls.*`). Files are read when the connection is set up.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ClientTls {
+        enable: bool = "enable" "Use TLS." .on() .ini("tls_enable") .flag("tls-enable");
+        disable_custom_first_byte: bool = "disableCustomTLSFirstByte"
+            "Begin with the TLS hello itself; false sends the byte 0x17 first."
+            .on() .ini("disable_custom_tls_first_byte");
+        cert_file: Option<PathBuf> = "certFile" "Certificate of this client, PEM."
+            .ini("tls_cert_file");
+        key_file: Option<PathBuf> = "keyFile" "Its key, PEM." .ini("tls_key_file");
+        trusted_ca_file: Option<PathBuf> = "trustedCaFile"
+            "CA that frps is verified against, PEM; without it frps is not verified."
+            .ini("tls_trusted_ca_file");
+        server_name: Option<String> = "serverName" "Name that the certificate of frps must have."
+            .depends("serverAddr") .ini("tls_server_name") .flag("tls-server-name");
+    }
+}

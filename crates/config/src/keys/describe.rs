@@ -1,6 +1,6 @@
 //! Definitions in words, for `--explain` and the reference page.
 
-use super::{Fallback, Ini, Key, Kind, Rule, Support};
+use super::key::{Fallback, Ini, Key, Kind, Rule, Support};
 
 impl Key {
     /// The kind of value, with the values that are allowed.
@@ -19,7 +19,7 @@ impl Key {
             Kind::TaggedList(_) => "list of tables, told apart by type",
         };
         match self.rule {
-            Rule::Port => format!("{kind}, 0 to 65535"),
+            Rule::Port | Rule::PortCalled(_) => format!("{kind}, 0 to 65535"),
             Rule::NotNegative => format!("{kind}, not negative"),
             Rule::Ip => format!("{kind}, an IP address"),
             Rule::DnsServer => format!("{kind}, an IP address, with a port or without"),

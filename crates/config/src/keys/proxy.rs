@@ -1,340 +1,312 @@
-//! Keys of `[[proxies]]` and of their plugins.
+//! Settings of one proxy of frpc.
 
-use super::{Ini, Key, Kind, Rule, Support, Tag, Tagged, key};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use frp_proto::named;
+use frp_proto::names::ProxyType;
+use frp_proto::proxy_protocol::Version;
+
+use super::key::{Ini, Kind, Rule, Tagged};
+use super::plugin::ClientPlugin;
+use super::setting::{At, Listed, Of, Optional, Setting, Table};
+use crate::{BandwidthLimit, Secret};
 
 /// One entry of `proxies`.
 pub(crate) const PROXY: Tagged = Tagged {
     what: "proxy",
-    base: BASE,
-    types: &[
-        tag("tcp", &[REMOTE_PORT], Support::Ready),
-        tag("udp", &[REMOTE_PORT], Support::Ready),
-        tag("http", HTTP, Support::Ready),
-        tag("https", &[CUSTOM_DOMAINS, SUBDOMAIN], Support::Ready),
-        tag("tcpmux", TCPMUX, Support::Ready),
-        tag("stcp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
-        tag("sudp", &[SECRET_KEY, ALLOW_USERS], Support::Ready),
-        tag(
-            "xtcp",
-            &[SECRET_KEY, ALLOW_USERS, NAT_TRAVERSAL],
-            Support::Later,
-        ),
-    ],
+    base: ProxyConfig::KEYS,
+    types: ProxyKind::TAGS,
 };
 
-pub(super) const fn tag(name: &'static str, keys: &'static [Key], support: Support) -> Tag {
-    Tag {
-        name,
-        keys,
-        support,
+settings! {
+    /// One entry of `proxies`, checked and with defaults filled in.
+    ///
+    /// Two equal values mean that a reload leaves the running proxy alone.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ProxyConfig {
+        /// Without the `user` prefix.
+        name: String = "name" "Name of the proxy; unique in the file." .short_flag("proxy-name", 'n');
+        key kind: String = "type" "What is published, and how." .ini("type");
+        key enabled: bool = "enabled" "false skips the proxy." .on();
+        annotations: BTreeMap<String, String> = "annotations" "Shown by frps." .flag("annotations");
+        transport: ProxyTransport = "transport" "How the bytes travel.";
+        metadatas: BTreeMap<String, String> = "metadatas" "For plugins of frps."
+            .ini_form(Ini::Prefix("meta_")) .flag("metadatas");
+        load_balancer: Option<LoadBalancer> = "loadBalancer" "Sharing with other proxies.";
+        health_check: Option<HealthCheck> = "healthCheck" "Watching the local service.";
+        local_ip: String = "localIP" "Host name or address of the local service."
+            .text("127.0.0.1") .ini("local_ip") .rule(Rule::Host(Some(Self::local_port.key)))
+            .short_flag("local-ip", 'i');
+        local_port: u16 = "localPort" "Port of the local service."
+            .ini("local_port") .rule(Rule::PortCalled("localPort: localPort"))
+            .short_flag("local-port", 'l');
+        plugin: Option<ClientPlugin> = "plugin" "A built-in service instead of a local one.";
+        /// `type` and the keys that only this type has.
+        tagged kind: ProxyKind;
     }
 }
 
-const BASE: &[Key] = &[
-    key("name", Kind::Text, "Name of the proxy; unique in the file."),
-    key("type", Kind::Text, "What is published, and how.").ini("type"),
-    key("enabled", Kind::Bool, "false skips the proxy.").on(),
-    key("annotations", Kind::TextMap, "Shown by frps."),
-    key("transport", Kind::Table(TRANSPORT), "How the bytes travel."),
-    key("metadatas", Kind::TextMap, "For plugins of frps.").ini_form(Ini::Prefix("meta_")),
-    key(
-        "loadBalancer",
-        Kind::Table(LOAD_BALANCER),
-        "Sharing with other proxies.",
-    ),
-    key(
-        "healthCheck",
-        Kind::Table(HEALTH_CHECK),
-        "Watching the local service.",
-    ),
-    key(
-        "localIP",
-        Kind::Text,
-        "Host name or address of the local service.",
-    )
-    .text("127.0.0.1")
-    .ini("local_ip")
-    .rule(Rule::Host(Some("localPort"))),
-    key("localPort", Kind::Int, "Port of the local service.")
-        .ini("local_port")
-        .rule(Rule::Port),
-    key(
-        "plugin",
-        Kind::Tagged(&PLUGIN),
-        "A built-in service instead of a local one.",
-    ),
-];
+impl Listed for ProxyConfig {
+    const TAGGED: &'static Tagged = &PROXY;
+    const NAME: Of<Self, String> = Self::name;
+    const TYPE: Of<Self, String> = Self::kind;
+    const ENABLED: Of<Self, bool> = Self::enabled;
+}
 
-const TRANSPORT: &[Key] = &[
-    key(
-        "useEncryption",
-        Kind::Bool,
-        "Encrypt between frpc and frps.",
-    )
-    .ini("use_encryption"),
-    key(
-        "useCompression",
-        Kind::Bool,
-        "Compress between frpc and frps (Snappy).",
-    )
-    .ini("use_compression"),
-    key(
-        "bandwidthLimit",
-        Kind::Text,
-        "Bytes per second of the whole proxy, such as `1MB` or `500KB` (1024-based).",
-    )
-    .ini("bandwidth_limit")
-    .rule(Rule::Bandwidth),
-    key(
-        "bandwidthLimitMode",
-        Kind::Text,
-        "Which program holds the bytes back.",
-    )
-    .text("client")
-    .ini("bandwidth_limit_mode")
-    .rule(Rule::OneOf {
-        values: &["client", "server"],
-        ready: &["client", "server"],
-        refusal: "bandwidth limit mode should be client or server",
-    }),
-    key(
-        "proxyProtocolVersion",
-        Kind::Text,
-        "Header that tells the local service the user's address.",
-    )
-    .ini("proxy_protocol_version")
-    .rule(Rule::OneOf {
-        values: &["v1", "v2"],
-        ready: &["v1", "v2"],
-        refusal: "not support proxy protocol version: {}",
-    }),
-];
+settings! {
+    /// How the bytes of a proxy travel (`proxies[].transport.*`).
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ProxyTransport {
+        use_encryption: bool = "useEncryption" "Encrypt between frpc and frps."
+            .ini("use_encryption") .flag("ue");
+        use_compression: bool = "useCompression" "Compress between frpc and frps (Snappy)."
+            .ini("use_compression") .flag("uc");
+        bandwidth_limit: Option<BandwidthLimit> = "bandwidthLimit"
+            "Bytes per second of the whole proxy, such as `1MB` or `500KB` (1024-based)."
+            .ini("bandwidth_limit") .flag("bandwidth-limit");
+        bandwidth_limit_mode: BandwidthLimitMode = "bandwidthLimitMode"
+            "Which program holds the bytes back."
+            .text("client") .ini("bandwidth_limit_mode") .flag("bandwidth-limit-mode")
+            .refusal("bandwidth limit mode should be client or server");
+        proxy_protocol: Option<Version> = "proxyProtocolVersion"
+            "Header that tells the local service the user's address."
+            .ini("proxy_protocol_version")
+            .refusal("not support proxy protocol version: {}");
+    }
+}
 
-const LOAD_BALANCER: &[Key] = &[
-    key("group", Kind::Text, "Proxies of one group share a port.").ini("group"),
-    key(
-        "groupKey",
-        Kind::Secret,
-        "Must be the same in the whole group.",
-    )
-    .ini("group_key"),
-];
+named! {
+    /// Which program holds the bytes back.
+    pub enum BandwidthLimitMode {
+        /// frpc
+        Client = "client",
+        /// frps
+        Server = "server",
+    }
+}
 
-const HEALTH_CHECK: &[Key] = &[
-    key("type", Kind::Text, "tcp or http.")
-        .ini("health_check_type")
-        .rule(Rule::OneOf {
-            values: &["tcp", "http"],
-            ready: &["tcp", "http"],
-            refusal: "not support health check type: {}",
-        }),
-    key("timeoutSeconds", Kind::Int, "Seconds until a check fails.")
-        .int(3)
-        .ini("health_check_timeout_s"),
-    key(
-        "maxFailed",
-        Kind::Int,
-        "Failures in a row until the proxy is withdrawn.",
-    )
-    .int(1)
-    .ini("health_check_max_failed"),
-    key("intervalSeconds", Kind::Int, "Seconds between checks.")
-        .int(10)
-        .ini("health_check_interval_s"),
-    key("path", Kind::Text, "Path of the http request.").ini("health_check_url"),
-    key(
-        "httpHeaders",
-        Kind::Tables(&[
-            key("name", Kind::Text, "Name of the header."),
-            key("value", Kind::Text, "Its value."),
-        ]),
-        "Headers of the http request.",
-    ),
-];
+choices!(BandwidthLimitMode, HealthCheckType, Multiplexer);
 
-const REMOTE_PORT: Key = key(
-    "remotePort",
-    Kind::Int,
-    "Port of frps; 0 lets frps pick one.",
-)
-.ini("remote_port")
-.rule(Rule::UnheededPort);
+settings! {
+    /// Proxies of one group share what they publish (`loadBalancer.*`).
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct LoadBalancer {
+        /// Not empty.
+        group: String = "group" "Proxies of one group share a port." .ini("group");
+        group_key: Secret = "groupKey" "Must be the same in the whole group." .ini("group_key");
+    }
+}
 
-const CUSTOM_DOMAINS: Key =
-    key("customDomains", Kind::Texts, "Domains of the proxy.").ini("custom_domains");
-const SUBDOMAIN: Key =
-    key("subdomain", Kind::Text, "Name below subDomainHost of frps.").ini("subdomain");
-const HTTP_USER: Key = key("httpUser", Kind::Text, "User name asked for.").ini("http_user");
-const HTTP_PASSWORD: Key = key("httpPassword", Kind::Secret, "Password asked for.").ini("http_pwd");
-const ROUTE_BY_USER: Key =
-    key("routeByHTTPUser", Kind::Text, "Only requests of this user.").ini("route_by_http_user");
-const SECRET_KEY: Key = key("secretKey", Kind::Secret, "Shared with the visitor.").ini("sk");
-const ALLOW_USERS: Key = key(
-    "allowUsers",
-    Kind::Texts,
-    "Users that may visit; * for all.",
-)
-.ini("allow_users");
-pub(super) const NAT_TRAVERSAL: Key = key(
-    "natTraversal",
-    Kind::Table(&[key(
-        "disableAssistedAddrs",
-        Kind::Bool,
-        "Do not offer local addresses.",
-    )]),
-    "NAT traversal.",
-);
+impl Optional for LoadBalancer {
+    fn is_there(&self, _: &At<'_, Option<Self>>) -> bool {
+        !self.group.is_empty()
+    }
+}
 
-const HTTP: &[Key] = &[
-    CUSTOM_DOMAINS,
-    SUBDOMAIN,
-    key("locations", Kind::Texts, "Path prefixes.").ini("locations"),
-    HTTP_USER,
-    HTTP_PASSWORD,
-    key(
-        "hostHeaderRewrite",
-        Kind::Text,
-        "Host header for the local service.",
-    )
-    .ini("host_header_rewrite"),
-    key(
-        "requestHeaders",
-        Kind::Table(&[
-            key("set", Kind::TextMap, "Headers set on requests.").ini_form(Ini::Prefix("header_"))
-        ]),
-        "Headers of requests.",
-    ),
-    key(
-        "responseHeaders",
-        Kind::Table(&[key("set", Kind::TextMap, "Headers set on answers.")]),
-        "Headers of answers.",
-    ),
-    ROUTE_BY_USER,
-];
+/// `healthCheck.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// `type`
+    pub kind: HealthCheckKind,
+    /// `timeoutSeconds`
+    pub timeout: Duration,
+    /// `maxFailed`: failures in a row until the proxy is withdrawn.
+    pub max_failed: u64,
+    /// `intervalSeconds`
+    pub interval: Duration,
+}
 
-const TCPMUX: &[Key] = &[
-    CUSTOM_DOMAINS,
-    SUBDOMAIN,
-    HTTP_USER,
-    HTTP_PASSWORD,
-    ROUTE_BY_USER,
-    key("multiplexer", Kind::Text, "httpconnect.")
-        .ini("multiplexer")
-        .rule(Rule::OneOf {
-            values: &["httpconnect"],
-            ready: &["httpconnect"],
-            refusal: "not support multiplexer: {}",
-        }),
-];
+/// What is asked of the local service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthCheckKind {
+    /// That it accepts connections.
+    Tcp,
+    /// That it answers an HTTP request with success.
+    Http {
+        /// `path`
+        path: String,
+        /// `httpHeaders`
+        headers: Vec<(String, String)>,
+    },
+}
 
-/// `proxies[].plugin`
-pub(crate) const PLUGIN: Tagged = Tagged {
-    what: "plugin",
-    base: &[key("type", Kind::Text, "Which plugin.").ini("plugin")],
-    types: &[
-        tag(
-            "http2https",
-            &[
-                LOCAL_ADDR,
-                HOST_REWRITE,
-                SET_HEADERS,
-                BACKEND_CA,
-                BACKEND_NAME,
-            ],
-            Support::Ready,
-        ),
-        tag(
-            "http_proxy",
-            &[PLUGIN_USER, PLUGIN_PASSWORD],
-            Support::Ready,
-        ),
-        tag("https2http", HTTPS_TO, Support::Ready),
-        tag("https2https", HTTPS_TO_HTTPS, Support::Ready),
-        tag(
-            "http2http",
-            &[LOCAL_ADDR, HOST_REWRITE, SET_HEADERS],
-            Support::Ready,
-        ),
-        tag(
-            "socks5",
-            &[
-                key("username", Kind::Text, "User name asked for.").ini("plugin_user"),
-                key("password", Kind::Secret, "Password asked for.").ini("plugin_passwd"),
-            ],
-            Support::Ready,
-        ),
-        tag(
-            "static_file",
-            &[
-                key("localPath", Kind::Text, "The directory.").ini("plugin_local_path"),
-                key(
-                    "stripPrefix",
-                    Kind::Text,
-                    "Begin of the path of requests, for those below /stripPrefix/ only.",
-                )
-                .ini("plugin_strip_prefix"),
-                PLUGIN_USER,
-                PLUGIN_PASSWORD,
-            ],
-            Support::Ready,
-        ),
-        tag(
-            "unix_domain_socket",
-            &[key("unixPath", Kind::Text, "The socket.").ini("plugin_unix_path")],
-            Support::Ready,
-        ),
-        tag("tls2raw", &[LOCAL_ADDR, CRT_PATH, KEY_PATH], Support::Ready),
-        tag("virtual_net", &[], Support::Later),
-    ],
-};
+named! {
+    /// How a service is watched.
+    pub(crate) enum HealthCheckType {
+        Tcp = "tcp",
+        Http = "http",
+    }
+}
 
-const HTTPS_TO: &[Key] = &[
-    LOCAL_ADDR,
-    HOST_REWRITE,
-    SET_HEADERS,
-    ENABLE_HTTP2,
-    CRT_PATH,
-    KEY_PATH,
-];
-const HTTPS_TO_HTTPS: &[Key] = &[
-    LOCAL_ADDR,
-    HOST_REWRITE,
-    SET_HEADERS,
-    ENABLE_HTTP2,
-    CRT_PATH,
-    KEY_PATH,
-    BACKEND_CA,
-    BACKEND_NAME,
-];
+settings! {
+    /// What a [`HealthCheck`] is made of.
+    pub(crate) struct HealthCheckKeys {
+        kind: Option<HealthCheckType> = "type" "tcp or http."
+            .ini("health_check_type") .refusal("not support health check type: {}");
+        timeout: Duration = "timeoutSeconds" "Seconds until a check fails."
+            .int(3) .ini("health_check_timeout_s") .rule(Rule::NegativeIsDefault);
+        max_failed: u64 = "maxFailed" "Failures in a row until the proxy is withdrawn."
+            .int(1) .ini("health_check_max_failed") .rule(Rule::NegativeIsDefault);
+        interval: Duration = "intervalSeconds" "Seconds between checks."
+            .int(10) .ini("health_check_interval_s") .rule(Rule::NegativeIsDefault);
+        path: String = "path" "Path of the http request." .ini("health_check_url");
+        headers: Vec<HealthCheckHeader> = "httpHeaders" "Headers of the http request.";
+    }
+}
 
-const ENABLE_HTTP2: Key = key("enableHTTP2", Kind::Bool, "Offer HTTP/2 to users.").on();
-/// frp has neither of these two: it never checks who a plugin's local service is.
-const BACKEND_CA: Key = key(
-    "backendTrustedCaFile",
-    Kind::Text,
-    "Certificates that the local service's must be, or come from, PEM; without it anybody is \
-     trusted, as in frp.",
-);
-const BACKEND_NAME: Key = key(
-    "backendServerName",
-    Kind::Text,
-    "Name sent to the local service and looked for in its certificate; without it the host of \
-     localAddr.",
-);
+settings! {
+    /// A header of the request.
+    pub(crate) struct HealthCheckHeader {
+        name: String = "name" "Name of the header.";
+        value: String = "value" "Its value.";
+    }
+}
 
-const LOCAL_ADDR: Key =
-    key("localAddr", Kind::Text, "host:port of the local service.").ini("plugin_local_addr");
-const HOST_REWRITE: Key =
-    key("hostHeaderRewrite", Kind::Text, "Host header for it.").ini("plugin_host_header_rewrite");
-const SET_HEADERS: Key = key(
-    "requestHeaders",
-    Kind::Table(&[key("set", Kind::TextMap, "Headers set on requests.")
-        .ini_form(Ini::Prefix("plugin_header_"))]),
-    "Headers of requests.",
-);
-const CRT_PATH: Key = key("crtPath", Kind::Text, "Certificate, PEM.").ini("plugin_crt_path");
-const KEY_PATH: Key = key("keyPath", Kind::Text, "Its key, PEM.").ini("plugin_key_path");
-const PLUGIN_USER: Key =
-    key("httpUser", Kind::Text, "User name asked for.").ini("plugin_http_user");
-const PLUGIN_PASSWORD: Key =
-    key("httpPassword", Kind::Secret, "Password asked for.").ini("plugin_http_passwd");
+impl Setting for Option<HealthCheck> {
+    const KIND: Kind = Kind::Table(HealthCheckKeys::KEYS);
+
+    fn read(at: &At<'_, Self>) -> Self {
+        let HealthCheckKeys {
+            kind,
+            timeout,
+            max_failed,
+            interval,
+            path,
+            headers,
+        } = at.cast().read();
+        Some(HealthCheck {
+            kind: match kind? {
+                HealthCheckType::Tcp => HealthCheckKind::Tcp,
+                HealthCheckType::Http => HealthCheckKind::Http {
+                    path,
+                    headers: headers.into_iter().map(|h| (h.name, h.value)).collect(),
+                },
+            },
+            timeout,
+            max_failed,
+            interval,
+        })
+    }
+}
+
+tagged! {
+    /// The kind of a proxy with the keys of that kind.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum ProxyKind {
+        /// A TCP port of frps leads to the local service.
+        Tcp(PortProxy) = ProxyType::Tcp.as_str();
+        /// A UDP port of frps leads to the local service.
+        Udp(PortProxy) = ProxyType::Udp.as_str();
+        /// HTTP requests for certain hosts.
+        Http(HttpProxy) = ProxyType::Http.as_str();
+        /// TLS connections for certain hosts, passed on as they are.
+        Https(Domains) = ProxyType::Https.as_str();
+        /// Streams asked for by HTTP CONNECT.
+        Tcpmux(TcpmuxProxy) = ProxyType::Tcpmux.as_str();
+        /// TCP, only for visitors.
+        Stcp(SecretAccess) = ProxyType::Stcp.as_str();
+        /// UDP, only for visitors.
+        Sudp(SecretAccess) = ProxyType::Sudp.as_str();
+        /// TCP, only for visitors, which are reached directly.
+        Xtcp(XtcpProxy) = ProxyType::Xtcp.as_str(), later;
+    }
+}
+
+settings! {
+    /// Keys of types tcp and udp.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct PortProxy {
+        remote_port: u16 = "remotePort" "Port of frps; 0 lets frps pick one."
+            .ini("remote_port") .rule(Rule::UnheededPort) .short_flag("remote-port", 'r');
+    }
+}
+
+settings! {
+    /// Which hosts a proxy is for; at least one is given.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Domains {
+        /// `*.` stands for anything below.
+        custom_domains: Vec<String> = "customDomains" "Domains of the proxy."
+            .ini("custom_domains") .short_flag("custom-domain", 'd');
+        /// Empty for none.
+        subdomain: String = "subdomain" "Name below subDomainHost of frps."
+            .ini("subdomain") .flag("sd");
+    }
+}
+
+settings! {
+    /// Keys of type http.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct HttpProxy {
+        /// `customDomains`, `subdomain`
+        flat domains: Domains;
+        /// Empty for all.
+        locations: Vec<String> = "locations" "Path prefixes." .ini("locations") .flag("locations");
+        http_user: String = "httpUser" "User name asked for." .ini("http_user") .flag("http-user");
+        http_password: Secret = "httpPassword" "Password asked for."
+            .ini("http_pwd") .flag("http-pwd");
+        host_header_rewrite: String = "hostHeaderRewrite" "Host header for the local service."
+            .ini("host_header_rewrite") .flag("host-header-rewrite");
+        table "requestHeaders" "Headers of requests." {
+            request_headers: BTreeMap<String, String> = "set" "Headers set on requests."
+                .ini_form(Ini::Prefix("header_"));
+        }
+        table "responseHeaders" "Headers of answers." {
+            response_headers: BTreeMap<String, String> = "set" "Headers set on answers.";
+        }
+        route_by_http_user: String = "routeByHTTPUser" "Only requests of this user."
+            .ini("route_by_http_user");
+    }
+}
+
+settings! {
+    /// Keys of type tcpmux.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct TcpmuxProxy {
+        /// `customDomains`, `subdomain`
+        flat domains: Domains;
+        http_user: String = like HttpProxy::http_user;
+        http_password: Secret = like HttpProxy::http_password;
+        route_by_http_user: String = like HttpProxy::route_by_http_user;
+        multiplexer: Multiplexer = "multiplexer" "httpconnect."
+            .ini("multiplexer") .flag("mux") .refusal("not support multiplexer: {}");
+    }
+}
+
+named! {
+    /// How a stream is asked for.
+    pub enum Multiplexer {
+        /// By HTTP CONNECT.
+        HttpConnect = "httpconnect",
+    }
+}
+
+settings! {
+    /// Who may visit a proxy of type stcp, sudp or xtcp.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SecretAccess {
+        secret_key: Secret = "secretKey" "Shared with the visitor." .ini("sk") .flag("sk");
+        /// Empty for the own user only.
+        allow_users: Vec<String> = "allowUsers" "Users that may visit; * for all."
+            .ini("allow_users") .flag("allow-users");
+    }
+}
+
+settings! {
+    /// Keys of type xtcp.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct XtcpProxy {
+        /// Who may visit.
+        flat access: SecretAccess;
+        nat_traversal: NatTraversal = "natTraversal" "NAT traversal.";
+    }
+}
+
+settings! {
+    /// `natTraversal.*`
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct NatTraversal {
+        disable_assisted_addrs: bool = "disableAssistedAddrs" "Do not offer local addresses.";
+    }
+}

@@ -1,6 +1,6 @@
 //! The tables of keys that one program's file consists of, for whatever walks over all of them.
 
-use super::{Key, Kind, Tagged, join, walk};
+use super::key::{Key, Kind, Tagged, join, walk};
 use crate::suggest::Program;
 
 /// Keys that stand in the same tables.

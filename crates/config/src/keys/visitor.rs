@@ -1,97 +1,148 @@
-//! Keys of `[[visitors]]`.
+//! Settings of one visitor of frpc.
 
-use super::proxy::{NAT_TRAVERSAL, tag};
-use super::{Key, Kind, Rule, Support, Tagged, key};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use frp_proto::named;
+use frp_proto::names::ProxyType;
+
+use super::key::{Kind, Rule, Tagged};
+use super::proxy::NatTraversal;
+use super::setting::{At, Listed, Of, Setting, Table};
+use crate::Secret;
 
 /// One entry of `visitors`.
 pub(crate) const VISITOR: Tagged = Tagged {
     what: "visitor",
-    base: &[
-        key(
-            "name",
-            Kind::Text,
-            "Name of the visitor; unique in the file.",
-        ),
-        key("type", Kind::Text, "Type of the proxy that is visited.").ini("type"),
-        key("enabled", Kind::Bool, "false skips the visitor.").on(),
-        key(
-            "transport",
-            Kind::Table(&[
-                key("useEncryption", Kind::Bool, "Encrypt to the proxy.").ini("use_encryption"),
-                key("useCompression", Kind::Bool, "Compress to the proxy.").ini("use_compression"),
-            ]),
-            "How the bytes travel.",
-        ),
-        key("secretKey", Kind::Secret, "Shared with the proxy.").ini("sk"),
-        key(
-            "serverUser",
-            Kind::Text,
-            "User of the proxy; empty for one's own.",
-        )
-        .ini("server_user"),
-        key("serverName", Kind::Text, "Name of the proxy.").ini("server_name"),
-        key("bindAddr", Kind::Text, "Address to listen on.")
-            .text("127.0.0.1")
-            .ini("bind_addr")
-            .rule(Rule::Host(Some("bindPort"))),
-        key(
-            "bindPort",
-            Kind::Int,
-            "Port to listen on; negative for none.",
-        )
-        .ini("bind_port")
-        .rule(Rule::PortOrNone),
-        key(
-            "plugin",
-            Kind::Tagged(&VISITOR_PLUGIN),
-            "Replaces the listener.",
-        )
-        .later(),
-    ],
-    types: &[
-        tag("stcp", &[], Support::Ready),
-        tag("sudp", &[], Support::Ready),
-        tag("xtcp", XTCP, Support::Later),
-    ],
+    base: VisitorConfig::KEYS,
+    types: VisitorKind::TAGS,
 };
 
-const XTCP: &[Key] = &[
-    key("protocol", Kind::Text, "Protocol of the direct connection.")
-        .text("quic")
-        .ini("protocol")
-        .rule(Rule::OneOf {
-            values: &["quic", "kcp"],
-            ready: &["quic", "kcp"],
-            refusal: "protocol should be kcp or quic",
-        }),
-    key("keepTunnelOpen", Kind::Bool, "Keep the direct connection.").ini("keep_tunnel_open"),
-    key(
-        "maxRetriesAnHour",
-        Kind::Int,
-        "Attempts per hour to keep it.",
-    )
-    .int(8)
-    .ini("max_retries_an_hour"),
-    key("minRetryInterval", Kind::Int, "Seconds between attempts.")
-        .int(90)
-        .ini("min_retry_interval"),
-    key("fallbackTo", Kind::Text, "Visitor that takes over.").ini("fallback_to"),
-    key(
-        "fallbackTimeoutMs",
-        Kind::Int,
-        "Milliseconds until it does.",
-    )
-    .int(1000)
-    .ini("fallback_timeout_ms"),
-    NAT_TRAVERSAL,
-];
+settings! {
+    /// One entry of `visitors`, checked and with defaults filled in.
+    ///
+    /// Two equal values mean that a reload leaves the running visitor alone.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct VisitorConfig {
+        name: String = "name" "Name of the visitor; unique in the file."
+            .short_flag("visitor-name", 'n');
+        key kind: String = "type" "Type of the proxy that is visited." .ini("type");
+        key enabled: bool = "enabled" "false skips the visitor." .on();
+        table "transport" "How the bytes travel." {
+            /// On the visitor's leg, with `secretKey`.
+            use_encryption: bool = "useEncryption" "Encrypt to the proxy."
+                .ini("use_encryption") .flag("ue");
+            /// On the visitor's leg.
+            use_compression: bool = "useCompression" "Compress to the proxy."
+                .ini("use_compression") .flag("uc");
+        }
+        secret_key: Secret = "secretKey" "Shared with the proxy." .ini("sk") .flag("sk");
+        server_user: String = "serverUser" "User of the proxy; empty for one's own."
+            .ini("server_user") .flag("server-user");
+        /// Without user.
+        server_name: String = "serverName" "Name of the proxy."
+            .ini("server_name") .flag("server-name");
+        bind_addr: String = "bindAddr" "Address to listen on."
+            .text("127.0.0.1") .ini("bind_addr") .rule(Rule::Host(Some(Self::bind_port.key)))
+            .flag("bind-addr");
+        /// `None` for no listener.
+        bind_port: Option<u16> = "bindPort" "Port to listen on; negative for none."
+            .ini("bind_port") .rule(Rule::PortOrNone) .flag("bind-port");
+        /// Takes the place of the listener.
+        plugin: Option<VisitorPlugin> = "plugin" "Replaces the listener." .later();
+        /// `type` and the keys that only this type has.
+        tagged kind: VisitorKind;
+    }
+}
 
-const VISITOR_PLUGIN: Tagged = Tagged {
+impl Listed for VisitorConfig {
+    const TAGGED: &'static Tagged = &VISITOR;
+    const NAME: Of<Self, String> = Self::name;
+    const TYPE: Of<Self, String> = Self::kind;
+    const ENABLED: Of<Self, bool> = Self::enabled;
+}
+
+tagged! {
+    /// The kind of the proxy that is visited, with the keys of that kind.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum VisitorKind {
+        /// `stcp`
+        Stcp = ProxyType::Stcp.as_str();
+        /// `sudp`
+        Sudp = ProxyType::Sudp.as_str();
+        /// `xtcp`
+        Xtcp(XtcpVisitor) = ProxyType::Xtcp.as_str(), later;
+    }
+}
+
+settings! {
+    /// Keys of type xtcp.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct XtcpVisitor {
+        protocol: XtcpProtocol = "protocol" "Protocol of the direct connection."
+            .text("quic") .ini("protocol") .refusal("protocol should be kcp or quic");
+        keep_tunnel_open: bool = "keepTunnelOpen" "Keep the direct connection."
+            .ini("keep_tunnel_open");
+        max_retries_an_hour: i64 = "maxRetriesAnHour" "Attempts per hour to keep it."
+            .int(8) .ini("max_retries_an_hour");
+        min_retry_interval: Duration = "minRetryInterval" "Seconds between attempts."
+            .int(90) .ini("min_retry_interval");
+        /// Empty for none.
+        fallback_to: String = "fallbackTo" "Visitor that takes over." .ini("fallback_to");
+        fallback_timeout: Duration = "fallbackTimeoutMs" "Milliseconds until it does."
+            .int(1000) .millis() .ini("fallback_timeout_ms");
+        nat_traversal: NatTraversal = "natTraversal" "NAT traversal.";
+    }
+}
+
+named! {
+    /// What runs over the direct connection.
+    pub enum XtcpProtocol {
+        /// QUIC
+        Quic = "quic",
+        /// KCP
+        Kcp = "kcp",
+    }
+}
+
+choices!(XtcpProtocol);
+
+const PLUGIN: Tagged = Tagged {
     what: "visitor plugin",
-    base: &[key("type", Kind::Text, "Which plugin.")],
-    types: &[tag(
-        "virtual_net",
-        &[key("destinationIP", Kind::Text, "Address that is reached.").rule(Rule::Ip)],
-        Support::Later,
-    )],
+    base: VisitorPluginKeys::KEYS,
+    types: VisitorPlugin::TAGS,
 };
+
+settings! {
+    /// Keys of every plugin of visitors.
+    pub(crate) struct VisitorPluginKeys {
+        key kind: String = "type" "Which plugin.";
+    }
+}
+
+tagged! {
+    /// `visitors[].plugin`
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum VisitorPlugin {
+        /// The virtual network; `destinationIP` is reached through the visitor.
+        VirtualNet(VirtualNetVisitor) = "virtual_net", later;
+    }
+}
+
+settings! {
+    /// Keys of the plugin virtual_net.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct VirtualNetVisitor {
+        destination_ip: Option<IpAddr> = "destinationIP" "Address that is reached.";
+    }
+}
+
+impl Setting for Option<VisitorPlugin> {
+    const KIND: Kind = Kind::Tagged(&PLUGIN);
+
+    fn read(at: &At<'_, Self>) -> Self {
+        let table = at.list()?.items.first()?;
+        let kind = At::root(table).of(VisitorPluginKeys::kind).text();
+        Some(VisitorPlugin::read(table, &kind))
+    }
+}

@@ -64,7 +64,7 @@ fn property(key: &Key, shared: &mut Map<String, Value>) -> Value {
         Fallback::Zero | Fallback::Depends(_) => {}
     }
     match key.rule {
-        Rule::Port => {
+        Rule::Port | Rule::PortCalled(_) => {
             schema["minimum"] = json!(0);
             schema["maximum"] = json!(65535);
         }

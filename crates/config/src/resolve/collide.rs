@@ -2,21 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::{is_active, port};
+use super::is_active;
+use crate::keys::{At, Listed, Setting};
 use crate::report::Report;
-use crate::section::Section;
+use crate::{
+    ClientConfig, LoadBalancer, PortProxy, ProxyConfig, ServerConfig, SshTunnelGateway,
+    VisitorConfig, VisitorKind, WebServer,
+};
 
 /// Duplicates count even when they would not run, as in frp.
-pub(super) fn names(entries: &[Section], what: &str, report: &mut Report<'_>) {
+pub(super) fn names<E: Listed>(entries: &[At<'_, E>], report: &mut Report<'_>) {
     let mut first = BTreeMap::new();
     for entry in entries {
-        let name = entry.text("name");
-        let at = entry.value_at("name");
+        let name = entry.of(E::NAME).text();
+        let at = entry.of(E::NAME).value_at();
         if let Some(before) = first.get(&name) {
             let place = report.sources.place(*before, at);
             report.error(
                 at,
-                format!("{what} name [{name}] is duplicated: {place} has it, too"),
+                format!(
+                    "{} name [{name}] is duplicated: {place} has it, too",
+                    E::TAGGED.what
+                ),
                 "give each its own name",
             );
         } else {
@@ -26,18 +33,24 @@ pub(super) fn names(entries: &[Section], what: &str, report: &mut Report<'_>) {
 }
 
 /// Ports of frps that two proxies ask for; the members of a group share theirs.
-pub(super) fn remote_ports(entries: &[Section], start: &[String], report: &mut Report<'_>) {
+pub(super) fn remote_ports(
+    entries: &[At<'_, ProxyConfig>],
+    start: &[String],
+    report: &mut Report<'_>,
+) {
     let mut seen = BTreeMap::new();
     for entry in entries.iter().filter(|entry| is_active(entry, start)) {
-        let Some(field) = entry.fields.get("remotePort") else {
+        let port = entry.cast().of(PortProxy::remote_port);
+        let Some(field) = port.field() else {
             continue;
         };
-        let (name, number) = (entry.text("name"), port(entry, "remotePort"));
+        let (name, number) = (entry.of(ProxyConfig::name).text(), port.read());
         if number == 0 {
             continue;
         }
-        let group = entry.text("loadBalancer.group");
-        let key = (entry.text("type"), number);
+        let balancer = entry.of(ProxyConfig::load_balancer).some();
+        let group = balancer.of(LoadBalancer::group).text();
+        let key = (entry.of(ProxyConfig::kind).text(), number);
         let Some((other, other_group, at)) = seen.get(&key) else {
             seen.insert(key, (name, group, field.value_at));
             continue;
@@ -70,60 +83,70 @@ struct Listener {
 
 /// Addresses that two visitors listen on, or a visitor and the admin interface.
 pub(super) fn client_listeners(
-    root: &Section,
-    visitors: &[Section],
+    root: &At<'_, ClientConfig>,
+    visitors: &[At<'_, VisitorConfig>],
     start: &[String],
     report: &mut Report<'_>,
 ) {
-    let mut listeners = vec![listener(root, "webServer.port", "webServer.addr", false, 0)];
+    let mut listeners = vec![web_listener(&root.of(ClientConfig::web_server))];
     for entry in visitors.iter().filter(|entry| is_active(entry, start)) {
-        let udp = entry.text("type") == "sudp";
-        let mut one = listener(entry, "bindPort", "bindAddr", udp, 0);
-        one.what = format!("visitor {}", entry.text("name"));
+        let kind = entry.of(VisitorConfig::kind).text();
+        let port = entry.of(VisitorConfig::bind_port);
+        let addr = entry.of(VisitorConfig::bind_addr).text();
+        let udp = kind == VisitorKind::Sudp.as_str();
+        let mut one = listener(&port, &addr, udp, 0);
+        one.what = format!("visitor {}", entry.of(VisitorConfig::name).text());
         listeners.push(one);
     }
     overlaps(listeners, report);
 }
 
 /// Ports of frps that two of its listeners claim.
-pub(super) fn server_listeners(root: &Section, report: &mut Report<'_>) {
-    let bind_addr = root.text("bindAddr");
-    let proxy_addr = match root.some_text("proxyBindAddr") {
-        Some(addr) => addr,
-        None => bind_addr.clone(),
-    };
+pub(super) fn server_listeners(root: &At<'_, ServerConfig>, report: &mut Report<'_>) {
+    let addr = root.of(ServerConfig::bind_addr).text();
+    let proxy_addr = root.of(ServerConfig::proxy_bind_addr).some_text();
+    let proxy_addr = proxy_addr.unwrap_or_else(|| addr.clone());
     // HTTP and HTTPS can share the port that frpc connects to, if the address is the same.
-    let shared = u8::from(bind_addr == proxy_addr);
-    let mut listeners = vec![
-        listener(root, "bindPort", "bindAddr", false, shared),
-        listener(root, "kcpBindPort", "bindAddr", true, 0),
-        listener(root, "quicBindPort", "bindAddr", true, 0),
-        listener(root, "sshTunnelGateway.bindPort", "bindAddr", false, 0),
-        listener(root, "webServer.port", "webServer.addr", false, 0),
-    ];
-    let bind_port = port(root, "bindPort");
-    for (key, may_share) in [
-        ("vhostHTTPPort", true),
-        ("vhostHTTPSPort", true),
-        ("tcpmuxHTTPConnectPort", false),
-    ] {
-        let mut one = listener(root, key, "bindAddr", false, 0);
-        one.addr.clone_from(&proxy_addr);
-        if may_share && one.port == bind_port {
-            one.class = shared;
+    let shared = u8::from(addr == proxy_addr);
+    let ssh = root.of(ServerConfig::ssh_tunnel_gateway).some();
+    let bind = listener(&root.of(ServerConfig::bind_port), &addr, false, shared);
+    let vhost = |key, may_share: bool| {
+        let one = listener(&root.of(key), &proxy_addr, false, 0);
+        match may_share && one.port == bind.port {
+            true => Listener {
+                class: shared,
+                ..one
+            },
+            false => one,
         }
-        listeners.push(one);
-    }
+    };
+    let others = [
+        listener(&root.of(ServerConfig::kcp_bind_port), &addr, true, 0),
+        listener(&root.of(ServerConfig::quic_bind_port), &addr, true, 0),
+        listener(&ssh.of(SshTunnelGateway::bind_port), &addr, false, 0),
+        web_listener(&root.of(ServerConfig::web_server)),
+        vhost(ServerConfig::vhost_http_port, true),
+        vhost(ServerConfig::vhost_https_port, true),
+        vhost(ServerConfig::tcpmux_http_connect_port, false),
+    ];
+    let mut listeners = vec![bind];
+    listeners.extend(others);
     overlaps(listeners, report);
 }
 
-fn listener(section: &Section, port_key: &str, addr_key: &str, udp: bool, class: u8) -> Listener {
+fn web_listener(at: &At<'_, Option<WebServer>>) -> Listener {
+    let at = at.some();
+    let addr = at.of(WebServer::addr).text();
+    listener(&at.of(WebServer::port), &addr, false, 0)
+}
+
+fn listener<P: Setting>(port: &At<'_, P>, addr: &str, udp: bool, class: u8) -> Listener {
     Listener {
-        what: port_key.to_owned(),
+        what: port.path().to_owned(),
         udp,
-        addr: section.text(addr_key),
-        port: port(section, port_key),
-        at: section.value_at(port_key),
+        addr: addr.to_owned(),
+        port: u16::try_from(port.int()).unwrap_or(0),
+        at: port.value_at(),
         class,
     }
 }

@@ -1,18 +1,18 @@
 //! `transport.order`: what `transport.protocol = "auto"` chooses from.
 
+use crate::ClientTransport;
+use crate::keys::At;
 use crate::report::Report;
-use crate::section::Section;
-use crate::way::Way;
+use crate::way::{Transport, Way};
 
-/// `None` unless the protocol is `auto`. `through_proxy`: frps is reached through a proxy.
-pub(super) fn order(
-    root: &Section,
-    through_proxy: bool,
+pub(super) fn settle(
+    at: &At<'_, ClientTransport>,
+    transport: &mut ClientTransport,
     report: &mut Report<'_>,
-) -> Option<Vec<Way>> {
-    let field = root.fields.get("transport.order");
-    let field = field.filter(|field| !field.value.is_zero());
-    if root.text("transport.protocol") != "auto" {
+) {
+    let at = at.of(ClientTransport::order);
+    let field = at.filled();
+    let Transport::Auto(order) = &mut transport.protocol else {
         if let Some(field) = field {
             report.warn(
                 field.at,
@@ -23,22 +23,15 @@ pub(super) fn order(
                 "set that, or remove the key",
             );
         }
-        return None;
-    }
-    let Some(field) = field else {
-        return Some(Way::usual(root.bool("transport.tls.enable")));
+        return;
     };
-    let mut order: Vec<Way> = Vec::new();
+    let Some(field) = field else {
+        *order = Way::usual(transport.tls.enable);
+        return;
+    };
     // What is no way has been reported with its place.
-    for way in root
-        .texts("transport.order")
-        .iter()
-        .flat_map(|text| text.parse::<Way>())
-    {
-        if !order.contains(&way) {
-            order.push(way);
-        }
-    }
+    *order = at.read();
+    let through_proxy = transport.proxy_url.is_some();
     if through_proxy && !order.is_empty() && order.iter().all(|way| way.is_udp()) {
         report.error(
             field.value_at,
@@ -49,5 +42,4 @@ pub(super) fn order(
             "add tcp or wss, or remove transport.proxyURL",
         );
     }
-    Some(order)
 }

@@ -1,53 +1,56 @@
 //! `transport.websocket`, which frp does not have: what a proxy or a CDN on the way needs.
 
+use crate::WebsocketOptions;
+use crate::keys::At;
 use crate::report::Report;
-use crate::section::Section;
-use crate::{Secret, WebsocketOptions};
 
 /// Fields of the request that the protocol itself writes.
 const OWN: [&str; 2] = ["upgrade", "connection"];
 
-const PATH: &str = "transport.websocket.path";
-const HEADERS: &str = "transport.websocket.headers";
-
 /// Of frps, whose path has no query: what follows a `?` in a request does not count.
-pub(super) fn server(root: &Section, report: &mut Report<'_>) -> WebsocketOptions {
-    let options = client(root, report);
+pub(super) fn check_server(
+    at: &At<'_, WebsocketOptions>,
+    options: &mut WebsocketOptions,
+    report: &mut Report<'_>,
+) {
+    check(at, options, report);
+    let at = at.of(WebsocketOptions::path);
     if options.path.contains('?') {
         report.error(
-            root.value_at(PATH),
-            format!("{PATH} has a query"),
+            at.value_at(),
+            format!("{} has a query", at.path()),
             "leave out what follows the ?; frps does not look at it",
         );
     }
-    options
 }
 
-/// Of frpc.
-pub(super) fn client(root: &Section, report: &mut Report<'_>) -> WebsocketOptions {
-    let path = root.text(PATH);
+/// Of either program.
+pub(super) fn check(
+    at: &At<'_, WebsocketOptions>,
+    options: &mut WebsocketOptions,
+    report: &mut Report<'_>,
+) {
+    let (path, headers) = (
+        at.of(WebsocketOptions::path),
+        at.of(WebsocketOptions::headers),
+    );
     let is_visible = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if !path.starts_with('/') || !path.bytes().all(is_visible) {
+    if !options.path.starts_with('/') || !options.path.bytes().all(is_visible) {
         report.error(
-            root.value_at(PATH),
-            format!("{PATH} {path:?} is no path of a URL"),
+            path.value_at(),
+            format!("{} {:?} is no path of a URL", path.path(), options.path),
             "begin it with /, and write %20 and the like for other characters",
         );
     }
-    let headers = root.map(HEADERS);
-    for (name, value) in &headers {
-        if let Some((why, advice)) = objection(name, value) {
+    for (name, value) in &mut options.headers {
+        if let Some((why, advice)) = objection(name, value.expose()) {
             report.error(
-                root.value_at(HEADERS),
-                format!("{HEADERS}: {name:?} {why}"),
+                headers.value_at(),
+                format!("{}: {name:?} {why}", headers.path()),
                 advice,
             );
         }
-    }
-    let secret = |(name, value): (String, String)| (name, Secret::from(value.trim()));
-    WebsocketOptions {
-        path,
-        headers: headers.into_iter().map(secret).collect(),
+        *value = value.expose().trim().into();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Go's `printf` for the values of templates.
 
-use super::value::Value;
+use super::value::{Value, exponent, shortest};
 
 /// Widest field and longest fraction; more is not meant.
 const WIDTH_LIMIT: usize = 1000;
@@ -174,25 +174,4 @@ impl Spec {
             None => text.to_owned(),
         }
     }
-}
-
-/// The shortest form that reads back equal, as Go's `%v` chooses it.
-pub(super) fn shortest(float: f64) -> String {
-    let magnitude = float.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
-        return exponent(&format!("{float:e}"));
-    }
-    float.to_string()
-}
-
-/// Go writes at least two digits of the exponent, and its sign.
-fn exponent(text: &str) -> String {
-    let Some((mantissa, exponent)) = text.split_once('e') else {
-        return text.to_owned();
-    };
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    format!("{mantissa}e{sign}{digits:0>2}")
 }

@@ -64,7 +64,7 @@ impl Value<'_> {
             }
             Self::Text(text) => text.to_string(),
             Self::Int(int) => int.to_string(),
-            Self::Float(float) => super::printf::shortest(*float),
+            Self::Float(float) => shortest(*float),
             Self::Bool(bool) => bool.to_string(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(Self::print).collect();
@@ -75,4 +75,25 @@ impl Value<'_> {
             Self::Nil => "<nil>".to_owned(),
         }
     }
+}
+
+/// The shortest form that reads back equal, as Go's `%v` chooses it.
+pub(super) fn shortest(float: f64) -> String {
+    let magnitude = float.abs();
+    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+        return exponent(&format!("{float:e}"));
+    }
+    float.to_string()
+}
+
+/// Go writes at least two digits of the exponent, and its sign.
+pub(super) fn exponent(text: &str) -> String {
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return text.to_owned();
+    };
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>2}")
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::keys::{Key, Kind, join};
+use crate::keys::{ClientConfig, Key, Kind, ServerConfig, join};
 use crate::section::Section;
 use crate::value::{Entry, Node, Value};
 
@@ -26,16 +26,23 @@ pub enum Format {
 }
 
 /// Lists that are written as `[[name]]` at the end of a TOML file.
-const ENTRIES: [&str; 3] = ["proxies", "visitors", "httpPlugins"];
+const ENTRIES: [&Key; 3] = [
+    ClientConfig::proxies.key,
+    ClientConfig::visitors.key,
+    ServerConfig::http_plugins.key,
+];
 
 impl Document {
     pub(crate) fn new(root: &Section, proxies: &[&Section], visitors: &[&Section]) -> Self {
         let mut entries = below(root, &root.keys, "");
-        for (key, sections) in [("proxies", proxies), ("visitors", visitors)] {
+        for (key, sections) in [
+            (ClientConfig::proxies.path(), proxies),
+            (ClientConfig::visitors.path(), visitors),
+        ] {
             if let Some(first) = sections.first() {
                 let items = sections.iter().map(|section| table(section)).collect();
                 entries.push(Entry {
-                    key: key.to_owned(),
+                    key,
                     at: first.at,
                     node: Node {
                         at: first.at,
@@ -72,7 +79,7 @@ impl Document {
 
     fn to_toml(&self) -> String {
         let mut writer = Toml::default();
-        let is_list = |entry: &&Entry| ENTRIES.contains(&entry.key.as_str());
+        let is_list = |entry: &&Entry| ENTRIES.iter().any(|key| key.name == entry.key);
         for entry in self.entries.iter().filter(|entry| !is_list(entry)) {
             writer.entry("", entry);
         }

@@ -8,7 +8,7 @@ mod source;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use frp_config::{AuthMethod, ClientConfig, Secret};
+use frp_config::{AuthMethod, AuthScope, ClientConfig, Secret};
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -61,8 +61,8 @@ impl Auth {
         };
         Ok(Self {
             with,
-            heartbeats: cfg.auth.scope_heartbeats,
-            new_work_conns: cfg.auth.scope_new_work_conns,
+            heartbeats: cfg.auth.covers(AuthScope::HeartBeats),
+            new_work_conns: cfg.auth.covers(AuthScope::NewWorkConns),
         })
     }
 

@@ -289,7 +289,7 @@ impl Runner for Entrants<'_> {
 mod tests {
     use std::io;
 
-    use frp_config::{LoadOptions, Purpose, parse_client};
+    use frp_config::{LoadOptions, Purpose, Transport, parse_client};
     use frp_net::dial::DialError;
 
     use super::*;
@@ -302,7 +302,10 @@ mod tests {
         );
         let loaded = parse_client(&text, "frpc", &LoadOptions::new(Purpose::Run));
         let cfg = loaded.unwrap_or_else(|e| panic!("{e}")).settings;
-        Auto::new(&cfg, cfg.transport.order.as_ref().unwrap()).unwrap()
+        let Transport::Auto(order) = &cfg.transport.protocol else {
+            panic!("{:?}", cfg.transport.protocol)
+        };
+        Auto::new(&cfg, order).unwrap()
     }
 
     fn refused() -> Lost<LoginError> {

@@ -14,9 +14,11 @@ use super::tls;
 pub(super) fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
     match error {
         MuxError::Closed(reason) => explain_lost(reason, cfg),
-        MuxError::GoAway | MuxError::Exhausted | MuxError::Reset | MuxError::Finished => {
-            explain_closed(&error.to_string(), cfg)
-        }
+        MuxError::GoAway
+        | MuxError::Exhausted
+        | MuxError::Reset
+        | MuxError::Unread
+        | MuxError::Finished => explain_closed(&error.to_string(), cfg),
     }
 }
 
@@ -51,8 +53,8 @@ pub(super) fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
 /// The connection stood, the login went out, and then it was closed or reset.
 pub(super) fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
     let has_tls = matches!(
-        cfg.transport.protocol,
-        TransportProtocol::Wss | TransportProtocol::Quic
+        cfg.transport.protocol.one(),
+        Some(TransportProtocol::Wss | TransportProtocol::Quic)
     );
     if !cfg.transport.tls.enable && !has_tls {
         return explained(
@@ -89,19 +91,19 @@ pub(super) fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
 }
 
 pub(super) fn explain_silence(cfg: &ClientConfig) -> Explained {
-    let protocol = cfg.transport.protocol;
+    let protocol = cfg.transport.protocol.one();
     let (how, advice) = match protocol {
         // A session of kcp is closed without a word, so this is also how frps refuses one.
-        TransportProtocol::Kcp => (
+        Some(TransportProtocol::Kcp) => (
             " over UDP",
             "check that the port is the kcpBindPort of frps and that transport.tcpMux is the same \
              on both ends",
         ),
-        TransportProtocol::Quic => (
+        Some(TransportProtocol::Quic) => (
             " over QUIC",
             "check that the port is the quicBindPort of frps; its log may say why",
         ),
-        _ if cfg.transport.tls.enable || protocol == TransportProtocol::Wss => (
+        _ if cfg.transport.tls.enable || protocol == Some(TransportProtocol::Wss) => (
             " within TLS",
             "check that the port is the bindPort of frps and not that of another TLS service, and \
              that transport.tcpMux is the same on both ends; a device on the path may end TLS \

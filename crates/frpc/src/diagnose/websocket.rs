@@ -64,8 +64,8 @@ pub(super) fn explain(error: &ConnectError, cfg: &ClientConfig) -> Explained {
 }
 
 fn closed(cfg: &ClientConfig) -> String {
-    let within = match cfg.transport.protocol {
-        TransportProtocol::Wss => {
+    let within = match cfg.transport.protocol.one() {
+        Some(TransportProtocol::Wss) => {
             "frps of frp ends no TLS around a websocket: use a proxy before it, or protocol \
              websocket; "
         }

@@ -16,7 +16,7 @@ use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD};
 use frp_net::listen::limit_unsent;
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
@@ -133,7 +133,7 @@ impl HttpProxy {
         let (io, held) = parts.io.into_inner().into_parts();
         let read = [parts.read_buf, held].concat();
         let carried = put_back(read.into(), io.into_inner());
-        user.log_end(&relay(target, carried, &user.traffic).await);
+        user.log_end(&relay::serve(target, carried, &user.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {

@@ -6,7 +6,6 @@ mod counted;
 mod error;
 mod http_proxy;
 mod login;
-mod records;
 mod socks5;
 mod static_file;
 mod target;
@@ -45,26 +44,30 @@ impl Plugin {
     /// Reads the files that the settings name. What the plugin begins on its own belongs to
     /// `tasks`.
     pub(crate) fn new(cfg: &ClientPlugin, tasks: &Tasks) -> Result<Self, PluginError> {
-        let name = cfg.name();
+        let name = cfg.as_str();
         Ok(match cfg {
             ClientPlugin::HttpProxy(login) => Self::HttpProxy(HttpProxy::new(login)),
-            ClientPlugin::Socks5(login) => Self::Socks5(Socks5::new(login)),
-            ClientPlugin::StaticFile {
-                local_path,
-                strip_prefix,
-                login,
-            } => Self::StaticFile(StaticFile::new(local_path, strip_prefix, login)),
-            ClientPlugin::Http2Http(cfg) => Self::Bridge(Bridge::plain(name, cfg, false, tasks)?),
-            ClientPlugin::Http2Https(cfg) => Self::Bridge(Bridge::plain(name, cfg, true, tasks)?),
-            ClientPlugin::Https2Http(cfg) => Self::Bridge(Bridge::secure(name, cfg, false, tasks)?),
-            ClientPlugin::Https2Https(cfg) => Self::Bridge(Bridge::secure(name, cfg, true, tasks)?),
-            ClientPlugin::Tls2Raw { local_addr, tls } => {
-                Self::Tls2Raw(Tls2Raw::new(local_addr, tls)?)
+            ClientPlugin::Socks5(cfg) => Self::Socks5(Socks5::new(&cfg.login())),
+            ClientPlugin::StaticFile(cfg) => Self::StaticFile(StaticFile::new(
+                &cfg.local_path,
+                &cfg.strip_prefix,
+                &cfg.login,
+            )),
+            ClientPlugin::Http2Http(cfg) => Self::Bridge(Bridge::plain(name, cfg, None, tasks)?),
+            ClientPlugin::Http2Https(cfg) => {
+                let to_tls = Some(&cfg.backend_tls);
+                Self::Bridge(Bridge::plain(name, &cfg.forward, to_tls, tasks)?)
             }
-            ClientPlugin::UnixDomainSocket { unix_path } => {
-                Self::UnixDomainSocket(UnixDomainSocket::new(unix_path.clone()))
+            ClientPlugin::Https2Http(cfg) => Self::Bridge(Bridge::secure(name, cfg, None, tasks)?),
+            ClientPlugin::Https2Https(cfg) => {
+                let to_tls = Some(&cfg.backend_tls);
+                Self::Bridge(Bridge::secure(name, &cfg.https, to_tls, tasks)?)
             }
-            other => return Err(PluginError::NotSupported(other.name())),
+            ClientPlugin::Tls2Raw(cfg) => Self::Tls2Raw(Tls2Raw::new(&cfg.local_addr, &cfg.tls)?),
+            ClientPlugin::UnixDomainSocket(cfg) => {
+                Self::UnixDomainSocket(UnixDomainSocket::new(cfg.unix_path.clone()))
+            }
+            ClientPlugin::VirtualNet => return Err(PluginError::NotSupported(name)),
         })
     }
 

@@ -4,7 +4,7 @@ use frp_config::PluginTls;
 use frp_log::{Level, warn};
 use frp_net::dial::dial;
 use frp_net::layers::Carried;
-use frp_net::relay::relay;
+use frp_net::relay;
 
 use super::error::PluginError;
 use super::target::Target;
@@ -30,7 +30,7 @@ impl Tls2Raw {
         let log = &user.log;
         let half_closes = carried.half_closes();
         let stream = match self.tls.accept(carried, false).await {
-            Ok(stream) => stream,
+            Ok(accepted) => accepted.stream,
             Err(e) => return warn!(log, "tls handshake error: {e}"),
         };
         let mut service = match dial(&self.target.host, self.target.port, &LOCAL).await {
@@ -44,8 +44,8 @@ impl Tls2Raw {
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "tls2raw {e}");
         }
-        let carried = Carried::other(stream).of_peer(half_closes);
-        let relayed = relay(service, carried, &user.traffic).await;
+        let carried = Carried::Layered(Box::new(stream)).of_peer(half_closes);
+        let relayed = relay::serve(service, carried, &user.traffic).await;
         user.log_end(&relayed);
     }
 }

@@ -7,7 +7,7 @@ use frp_log::{Level, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
 use frp_net::limits::LOCAL_DIAL;
-use frp_net::relay::relay;
+use frp_net::relay;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ impl UnixDomainSocket {
             return warn!(log, "{e}");
         }
         let service = Carried::other(service);
-        user.log_end(&relay(service, carried, &user.traffic).await);
+        user.log_end(&relay::serve(service, carried, &user.traffic).await);
     }
 
     /// The connect of a socket whose backlog is full waits.

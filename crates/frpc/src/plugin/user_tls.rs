@@ -1,23 +1,18 @@
 //! TLS with users: certificate files, or a certificate made in memory
 //! (frp `pkg/transport/tls.go`).
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use frp_config::PluginTls;
 use frp_net::limits::USER_HANDSHAKE;
 use frp_net::stream::Rewind;
-use frp_net::tls::{TlsFiles, TlsSetupError, server_config};
-use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-
-use super::records::Records;
+use frp_net::tls::{TlsFiles, TlsPipe, TlsSetupError, accept_over, server_config};
+use frp_proto::sni::HelloReader;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
 
 /// Ends the users' TLS.
 #[derive(Debug)]
@@ -25,10 +20,14 @@ pub(super) struct UserTls {
     config: Arc<ServerConfig>,
 }
 
-/// A user's connection behind its TLS. As in Go, it may end between two records without a closing
-/// one, for many clients leave like that.
+/// A user past the handshake.
 #[derive(Debug)]
-pub(super) struct UserStream<T>(TlsStream<Records<Rewind<T>>>);
+pub(super) struct Accepted<T> {
+    /// As in Go, it may end between two records without a closing one.
+    pub(super) stream: TlsPipe<T>,
+    /// The server that the user named, in lower case.
+    pub(super) server_name: Option<String>,
+}
 
 /// What a user speaks who sends a request where TLS is expected; as Go's server answers.
 const PLAIN_HTTP: &[u8] =
@@ -51,26 +50,40 @@ impl UserTls {
 
     /// The handshake, within [`USER_HANDSHAKE`]. `answer_http`: whoever speaks HTTP is told that
     /// this is HTTPS.
-    pub(super) async fn accept<T>(&self, io: T, answer_http: bool) -> io::Result<UserStream<T>>
+    pub(super) async fn accept<T>(&self, mut io: T, answer_http: bool) -> io::Result<Accepted<T>>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        match timeout(USER_HANDSHAKE, self.handshake(io, answer_http)).await {
-            Ok(result) => result,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "i/o timeout")),
-        }
+        let until = Instant::now() + USER_HANDSHAKE;
+        let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "i/o timeout");
+        let (first, server_name) = timeout_at(until, hello(&mut io, answer_http))
+            .await
+            .map_err(|_| timed_out())??;
+        let io = Rewind::new(first.freeze(), io);
+        let stream = accept_over(self.config.clone(), io, until - Instant::now())
+            .await
+            .map_err(|e| e.source)?;
+        Ok(Accepted {
+            stream: stream.may_be_cut(),
+            server_name,
+        })
     }
+}
 
-    async fn handshake<T>(&self, mut io: T, answer_http: bool) -> io::Result<UserStream<T>>
-    where
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut first = [0];
-        if io.read(&mut first).await? == 0 {
+/// The first bytes of a user, up to the end of its hello, and the server that it names. What is no hello
+/// is left to the handshake.
+async fn hello<T>(io: &mut T, answer_http: bool) -> io::Result<(BytesMut, Option<String>)>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut reader = HelloReader::default();
+    let mut first = BytesMut::with_capacity(1024);
+    loop {
+        if io.read_buf(&mut first).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "EOF"));
         }
         // No TLS record begins like a method.
-        if first[0].is_ascii_uppercase() && answer_http {
+        if answer_http && first.first().is_some_and(u8::is_ascii_uppercase) {
             io.write_all(PLAIN_HTTP).await?;
             io.shutdown().await?;
             return Err(io::Error::new(
@@ -78,62 +91,10 @@ impl UserTls {
                 "client sent an HTTP request to an HTTPS server",
             ));
         }
-        let io = Records::new(Rewind::new(Bytes::copy_from_slice(&first), io));
-        let accepted = TlsAcceptor::from(self.config.clone()).accept(io).await;
-        accepted.map(UserStream)
-    }
-}
-
-impl<T> UserStream<T> {
-    /// What was agreed on.
-    pub(super) fn session(&self) -> &ServerConnection {
-        self.0.get_ref().1
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for UserStream<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match ready!(Pin::new(&mut self.0).poll_read(cx, buf)) {
-            Err(e)
-                if e.kind() == io::ErrorKind::UnexpectedEof && self.0.get_ref().0.at_boundary() =>
-            {
-                Poll::Ready(Ok(()))
-            }
-            read => Poll::Ready(read),
+        match reader.read(&first) {
+            Ok(None) => {}
+            Ok(Some(hello)) => return Ok((first, hello.server_name)),
+            Err(_) => return Ok((first, None)),
         }
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UserStream<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

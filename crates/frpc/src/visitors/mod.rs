@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::{VisitorConfig, VisitorKind};
-use frp_log::{Log, contract, info, warn};
+use frp_log::{Log, info, warn};
 use frp_net::listen::Host;
 use tokio_util::task::TaskTracker;
 
@@ -149,7 +149,7 @@ async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker, mut pause: D
 fn starts(visitor: &Arc<Visitor>, host: io::Result<Host>, listeners: &TaskTracker) -> bool {
     let started = start(visitor, host, listeners);
     match &started {
-        Ok(()) => info!(visitor.log, "{}", contract::start_visitor_success()),
+        Ok(()) => info!(visitor.log, "start visitor success"),
         Err(e) => {
             let again = RETRY_AFTER.as_secs();
             warn!(visitor.log, "start error: {e}; trying again in {again} s");
@@ -167,6 +167,6 @@ fn start(
     match &visitor.cfg.kind {
         VisitorKind::Stcp => stcp::start(visitor, host, listeners),
         VisitorKind::Sudp => sudp::start(visitor, host, listeners),
-        _ => Err(StartError::Kind("xtcp")),
+        kind @ VisitorKind::Xtcp(_) => Err(StartError::Kind(kind.as_str())),
     }
 }

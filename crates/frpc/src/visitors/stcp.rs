@@ -30,7 +30,7 @@ pub(super) fn start(
     let visitor = visitor.clone();
     listeners.spawn(async move {
         let stop = visitor.stop.clone();
-        accept_loop(listener, stop, |user, peer| {
+        accept_loop(listener, visitor.log.span(), stop, |user, peer| {
             tune(&user, Some(END_KEEPALIVE));
             let from = peer.to_string();
             let serving = serve_user(visitor.clone(), user.into(), from);

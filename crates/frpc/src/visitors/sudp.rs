@@ -8,9 +8,7 @@ use std::time::Duration;
 use frp_log::{debug, info, warn};
 use frp_net::listen::Host;
 use frp_net::msg_stream::RecvError;
-use frp_net::udp::{
-    CarryError, Heartbeat, Losses, Outgoing, Users, bind_at, carry, meanwhile, wait_for_datagram,
-};
+use frp_net::udp::{CarryError, Datagrams, Users, bind_at};
 use tokio_util::task::TaskTracker;
 
 use super::visitor::{StartError, Visitor};
@@ -46,14 +44,12 @@ pub(super) fn start(
 }
 
 /// Opens a connection when a datagram wants one, and carries all users' datagrams by it.
-async fn serve(visitor: &Visitor, mut users: Users) {
-    let log = visitor.log.clone();
-    let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
+async fn serve(visitor: &Visitor, users: Users) {
     let protocol = visitor.server.client.cfg.transport.wire_protocol;
-    let mut out = Outgoing::new(protocol);
+    let mut datagrams = Datagrams::new(users, visitor.log.span());
     loop {
-        wait_for_datagram(&mut users, &mut out, &mut losses).await;
-        let opened = meanwhile(&mut users, &mut out, &mut losses, visitor.open()).await;
+        datagrams.wait().await;
+        let opened = datagrams.meanwhile(visitor.open()).await;
         let stream = match opened {
             Ok(stream) => stream,
             Err(e) => {
@@ -62,24 +58,13 @@ async fn serve(visitor: &Visitor, mut users: Users) {
                     "newVisitorConn to frps error: {e}, try to reconnect"
                 );
                 // They would come too late.
-                out.clear();
+                datagrams.clear();
                 let pause = tokio::time::sleep(RETRY_AFTER);
-                meanwhile(&mut users, &mut out, &mut losses, pause).await;
+                datagrams.meanwhile(pause).await;
                 continue;
             }
         };
-        out.begin_stream(protocol, &mut losses);
-        let (heartbeat, traffic) = (Heartbeat::Expect, &visitor.traffic);
-        match carry(
-            &mut users,
-            stream,
-            &mut out,
-            heartbeat,
-            traffic,
-            &mut losses,
-        )
-        .await
-        {
+        match datagrams.carry(stream, protocol, &visitor.traffic).await {
             CarryError::Recv(RecvError::Closed) => {
                 debug!(visitor.log, "sudp worker is closed");
             }

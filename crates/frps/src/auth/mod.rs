@@ -8,7 +8,7 @@ mod token;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, ServerOidc};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -22,8 +22,9 @@ pub(crate) struct Auth {
     /// The ciphers' also where `oidc` checks who comes.
     token: Token,
     oidc: Option<OidcAuth>,
-    heartbeats: bool,
-    new_work_conns: bool,
+    /// Whether pings, and whether work connections, have to show something.
+    pub(crate) heartbeats: bool,
+    pub(crate) new_work_conns: bool,
 }
 
 /// Who has logged in, as far as credentials say: what comes later must come from the same.
@@ -40,7 +41,7 @@ impl Subject {
 /// Why credentials are not good, in the words that frp gives the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refusal(Cow<'static, str>);
+pub(crate) struct BadCredentials(Cow<'static, str>);
 
 impl Auth {
     /// Also gives what keeps track of the issuer, to be run, where there is one that is not that of
@@ -65,10 +66,10 @@ impl Auth {
             }
         };
         let auth = Self {
+            heartbeats: settings.covers(AuthScope::HeartBeats),
+            new_work_conns: settings.covers(AuthScope::NewWorkConns),
             token: Token::new(settings.token),
             oidc,
-            heartbeats: settings.scope_heartbeats,
-            new_work_conns: settings.scope_new_work_conns,
         };
         (auth, keeper)
     }
@@ -84,10 +85,10 @@ impl Auth {
     }
 
     /// May wait for the issuer; see `frp_net::limits::ISSUER_WAIT`.
-    pub(crate) async fn login(&self, login: &Login) -> Result<Subject, Refusal> {
+    pub(crate) async fn login(&self, login: &Login) -> Result<Subject, BadCredentials> {
         match &self.oidc {
             None => {
-                self.token.login(login).map_err(Refusal::new)?;
+                self.token.login(login).map_err(BadCredentials::new)?;
                 Ok(Subject::default())
             }
             Some(oidc) => {
@@ -97,30 +98,29 @@ impl Auth {
         }
     }
 
-    /// `from` has logged in on the session.
-    pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), Refusal> {
+    /// Where [`heartbeats`](Self::heartbeats) says so. `from` has logged in on the session.
+    pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), BadCredentials> {
         match &self.oidc {
-            _ if !self.heartbeats => Ok(()),
-            None => self.token.ping(ping).map_err(Refusal::new),
+            None => self.token.ping(ping).map_err(BadCredentials::new),
             Some(oidc) => oidc.later(&ping.privilege_key, from).await,
         }
     }
 
-    /// `from` has logged in on the session that the work connection is for.
+    /// Where [`new_work_conns`](Self::new_work_conns) says so. `from` has logged in on the session
+    /// that the work connection is for.
     pub(crate) async fn new_work_conn(
         &self,
         conn: &NewWorkConn,
         from: &Subject,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BadCredentials> {
         match &self.oidc {
-            _ if !self.new_work_conns => Ok(()),
-            None => self.token.new_work_conn(conn).map_err(Refusal::new),
+            None => self.token.new_work_conn(conn).map_err(BadCredentials::new),
             Some(oidc) => oidc.later(&conn.privilege_key, from).await,
         }
     }
 }
 
-impl Refusal {
+impl BadCredentials {
     fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self(text.into())
     }

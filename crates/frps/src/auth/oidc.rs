@@ -11,7 +11,7 @@ use frp_proto::jwt::{ClaimError, Claims, Malformed, Rules, SignedToken};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::issuer::{Issuer, Known};
-use super::{Refusal, Subject};
+use super::{BadCredentials, Subject};
 
 /// Checks tokens.
 #[derive(Debug)]
@@ -50,21 +50,21 @@ impl OidcAuth {
     }
 
     /// The subject of a login's token.
-    pub(super) async fn login(&self, token: &str) -> Result<String, Refusal> {
+    pub(super) async fn login(&self, token: &str) -> Result<String, BadCredentials> {
         let verified = self.verify(token).await;
-        let claims =
-            verified.map_err(|e| Refusal::new(format!("invalid OIDC token in login: {e}")))?;
+        let claims = verified
+            .map_err(|e| BadCredentials::new(format!("invalid OIDC token in login: {e}")))?;
         Ok(claims.subject)
     }
 
     /// A token that comes later must be one of `from`, who has logged in. frp says `ping` for work
     /// connections, too.
-    pub(super) async fn later(&self, token: &str, from: &Subject) -> Result<(), Refusal> {
+    pub(super) async fn later(&self, token: &str, from: &Subject) -> Result<(), BadCredentials> {
         let verified = self.verify(token).await;
-        let claims =
-            verified.map_err(|e| Refusal::new(format!("invalid OIDC token in ping: {e}")))?;
+        let claims = verified
+            .map_err(|e| BadCredentials::new(format!("invalid OIDC token in ping: {e}")))?;
         if from.0.as_ref() != Some(&claims.subject) {
-            return Err(Refusal::new(format!(
+            return Err(BadCredentials::new(format!(
                 "received different OIDC subject in login and ping. new subject: {}",
                 claims.subject
             )));

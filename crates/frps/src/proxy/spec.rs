@@ -30,8 +30,8 @@ pub(crate) enum Kind {
     Http(HttpSettings),
     Https(Hosts),
     Tcpmux(TcpmuxSettings),
-    Stcp(Arc<Access>),
-    Sudp(Arc<Access>),
+    Stcp(Access),
+    Sudp(Access),
 }
 
 /// What carries a proxy's connections.
@@ -178,8 +178,8 @@ impl Kind {
                 route_by_http_user: new.route_by_http_user.clone(),
                 login: login(),
             }),
-            ProxyType::Stcp => Self::Stcp(Arc::new(access())),
-            ProxyType::Sudp => Self::Sudp(Arc::new(access())),
+            ProxyType::Stcp => Self::Stcp(access()),
+            ProxyType::Sudp => Self::Sudp(access()),
             UNSUPPORTED => return Err(unsupported()),
         })
     }

@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_http::basic::{Basic, Login};
+use frp_http::basic::Basic;
 use frp_http::host::{is_host, without_port};
 use frp_proto::VERSION;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
-use super::http::not_found_page;
+use super::http::answer::not_found_page;
 use super::router::cut;
-use crate::Shared;
-use crate::proxy::{Members, Replies};
+use super::target::ConnectTarget;
+use crate::proxy::members::Replies;
+use crate::shared::Shared;
 
 /// Lines that the request may have.
 const MAX_HEADERS: usize = 1024;
@@ -28,13 +29,6 @@ const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// The proxy's client has no work connection for us. frp closes without a word.
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-
-/// What a route of tcpmux leads to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    members: Arc<Members>,
-    login: Login,
-}
 
 /// What a user asks for.
 struct Request {
@@ -60,12 +54,6 @@ enum ConnectError {
     Unauthorized(String),
 }
 
-impl Target {
-    pub(crate) fn new(members: Arc<Members>, login: Login) -> Self {
-        Self { members, login }
-    }
-}
-
 /// Reads whom a user is for, and takes it there.
 pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
     let passthrough = shared.policy().tcpmux_passthrough;
@@ -85,7 +73,7 @@ async fn find(
     shared: &Shared,
     conn: &mut TcpStream,
     passthrough: bool,
-) -> Result<(Arc<Target>, Bytes), HeadError<ConnectError>> {
+) -> Result<(Arc<ConnectTarget>, Bytes), HeadError<ConnectError>> {
     let mut searched = 0;
     let asked = read(conn, Bytes::new(), |all| {
         let whole = has_blank_line(all, searched);

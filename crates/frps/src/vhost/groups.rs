@@ -8,7 +8,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use frp_config::Secret;
 
 use super::router::{RouteConflict, RouteGuards, RouteKey, Router};
-use crate::proxy::{Members, Membership, Proxy, spec};
+use crate::proxy::members::{Members, Membership};
+use crate::proxy::{Proxy, spec};
 
 /// The routes of one kind of vhost and the groups that share some. `T` is what a route leads to;
 /// `P` is what else must be the same in a group.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Why a user got no further.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub(super) async fn meet<T, E: fmt::Display>(
             debug!(log, "{what} connection [{peer}] made room for newer ones");
             return None;
         }
-        () = shared.stop.cancelled() => return None,
+        () = shared.drain.cancelled() => return None,
     };
     match asked {
         Ok(asked) => Some(asked),

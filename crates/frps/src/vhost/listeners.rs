@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::stream::Rewind;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Vhosts, connect, http, https};
+use super::tables::Vhosts;
+use super::{connect, http, https};
+use crate::bind_error::BindError;
 use crate::policy::Bound;
-use crate::{BindError, Shared};
+use crate::shared::Shared;
 
 /// The sockets of the vhosts that do not share bindPort.
 #[derive(Debug)]
@@ -51,7 +53,11 @@ impl Listeners {
             |port: Option<u16>| join_host_port(&bound.proxy_bind_addr, port.unwrap_or_default());
         if let Some(listener) = self.connect {
             let (port, pass) = (bound.tcpmux_port, shared.policy().tcpmux_passthrough);
-            info!(log, "{}", contract::tcpmux_listen(addr(port), pass));
+            info!(
+                log,
+                "tcpmux httpconnect multiplexer listen on {}, passthrough: {pass}",
+                addr(port)
+            );
             accept(shared, listener, |shared, conn, peer| {
                 connect::serve(shared, conn, peer)
             });
@@ -59,8 +65,8 @@ impl Listeners {
         if bound.vhost_http_port.is_some() {
             info!(
                 log,
-                "{}",
-                contract::http_listen(addr(bound.vhost_http_port))
+                "http service listen on {}",
+                addr(bound.vhost_http_port)
             );
         }
         if let Some(listener) = self.http {
@@ -72,8 +78,8 @@ impl Listeners {
             // As frp, not where bindPort is the port.
             info!(
                 log,
-                "{}",
-                contract::https_listen(addr(bound.vhost_https_port))
+                "https service listen on {}",
+                addr(bound.vhost_https_port)
             );
             accept(shared, listener, |shared, conn, peer| {
                 https::serve(shared, conn, Bytes::new(), peer)
@@ -92,10 +98,15 @@ fn accept<F>(
 {
     let (shared, tasks) = (shared.clone(), shared.tasks.clone());
     tasks.clone().spawn(async move {
-        accept_loop(listener, shared.stop.clone(), |conn, peer| {
-            tune(&conn, Some(END_KEEPALIVE));
-            tasks.spawn(serve(shared.clone(), conn, peer));
-        })
+        accept_loop(
+            listener,
+            Log::root().span(),
+            shared.drain.clone(),
+            |conn, peer| {
+                tune(&conn, Some(END_KEEPALIVE));
+                tasks.spawn(serve(shared.clone(), conn, peer));
+            },
+        )
         .await;
     });
 }

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::clients::Client;
-use super::metrics::{ProxyStats, Published, Totals};
-use super::{Site, Stats};
+use super::Site;
 use crate::policy::{Bound, Policy};
 use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
+use crate::stats::Stats;
+use crate::stats::clients::Client;
+use crate::stats::metrics::{ProxyStats, Published, Totals};
 use frp_http::web::answer::Refusal;
 use frp_http::web::path::Query;
 

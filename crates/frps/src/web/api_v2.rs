@@ -9,13 +9,14 @@ use jiff::{Span, Timestamp, ZonedDateTime};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::Site;
 use super::api::{
     ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, has_status, phase,
 };
-use super::metrics::{DAYS, ProxyStats, Pruned, Published};
 use super::route::V2;
-use super::{Site, Stats};
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
+use crate::stats::Stats;
+use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
 use frp_http::web::answer::Refusal;
 use frp_http::web::path::Query;
 
@@ -332,7 +333,7 @@ fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
 
 fn traffic(proxy: ProxyStats) -> Traffic {
     let today = ZonedDateTime::now().date();
-    let day = |(age, amount): (i64, &super::metrics::Amount)| TrafficOfDay {
+    let day = |(age, amount): (i64, &crate::stats::metrics::Amount)| TrafficOfDay {
         date: today.saturating_sub(Span::new().days(age)).to_string(),
         traffic_in: amount.inward,
         traffic_out: amount.outward,

@@ -1,15 +1,12 @@
 //! The HTTP API of frps (frp `server/api_router.go`, `pkg/util/http/server.go`): what is
 //! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
 //!
-//! [`clients`] and [`metrics`] are what sessions and proxies report to; they exist only where
-//! there is a web server. [`route`] finds out what a request is for, [`http`]
-//! answers, [`api`] and [`api_v2`] know the answers, [`prometheus`] has a format of its own.
+//! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] answers, [`api`] and
+//! [`api_v2`] know the answers, [`prometheus`] has a format of its own.
 
 mod api;
 mod api_v2;
-pub(crate) mod clients;
 mod http;
-pub(crate) mod metrics;
 mod prometheus;
 mod route;
 
@@ -19,25 +16,17 @@ use std::time::Duration;
 use frp_config::WebServer;
 use frp_http::basic::Login;
 use frp_http::web::{Web, WebError, WebSettings};
-use frp_log::{Log, contract, info};
+use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::MAX_API_ANSWERS;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::clients::Clients;
-use self::metrics::Metrics;
-use crate::Shared;
+use crate::shared::Shared;
+use crate::stats::Stats;
 
 /// Between two looks at the counters that belong to no request.
 const TICK: Duration = Duration::from_secs(60);
-
-/// What sessions and proxies report.
-#[derive(Debug)]
-pub(crate) struct Stats {
-    pub(crate) clients: Clients,
-    pub(crate) metrics: Metrics,
-}
 
 /// What a request may need.
 #[derive(Debug, Clone)]
@@ -46,15 +35,6 @@ struct Site {
     stats: Arc<Stats>,
     /// Places for answers that are being made.
     making: Arc<Semaphore>,
-}
-
-impl Stats {
-    pub(crate) fn new() -> Self {
-        Self {
-            clients: Clients::default(),
-            metrics: Metrics::new(),
-        }
-    }
 }
 
 /// Opens the socket that `config` asks for. Needs a tokio runtime.
@@ -73,14 +53,14 @@ pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
 /// Serves until the server stops.
 pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
     let addr = join_host_port(&config.addr, config.port);
-    info!(Log::root(), "{}", contract::dashboard_listen(addr));
+    info!(Log::root(), "dashboard listen on {addr}");
     let site = Arc::new(Site {
         shared: shared.clone(),
         stats: stats.clone(),
         making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
     });
     tokio::select! {
-        () = web.run(site, &shared.tasks, shared.stop.clone()) => {}
+        () = web.run(site, &shared.tasks, shared.drain.clone()) => {}
         () = tick(&stats) => {}
     }
 }

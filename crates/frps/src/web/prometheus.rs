@@ -3,8 +3,8 @@
 
 use std::fmt::{Display, Write, from_fn};
 
-use super::Stats;
-use super::metrics::ProxyStats;
+use crate::stats::Stats;
+use crate::stats::metrics::ProxyStats;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=values";
 

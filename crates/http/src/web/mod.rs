@@ -171,7 +171,7 @@ impl Web {
         let site = Arc::new(Guarded { site, guard, pprof });
         // Bounds the connections as those of clients.
         let crowd = BeforeLogin::default();
-        accept_loop(listener, stop.clone(), |conn, peer| {
+        accept_loop(listener, tracing::Span::none(), stop.clone(), |conn, peer| {
             let turn = crowd.enter(peer.ip());
             let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
             let stop = stop.clone();

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
@@ -36,7 +37,8 @@ pub async fn dial(
     dial_by("udp", host, port, options, open).await
 }
 
-/// Opens a session over a socket that is connected to `peer`; both ends must know `conv`.
+/// Opens a session with `peer` over a socket that is open already, such as one that a hole was punched
+/// with; both ends may do so, and must know `conv`. Nobody else is heard on it any more.
 ///
 /// # Errors
 /// The system's, where the socket cannot be set up.
@@ -45,6 +47,8 @@ pub fn connect(
     peer: SocketAddr,
     conv: u32,
 ) -> io::Result<(KcpStream, impl Future<Output = ()> + Send + use<>)> {
+    // Only a connected socket hears that nothing listens there.
+    SockRef::from(&socket).connect(&peer.into())?;
     let socket = Arc::new(Socket::new(socket)?);
     let session = Session::dialled(conv, CLIENT_WINDOWS, 0);
     let shared = Shared::new(socket, peer, Instant::now(), session);
@@ -55,8 +59,6 @@ pub fn connect(
 
 fn open(peer: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(source(local_ip, peer))?;
-    // Only a connected socket hears that nothing listens there.
-    socket.connect(peer)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
 }

@@ -36,6 +36,7 @@ pub struct KcpListener {
     newcomers: Mutex<Newcomers>,
     /// The clock of all its sessions begins here.
     epoch: Instant,
+    closing: CancellationToken,
 }
 
 /// A new session.
@@ -131,7 +132,15 @@ impl KcpListener {
             table: Arc::new(table),
             newcomers: Mutex::default(),
             epoch: Instant::now(),
+            closing: CancellationToken::new(),
         })
+    }
+
+    /// Has the listener take no notice of newcomers once `closing` is cancelled: they repeat themselves, and
+    /// whoever has the port next hears them.
+    #[must_use]
+    pub fn until(self, closing: CancellationToken) -> Self {
+        Self { closing, ..self }
     }
 
     /// The address that peers send to.
@@ -211,7 +220,7 @@ impl KcpListener {
                 taken = true;
             }
         }
-        if taken {
+        if taken || self.closing.is_cancelled() {
             return;
         }
         if let Some((opening, sent_back)) = echo(datagram) {

@@ -9,8 +9,8 @@ use std::cell::RefCell;
 /// 64 KiB AEAD record.
 pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
 
-/// Layers nest (relay, compression, cipher), and each level borrows its own buffer.
-const KEPT_PER_THREAD: usize = 4;
+/// Layers nest (relay, a user's TLS, compression, cipher, TLS), and each level borrows its own buffer.
+const KEPT_PER_THREAD: usize = 5;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };

@@ -31,6 +31,7 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
+use crate::cut::Cut;
 use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_UNREAD_BYTES};
 use crate::stranger_bytes::PoolShare;
 
@@ -76,6 +77,10 @@ const SMALL_TURNS: u32 = 8;
 const MAX_PONGS: usize = 64;
 /// Unsent resets of refused streams; beyond, the session ends.
 const MAX_REFUSALS: usize = 1024;
+
+/// Codes of a go-away (hashicorp/yamux `spec.md`).
+const NORMAL: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -167,7 +172,10 @@ pub(super) enum Received {
 /// Why a stream takes no data.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendError {
+    /// The peer has reset the stream without an end.
     Reset,
+    /// The same behind its end.
+    Unread,
     Finished,
 }
 
@@ -303,7 +311,7 @@ impl State {
                     self.pongs.push_back(header.length);
                 }
                 Kind::Ping => self.receive_pong(header.length, now),
-                Kind::GoAway if header.length == 0 => {
+                Kind::GoAway if header.length == NORMAL => {
                     self.remote_go_away = true;
                     self.freed_opens = usize::MAX;
                 }
@@ -563,9 +571,15 @@ impl State {
         id: u32,
         cx: &Context<'_>,
     ) -> Poll<Result<usize, SendError>> {
-        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(SendError::Reset));
         };
+        if stream.reset {
+            return Poll::Ready(Err(match stream.remote_fin {
+                true => SendError::Unread,
+                false => SendError::Reset,
+            }));
+        }
         if stream.fin_due || stream.fin_sent {
             return Poll::Ready(Err(SendError::Finished));
         }
@@ -578,15 +592,21 @@ impl State {
         }
     }
 
-    /// Ready once the peer has reset the stream.
-    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<()> {
-        match self.streams.get_mut(&id) {
-            Some(stream) if !stream.reset => {
-                // Whoever asks is the one who writes.
-                store(&mut stream.writer, cx);
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
+    /// How the peer has cut the stream off. Whoever asks is the one who writes, and hears of more.
+    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<Cut> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Cut::Reset);
+        };
+        if stream.reset {
+            return Poll::Ready(match stream.remote_fin {
+                true => Cut::ReadsNoMore,
+                false => Cut::Reset,
+            });
+        }
+        store(&mut stream.writer, cx);
+        match stream.remote_fin {
+            true => Poll::Ready(Cut::Ended),
+            false => Poll::Pending,
         }
     }
 
@@ -709,9 +729,14 @@ impl State {
             && self.resets.is_empty()
     }
 
+    /// The peer is to open no more streams.
+    pub(super) fn go_away(&mut self) {
+        self.go_away = Some(NORMAL);
+    }
+
     /// The last frame of a session that the peer has broken.
     pub(super) fn tell_protocol_error(&mut self) {
-        self.go_away = Some(1);
+        self.go_away = Some(PROTOCOL_ERROR);
         self.control.clear();
         self.ready.clear();
         self.ready_small.clear();

@@ -1,7 +1,7 @@
 //! The client's end: name → addresses → QUIC connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::first_window::Narrow;
+use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::go_text::go_text;
 use crate::listen::source;
@@ -65,17 +66,13 @@ pub async fn connect(
     options: &Options,
     tasks: &TaskTracker,
 ) -> Result<QuicConn, QuicDialError> {
-    let mut tls = tls.clone();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(transport(options, Role::Client));
-    // As in `tls::connect`: Go sends no name then.
-    let server_name = match ServerName::try_from(server_name) {
-        Ok(_) => server_name,
-        Err(_) => "0.0.0.0",
-    };
+    let config = client_config(tls, options)?;
     let mut progress = Progress::default();
-    let connect = |addr| connect_one(addr, dial.local_ip, &config, server_name, tasks);
+    let config = &config;
+    let connect = |addr| async move {
+        let socket = bind(source(dial.local_ip, addr), false).map_err(Failed::Socket)?;
+        connect_one(socket, addr, config.clone(), server_name, tasks).await
+    };
     match dial_any(host, port, dial, &mut progress, connect).await {
         Some(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
         None => Err(match progress {
@@ -98,20 +95,59 @@ pub async fn connect(
     }
 }
 
+/// Connects to `peer` over a socket that is open already, such as one that a hole was punched with. The
+/// rest as for [`connect`]; for how long is up to the caller.
+///
+/// # Errors
+/// See [`QuicDialError`].
+pub async fn connect_over(
+    socket: UdpSocket,
+    peer: SocketAddr,
+    tls: &rustls::ClientConfig,
+    server_name: &str,
+    options: &Options,
+    tasks: &TaskTracker,
+) -> Result<QuicConn, QuicDialError> {
+    let config = client_config(tls, options)?;
+    match connect_one(socket, peer, config, server_name, tasks).await {
+        Ok(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
+        Err(Failed::Handshake(end)) => Err(end.into()),
+        Err(Failed::Socket(source)) => Err(QuicDialError::Socket { addr: peer, source }),
+    }
+}
+
+fn client_config(
+    tls: &rustls::ClientConfig,
+    options: &Options,
+) -> Result<ClientConfig, NoInitialCipherSuite> {
+    let mut tls = tls.clone();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut config = ClientConfig::new(Arc::new(Narrow {
+        tls: Arc::new(QuicClientConfig::try_from(tls)?),
+        first: FIRST_WINDOW,
+    }));
+    config.transport_config(transport(options, Role::Client));
+    Ok(config)
+}
+
 async fn connect_one(
+    socket: UdpSocket,
     addr: SocketAddr,
-    local_ip: Option<IpAddr>,
-    config: &ClientConfig,
+    config: ClientConfig,
     server_name: &str,
     tasks: &TaskTracker,
 ) -> Result<quinn::Connection, Failed> {
-    let socket = bind(source(local_ip, addr), false).map_err(Failed::Socket)?;
+    // As in `tls::connect`: Go sends no name then.
+    let server_name = match ServerName::try_from(server_name) {
+        Ok(_) => server_name,
+        Err(_) => "0.0.0.0",
+    };
     let runtime = Arc::new(Tracked(tasks.clone()));
     let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
     // It lives as long as its connection.
     let connecting = endpoint
         .map_err(Failed::Socket)?
-        .connect_with(config.clone(), addr, server_name)
+        .connect_with(config, addr, server_name)
         .map_err(|e| Failed::Socket(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
     connecting
         .await

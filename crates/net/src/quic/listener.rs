@@ -1,7 +1,7 @@
 //! The server's end: a UDP socket, and what strangers may cost.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::first_window::Narrow;
+use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
@@ -45,7 +46,10 @@ impl ServerSettings {
     ) -> Result<Self, NoInitialCipherSuite> {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+        let mut config = ServerConfig::with_crypto(Arc::new(Narrow {
+            tls: Arc::new(QuicServerConfig::try_from(tls)?),
+            first: FIRST_WINDOW,
+        }));
         config
             .transport_config(transport(options, Role::Server))
             .max_incoming(MAX_QUIC_WAITING)
@@ -78,8 +82,20 @@ impl Listener {
         settings: &ServerSettings,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
-        let config = (*settings.config).clone();
         let socket = Host::resolve(host)?.open(port, bind)?;
+        Self::over(socket, settings, tasks)
+    }
+
+    /// Listens on a socket that is open already, such as one that a hole was punched with.
+    ///
+    /// # Errors
+    /// The system's, where the socket cannot be set up.
+    pub fn over(
+        socket: UdpSocket,
+        settings: &ServerSettings,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let config = (*settings.config).clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
         Ok(Self {
@@ -123,6 +139,11 @@ impl Listener {
     /// The system's.
     pub fn addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Refuses new connections from now on; those that there are go on.
+    pub fn refuse(&self) {
+        self.endpoint.set_server_config(None);
     }
 
     /// Ends all connections, telling their peers, and takes no more.

@@ -27,6 +27,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
     ServerConfig, SignatureScheme,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 
 pub use self::files::{Fault, Wanted};
@@ -206,8 +207,23 @@ pub async fn accept(
     limit: Duration,
 ) -> Result<TlsPipe, HandshakeError> {
     let (prefix, io) = io.into_parts();
-    let pipe = TlsPipe::server(io.into(), config);
-    handshake(pipe, prefix, limit).await
+    accept_over(config, Rewind::new(prefix, io.into()), limit).await
+}
+
+/// The same over any byte pipe.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn accept_over<T>(
+    config: Arc<ServerConfig>,
+    io: Rewind<T>,
+    limit: Duration,
+) -> Result<TlsPipe<T>, HandshakeError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let (prefix, io) = io.into_parts();
+    handshake(TlsPipe::server(io, config), prefix, limit).await
 }
 
 /// The client's handshake. `server_name` goes into the hello and is what the certificate is
@@ -233,11 +249,14 @@ pub async fn connect(
     handshake(pipe, Bytes::new(), limit).await
 }
 
-async fn handshake(
-    pipe: Result<TlsPipe, rustls::Error>,
+async fn handshake<T>(
+    pipe: Result<TlsPipe<T>, rustls::Error>,
     prefix: Bytes,
     limit: Duration,
-) -> Result<TlsPipe, HandshakeError> {
+) -> Result<TlsPipe<T>, HandshakeError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut first_bytes = Vec::new();
     let mut pipe = pipe.map_err(|e| HandshakeError {
         source: io::Error::new(io::ErrorKind::InvalidData, e),

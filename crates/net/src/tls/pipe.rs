@@ -1,4 +1,4 @@
-//! TLS over a TCP connection, or over another pipe of ours.
+//! TLS over a TCP connection, or over any other byte pipe.
 //!
 //! rustls does the protocol and the record layer; the bytes are kept here. A read takes as much as
 //! its caller has room for from the socket in one call, into per-thread memory, decrypts all whole
@@ -31,13 +31,13 @@ const HANDSHAKE_READ: usize = 4 * 1024;
 /// First bytes that are remembered.
 const FIRST: usize = 16;
 
-/// TLS over a [`Stream`]. What is written must be flushed once no more follows at once.
+/// TLS over a byte pipe. What is written must be flushed once no more follows at once.
 ///
 /// The end of the peer's direction is its closing record; a connection that ends without one is an
 /// `UnexpectedEof` error, for it may have been cut by someone else. Shutdown ends our direction
 /// only.
-pub struct TlsPipe {
-    io: Stream,
+pub struct TlsPipe<T = Stream> {
+    io: T,
     session: Session,
     /// A part of a record, or of a handshake message.
     held: Vec<u8>,
@@ -46,22 +46,24 @@ pub struct TlsPipe {
     out: Outgoing,
     peer_closed: bool,
     closed: bool,
+    /// See [`TlsPipe::may_be_cut`].
+    may_be_cut: bool,
 }
 
-impl TlsPipe {
+impl<T> TlsPipe<T> {
     pub(super) fn client(
-        io: Stream,
+        io: T,
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
         Ok(Self::new(io, Session::client(config, name)?))
     }
 
-    pub(super) fn server(io: Stream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    pub(super) fn server(io: T, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self::new(io, Session::server(config)?))
     }
 
-    fn new(io: Stream, session: Session) -> Self {
+    fn new(io: T, session: Session) -> Self {
         Self {
             io,
             session,
@@ -70,32 +72,16 @@ impl TlsPipe {
             out: Outgoing::default(),
             peer_closed: false,
             closed: false,
+            may_be_cut: false,
         }
     }
 
-    /// Completes the handshake. `prefix` was read from the connection already; `first` gets the
-    /// first bytes that came, also where it fails.
-    pub(super) async fn handshake(&mut self, prefix: Bytes, first: &mut Vec<u8>) -> io::Result<()> {
-        remember(first, &prefix);
-        self.held.extend_from_slice(&prefix);
-        drop(prefix);
-        loop {
-            let result = self.process_held(&Order::Nothing);
-            let flushed = std::future::poll_fn(|cx| self.poll_out(cx)).await;
-            // The alert was sent if that was possible; the reason for it says more.
-            result?;
-            flushed?;
-            if !self.session.common().is_handshaking() {
-                return Ok(());
-            }
-            let before = self.held.len();
-            self.held.reserve(HANDSHAKE_READ);
-            if self.io.read_buf(&mut self.held).await? == 0 {
-                let text = "tls handshake eof";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-            }
-            remember(first, self.held.get(before..).unwrap_or_default());
-        }
+    /// From now on a connection that ends between two records has ended without failure, as in Go: many
+    /// clients leave without a closing record.
+    #[must_use]
+    pub fn may_be_cut(mut self) -> Self {
+        self.may_be_cut = true;
+        self
     }
 
     /// Full or resumed; `None` before the end of the handshake.
@@ -108,6 +94,11 @@ impl TlsPipe {
         self.session.common().protocol_version()
     }
 
+    /// The protocol above that both agreed on (RFC 7301).
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.session.common().alpn_protocol()
+    }
+
     /// Whether all that came were whole records. Where it matters less who ended a connection,
     /// its end there may be taken for one, as Go does.
     pub fn at_record_boundary(&self) -> bool {
@@ -115,43 +106,18 @@ impl TlsPipe {
     }
 
     /// The connection below.
-    pub(crate) fn io(&self) -> &Stream {
+    pub(crate) fn io(&self) -> &T {
         &self.io
     }
 
-    /// Ready once all that is encrypted is on its way.
-    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.out.poll_drain(cx, &mut self.io))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+    /// The same.
+    pub(crate) fn io_mut(&mut self) -> &mut T {
+        &mut self.io
     }
 
-    /// Reads from the socket once and decrypts what is whole.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.io.poll_read_ready(cx))?;
-        with_scratch(|scratch| {
-            let held = self.held.len();
-            // No more than the reader takes, by about a record.
-            let wanted = to.remaining().max(READ_MIN);
-            let end = scratch.len().min(held + wanted);
-            let input = scratch.get_mut(..end).unwrap_or_default();
-            let mut filled = ReadBuf::new(input);
-            filled.put_slice(&self.held);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut filled))?;
-            let n = filled.filled().len();
-            if n == held {
-                return Poll::Ready(Err(cut_off()));
-            }
-            let input = input.get_mut(..n).unwrap_or_default();
-            let used = self.process(input, Some(to), &Order::Nothing).0;
-            let rest = input.get(used..).unwrap_or_default();
-            if rest.is_empty() {
-                self.held = Vec::new();
-            } else {
-                self.held.clear();
-                self.held.extend_from_slice(rest);
-            }
-            Poll::Ready(self.check_held())
-        })
+    /// The connection below; what TLS still has is lost.
+    pub(crate) fn into_io(self) -> T {
+        self.io
     }
 
     fn check_held(&mut self) -> io::Result<()> {
@@ -192,7 +158,74 @@ impl TlsPipe {
     }
 }
 
-impl AsyncRead for TlsPipe {
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsPipe<T> {
+    /// Completes the handshake. `prefix` was read from the connection already; `first` gets the
+    /// first bytes that came, also where it fails.
+    pub(super) async fn handshake(&mut self, prefix: Bytes, first: &mut Vec<u8>) -> io::Result<()> {
+        remember(first, &prefix);
+        self.held.extend_from_slice(&prefix);
+        drop(prefix);
+        loop {
+            let result = self.process_held(&Order::Nothing);
+            let flushed = std::future::poll_fn(|cx| self.poll_out(cx)).await;
+            // The alert was sent if that was possible; the reason for it says more.
+            result?;
+            flushed?;
+            if !self.session.common().is_handshaking() {
+                return Ok(());
+            }
+            let before = self.held.len();
+            self.held.reserve(HANDSHAKE_READ);
+            if self.io.read_buf(&mut self.held).await? == 0 {
+                let text = "tls handshake eof";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+            remember(first, self.held.get(before..).unwrap_or_default());
+        }
+    }
+
+    /// Ready once all that is encrypted is on its way.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Reads from the socket once and decrypts what is whole.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        with_scratch(|scratch| {
+            let held = self.held.len();
+            // No more than the reader takes, by about a record.
+            let wanted = to.remaining().max(READ_MIN);
+            let end = scratch.len().min(held + wanted);
+            let input = scratch.get_mut(..end).unwrap_or_default();
+            let (front, back) = input.split_at_mut(held);
+            let mut filled = ReadBuf::new(back);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut filled))?;
+            front.copy_from_slice(&self.held);
+            let n = held + filled.filled().len();
+            if n == held {
+                self.peer_closed = self.may_be_cut && held == 0;
+                let end = match self.peer_closed {
+                    true => Ok(()),
+                    false => Err(cut_off()),
+                };
+                return Poll::Ready(end);
+            }
+            let input = input.get_mut(..n).unwrap_or_default();
+            let used = self.process(input, Some(to), &Order::Nothing).0;
+            let rest = input.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                self.held = Vec::new();
+            } else {
+                self.held.clear();
+                self.held.extend_from_slice(rest);
+            }
+            Poll::Ready(self.check_held())
+        })
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsPipe<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -228,7 +261,7 @@ impl AsyncRead for TlsPipe {
     }
 }
 
-impl AsyncWrite for TlsPipe {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsPipe<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -281,7 +314,7 @@ impl AsyncWrite for TlsPipe {
     }
 }
 
-impl fmt::Debug for TlsPipe {
+impl<T: fmt::Debug> fmt::Debug for TlsPipe<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsPipe")
             .field("io", &self.io)

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use frp_proto::msg::Message;
 use frp_proto::wire::WireProtocol;
 use tokio::io::{AsyncRead, AsyncWrite, split};
+use tracing::Span;
 
 use super::losses::Losses;
 use crate::limits::UDP_SILENCE;
@@ -33,12 +34,13 @@ impl fmt::Display for Bridged {
 
 /// Passes datagrams on between the stream of a visitor and that of its proxy until either ends.
 /// The proxy's Pings are passed on, too; those of a visitor would mean nothing to the proxy. The
-/// datagrams' bytes are counted, the visitor's as near to far.
+/// datagrams' bytes are counted, the visitor's as near to far; `span` has what is said of those that are
+/// dropped.
 pub async fn bridge<V, P>(
     (visitor, visitor_protocol): (V, WireProtocol),
     (proxy, proxy_protocol): (P, WireProtocol),
     traffic: &Traffic,
-    losses: (&mut Losses, &mut Losses),
+    span: &Span,
 ) -> Bridged
 where
     V: AsyncRead + AsyncWrite,
@@ -46,19 +48,20 @@ where
 {
     let (visitor_reads, visitor_writes) = split(visitor);
     let (proxy_reads, proxy_writes) = split(proxy);
+    let losses = || Losses::new(span.clone());
     let to_proxy = pass(
         MsgStream::new(visitor_reads, visitor_protocol, BytesMut::new()),
         MsgStream::new(proxy_writes, proxy_protocol, BytesMut::new()),
         false,
         |n| traffic.add_near_to_far(n),
-        losses.0,
+        losses(),
     );
     let to_visitor = pass(
         MsgStream::new(proxy_reads, proxy_protocol, BytesMut::new()),
         MsgStream::new(visitor_writes, visitor_protocol, BytesMut::new()),
         true,
         |n| traffic.add_far_to_near(n),
-        losses.1,
+        losses(),
     );
     tokio::select! {
         ended = to_proxy => ended,
@@ -71,7 +74,7 @@ async fn pass<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     mut to: MsgStream<W>,
     pings: bool,
     count: impl Fn(usize),
-    losses: &mut Losses,
+    mut losses: Losses,
 ) -> Bridged {
     loop {
         let message = match from.recv().await {

@@ -14,12 +14,12 @@ use frp_proto::wire::datagram::AddrText;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::ends::{Ends, Heartbeat, packet_limit};
 use super::incoming::Incoming;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
 use super::socket::{BATCH, connect, refused, try_send_all, would_block};
 use super::target::Target;
-use super::{Ends, packet_limit};
 use crate::layers::scratch::with_scratch;
 use crate::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
 
@@ -258,6 +258,8 @@ impl Session {
 }
 
 impl Ends for Locals {
+    const HEARTBEAT: Heartbeat = Heartbeat::Send;
+
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,

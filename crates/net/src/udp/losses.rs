@@ -4,13 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Drops are told at once, then no more often than this.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Counts what is dropped, and says so where it was told to.
+/// Counts what is dropped, and says so.
+#[derive(Debug)]
 pub struct Losses {
-    say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Whose datagrams they are.
+    span: Span,
     since: Counts,
     /// Since the start.
     total: u64,
@@ -36,12 +39,6 @@ struct Counts {
     no_socket_why: String,
 }
 
-impl fmt::Debug for Losses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Losses({}, of them new: {:?})", self.total, self.since)
-    }
-}
-
 #[derive(Debug, Default)]
 struct Longest {
     count: u64,
@@ -56,10 +53,10 @@ impl Longest {
 }
 
 impl Losses {
-    /// None yet; `say` gets a line for the log when there are some.
-    pub fn new(say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// None yet.
+    pub(super) fn new(span: Span) -> Self {
         Self {
-            say: Box::new(say),
+            span,
             since: Counts::default(),
             total: 0,
             said_at: None,
@@ -67,7 +64,8 @@ impl Losses {
     }
 
     /// Datagrams dropped since the start.
-    pub fn total(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn total(&self) -> u64 {
         self.total
     }
 
@@ -105,15 +103,22 @@ impl Losses {
 
     /// Says what was dropped since this was last said, if there is anything and it is time.
     pub(super) fn say(&mut self) {
+        if let Some(text) = self.due() {
+            tracing::warn!(parent: &self.span, "{text}");
+        }
+    }
+
+    /// What is to be said now.
+    pub(super) fn due(&mut self) -> Option<String> {
         if self.since.is_empty() {
-            return;
+            return None;
         }
         let now = Instant::now();
-        if self.said_at.is_none_or(|at| now - at >= SAY_AGAIN_AFTER) {
-            self.said_at = Some(now);
-            let text = std::mem::take(&mut self.since).text();
-            (self.say)(&text);
+        if self.said_at.is_some_and(|at| now - at < SAY_AGAIN_AFTER) {
+            return None;
         }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.since).text())
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// None yet, for streams that speak `protocol`.
-    pub fn new(protocol: WireProtocol) -> Self {
+    pub(super) fn new(protocol: WireProtocol) -> Self {
         Self {
             protocol,
             buf: BytesMut::new(),
@@ -53,12 +53,12 @@ impl Outgoing {
     }
 
     /// How the messages are framed.
-    pub fn protocol(&self) -> WireProtocol {
+    pub(super) fn protocol(&self) -> WireProtocol {
         self.protocol
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.buf.is_empty()
     }
 
@@ -96,7 +96,7 @@ impl Outgoing {
 
     /// The next stream, which speaks `protocol`, begins with a whole message: one that went into
     /// the last stream only in part is dropped. What is whole waits for the stream.
-    pub fn begin_stream(&mut self, protocol: WireProtocol, losses: &mut Losses) {
+    pub(super) fn begin_stream(&mut self, protocol: WireProtocol, losses: &mut Losses) {
         self.flush = false;
         if self.written > self.sent
             && let Some(end) = self.ends.pop_front()
@@ -124,7 +124,7 @@ impl Outgoing {
     }
 
     /// Drops everything.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::new(self.protocol);
     }
 
@@ -170,17 +170,13 @@ impl Outgoing {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use frp_proto::msg::UdpAddr;
-    use std::sync::{Arc, Mutex};
     use std::task::Waker;
     use tokio::io::{AsyncReadExt as _, duplex};
 
     use super::*;
 
-    fn losses() -> (Losses, Arc<Mutex<Vec<String>>>) {
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let lines = said.clone();
-        let losses = Losses::new(move |line| lines.lock().unwrap().push(line.to_owned()));
-        (losses, said)
+    fn losses() -> Losses {
+        Losses::new(tracing::Span::none())
     }
 
     fn push(out: &mut Outgoing, content: &[u8], losses: &mut Losses) {
@@ -191,7 +187,7 @@ mod tests {
     #[test]
     fn beyond_the_queue_datagrams_are_dropped_and_counted() {
         let mut out = Outgoing::new(WireProtocol::V1);
-        let (mut losses, said) = losses();
+        let mut losses = losses();
         for _ in 0..QUEUE + 5 {
             push(&mut out, b"x", &mut losses);
         }
@@ -205,17 +201,15 @@ mod tests {
         let mut v2 = Outgoing::new(WireProtocol::V2);
         push(&mut v2, &[0; 8000], &mut losses);
         assert_eq!(losses.total(), 6);
-        losses.say();
-        losses.say();
-        let said = said.lock().unwrap().join("\n");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let said = losses.due().unwrap();
+        assert_eq!(losses.due(), None);
         assert!(said.contains("5 because the connection"), "{said}");
         assert!(said.contains("the longest 8000 bytes"), "{said}");
     }
 
     #[test]
     fn what_waits_for_a_stream_is_framed_as_the_stream_wants() {
-        let (mut losses, _) = losses();
+        let mut losses = losses();
         let (mut out, mut other) = (
             Outgoing::new(WireProtocol::V2),
             Outgoing::new(WireProtocol::V1),
@@ -234,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_stream_begins_with_a_whole_message() {
         let mut out = Outgoing::new(WireProtocol::V1);
-        let (mut losses, _) = losses();
+        let mut losses = losses();
         for content in [b"one", b"two", b"six"] {
             push(&mut out, content, &mut losses);
         }

@@ -65,14 +65,6 @@ impl WebsocketPipe {
         self.io
     }
 
-    /// Ready when a read would do something, as far as the stream below can tell.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.held.is_empty() || self.decoder.end().is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        self.io.poll_read_ready(cx)
-    }
-
     /// Reads once, and leaves in `buf` what of it is payload.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();

@@ -4,8 +4,6 @@
 //! [`encode`] and [`decode`] speak either; [`hello`] holds the negotiation with which a v2 control
 //! connection starts.
 
-use std::fmt;
-
 use bytes::BytesMut;
 use thiserror::Error;
 
@@ -16,29 +14,15 @@ pub mod hello;
 pub mod v1;
 pub mod v2;
 
-/// Which framing a stream uses (`transport.wireProtocol`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum WireProtocol {
-    /// One type byte, 8 bytes of length, JSON. All versions of frp.
-    #[default]
-    V1,
-    /// Framed with kind, flags and length. Since frp 0.69.
-    V2,
-}
-
-impl WireProtocol {
-    /// Its name in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-        }
-    }
-}
-
-impl fmt::Display for WireProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+crate::named! {
+    /// Which framing a stream uses (`transport.wireProtocol`).
+    #[derive(Default)]
+    pub enum WireProtocol {
+        /// One type byte, 8 bytes of length, JSON. All versions of frp.
+        #[default]
+        V1 = "v1",
+        /// Framed with kind, flags and length. Since frp 0.69.
+        V2 = "v2",
     }
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use frp_config::{ForwardPlugin, HttpsForwardPlugin};
+use frp_config::{BackendTls, ForwardPlugin, HttpsForwardPlugin};
 use frp_http::fields::{
     Forwarding, join_cookies, may_be_set, pass_on, remove_hop_by_hop, state_length, upgrade_of,
 };
@@ -25,7 +25,7 @@ use frp_net::layers::Carried;
 use frp_net::limits::{
     HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
 };
-use frp_net::relay::{Traffic, relay};
+use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -105,10 +105,10 @@ impl Bridge {
     pub(super) fn plain(
         name: &'static str,
         cfg: &ForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
-        let forwarding = if to_tls {
+        let forwarding = if to_tls.is_some() {
             Forwarding::Keep
         } else {
             Forwarding::Drop
@@ -120,7 +120,7 @@ impl Bridge {
     pub(super) fn secure(
         name: &'static str,
         cfg: &HttpsForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
         let alpn: &[&[u8]] = if cfg.enable_http2 {
@@ -144,7 +144,7 @@ impl Bridge {
         name: &'static str,
         tls: Option<UserTls>,
         cfg: &ForwardPlugin,
-        to_tls: bool,
+        to_tls: Option<&BackendTls>,
         forwarding: Forwarding,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, PluginError> {
@@ -159,7 +159,6 @@ impl Bridge {
         }
         let host = Some(&cfg.host_header_rewrite).filter(|host| !host.is_empty());
         let host = host.map(|host| host.parse());
-        let to_tls = to_tls.then_some(&cfg.backend_tls);
         Ok(Arc::new(Self {
             name,
             tls,
@@ -189,13 +188,13 @@ impl Bridge {
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
         };
-        let stream = match tls.accept(io, true).await {
-            Ok(stream) => stream,
+        let accepted = match tls.accept(io, true).await {
+            Ok(accepted) => accepted,
             Err(e) => return debug!(log, "http: TLS handshake error: {e}"),
         };
-        let session = stream.session();
-        let http2 = session.alpn_protocol() == Some(HTTP2);
-        visit.server_name = session.server_name().map(canonical_host);
+        let stream = accepted.stream;
+        let http2 = stream.alpn_protocol() == Some(HTTP2);
+        visit.server_name = accepted.server_name.as_deref().map(canonical_host);
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
@@ -385,7 +384,7 @@ impl Upgrade {
                 let user = Carried::other(TokioIo::new(user)).of_peer(half_closes);
                 let backend = Carried::other(TokioIo::new(backend));
                 // The user's side counts already.
-                let relayed = relay(backend, user, &Traffic::default()).await;
+                let relayed = relay::serve(backend, user, &Traffic::default()).await;
                 debug!(log, "join connections closed: {relayed}");
             }
             Err(e) => debug!(log, "http: the switch to another protocol failed: {e}"),

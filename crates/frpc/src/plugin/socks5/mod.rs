@@ -17,7 +17,7 @@ use frp_log::debug;
 use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
 use frp_net::limits::WRONG_PASSWORD;
-use frp_net::relay::relay;
+use frp_net::relay;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
@@ -149,7 +149,7 @@ async fn act(request: Request, mut carried: Carried, user: &User) -> Result<(), 
             };
             let bound = target.local_addr().ok();
             reply(&mut carried, Reply::Succeeded, bound).await?;
-            user.log_end(&relay(target, carried, &user.traffic).await);
+            user.log_end(&relay::serve(target, carried, &user.traffic).await);
             Ok(())
         }
         COMMAND_ASSOCIATE => {

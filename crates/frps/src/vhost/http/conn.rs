@@ -26,7 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::web::metrics::{Counters, Serving};
+use crate::admission::guard::Guard;
+use crate::stats::metrics::{Counters, Serving};
 
 /// See the module.
 pub(crate) struct WorkConn {
@@ -70,15 +71,18 @@ fn cause(e: &hyper::Error) -> String {
 pub(super) type Failed = (SendError, Option<Box<Request<Upload>>>);
 
 impl WorkConn {
-    /// Speaks HTTP on `carried`, counted by `counters` for as long as the connection lives.
-    pub(super) async fn new(carried: Carried, counters: &Arc<Counters>) -> hyper::Result<Self> {
+    /// Speaks HTTP on `carried`, counted by `counters` and `held` for as long as the connection lives.
+    pub(super) async fn new(
+        (carried, held): (Carried, Guard),
+        counters: &Arc<Counters>,
+    ) -> hyper::Result<Self> {
         let unanswered = Arc::new(AtomicBool::new(false));
         let targets = LongTargets::default();
         let counted = Counted {
             io: Some(carried),
             unanswered: unanswered.clone(),
             counters: counters.clone(),
-            _serving: counters.serving(),
+            serving: Some((counters.serving(), held)),
         };
         let io = ServiceIo::new(counted, &targets);
         let unwritten = io.unwritten().clone();
@@ -221,14 +225,13 @@ pub(super) struct Counted {
     io: Option<Carried>,
     unanswered: Arc<AtomicBool>,
     counters: Arc<Counters>,
-    _serving: Serving,
+    serving: Option<(Serving, Guard)>,
 }
 
 impl Counted {
     /// The pipe, and what goes on counting the connection.
-    pub(super) fn into_parts(mut self) -> Option<(Carried, Serving)> {
-        let io = self.io.take()?;
-        Some((io, self.counters.serving()))
+    pub(super) fn into_parts(mut self) -> Option<(Carried, (Serving, Guard))> {
+        self.io.take().zip(self.serving.take())
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut Carried>> {

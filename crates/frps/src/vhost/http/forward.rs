@@ -32,12 +32,13 @@ use super::body::Body;
 use super::conn::{SendError, WorkConn};
 use super::unserved::Counted;
 use super::waiting::Busy;
-use super::{Target, User, head};
+use super::{User, head};
+use crate::admission::guard::Guard;
 use crate::proxy::Proxy;
-use crate::proxy::user::UserAddrs;
 use crate::proxy::user::UserError;
+use crate::stats::metrics::Serving;
 use crate::vhost::router::cut;
-use crate::web::metrics::Serving;
+use crate::vhost::target::HttpTarget;
 
 /// Why a request was not served; the texts are frp's where it has one.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +144,7 @@ async fn route(
 /// Sends the request over a work connection of `target` and makes its answer the user's.
 async fn forward(
     user: &Arc<User>,
-    target: &Arc<Target>,
+    target: &Arc<HttpTarget>,
     mut head: Parts,
     host: HeaderValue,
     body: Incoming,
@@ -210,7 +211,7 @@ fn state_answers_length(head: &mut http::response::Parts, body: &Incoming) {
 /// again: if nothing of it was sent, or if doing it twice does no harm.
 async fn send(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
@@ -238,19 +239,16 @@ async fn send(
 /// A work connection of whose turn it is, and whether it has served a request before.
 async fn connection(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
 ) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
     let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
+    user.conn.enter(&proxy).await.map_err(UserError::from)?;
     if let Some(conn) = proxy.idle.take() {
         return Ok((conn, proxy, true));
     }
-    let at = UserAddrs {
-        src: Some(user.peer),
-        dst: None,
-    };
-    let opened = target.members.open_from(proxy, &at).await;
-    let (proxy, carried) = opened.map_err(|(_, e)| e)?;
-    let conn = WorkConn::new(carried, &proxy.counters).await;
+    let opened = target.members.open_from(proxy, &user.conn).await;
+    let (proxy, opened) = opened.map_err(|(_, e)| e)?;
+    let conn = WorkConn::new(opened, &proxy.counters).await;
     let conn = conn.map_err(|e| ForwardError::Send(SendError::Http(e)))?;
     Ok((conn, proxy, false))
 }
@@ -274,7 +272,7 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
 /// Passes on an answer that changes the protocol, and from then on bytes.
 async fn switch(
     user: &Arc<User>,
-    target: &Target,
+    target: &HttpTarget,
     (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
     (conn, proxy): (WorkConn, Arc<Proxy>),
     on_upgrade: Option<OnUpgrade>,
@@ -306,6 +304,7 @@ async fn switch(
     // The answer is over at once, what the user asked for is not.
     let held = (serving, user.waiting.interrupt());
     let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);
+    let tunnel = user.shared.users.track_future(tunnel);
     user.shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(head, Body::whole(Bytes::new())))
 }
@@ -316,7 +315,7 @@ async fn tunnel(
     proxy: Arc<Proxy>,
     on_upgrade: OnUpgrade,
     (carried, early): (Carried, Bytes),
-    held: (Serving, Busy),
+    held: ((Serving, Guard), Busy),
 ) {
     let moved = async {
         // Ends with an error when the user's connection does.
@@ -345,8 +344,8 @@ fn near(upgraded: Upgraded) -> Carried {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let (counted, held) = parts.io.into_inner().into_parts();
-    let (prefix, tcp) = counted.into_inner().into_parts();
+    let (io, held) = parts.io.into_inner().into_parts();
+    let (prefix, tcp) = io.into_inner().into_parts();
     let leftover = match (held.is_empty(), prefix.is_empty()) {
         (true, true) => parts.read_buf,
         _ => [parts.read_buf, held, prefix].concat().into(),

@@ -7,18 +7,19 @@
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
 //! - [`answer`]: what we say ourselves; [`waiting`]: idle users; [`unserved`]: what strangers hold.
 
-mod answer;
+pub(crate) mod answer;
 mod arrival;
 mod body;
 mod conn;
 mod forward;
-mod head;
-mod idle;
+pub(crate) mod head;
+pub(crate) mod idle;
 mod unserved;
 mod waiting;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use frp_http::io::{Talk, UserIo};
@@ -34,30 +35,20 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-pub(crate) use self::answer::not_found_page;
 use self::arrival::Arrival;
-pub(crate) use self::head::{BadHeader, Policy};
-pub(crate) use self::idle::Idle;
 use self::unserved::{Counted, Unserved};
 use self::waiting::Waiting;
-use crate::Shared;
-use crate::proxy::Members;
+use crate::proxy::user::{UserAddrs, UserConn};
+use crate::shared::Shared;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
-
-/// What the routes of an http proxy, or of a group of them, lead to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) members: Arc<Members>,
-    /// Of the first member, as in frp.
-    pub(crate) policy: Policy,
-}
 
 /// A user's connection.
 struct User {
     shared: Arc<Shared>,
     peer: SocketAddr,
+    conn: UserConn,
     waiting: Arc<Waiting>,
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
@@ -73,7 +64,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
     let arrival = tokio::select! {
         arrival = timeout_at(waiting.first_head(), Arrival::read(conn)) => arrival,
         () = turn.evicted() => return made_room(peer),
-        () = shared.stop.cancelled() => return,
+        () = shared.drain.cancelled() => return,
     };
     let Ok(Ok(arrival)) = arrival else { return };
     let home = arrival.home(&shared);
@@ -93,6 +84,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         talk: Talk::default(),
         shared: shared.clone(),
         peer,
+        conn: UserConn::new(UserAddrs {
+            src: Some(peer),
+            dst: None,
+        }),
     });
     let serving = async move {
         let stop = user.shared.stop.clone();
@@ -109,6 +104,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             () = stop.cancelled() => {}
         }
     };
+    let serving = shared.users.track_future(serving);
     shared.tasks.spawn_on(serving, &home);
 }
 
@@ -145,12 +141,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_buf_size(MAX_HTTP_HEAD)
         .serve_connection(TokioIo::new(conn), service)
         .with_upgrades();
-    tokio::select! {
-        served = served => if let Err(e) = served {
-            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
-        },
-        () = idle_for_too_long(&user) => {}
-    }
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
@@ -163,11 +154,28 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
         .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
+    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
+}
+
+/// Once the server drains, that is the end of the requests that are under way.
+async fn to_its_end<C>(user: &User, conn: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let served = async {
+        let mut conn = pin!(conn);
+        tokio::select! {
+            served = conn.as_mut() => return served,
+            () = user.shared.drain.cancelled() => {}
+        }
+        shut_down(conn.as_mut());
+        conn.await
+    };
     tokio::select! {
         served = served => if let Err(e) = served {
             debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
         },
-        () = idle_for_too_long(&user) => {}
+        () = idle_for_too_long(user) => {}
     }
 }
 
