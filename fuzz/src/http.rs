@@ -1,7 +1,7 @@
 //! Users' HTTP requests, as they are let through to hyper and judged.
 
-use frp_net::http_head;
-use frp_net::http_io::filter::{Body, Filter, Framing, Tail};
+use frp_http::head;
+use frp_http::io::filter::{Body, Filter, Framing, Tail};
 use hyper::Request;
 
 /// Lines that a head may have here.
@@ -77,13 +77,13 @@ fn judge(parsed: &httparse::Request<'_, '_>) -> Option<Framing> {
     }
     let (mut head, ()) = request.body(()).ok()?.into_parts();
     let length = head.headers.get("content-length");
-    let length = length.and_then(http_head::plain_length).unwrap_or(0);
+    let length = length.and_then(head::plain_length).unwrap_or(0);
     let body = match head.headers.contains_key("transfer-encoding") {
         true => Body::Chunked,
         false => Body::Length(length),
     };
     let may_switch = head.headers.contains_key("upgrade");
-    http_head::check(&mut head).ok()?;
+    head::check(&mut head).ok()?;
     Some(Framing { body, may_switch })
 }
 

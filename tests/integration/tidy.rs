@@ -132,6 +132,24 @@ fn the_net_crate_knows_no_login_and_no_proxy() {
 }
 
 #[test]
+fn http_lies_between_the_pipes_and_the_programs() {
+    without("crates/net/src", &["hyper", "frp_http"]);
+    for (above, below) in [
+        ("frp-http", "proto"),
+        ("frp-http", "config"),
+        ("frp-http", "net"),
+        ("hyper", "net"),
+        ("frp-config", "http"),
+        ("frp-log", "http"),
+    ] {
+        assert!(
+            !has_word(&dependencies(below), above),
+            "{below} has {above}"
+        );
+    }
+}
+
+#[test]
 fn the_programs_do_not_know_each_other() {
     without("crates/frps/src", &["frpc"]);
     assert!(!has_word(&dependencies("frps"), "frpc"));

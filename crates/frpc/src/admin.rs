@@ -4,22 +4,17 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use frp_config::{
-    ClientConfig, ClientPlugin, LoadOptions, ProxyKind, WebServer, load_client, parse_client,
-};
+use frp_config::{ClientConfig, ClientPlugin, LoadOptions, ProxyKind, load_client, parse_client};
+use frp_http::web::answer::{Refusal, Response, bare, envelope_v1, json, with_type};
+use frp_http::web::path::Query;
+use frp_http::web::{Path, Site, Unrouted, Web};
 use frp_log::{Log, info, warn};
 use frp_net::go_text::join_host_port;
-use frp_net::web::answer::{
-    Refusal, Response, bare, envelope_v1, json, moved, not_found, text, unauthorized, with_type,
-};
-use frp_net::web::guard::{Denied, Guard};
-use frp_net::web::login::WebLogin;
-use frp_net::web::path::{Query, clean, decode, encode, relative};
-use frp_net::web::{Site, Web};
 use frp_proto::VERSION;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -41,11 +36,6 @@ This version of frpc has no pages yet, only the API that they would use, e.g.
 /api/status and /api/config.
 ";
 
-const NO_PROFILE: &str = "\
-frpc is not written in Go, so there is no such profile.
-/debug/pprof/goroutine counts what is alive.
-";
-
 /// Where a client's settings came from, to be read again from there.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
@@ -58,8 +48,6 @@ pub struct ConfigFile {
 /// What the API shows and changes.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    guard: Guard,
-    pprof: bool,
     file: Option<ConfigFile>,
     server_addr: String,
     registrations: Arc<Mutex<Registrations>>,
@@ -84,7 +72,6 @@ struct ProxyStatus {
 
 impl Admin {
     pub(crate) fn new(
-        web: &WebServer,
         file: Option<ConfigFile>,
         registrations: Arc<Mutex<Registrations>>,
         settings: watch::Sender<Arc<ClientConfig>>,
@@ -92,10 +79,7 @@ impl Admin {
         stop: CancellationToken,
     ) -> Self {
         let server_addr = settings.borrow().server_addr.clone();
-        let login = WebLogin::new(&web.user, web.password.expose());
         Self {
-            guard: Guard::new(login, &web.addr, &web.allowed_hosts),
-            pprof: web.pprof_enable,
             file,
             server_addr,
             registrations,
@@ -110,35 +94,6 @@ impl Admin {
         info!(Log::root(), "admin server listen on {addr}");
         let tasks = self.tasks.clone();
         web.run(Arc::new(self), &tasks.tracker, tasks.stop).await;
-    }
-
-    async fn respond(&self, route: Route, request: Request<Incoming>, path: &str) -> Response {
-        let query = Query::parse(request.uri().query().unwrap_or_default());
-        let answer = match route {
-            Route::Healthz => return bare(StatusCode::OK),
-            Route::Root => return moved("static/"),
-            Route::Static(below) if below.is_empty() => return text(StatusCode::OK, NO_PAGES),
-            Route::Static(_) | Route::Favicon => return not_found("404 page not found\n"),
-            Route::Pprof(name) if name == "goroutine" => {
-                return text(StatusCode::OK, self.alive());
-            }
-            Route::Pprof(_) => return not_found(NO_PROFILE),
-            Route::Status => return envelope_v1(Ok(json(&self.status())), path),
-            Route::ReadConfig => match self.read_config().await {
-                Ok(content) => return with_type(CONFIG_TYPE, content),
-                Err(refusal) => Err(refusal),
-            },
-            Route::Reload => self.reload(is_true(query.value("strictConfig"))).await,
-            Route::WriteConfig => self.write_config(request).await,
-            Route::Stop => {
-                self.stop_soon();
-                Ok(())
-            }
-        };
-        match answer {
-            Ok(()) => bare(StatusCode::OK),
-            Err(refusal) => envelope_v1(Err(refusal), path),
-        }
     }
 
     /// By type, sorted by name.
@@ -173,19 +128,6 @@ impl Admin {
             });
         }
         by_type
-    }
-
-    /// What a list of goroutines is looked at for.
-    fn alive(&self) -> String {
-        let registrations = &self.registrations;
-        let registrations = registrations.lock().unwrap_or_else(PoisonError::into_inner);
-        format!(
-            "frpc {VERSION} is not written in Go: there are no goroutines. What is alive:\n\
-             tasks {}\nproxies {}\nvisitors {}\n",
-            self.tasks.tracker.len(),
-            registrations.all().count(),
-            self.settings.borrow().visitors.len(),
-        )
     }
 
     fn file(&self) -> Result<&ConfigFile, Refusal> {
@@ -257,30 +199,53 @@ impl Admin {
 }
 
 impl Site for Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    type Route = Route;
+    const NAME: &'static str = "frpc";
+    const NO_PAGES: &'static str = NO_PAGES;
+
+    fn find(&self, method: &Method, path: &Path<'_>) -> Result<Route, Unrouted> {
+        find(method, path.plain)
+    }
+
+    fn changes(route: &Route) -> bool {
+        matches!(route, Route::Reload | Route::Stop | Route::WriteConfig)
+    }
+
+    async fn answer(&self, route: Route, query: Query, request: Request<Incoming>) -> Response {
         let path = request.uri().path().to_owned();
-        let route = match find(request.method(), &path, self.pprof) {
-            Ok(Route::Healthz) => return bare(StatusCode::OK),
-            Ok(route) => route,
-            Err(Astray::NotFound) => return not_found("404 page not found\n"),
-            Err(Astray::WrongMethod) => return bare(StatusCode::METHOD_NOT_ALLOWED),
-            Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
-            Err(Astray::Moved(to)) => {
-                let query = request.uri().query().map(|q| format!("?{q}"));
-                return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
+        let answer = match route {
+            Route::Status => return envelope_v1(Ok(json(&self.status())), &path),
+            Route::ReadConfig => match self.read_config().await {
+                Ok(content) => return with_type(CONFIG_TYPE, content),
+                Err(refusal) => Err(refusal),
+            },
+            Route::Reload => self.reload(is_true(query.value("strictConfig"))).await,
+            Route::WriteConfig => self.write_config(request).await,
+            Route::Stop => {
+                self.stop_soon();
+                Ok(())
             }
         };
-        match self.guard.admit(request.headers(), route.changes()) {
-            Ok(()) => {}
-            Err(Denied::Unauthorized) => return unauthorized().await,
-            Err(Denied::Refused(refusal)) => return envelope_v1(Err(refusal), &path),
+        match answer {
+            Ok(()) => bare(StatusCode::OK),
+            Err(refusal) => envelope_v1(Err(refusal), &path),
         }
-        let log = Log::root().of_visits();
-        info!(log, "http request: [{path}]");
-        let response = self.respond(route, request, &path).await;
-        let code = response.status().as_u16();
-        info!(log, "http response [{path}]: code [{code}]");
-        response
+    }
+
+    fn alive(&self) -> String {
+        let registrations = &self.registrations;
+        let registrations = registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        format!(
+            "frpc {VERSION} is not written in Go: there are no goroutines. What is alive:\n\
+             tasks {}\nproxies {}\nvisitors {}\n",
+            self.tasks.tracker.len(),
+            registrations.all().count(),
+            self.settings.borrow().visitors.len(),
+        )
+    }
+
+    fn tell(&self, line: fmt::Arguments<'_>) {
+        info!(Log::root().of_visits(), "{line}");
     }
 }
 
@@ -298,14 +263,7 @@ fn is_true(text: &str) -> bool {
 
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
-enum Route {
-    Healthz,
-    Root,
-    /// Path below `/static/`.
-    Static(String),
-    Favicon,
-    /// Name of the profile.
-    Pprof(String),
+pub(crate) enum Route {
     Reload,
     Stop,
     Status,
@@ -313,84 +271,35 @@ enum Route {
     WriteConfig,
 }
 
-/// Why a request has no [`Route`].
-#[derive(Debug, PartialEq, Eq)]
-enum Astray {
-    /// The path has broken percent escapes.
-    BadPath,
-    /// The path has another, clean form.
-    Moved(String),
-    NotFound,
-    /// The path exists for another method.
-    WrongMethod,
-}
-
-impl Route {
-    fn changes(&self) -> bool {
-        matches!(self, Self::Reload | Self::Stop | Self::WriteConfig)
-    }
-}
-
-/// The route of a request for `path`, which is as sent, without the query; with those of
-/// `webServer.pprofEnable` or not.
-fn find(method: &Method, path: &str, pprof: bool) -> Result<Route, Astray> {
-    let plain = decode(path, false).ok_or(Astray::BadPath)?;
-    let clean = clean(&plain);
-    if clean != plain {
-        return Err(Astray::Moved(encode(&clean)));
-    }
-    let only = |wanted: Method, route: Route| match *method == wanted {
-        true => Ok(route),
-        false => Err(Astray::WrongMethod),
-    };
-    match plain.as_str() {
-        "/" => Ok(Route::Root),
-        "/healthz" => Ok(Route::Healthz),
-        "/favicon.ico" => only(Method::GET, Route::Favicon),
+/// The route of a request for `path`.
+fn find(method: &Method, path: &str) -> Result<Route, Unrouted> {
+    let only = |wanted: Method, route: Route| Path::only(method, &wanted, route);
+    match path {
         "/api/reload" => only(Method::GET, Route::Reload),
         "/api/stop" => only(Method::POST, Route::Stop),
         "/api/status" => only(Method::GET, Route::Status),
         "/api/config" if *method == Method::PUT => Ok(Route::WriteConfig),
         "/api/config" => only(Method::GET, Route::ReadConfig),
-        other => match (
-            other.strip_prefix("/static/"),
-            other.strip_prefix("/debug/pprof/"),
-        ) {
-            (Some(below), _) => only(Method::GET, Route::Static(below.to_owned())),
-            (_, Some(name)) if pprof => Ok(Route::Pprof(name.to_owned())),
-            _ => Err(Astray::NotFound),
-        },
+        _ => Err(Unrouted::NotFound),
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn routes_are_those_of_frp() {
         for (method, path, route) in [
-            (Method::POST, "/healthz", Ok(Route::Healthz)),
-            (Method::GET, "/", Ok(Route::Root)),
             (Method::GET, "/api/reload", Ok(Route::Reload)),
-            (Method::POST, "/api/reload", Err(Astray::WrongMethod)),
-            (Method::GET, "/api/stop", Err(Astray::WrongMethod)),
+            (Method::POST, "/api/reload", Err(Unrouted::WrongMethod)),
+            (Method::GET, "/api/stop", Err(Unrouted::WrongMethod)),
             (Method::PUT, "/api/config", Ok(Route::WriteConfig)),
             (Method::GET, "/api/config", Ok(Route::ReadConfig)),
-            (Method::DELETE, "/api/config", Err(Astray::WrongMethod)),
-            (Method::GET, "/api/nothing", Err(Astray::NotFound)),
-            (Method::GET, "/%zz", Err(Astray::BadPath)),
-            (
-                Method::GET,
-                "//api/status",
-                Err(Astray::Moved("/api/status".to_owned())),
-            ),
+            (Method::DELETE, "/api/config", Err(Unrouted::WrongMethod)),
+            (Method::GET, "/api/nothing", Err(Unrouted::NotFound)),
         ] {
-            assert_eq!(find(&method, path, false), route, "{method} {path}");
+            assert_eq!(find(&method, path), route, "{method} {path}");
         }
-        let (path, route) = ("/debug/pprof/heap", Route::Pprof("heap".to_owned()));
-        assert_eq!(find(&Method::GET, path, true), Ok(route));
-        assert_eq!(find(&Method::GET, path, false), Err(Astray::NotFound));
     }
 }

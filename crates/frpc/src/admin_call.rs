@@ -3,21 +3,19 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use frp_config::cli::{AdminCall, AdminRequest};
+use frp_http::basic::Login;
+use frp_http::client::{HttpClient, Limits, Outgoing, Reason, Trust, Via};
+use frp_net::dial::DialError;
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::listen::Host;
+use hyper::Method;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Longest answer, in bytes: far more than the status of every proxy that frps could hold.
-const LONGEST: u64 = 64 * 1024 * 1024;
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Types of proxies in the order that frp shows them in.
 const TYPES: [&str; 8] = [
@@ -27,13 +25,8 @@ const TYPES: [&str; 8] = [
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("{request}: {}", what(.dialled.as_deref(), .source))]
-    Io {
-        request: String,
-        /// The address, where no connection came about.
-        dialled: Option<String>,
-        source: io::Error,
-    },
+    #[error("{0}: {1}")]
+    Failed(String, String),
     #[error("{0}: context deadline exceeded: the running frpc did not answer in time")]
     Late(String),
     #[error("{0}: the answer is not HTTP: is this the admin port of a frpc?")]
@@ -42,13 +35,6 @@ pub(crate) enum CallError {
     Status(u16),
     #[error("unmarshal http response error: {0}")]
     Json(String),
-}
-
-fn what(dialled: Option<&str>, source: &io::Error) -> String {
-    match dialled {
-        Some(addr) => format!("dial tcp {addr}: connect: {}", go_text(source)),
-        None => go_text(source),
-    }
 }
 
 fn hint(status: u16) -> &'static str {
@@ -64,15 +50,15 @@ pub(crate) async fn call(call: &AdminCall) -> Result<String, CallError> {
     match call.request {
         AdminRequest::Reload { strict } => {
             let query = if strict { "?strictConfig=true" } else { "" };
-            send(call, "GET", &format!("/api/reload{query}")).await?;
+            send(call, Method::GET, &format!("/api/reload{query}")).await?;
             Ok("reload success".to_owned())
         }
         AdminRequest::Stop => {
-            send(call, "POST", "/api/stop").await?;
+            send(call, Method::POST, "/api/stop").await?;
             Ok("stop success".to_owned())
         }
         AdminRequest::Status => {
-            let body = send(call, "GET", "/api/status").await?;
+            let body = send(call, Method::GET, "/api/status").await?;
             let status: HashMap<String, Vec<Proxy>> =
                 serde_json::from_str(&body).map_err(|_| CallError::Json(body.trim().to_owned()))?;
             Ok(tables(&status))
@@ -135,11 +121,11 @@ fn tables(status: &HashMap<String, Vec<Proxy>>) -> String {
     text
 }
 
-/// One request as HTTP/1.0, whose answer ends with the connection.
-async fn send(call: &AdminCall, method: &str, path: &str) -> Result<String, CallError> {
+/// The body of the answer to one request.
+async fn send(call: &AdminCall, method: Method, path: &str) -> Result<String, CallError> {
     let host = join_host_port(&call.addr, call.port);
     // What listens everywhere listens here.
-    let addr = match Host::literal(&call.addr) {
+    let addr: Option<SocketAddr> = match Host::literal(&call.addr) {
         Some(Host::Everywhere) => Some((Ipv4Addr::LOCALHOST, call.port).into()),
         Some(Host::At(mut addr)) => {
             addr.set_port(call.port);
@@ -149,67 +135,50 @@ async fn send(call: &AdminCall, method: &str, path: &str) -> Result<String, Call
     };
     // As Go names a request in its errors.
     let verb = match method {
-        "POST" => "Post",
+        Method::POST => "Post",
         _ => "Get",
     };
     let request = format!("{verb} \"http://{host}{path}\"");
-    let exchange = exchange(call, method, path, &host, addr);
-    let answer = match timeout(call.timeout, exchange).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err((connecting, source))) => {
-            return Err(CallError::Io {
-                request,
-                dialled: connecting.then_some(host),
-                source,
-            });
-        }
-        Err(_) => return Err(CallError::Late(request)),
-    };
-    let answer = String::from_utf8_lossy(&answer);
-    let parsed = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
-        let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-        Some((status, body.to_owned()))
-    });
-    match parsed {
-        Some((200, body)) => Ok(body),
-        Some((status, _)) => Err(CallError::Status(status)),
-        None => Err(CallError::NotHttp(request)),
-    }
-}
-
-/// The whole answer; an error comes with whether it is one of connecting.
-async fn exchange(
-    call: &AdminCall,
-    method: &str,
-    path: &str,
-    host: &str,
-    addr: Option<SocketAddr>,
-) -> Result<Vec<u8>, (bool, io::Error)> {
     // A zone is nothing for others.
-    let host = addr.map_or_else(
-        || host.to_owned(),
+    let place = addr.map_or_else(
+        || host.clone(),
         |addr| join_host_port(&addr.ip().to_string(), addr.port()),
     );
-    let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
-    if !call.user.is_empty() || !call.password.expose().is_empty() {
-        let login = format!("{}:{}", call.user, call.password.expose());
-        let _ = write!(
-            request,
-            "Authorization: Basic {}\r\n",
-            BASE64_STANDARD.encode(login)
-        );
+    let failed = |why: String| CallError::Failed(request.clone(), why);
+    let outgoing = Outgoing::get(&format!("http://{place}{path}"));
+    let mut outgoing = outgoing.map_err(|e| failed(e.to_string()))?;
+    if method == Method::POST {
+        outgoing = outgoing.post();
     }
-    request.push_str("Content-Length: 0\r\n\r\n");
-    let connected = match addr {
-        Some(addr) => TcpStream::connect(addr).await,
-        None => TcpStream::connect((call.addr.as_str(), call.port)).await,
+    if let Some(addr) = addr {
+        outgoing = outgoing.at(addr);
+    }
+    if let Some(shown) = Login::new(&call.user, call.password.expose()).shown() {
+        outgoing = outgoing.authorization(shown);
+    }
+    let client = HttpClient::new(Trust::System, Via::Nothing);
+    let client = client.map_err(|e| failed(e.to_string()))?.within(Limits {
+        time: call.timeout,
+        bytes: LONGEST,
+    });
+    let answer = match client.send(outgoing).await {
+        Ok(answer) => answer,
+        Err(e) => {
+            return Err(match *e.reason {
+                Reason::TimedOut(_) => CallError::Late(request),
+                Reason::Dial(DialError::Connect { source, .. }) => {
+                    let why = go_text(&source);
+                    failed(format!("dial tcp {host}: connect: {why}"))
+                }
+                Reason::Exchange(e) if e.is_parse() || e.is_incomplete_message() => {
+                    CallError::NotHttp(request)
+                }
+                reason => failed(reason.to_string()),
+            });
+        }
     };
-    let mut stream = connected.map_err(|error| (true, error))?;
-    let mut answer = Vec::new();
-    let exchanged = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.take(LONGEST).read_to_end(&mut answer).await
-    };
-    exchanged.await.map_err(|error| (false, error))?;
-    Ok(answer)
+    match answer.status.as_u16() {
+        200 => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
+        status => Err(CallError::Status(status)),
+    }
 }

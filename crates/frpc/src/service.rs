@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use frp_config::{ClientConfig, DnsServer, Transport};
+use frp_http::basic::Login;
+use frp_http::web::{Web, WebError, WebSettings};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::LAST_TASKS;
 use frp_net::literal::socket_addr;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
-use frp_net::web::{Web, WebError};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +69,14 @@ impl Service {
         let web = cfg.web_server.as_ref().map(|web| {
             let tls = web.tls.as_ref();
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-            Web::bind(&web.addr, web.port, tls)
+            Web::bind(WebSettings {
+                addr: &web.addr,
+                port: web.port,
+                tls,
+                login: Login::new(&web.user, web.password.expose()),
+                allowed_hosts: &web.allowed_hosts,
+                pprof: web.pprof_enable,
+            })
         });
         let auto = match &cfg.transport.protocol {
             Transport::Auto(order) => Some(Auto::new(&cfg, order)),
@@ -121,7 +129,6 @@ impl Service {
     fn serve_admin(&mut self, stop: &CancellationToken) {
         if let (Some(web), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
-                cfg,
                 self.file.take(),
                 self.client.registrations.clone(),
                 self.client.settings.clone(),

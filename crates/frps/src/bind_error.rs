@@ -2,8 +2,8 @@
 
 use std::io;
 
+use frp_http::web::WebError;
 use frp_net::go_text::go_text;
-use frp_net::web::WebError;
 
 use crate::policy::PolicyError;
 

@@ -55,6 +55,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use frp_config::ServerConfig;
+pub use frp_http::web::WebError;
 use frp_log::{Log, info};
 use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
@@ -64,7 +65,6 @@ use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
 use frp_net::udp;
-pub use frp_net::web::WebError;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ pub struct Server {
     quic: Option<quic::Listener>,
     kcp: Option<KcpListener>,
     vhosts: Listeners,
-    web: Option<frp_net::web::Web>,
+    web: Option<frp_http::web::Web>,
     shared: Arc<Shared>,
 }
 

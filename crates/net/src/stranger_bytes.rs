@@ -5,16 +5,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::limits::{HTTP_HEADS_POOL, STRANGERS_POOL};
+use crate::limits::STRANGERS_POOL;
 
 /// The pool of the process.
 static STRANGERS: Pool = Pool::new(STRANGERS_POOL);
 
-/// That of large heads of users' HTTP requests.
-static HEADS: Pool = Pool::new(HTTP_HEADS_POOL);
-
+/// Bytes that many share.
 #[derive(Debug)]
-struct Pool {
+pub struct Pool {
     /// Bytes.
     size: usize,
     taken: AtomicUsize,
@@ -29,7 +27,8 @@ pub struct PoolShare {
 }
 
 impl Pool {
-    const fn new(size: usize) -> Self {
+    /// Of `size` bytes.
+    pub const fn new(size: usize) -> Self {
         Self {
             size,
             taken: AtomicUsize::new(0),
@@ -56,12 +55,8 @@ impl Default for PoolShare {
 }
 
 impl PoolShare {
-    /// Of the pool for heads of HTTP requests.
-    pub const fn of_heads() -> Self {
-        Self::of(&HEADS)
-    }
-
-    const fn of(pool: &'static Pool) -> Self {
+    /// Of `pool`, nothing yet.
+    pub const fn of(pool: &'static Pool) -> Self {
         Self { pool, taken: 0 }
     }
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frp_config::{ClientOidc, Secret};
-use frp_net::http_client::{
-    Answer, EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via,
-};
+use frp_http::client::{Answer, EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via};
 use frp_net::tls::TlsSetupError;
 use frp_proto::proxy_url::ProxyUrlError;
 use hyper::StatusCode;

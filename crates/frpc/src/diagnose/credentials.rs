@@ -1,7 +1,7 @@
 //! Why there are no credentials to log in with.
 
+use frp_http::client::Reason;
 use frp_net::dial::DialError;
-use frp_net::http_client::Reason;
 use frp_net::way_out::ProxyError;
 
 use super::explained::{Explained, explained};

@@ -7,22 +7,22 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::{Buf as _, Bytes};
 use frp_config::PluginLogin;
+use frp_http::basic::{Login, REALM};
+use frp_http::fields::remove_hop_by_hop;
+use frp_http::head::{self, UnknownCoding, is_plainly_framed, may_have_body};
+use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
-use frp_net::http_head::{self, UnknownCoding, is_plainly_framed, may_have_body};
-use frp_net::http_io::{LongTargets, Paced, ServiceIo, Talk, Unwritten, UserIo};
 use frp_net::layers::Carried;
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD};
 use frp_net::listen::limit_unsent;
 use frp_net::relay;
 use frp_net::stream::Rewind;
-use frp_net::web::login::WebLogin;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HOST, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
 };
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::server::conn::http1;
@@ -34,18 +34,15 @@ use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::counted::Counted;
-use super::login::{admits, login};
+use super::login::login;
 use crate::dial::ANYWHERE;
 use crate::user::User;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 type Body = Either<Incoming, Full<Bytes>>;
 
 #[derive(Debug)]
 pub(crate) struct HttpProxy {
-    login: WebLogin,
+    login: Login,
 }
 
 /// What belongs to one user's connection.
@@ -63,7 +60,7 @@ struct Visit {
 /// A connection to a target that can take the next request.
 struct Target {
     authority: Authority,
-    sender: SendRequest<Paced<Incoming>>,
+    sender: SendRequest<Upload>,
     targets: LongTargets,
     unwritten: Unwritten,
     /// What comes after the last answer could be taken for another one.
@@ -141,7 +138,7 @@ impl HttpProxy {
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        match http_head::check_framing(&mut head) {
+        match head::check_framing(&mut head) {
             Ok(()) => {
                 self.respond(Request::from_parts(head, body), visit, log)
                     .await
@@ -162,13 +159,10 @@ impl HttpProxy {
         log: &Log,
     ) -> Response<Body> {
         let credentials = request.headers().get(PROXY_AUTHORIZATION);
-        if !admits(&self.login, credentials).await {
+        if !self.login.admits_late(credentials).await {
             let code = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
             let mut response = text(code, "user name and password are required".to_owned());
-            response.headers_mut().insert(
-                PROXY_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"Restricted\""),
-            );
+            response.headers_mut().insert(PROXY_AUTHENTICATE, REALM);
             return response;
         }
         let answered = if request.method() == Method::CONNECT {
@@ -218,8 +212,6 @@ async fn forward(
     let has_odd_body = !request.body().is_end_stream() && !may_have_body(request.method());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
-    headers.remove(PROXY_AUTHENTICATE);
-    headers.remove(PROXY_AUTHORIZATION);
     // The URL counts, whatever `Host` says (RFC 9112, section 3.2.2). Who the user is there is
     // said by other means.
     let host = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -227,6 +219,7 @@ async fn forward(
         headers.insert(HOST, host);
     }
 
+    let mut request = request.map(Upload::new);
     let kept = lock(&visit.target).take();
     let fits = |target: &Target| target.authority == authority && !target.is_last;
     if let Some(mut target) = kept.filter(fits)
@@ -255,7 +248,7 @@ fn passed_on(
     mut target: Target,
     visit: &Visit,
 ) -> Result<Response<Body>, ProxyError> {
-    http_head::check_coding(response.headers())?;
+    head::check_coding(response.headers())?;
     target.is_last |= !is_plainly_framed(response.status(), response.headers());
     *lock(&visit.target) = Some(target);
     let mut response = response.map(Either::Left);
@@ -265,24 +258,22 @@ fn passed_on(
 }
 
 /// Why a target did not answer, and the request itself where nothing of it was sent.
-type Failed = (hyper::Error, Option<Request<Incoming>>);
+type Failed = (hyper::Error, Option<Request<Upload>>);
 
 impl Target {
     async fn send(
         &mut self,
-        mut request: Request<Incoming>,
+        mut request: Request<Upload>,
     ) -> io::Result<Result<Response<Incoming>, Failed>> {
         let marked = self.targets.mark(&mut request)?;
-        let request = request.map(|body| Paced::new(body, self.unwritten.clone()));
+        let unwritten = self.unwritten.clone();
+        request.body_mut().over(move || Some(unwritten));
         let answer = self.sender.try_send_request(request).await;
         Ok(answer.map_err(|mut e| {
-            let unsent = e.take_message().map(|unsent| {
-                let mut unsent = unsent.map(Paced::into_inner);
-                if let Some(marked) = marked {
-                    marked.undo(&mut unsent);
-                }
-                unsent
-            });
+            let mut unsent = e.take_message();
+            if let (Some(unsent), Some(marked)) = (&mut unsent, marked) {
+                marked.undo(unsent);
+            }
             (e.into_error(), unsent)
         }))
     }
@@ -337,34 +328,6 @@ fn port_of(authority: &Authority) -> Result<Option<u16>, ProxyError> {
         return Err(ProxyError::Port(authority.clone()));
     }
     Ok(port)
-}
-
-/// What concerns only one of the two connections (RFC 9110, section 7.6.1). A length beside
-/// `Transfer-Encoding` meant nothing (RFC 9112, section 6.3) and must not count when that is gone.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
 }
 
 /// `carried` with what was read from it beyond the request.
@@ -423,14 +386,5 @@ mod tests {
         assert_eq!(port("u:1@[::1]:81"), Some(Some(81)));
         assert!(port("u:p@h:99999").is_none());
         assert!(port("h:99999").is_none());
-    }
-
-    #[test]
-    fn a_length_beside_a_transfer_encoding_means_nothing() {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        remove_hop_by_hop(&mut headers);
-        assert!(headers.is_empty());
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use frp_http::client::{EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via};
 use frp_log::{Log, info, warn};
-use frp_net::http_client::{EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via};
 use frp_net::limits::{
     ISSUER_FIRST_RETRY, ISSUER_KEYS_LIFE, ISSUER_KEYS_LIFE_MAX, ISSUER_KEYS_LIFE_MIN,
     ISSUER_LAST_RETRY, ISSUER_PAUSE,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use frp_http::basic::Login;
+
 use super::{Held, ProxyError, Published, Setup};
 use crate::proxy::spec::TcpmuxSettings;
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
-use crate::vhost::http::auth::Credentials;
 use crate::vhost::target::ConnectTarget;
 
 /// Takes the routes that the proxy asks for.
@@ -20,11 +21,8 @@ pub(super) fn publish(
     let keys = routes(&domains, &[], user);
     let login = settings.login.clone();
     let target = |members| {
-        let credentials = Credentials::of(&settings.login.user, settings.login.password.expose());
-        Arc::new(ConnectTarget {
-            members,
-            credentials,
-        })
+        let login = Login::new(&settings.login.user, settings.login.password.expose());
+        Arc::new(ConnectTarget { members, login })
     };
     let tables = &shared.vhosts.connect;
     let routes = tables.add(login, keys, proxy, target)?;

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use frp_net::http_head::{is_host, without_port};
+use frp_http::basic::Basic;
+use frp_http::host::{is_host, without_port};
 use frp_proto::VERSION;
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
 use super::http::answer::not_found_page;
-use super::http::auth::Basic;
 use super::router::cut;
 use super::target::ConnectTarget;
 use crate::proxy::members::Replies;
@@ -96,11 +96,7 @@ async fn find(
         let user = user.to_owned();
         return Err(HeadError::Refused(ConnectError::NotFound { host, user }));
     };
-    let admitted = match &target.credentials {
-        Some(credentials) => credentials.admit(basic.as_ref()),
-        None => true,
-    };
-    if !admitted {
+    if !target.login.admits(basic.as_ref()) {
         refuse(conn, UNAUTHORIZED).await;
         return Err(HeadError::Refused(ConnectError::Unauthorized(host)));
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::http::auth::Credentials;
+use frp_http::basic::Login;
+
 use super::http::head::Policy;
 use crate::proxy::members::Members;
 
@@ -18,5 +19,5 @@ pub(crate) struct HttpTarget {
 #[derive(Debug)]
 pub(crate) struct ConnectTarget {
     pub(crate) members: Arc<Members>,
-    pub(crate) credentials: Option<Credentials>,
+    pub(crate) login: Login,
 }

@@ -14,8 +14,8 @@ use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
 use crate::stats::Stats;
 use crate::stats::clients::Client;
 use crate::stats::metrics::{ProxyStats, Published, Totals};
-use frp_net::web::answer::Refusal;
-use frp_net::web::path::Query;
+use frp_http::web::answer::Refusal;
+use frp_http::web::path::Query;
 
 pub(super) const NO_PROXY: &str = "no proxy info found";
 

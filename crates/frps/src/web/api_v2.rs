@@ -17,8 +17,8 @@ use super::route::V2;
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
 use crate::stats::Stats;
 use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
-use frp_net::web::answer::Refusal;
-use frp_net::web::path::Query;
+use frp_http::web::answer::Refusal;
+use frp_http::web::path::Query;
 
 const PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;

@@ -1,8 +1,8 @@
 //! The HTTP API of frps (frp `server/api_router.go`, `pkg/util/http/server.go`): what is
 //! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
 //!
-//! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] checks who
-//! asks and answers, [`api`] and [`api_v2`] know the answers, [`prometheus`] has a format of its own.
+//! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] answers, [`api`] and
+//! [`api_v2`] know the answers, [`prometheus`] has a format of its own.
 
 mod api;
 mod api_v2;
@@ -14,12 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::WebServer;
+use frp_http::basic::Login;
+use frp_http::web::{Web, WebError, WebSettings};
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::MAX_API_ANSWERS;
-use frp_net::web::guard::Guard;
-use frp_net::web::login::WebLogin;
-use frp_net::web::{Web, WebError};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -34,30 +33,31 @@ const TICK: Duration = Duration::from_secs(60);
 struct Site {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
-    guard: Arc<Guard>,
     /// Places for answers that are being made.
     making: Arc<Semaphore>,
-    pprof: bool,
 }
 
 /// Opens the socket that `config` asks for. Needs a tokio runtime.
 pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
     let tls = config.tls.as_ref();
-    let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-    Web::bind(&config.addr, config.port, tls)
+    Web::bind(WebSettings {
+        addr: &config.addr,
+        port: config.port,
+        tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
+        login: Login::new(&config.user, config.password.expose()),
+        allowed_hosts: &config.allowed_hosts,
+        pprof: config.pprof_enable,
+    })
 }
 
 /// Serves until the server stops.
 pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
     let addr = join_host_port(&config.addr, config.port);
     info!(Log::root(), "dashboard listen on {addr}");
-    let login = WebLogin::new(&config.user, config.password.expose());
     let site = Arc::new(Site {
         shared: shared.clone(),
         stats: stats.clone(),
-        guard: Arc::new(Guard::new(login, &config.addr, &config.allowed_hosts)),
         making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
-        pprof: config.pprof_enable,
     });
     tokio::select! {
         () = web.run(site, &shared.tasks, shared.drain.clone()) => {}

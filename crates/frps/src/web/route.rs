@@ -1,18 +1,14 @@
-//! What a request is for: method and path to a [`Route`], as frp's router finds it.
+//! What a request is for, beyond what both programs know: method and path to a [`Route`], as frp's router
+//! finds it.
 
-use frp_net::web::path::{clean, decode, encode};
+use frp_http::web::path::decode;
+use frp_http::web::{Path, Unrouted};
+use hyper::Method;
 
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    Healthz,
-    Root,
-    /// Path below `/static/`.
-    Static(String),
-    Favicon,
     Metrics,
-    /// Name of the profile.
-    Pprof(String),
     ServerInfo,
     Clients,
     Client(String),
@@ -37,93 +33,56 @@ pub(super) enum V2 {
     Traffic(String),
 }
 
-impl Route {
-    /// Whether the request is for more than to look.
-    pub(super) fn changes(&self) -> bool {
-        matches!(self, Self::ClearProxies | Self::V2(V2::Prune))
-    }
-}
-
-/// Why a request has no [`Route`].
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Astray {
-    /// The path has broken percent escapes.
-    BadPath,
-    /// The path has another, clean form.
-    Moved(String),
-    NotFound,
-    /// The path exists for another method.
-    WrongMethod,
-}
-
-/// Which optional routes there are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Offered {
-    pub(super) metrics: bool,
-    pub(super) pprof: bool,
-}
-
-/// The route of a request for `path`, which is as sent: with its escapes, without the query.
-pub(super) fn find(method: &str, path: &str, offered: Offered) -> Result<Route, Astray> {
-    let plain = decode(path, false).ok_or(Astray::BadPath)?;
-    let clean = clean(&plain);
-    if clean != plain {
-        return Err(Astray::Moved(encode(&clean)));
-    }
-    let only = |wanted: &str, route: Route| match method == wanted {
-        true => Ok(route),
-        false => Err(Astray::WrongMethod),
-    };
-    let below = plain.strip_prefix('/').unwrap_or(&plain);
+/// The route of a request; with `/metrics` or not.
+pub(super) fn find(method: &Method, path: &Path<'_>, metrics: bool) -> Result<Route, Unrouted> {
+    let only = |wanted: &Method, route: Route| Path::only(method, wanted, route);
+    let below = path.plain.strip_prefix('/').unwrap_or(path.plain);
     let parts: Vec<&str> = below.split('/').collect();
     if parts.starts_with(&["api", "v2"]) {
-        return v2(path, &only);
+        return v2(path.sent, &only);
     }
     match parts[..] {
-        [""] => Ok(Route::Root),
-        ["healthz"] => Ok(Route::Healthz),
-        ["metrics"] if offered.metrics => Ok(Route::Metrics),
-        ["debug", "pprof", ..] if offered.pprof && parts.len() > 2 => {
-            Ok(Route::Pprof(parts[2..].join("/")))
-        }
-        ["favicon.ico"] => only("GET", Route::Favicon),
-        ["static", ..] if parts.len() > 1 => only("GET", Route::Static(parts[1..].join("/"))),
-        ["api", "serverinfo"] => only("GET", Route::ServerInfo),
-        ["api", "clients"] => only("GET", Route::Clients),
-        ["api", "proxies"] => only("DELETE", Route::ClearProxies),
+        ["metrics"] if metrics => Ok(Route::Metrics),
+        ["api", "serverinfo"] => only(&Method::GET, Route::ServerInfo),
+        ["api", "clients"] => only(&Method::GET, Route::Clients),
+        ["api", "proxies"] => only(&Method::DELETE, Route::ClearProxies),
         ["api", kind, name] if !name.is_empty() => match kind {
-            "clients" => only("GET", Route::Client(name.to_owned())),
-            "proxy" => only("GET", Route::ProxiesOfType(name.to_owned())),
-            "proxies" => only("GET", Route::Proxy(name.to_owned())),
-            "traffic" => only("GET", Route::Traffic(name.to_owned())),
-            _ => Err(Astray::NotFound),
+            "clients" => only(&Method::GET, Route::Client(name.to_owned())),
+            "proxy" => only(&Method::GET, Route::ProxiesOfType(name.to_owned())),
+            "proxies" => only(&Method::GET, Route::Proxy(name.to_owned())),
+            "traffic" => only(&Method::GET, Route::Traffic(name.to_owned())),
+            _ => Err(Unrouted::NotFound),
         },
-        ["api", "proxy", kind, name] if !kind.is_empty() && !name.is_empty() => {
-            only("GET", Route::ProxyOfType(kind.to_owned(), name.to_owned()))
-        }
-        _ => Err(Astray::NotFound),
+        ["api", "proxy", kind, name] if !kind.is_empty() && !name.is_empty() => only(
+            &Method::GET,
+            Route::ProxyOfType(kind.to_owned(), name.to_owned()),
+        ),
+        _ => Err(Unrouted::NotFound),
     }
 }
 
 /// Names in these paths may have escaped slashes, so the path is split before it is decoded.
-fn v2(path: &str, only: &dyn Fn(&str, Route) -> Result<Route, Astray>) -> Result<Route, Astray> {
+fn v2(
+    path: &str,
+    only: &dyn Fn(&Method, Route) -> Result<Route, Unrouted>,
+) -> Result<Route, Unrouted> {
     let parts: Vec<String> = path
         .split('/')
         .skip(3)
         .map(|part| decode(part, false).unwrap_or_default())
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let get = |route| only("GET", Route::V2(route));
+    let get = |route| only(&Method::GET, Route::V2(route));
     match parts[..] {
         ["users"] => get(V2::Users),
         ["system", "info"] => get(V2::SystemInfo),
-        ["system", "prune"] => only("POST", Route::V2(V2::Prune)),
+        ["system", "prune"] => only(&Method::POST, Route::V2(V2::Prune)),
         ["clients"] => get(V2::Clients),
         ["clients", key] if !key.is_empty() => get(V2::Client(key.to_owned())),
         ["proxies"] => get(V2::Proxies),
         ["proxies", name] if !name.is_empty() => get(V2::Proxy(name.to_owned())),
         ["proxies", name, "traffic"] if !name.is_empty() => get(V2::Traffic(name.to_owned())),
-        _ => Err(Astray::NotFound),
+        _ => Err(Unrouted::NotFound),
     }
 }
 
@@ -132,26 +91,24 @@ fn v2(path: &str, only: &dyn Fn(&str, Route) -> Result<Route, Astray>) -> Result
 mod tests {
     use super::*;
 
-    const ALL: Offered = Offered {
-        metrics: true,
-        pprof: true,
-    };
+    fn ask(method: &Method, sent: &str, metrics: bool) -> Result<Route, Unrouted> {
+        let plain = decode(sent, false).unwrap();
+        let path = Path {
+            sent,
+            plain: &plain,
+        };
+        find(method, &path, metrics)
+    }
 
-    fn get(path: &str) -> Result<Route, Astray> {
-        find("GET", path, ALL)
+    fn get(path: &str) -> Result<Route, Unrouted> {
+        ask(&Method::GET, path, true)
     }
 
     #[test]
     fn paths_are_those_of_frp() {
         let name = |name: &str| name.to_owned();
         for (path, route) in [
-            ("/", Route::Root),
-            ("/healthz", Route::Healthz),
             ("/metrics", Route::Metrics),
-            ("/static/", Route::Static(name(""))),
-            ("/static/js/a.js", Route::Static(name("js/a.js"))),
-            ("/debug/pprof/", Route::Pprof(name(""))),
-            ("/debug/pprof/goroutine", Route::Pprof(name("goroutine"))),
             ("/api/serverinfo", Route::ServerInfo),
             ("/api/clients", Route::Clients),
             ("/api/clients/u.a%20b", Route::Client(name("u.a b"))),
@@ -174,48 +131,37 @@ mod tests {
         }
         for path in [
             "/nope",
-            "/static",
             "/api/",
             "/api/clients/",
             "/api/proxy/tcp/a%2Fb",
             "/api/v2",
             "/api/v2/clients/",
-            "/debug/pprof",
         ] {
-            assert_eq!(get(path), Err(Astray::NotFound), "{path}");
+            assert_eq!(get(path), Err(Unrouted::NotFound), "{path}");
         }
-        let none = Offered {
-            metrics: false,
-            pprof: false,
-        };
-        assert_eq!(find("GET", "/metrics", none), Err(Astray::NotFound));
-        assert_eq!(find("GET", "/debug/pprof/x", none), Err(Astray::NotFound));
+        assert_eq!(
+            ask(&Method::GET, "/metrics", false),
+            Err(Unrouted::NotFound)
+        );
     }
 
     #[test]
     fn methods_are_those_of_frp() {
         for (method, path) in [
-            ("POST", "/api/clients"),
-            ("HEAD", "/api/clients"),
-            ("GET", "/api/proxies"),
-            ("GET", "/api/v2/system/prune"),
-            ("POST", "/static/"),
+            (Method::POST, "/api/clients"),
+            (Method::HEAD, "/api/clients"),
+            (Method::GET, "/api/proxies"),
+            (Method::GET, "/api/v2/system/prune"),
         ] {
-            assert_eq!(find(method, path, ALL), Err(Astray::WrongMethod), "{path}");
+            assert_eq!(
+                ask(&method, path, true),
+                Err(Unrouted::WrongMethod),
+                "{path}"
+            );
         }
-        assert_eq!(find("DELETE", "/api/proxies", ALL), Ok(Route::ClearProxies));
-        assert_eq!(find("POST", "/healthz", ALL), Ok(Route::Healthz));
-        assert_eq!(find("PUT", "/", ALL), Ok(Route::Root));
-    }
-
-    #[test]
-    fn odd_paths() {
-        let moved = |to: &str| Err(Astray::Moved(to.to_owned()));
-        assert_eq!(get("//api/clients"), moved("/api/clients"));
-        assert_eq!(get("/api/../static/"), moved("/static/"));
-        assert_eq!(get("/%2e%2e/a%0d%0ab"), moved("/a%0D%0Ab"));
-        for path in ["/%zz", "/a%2", "/%"] {
-            assert_eq!(get(path), Err(Astray::BadPath), "{path}");
-        }
+        assert_eq!(
+            ask(&Method::DELETE, "/api/proxies", true),
+            Ok(Route::ClearProxies)
+        );
     }
 }

@@ -136,7 +136,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, ProxyError>>) -> Resul
 }
 
 /// CONNECT, with Basic credentials where there are some.
-pub(crate) async fn connect(
+pub async fn connect(
     conn: &mut Stream,
     target: &str,
     login: Option<&ProxyLogin>,

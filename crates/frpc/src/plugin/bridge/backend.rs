@@ -8,27 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use frp_config::BackendTls;
+use frp_http::head::{is_plainly_framed, is_repeatable, may_have_body};
+use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload};
+use frp_http::tasks::Tracked;
 use frp_net::dial::{DialError, dial};
-use frp_net::http_head::{is_plainly_framed, may_have_body};
-use frp_net::http_io::{LongTargets, ServiceIo, Talk, Unwritten};
 use frp_net::limits::{
     BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD, MAX_IDLE_BACKENDS,
 };
 use frp_net::listen::limit_unsent;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};
-use http_body_util::{Either, Empty};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::{Method, Request, Response, Uri, Version};
-use hyper_util::client::legacy::connect::{
-    CaptureConnection, Connected, Connection, capture_connection,
-};
+use hyper::{Request, Response, Uri, Version};
+use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -39,12 +36,10 @@ use super::super::target::Target;
 use crate::dial::LOCAL;
 use crate::tasks::Tasks;
 
-type Body = Either<Upload, Empty<Bytes>>;
-
 /// The local service and the connections to it.
 #[derive(Debug)]
 pub(super) struct Backend {
-    client: Client<Connector, Body>,
+    client: Client<Connector, Upload>,
     targets: LongTargets,
     scheme: &'static str,
     authority: Authority,
@@ -97,7 +92,7 @@ impl Backend {
             tls,
             targets: targets.clone(),
         }));
-        let client = Client::builder(tasks.clone())
+        let client = Client::builder(Tracked::new(&tasks.tracker, &tasks.stop))
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(BACKEND_IDLE)
             .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
@@ -137,35 +132,30 @@ impl Backend {
     pub(super) async fn send(
         &self,
         head: Parts,
-        body: Incoming,
+        body: Upload,
         talk: &Talk,
         version: Version,
     ) -> Result<Response<Incoming>, BackendError> {
         let random = |e: io::Error| BackendError::Other(self.authority.to_string(), e.to_string());
-        let mut body = Some(body).filter(|body| !body.is_end_stream());
-        let repeatable = body.is_none() && may_be_repeated(&head);
-        let is_sent = Arc::new(AtomicBool::new(body.is_none()));
+        let is_empty = body.is_end_stream();
+        let repeatable = is_empty && is_repeatable(&head.method, &head.headers);
+        let sent = body.sent();
         let is_odd =
-            body.is_some() && !may_have_body(&head.method) || head.headers.contains_key(UPGRADE);
+            !is_empty && !may_have_body(&head.method) || head.headers.contains_key(UPGRADE);
+        let mut body = Some(body);
         loop {
-            let upload = body.take().map(|body| Upload {
-                body,
-                is_sent: is_sent.clone(),
-                connection: None,
-                unwritten: None,
-            });
-            let body = upload.map_or(Body::Right(Empty::new()), Body::Left);
+            let body = body.take().unwrap_or_else(Upload::empty);
             let mut request = Request::from_parts(head.clone(), body);
             talk.pass_on(version, &mut request);
             let _marked = self.targets.mark(&mut request).map_err(random)?;
             let connection = capture_connection(&mut request);
-            if let Either::Left(upload) = request.body_mut() {
-                upload.connection = Some(connection.clone());
-            }
+            let taken = connection.clone();
+            let unwritten = move || used(&taken.connection_metadata()).map(|used| used.unwritten);
+            request.body_mut().over(unwritten);
             let error = match self.client.request(request).await {
                 Ok(response) => {
                     let framed = is_plainly_framed(response.status(), response.headers());
-                    if (is_odd || !framed || !is_sent.load(Ordering::Acquire))
+                    if (is_odd || !framed || !sent.is_all())
                         && let Some(connected) = &*connection.connection_metadata()
                     {
                         connected.poison();
@@ -202,59 +192,6 @@ impl Backend {
             _ => BackendError::Other(place, deepest(&error).to_string()),
         }
     }
-}
-
-/// The body of a request on its way to the service.
-#[derive(Debug)]
-struct Upload {
-    body: Incoming,
-    /// All of it has been taken.
-    is_sent: Arc<AtomicBool>,
-    /// Where it goes, known once it is asked for.
-    connection: Option<CaptureConnection>,
-    unwritten: Option<Unwritten>,
-}
-
-impl hyper::body::Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        if let Some(connection) = self.connection.take() {
-            let used = used(&connection.connection_metadata());
-            self.unwritten = used.map(|used| used.unwritten);
-        }
-        let Self {
-            body, unwritten, ..
-        } = &mut *self;
-        let polled = ready!(match unwritten {
-            Some(unwritten) => unwritten.poll_frame(cx, body),
-            None => Pin::new(body).poll_frame(cx),
-        });
-        if polled.is_none() || matches!(polled, Some(Ok(_))) && self.body.is_end_stream() {
-            self.is_sent.store(true, Ordering::Release);
-        }
-        Poll::Ready(polled)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// As Go's `http.Request.isReplayable`.
-fn may_be_repeated(head: &Parts) -> bool {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
-    safe.contains(&head.method)
-        || head.headers.contains_key("idempotency-key")
-        || head.headers.contains_key("x-idempotency-key")
 }
 
 /// The service ended the connection instead of answering.

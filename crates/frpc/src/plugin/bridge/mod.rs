@@ -5,7 +5,6 @@
 //! Bodies pass through as they come, both ways; each side is read only as fast as the other takes.
 
 mod backend;
-mod headers;
 
 use std::convert::Infallible;
 use std::io;
@@ -13,10 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use frp_config::{BackendTls, ForwardPlugin, HttpsForwardPlugin};
+use frp_http::fields::{
+    Forwarding, join_cookies, may_be_set, pass_on, remove_hop_by_hop, state_length, upgrade_of,
+};
+use frp_http::head::{self, Refused, UnknownCoding};
+use frp_http::host::canonical_host;
+use frp_http::io::filter::Tail;
+use frp_http::io::{Talk, Upload, UserIo};
+use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
-use frp_net::http_head::{self, UnknownCoding};
-use frp_net::http_io::filter::Tail;
-use frp_net::http_io::{Talk, UserIo};
 use frp_net::layers::Carried;
 use frp_net::limits::{
     HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
@@ -24,18 +28,17 @@ use frp_net::limits::{
 use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
-use self::headers::Forwarding;
 use super::counted::Counted;
 use super::error::PluginError;
 use super::user_tls::UserTls;
@@ -127,7 +130,14 @@ impl Bridge {
         };
         let tls = UserTls::new(&cfg.tls, alpn).map_err(PluginError::UserTls)?;
         let forward = &cfg.forward;
-        Self::new(name, Some(tls), forward, to_tls, Forwarding::Add, tasks)
+        Self::new(
+            name,
+            Some(tls),
+            forward,
+            to_tls,
+            Forwarding::Add("https"),
+            tasks,
+        )
     }
 
     fn new(
@@ -143,7 +153,7 @@ impl Bridge {
             let bad = || PluginError::RequestHeader(name.clone());
             let name: HeaderName = name.parse().map_err(|_| bad())?;
             let value = value.parse().map_err(|_| bad())?;
-            if headers::may_be_set(&name) {
+            if may_be_set(&name) {
                 set.push((name, value));
             }
         }
@@ -184,7 +194,7 @@ impl Bridge {
         };
         let stream = accepted.stream;
         let http2 = stream.alpn_protocol() == Some(HTTP2);
-        visit.server_name = accepted.server_name.as_deref().map(headers::canonical_host);
+        visit.server_name = accepted.server_name.as_deref().map(canonical_host);
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
@@ -239,7 +249,8 @@ impl Visit {
             let visit = self.clone();
             async move { Ok::<_, Infallible>(visit.answer(request).await) }
         });
-        let served = http2::Builder::new(self.user.tasks.clone())
+        let tasks = &self.user.tasks;
+        let served = http2::Builder::new(Tracked::new(&tasks.tracker, &tasks.stop))
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
             // Idle users may stay as long as they answer.
@@ -254,14 +265,14 @@ impl Visit {
 
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let (mut head, body) = request.into_parts();
-        let host = match http_head::check(&mut head) {
+        let host = match head::check(&mut head) {
             Ok(host) => host,
             Err(refused) => return refuse(refused, head.version),
         };
         let request = Request::from_parts(head, body);
         if let Some(name) = &self.server_name {
             let asked = host.as_ref().map(HeaderValue::to_str);
-            let asked = headers::canonical_host(asked.and_then(Result::ok).unwrap_or_default());
+            let asked = canonical_host(asked.and_then(Result::ok).unwrap_or_default());
             if *name != asked {
                 return bare(StatusCode::MISDIRECTED_REQUEST);
             }
@@ -306,26 +317,27 @@ impl Visit {
             set,
             ..
         } = &*self.bridge;
-        let wanted = headers::upgrade_of(request.headers());
+        let wanted = upgrade_of(request.headers());
         let user = wanted.is_some().then(|| hyper::upgrade::on(&mut request));
         let version = request.version();
 
         let (mut head, body) = request.into_parts();
+        let body = Upload::new(body);
         let host = match host {
             Some(host) => host,
             None => HeaderValue::from_str(backend.authority()).map_err(hyper::http::Error::from)?,
         };
         let fields = &mut head.headers;
         let source = self.user.addresses.map(|(src, _)| src.ip());
-        headers::rewrite(fields, wanted.as_ref(), *forwarding, source, &host);
+        pass_on(fields, *forwarding, source, &host);
         if version == Version::HTTP_2 {
-            headers::join_cookies(fields);
+            join_cookies(fields);
         }
         fields.insert(HOST, rewritten.clone().unwrap_or(host));
         for (name, value) in set {
             fields.insert(name.clone(), value.clone());
         }
-        frame_body(fields, &head.method, body.is_end_stream());
+        state_length(fields, &head.method, &body);
         head.uri = backend.uri(&head.uri)?;
         head.version = Version::HTTP_11;
         let tail = head.extensions.remove::<Tail>();
@@ -333,9 +345,9 @@ impl Visit {
         tail.map(|tail| head.extensions.insert(tail));
 
         let mut response = backend.send(head, body, &self.talk, version).await?;
-        http_head::check_coding(response.headers())?;
+        head::check_coding(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let got = headers::upgrade_of(response.headers());
+            let got = upgrade_of(response.headers());
             let same = |got: &HeaderValue, wanted: &HeaderValue| {
                 got.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())
             };
@@ -357,7 +369,7 @@ impl Visit {
                 }
             }
         } else {
-            headers::strip_hop_by_hop(response.headers_mut());
+            remove_hop_by_hop(response.headers_mut());
         }
         *response.version_mut() = Version::HTTP_11;
         Ok(response.map(Either::Left))
@@ -390,22 +402,12 @@ async fn preface<T: AsyncRead + Unpin>(mut io: T) -> io::Result<Rewind<T>> {
     Ok(Rewind::new(Bytes::copy_from_slice(&begin), io))
 }
 
-/// Says how long the body is where the user's HTTP did not need to, or said it to this hop only.
-fn frame_body(fields: &mut HeaderMap, method: &Method, empty: bool) {
-    let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    if empty && wants_length {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    } else if !empty && !fields.contains_key(CONTENT_LENGTH) {
-        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-}
-
 fn bare(status: StatusCode) -> Response {
     with_body(status, Bytes::new())
 }
 
 /// As Go's server refuses a request; over HTTP/1 the connection ends with it.
-fn refuse(refused: http_head::Refused, version: Version) -> Response {
+fn refuse(refused: Refused, version: Version) -> Response {
     let mut response = with_body(refused.code, refused.text.into());
     if version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");

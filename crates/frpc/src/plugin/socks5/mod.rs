@@ -12,12 +12,12 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use frp_config::PluginLogin;
+use frp_http::basic::Login;
 use frp_log::debug;
 use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
 use frp_net::limits::WRONG_PASSWORD;
 use frp_net::relay;
-use frp_net::web::login::WebLogin;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
@@ -40,7 +40,7 @@ const COMMAND_ASSOCIATE: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Socks5 {
-    login: WebLogin,
+    login: Login,
 }
 
 /// The answers to a request (RFC 1928, section 6).

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use frp_config::PluginLogin;
+use frp_http::basic::{Login, REALM};
+use frp_http::head;
+use frp_http::io::{Talk, UserIo};
+use frp_http::web::path::relative;
 use frp_log::debug;
-use frp_net::http_head;
-use frp_net::http_io::{Talk, UserIo};
 use frp_net::layers::Carried;
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
-use frp_net::web::login::WebLogin;
-use frp_net::web::path::relative;
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
@@ -38,7 +38,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use self::body::Body;
 use self::content::Content;
 use super::counted::Counted;
-use super::login::{admits, login};
+use super::login::login;
 use crate::user::User;
 
 type Response = hyper::Response<Body>;
@@ -48,7 +48,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub(crate) struct StaticFile {
     site: Site,
-    login: WebLogin,
+    login: Login,
 }
 
 /// The directory, and where it begins in URLs.
@@ -105,7 +105,7 @@ impl StaticFile {
 
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let (mut head, _) = request.into_parts();
-        if let Err(refused) = http_head::check(&mut head) {
+        if let Err(refused) = head::check(&mut head) {
             let mut response = text(refused.code, refused.text);
             set(&mut response, CONNECTION, "close");
             return response;
@@ -125,13 +125,13 @@ impl StaticFile {
             set(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
-        if !admits(&self.login, head.headers.get(AUTHORIZATION)).await {
+        if !self
+            .login
+            .admits_late(head.headers.get(AUTHORIZATION))
+            .await
+        {
             let mut response = text(StatusCode::UNAUTHORIZED, "Unauthorized\n");
-            set(
-                &mut response,
-                WWW_AUTHENTICATE,
-                "Basic realm=\"Restricted\"",
-            );
+            response.headers_mut().insert(WWW_AUTHENTICATE, REALM);
             return response;
         }
         let (site, below) = (self.site.clone(), below.to_owned());

@@ -5,8 +5,9 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use frp_http::basic::REALM;
+use frp_http::head::Refused;
 use frp_log::{Log, warn};
-use frp_net::http_head::Refused;
 use frp_proto::VERSION;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, SERVER, WWW_AUTHENTICATE,
@@ -42,7 +43,6 @@ Please try again later.</p>
 </html>
 "#;
 
-const REALM: HeaderValue = HeaderValue::from_static(r#"Basic realm="Restricted""#);
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 

@@ -9,15 +9,15 @@ use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::http_io::{LongTargets, Marked, ServiceIo, Unwritten};
+use frp_http::io::{LongTargets, Marked, ServiceIo, Unwritten, Upload};
 use frp_net::layers::{Carried, Duplex as _};
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
@@ -126,9 +126,10 @@ impl WorkConn {
     ) -> Result<Response<Incoming>, Failed> {
         let marked = self.targets.mark(&mut request);
         let marked = marked.map_err(|e| (SendError::Io(e), None))?;
-        request.body_mut().unwritten = Some(self.unwritten.clone());
+        let unwritten = self.unwritten.clone();
+        request.body_mut().over(move || Some(unwritten));
         self.unanswered.store(true, Ordering::Relaxed);
-        let progress = request.body().progress.clone();
+        let sent = request.body().sent();
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut deadline = pin!(None::<Sleep>);
         std::future::poll_fn(|cx| {
@@ -136,7 +137,7 @@ impl WorkConn {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer.map_err(|e| failed(e, marked.as_ref())));
             }
-            if progress.as_ref().is_none_or(|progress| progress.is_done()) {
+            if sent.is_over() {
                 if deadline.is_none() {
                     deadline.set(Some(sleep(limit)));
                 }
@@ -214,103 +215,6 @@ fn failed(mut e: TrySendError<Request<Upload>>, marked: Option<&Marked>) -> Fail
         marked.undo(request);
     }
     (SendError::Http(e.into_error()), request)
-}
-
-/// The body of a request on its way to the service.
-pub(super) struct Upload {
-    body: Option<Incoming>,
-    /// Only where there is a body.
-    progress: Option<Progress>,
-    /// Of the connection that it goes over.
-    unwritten: Option<Unwritten>,
-}
-
-/// How far an [`Upload`] is.
-#[derive(Clone)]
-pub(super) struct Progress(Arc<AtomicU8>);
-
-const DONE: u8 = 1;
-
-impl Progress {
-    /// Whether all of the body has been read, or nobody is going to read more of it.
-    pub(super) fn is_done(&self) -> bool {
-        self.0.load(Ordering::Acquire) == DONE
-    }
-}
-
-impl Upload {
-    pub(super) fn new(body: Incoming) -> Self {
-        if body.is_end_stream() {
-            return Self::empty();
-        }
-        Self {
-            body: Some(body),
-            progress: Some(Progress(Arc::default())),
-            unwritten: None,
-        }
-    }
-
-    pub(super) fn empty() -> Self {
-        Self {
-            body: None,
-            progress: None,
-            unwritten: None,
-        }
-    }
-
-    pub(super) fn progress(&self) -> Option<Progress> {
-        self.progress.clone()
-    }
-
-    fn done(&self) {
-        if let Some(progress) = &self.progress {
-            progress.0.store(DONE, Ordering::Release);
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.done();
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self {
-            body, unwritten, ..
-        } = &mut *self;
-        let Some(body) = body else {
-            return Poll::Ready(None);
-        };
-        let polled = match unwritten {
-            Some(unwritten) => unwritten.poll_frame(cx, body),
-            None => Pin::new(&mut *body).poll_frame(cx),
-        };
-        match &polled {
-            Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => {}
-            Poll::Ready(_) => self.done(),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Some(body) => body.size_hint(),
-            None => SizeHint::with_exact(0),
-        }
-    }
 }
 
 /// A pipe whose bytes are counted for its proxy, and that counts as one of its connections. Dropped

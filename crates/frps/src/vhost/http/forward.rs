@@ -4,17 +4,21 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use frp_http::basic::Basic;
+use frp_http::fields::{state_length, upgrade_of};
+use frp_http::head::{
+    UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
+    plain_length,
+};
+use frp_http::io::filter::Tail;
+use frp_http::io::{Upload, UserIo};
 use frp_log::{Log, debug, warn};
-use frp_net::http_head::{self, UnknownCoding, is_plainly_framed, may_have_body};
-use frp_net::http_io::UserIo;
-use frp_net::http_io::filter::Tail;
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
 use frp_net::stream::{Rewind, Stream};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -24,9 +28,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::answer::{not_found, refuse, timed_out, unauthorized};
-use super::auth::Basic;
 use super::body::Body;
-use super::conn::{SendError, Upload, WorkConn};
+use super::conn::{SendError, WorkConn};
 use super::unserved::Counted;
 use super::waiting::Busy;
 use super::{User, head};
@@ -36,12 +39,6 @@ use crate::proxy::user::UserError;
 use crate::stats::metrics::Serving;
 use crate::vhost::router::cut;
 use crate::vhost::target::HttpTarget;
-
-/// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
-const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("x-idempotency-key"),
-];
 
 /// Why a request was not served; the texts are frp's where it has one.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +73,7 @@ pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Resp
 
 async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    let host = match http_head::check(&mut head) {
+    let host = match check(&mut head) {
         Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
         Err(refused) => return refuse(refused, head.version),
     };
@@ -137,9 +134,8 @@ async fn route(
         path.escape_debug(),
         cut(http_user).escape_debug()
     );
-    if let Some(credentials) = &target.policy.credentials
-        && !credentials.admit(basic.as_ref().filter(|_| shown.is_some()))
-    {
+    let login = &target.policy.login;
+    if !login.admits(basic.as_ref().filter(|_| shown.is_some())) {
         return Ok(unauthorized(proxied));
     }
     forward(user, &target, head, host, body).await
@@ -155,21 +151,21 @@ async fn forward(
 ) -> Result<Response<Body>, ForwardError> {
     let is_connect = head.method == Method::CONNECT;
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
-    let wanted = head::upgrade(&head.headers);
+    let wanted = upgrade_of(&head.headers);
     let is_odd = wanted.is_some() || !body.is_end_stream() && !may_have_body(&head.method);
     let version = head.version;
     if is_connect {
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
     } else {
-        target.policy.request(&mut head, host, &user.forwarded_for);
+        target.policy.request(&mut head, host, user.peer.ip());
     }
     let body = Upload::new(body);
-    state_length(&mut head, &body);
-    let progress = body.progress();
+    state_length(&mut head.headers, &head.method, &body);
+    let sent = body.sent();
     let request = Request::from_parts(head, body);
     let (response, mut conn, proxy) = send(user, target, request, version).await?;
-    http_head::check_coding(response.headers())?;
+    check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
     if is_connect || is_odd || !is_plainly_framed(response.status(), response.headers()) {
@@ -181,7 +177,7 @@ async fn forward(
         let (head, _) = response.into_parts();
         return switch(user, target, (head, wanted), (conn, proxy), on_upgrade).await;
     }
-    if progress.is_some_and(|progress| !progress.is_done()) {
+    if !sent.is_over() {
         conn.detach(&user.shared.tasks);
     }
     let (mut head, body) = response.into_parts();
@@ -192,29 +188,14 @@ async fn forward(
     Ok(Response::from_parts(head, body))
 }
 
-/// Says how long the body is, where hyper would leave it out.
-fn state_length(head: &mut Parts, body: &Upload) {
-    let is_empty = body.is_end_stream();
-    let wants_length = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
-    if is_empty && wants_length && !head.headers.contains_key(CONTENT_LENGTH) {
-        head.headers
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    // Of a GET, hyper would drop the body.
-    if !is_empty && body.size_hint().exact().is_none() {
-        let chunked = HeaderValue::from_static("chunked");
-        head.headers.insert(TRANSFER_ENCODING, chunked);
-    }
-}
-
 /// Says in one way only how long an answer's body is.
 fn state_answers_length(head: &mut http::response::Parts, body: &Incoming) {
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
     let (Some(first), other) = (lengths.next(), lengths.next()) else {
         return;
     };
-    let is_plain = other.is_none()
-        && http_head::plain_length(first).is_some_and(|n| *first == n.to_string().as_str());
+    let is_plain =
+        other.is_none() && plain_length(first).is_some_and(|n| *first == n.to_string().as_str());
     if is_plain {
         return;
     }
@@ -237,7 +218,7 @@ async fn send(
     let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
-        let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
+        let again = (is_reused && may_go_twice(&request)).then(|| copy(&request));
         user.talk.pass_on(version, &mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
@@ -272,17 +253,8 @@ async fn connection(
     Ok((conn, proxy, false))
 }
 
-/// Whether Go would send it twice: it changes nothing, or says that it does not matter.
-fn is_repeatable(request: &Request<Upload>) -> bool {
-    let is_safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
-    );
-    let says_so = || {
-        let headers = request.headers();
-        IDEMPOTENCY_KEYS.iter().any(|key| headers.contains_key(key))
-    };
-    request.body().is_end_stream() && (is_safe || says_so())
+fn may_go_twice(request: &Request<Upload>) -> bool {
+    request.body().is_end_stream() && is_repeatable(request.method(), request.headers())
 }
 
 /// Of a request without a body.
@@ -310,7 +282,7 @@ async fn switch(
             let value = value.as_ref().and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
-        let (got, wanted) = (text(head::upgrade(&head.headers)), text(wanted));
+        let (got, wanted) = (text(upgrade_of(&head.headers)), text(wanted));
         if !got.eq_ignore_ascii_case(&wanted) {
             return Err(ForwardError::Switched { got, wanted });
         }

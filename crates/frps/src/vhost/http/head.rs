@@ -6,23 +6,15 @@
 //! service did not give, and removing what it cannot parse from a query.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use frp_net::http_head::tokens;
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use frp_http::basic::Login;
+use frp_http::fields::{Forwarding, join_cookies, may_be_set, pass_on, remove_hop_by_hop};
+use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Uri, Version, http};
 
-use super::auth::Credentials;
 use crate::proxy::spec::HttpSettings;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What a proxy has done to the requests of its routes and to their answers.
 #[derive(Debug, Default)]
@@ -34,7 +26,7 @@ pub(crate) struct Policy {
     /// `responseHeaders.set`
     response: Vec<(HeaderName, HeaderValue)>,
     /// `httpUser`, `httpPassword`
-    pub(super) credentials: Option<Credentials>,
+    pub(super) login: Login,
 }
 
 /// A header of the proxy cannot be sent. frp starts such a proxy and fails each request. The value
@@ -56,7 +48,7 @@ impl Policy {
             host,
             request: headers("requestHeaders.set", &settings.request_headers)?,
             response: headers("responseHeaders.set", &settings.response_headers)?,
-            credentials: Credentials::of(&settings.login.user, settings.login.password.expose()),
+            login: Login::new(&settings.login.user, settings.login.password.expose()),
         })
     }
 
@@ -64,32 +56,12 @@ impl Policy {
     ///
     /// `host` is where the user wants to go, `peer` the user's address. The target is written as
     /// the user did: `http://HOST/PATH` where it took us for its HTTP proxy.
-    pub(super) fn request(
-        &self,
-        head: &mut http::request::Parts,
-        host: HeaderValue,
-        peer: &HeaderValue,
-    ) {
+    pub(super) fn request(&self, head: &mut http::request::Parts, host: HeaderValue, peer: IpAddr) {
         let headers = &mut head.headers;
-        let forwarded_for = forwarded_for(headers, peer);
-        let upgrade = upgrade(headers);
-        let trailers = has_token(headers, &TE, "trailers");
-        remove_hop_by_hop(headers);
-        headers.remove(TE);
-        if trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-        }
-        if let Some(protocol) = upgrade {
-            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(UPGRADE, protocol);
-        }
+        pass_on(headers, Forwarding::Add("http"), Some(peer), &host);
         if head.version == Version::HTTP_2 {
             join_cookies(headers);
         }
-        headers.remove(FORWARDED);
-        headers.insert(X_FORWARDED_FOR, forwarded_for);
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        headers.insert(X_FORWARDED_HOST, host.clone());
         let host = self.host.clone().unwrap_or(host);
         if head.uri.authority().is_some() {
             head.uri = rewritten(&head.uri, head.version, &host);
@@ -103,11 +75,7 @@ impl Policy {
 
     /// Makes the service's answer the one that the user gets.
     pub(super) fn response(&self, head: &mut http::response::Parts) {
-        let headers = &mut head.headers;
-        if headers.contains_key(TRANSFER_ENCODING) {
-            headers.remove(CONTENT_LENGTH);
-        }
-        remove_hop_by_hop(headers);
+        remove_hop_by_hop(&mut head.headers);
         self.set_response(head);
     }
 
@@ -118,12 +86,6 @@ impl Policy {
         }
         head.version = Version::HTTP_11;
     }
-}
-
-/// The protocol that a message wants to change to.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = headers.get(UPGRADE)?;
-    has_token(headers, &CONNECTION, "upgrade").then(|| protocol.clone())
 }
 
 /// Whether a user took us for its HTTP proxy: then credentials and refusals are those of proxies.
@@ -146,11 +108,9 @@ fn headers(
                 name: name.clone(),
             });
         };
-        // Go ignores these: they belong to the one who writes the message, not to its sender.
-        if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(&name) {
-            continue;
+        if may_be_set(&name) {
+            parsed.push((name, value));
         }
-        parsed.push((name, value));
     }
     Ok(parsed)
 }
@@ -163,64 +123,6 @@ fn value(key: &'static str, name: &str, text: &str) -> Result<HeaderValue, BadHe
     // They may be credentials.
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Whom the request was for before it was for us, and us.
-fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    let mut before = headers.get_all(X_FORWARDED_FOR).iter().peekable();
-    if before.peek().is_none() {
-        return peer.clone();
-    }
-    let mut all = Vec::new();
-    for value in before {
-        all.extend_from_slice(value.as_bytes());
-        all.extend_from_slice(b", ");
-    }
-    all.extend_from_slice(peer.as_bytes());
-    HeaderValue::from_bytes(&all).unwrap_or_else(|_| peer.clone())
-}
-
-/// HTTP/2 may have a line for each cookie, others may not (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let cookies: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if cookies.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
-    {
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Takes out what is meant for the next hop only, but for `TE` and `Trailer`: they are what the
-/// ends agree about trailers with, which pass.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-            .filter_map(|token| HeaderName::from_bytes(token).ok())
-            .filter(|name| *name != HOST)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in [
-        PROXY_CONNECTION,
-        KEEP_ALIVE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-}
-
-fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 /// The target as the service gets it, where the user's has an authority.
@@ -244,12 +146,13 @@ fn rewritten(uri: &Uri, version: Version, host: &HeaderValue) -> Uri {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderMap;
     use hyper::{Request, Response};
 
     fn request(head: http::request::Builder, policy: &Policy) -> http::request::Parts {
         let (mut head, ()) = head.body(()).unwrap().into_parts();
         let host = HeaderValue::from_static("a.b:80");
-        policy.request(&mut head, host, &HeaderValue::from_static("1.2.3.4"));
+        policy.request(&mut head, host, "1.2.3.4".parse().unwrap());
         head
     }
 

@@ -5,12 +5,10 @@
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
-//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users;
-//!   [`unserved`]: what strangers hold.
+//! - [`answer`]: what we say ourselves; [`waiting`]: idle users; [`unserved`]: what strangers hold.
 
 pub(crate) mod answer;
 mod arrival;
-pub(crate) mod auth;
 mod body;
 mod conn;
 mod forward;
@@ -20,18 +18,16 @@ mod unserved;
 mod waiting;
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use frp_http::io::{Talk, UserIo};
+use frp_http::tasks::Tracked;
 use frp_log::{Log, debug};
 use frp_net::before_login::Turn;
-use frp_net::http_io::{Talk, UserIo};
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_net::stream::Rewind;
-use hyper::header::HeaderValue;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -53,8 +49,6 @@ struct User {
     shared: Arc<Shared>,
     peer: SocketAddr,
     conn: UserConn,
-    /// Its address, as `X-Forwarded-For` has it.
-    forwarded_for: HeaderValue,
     waiting: Arc<Waiting>,
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
@@ -83,9 +77,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             );
         }
     };
-    let ip = peer.ip().to_string();
     let user = Arc::new(User {
-        forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
         waiting,
         found: Notify::new(),
         unserved: Arc::default(),
@@ -153,7 +145,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
 }
 
 async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
-    let tasks = Tasks(user.shared.clone());
+    let tasks = Tracked::new(&user.shared.tasks, &user.shared.stop);
     let service = service_fn(|request| {
         let user = user.clone();
         async move { Ok::<_, Infallible>(forward::answer(&user, request).await) }
@@ -193,24 +185,4 @@ async fn idle_for_too_long(user: &User) {
         Log::root().by(user.peer.ip()),
         "http connection [{}] was idle", user.peer
     );
-}
-
-/// Streams of an HTTP/2 connection are tasks of the server.
-#[derive(Clone)]
-struct Tasks(Arc<Shared>);
-
-impl<F> Executor<F> for Tasks
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, stream: F) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
-            tokio::select! {
-                _ = stream => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
 }

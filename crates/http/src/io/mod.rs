@@ -4,8 +4,10 @@
 pub mod filter;
 mod service;
 mod unwritten;
+mod upload;
 mod user;
 
 pub use service::{LongTargets, Marked, ServiceIo};
 pub use unwritten::{Paced, Unwritten};
+pub use upload::{Sent, Upload};
 pub use user::{Talk, UserIo};

@@ -4,14 +4,14 @@
 //! - A `#` in a target, from which on its `Uri` forgets everything, as `%23`, which is what Go makes of
 //!   it.
 //! - A transfer coding that it would refuse with 400, with `chunked` behind it, so that
-//!   [`check`](crate::http_head::check) sees it and says 501.
+//!   [`check`](crate::head::check) sees it and says 501.
 //!
 //! Where a head begins and ends is all that is judged here. How long its body is, hyper says
 //! ([`Filter::begin`]); until then nothing behind the head is let through.
 
 use bytes::{Bytes, BytesMut};
 
-use crate::limits::{HTTP_TARGET_WHOLE, MAX_HTTP_HEAD};
+use frp_net::limits::{HTTP_TARGET_WHOLE, MAX_HTTP_HEAD};
 
 /// The rest of a request's target, behind what its `Uri` has.
 #[derive(Debug, Clone, PartialEq, Eq)]

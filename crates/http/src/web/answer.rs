@@ -8,7 +8,8 @@ use hyper::header::{
 };
 use serde::Serialize;
 
-use crate::limits::WRONG_PASSWORD;
+use crate::basic::REALM;
+use frp_net::limits::WRONG_PASSWORD;
 
 /// An answer whose body is there as a whole.
 pub type Response = hyper::Response<Full<Bytes>>;
@@ -140,8 +141,7 @@ pub fn moved(to: &str) -> Response {
 pub async fn unauthorized() -> Response {
     tokio::time::sleep(WRONG_PASSWORD).await;
     let mut response = text(StatusCode::UNAUTHORIZED, "Unauthorized\n");
-    let realm = HeaderValue::from_static("Basic realm=\"Restricted\"");
-    response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+    response.headers_mut().insert(WWW_AUTHENTICATE, REALM);
     response
 }
 

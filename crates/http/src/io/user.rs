@@ -17,17 +17,18 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, TRAILER, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::filter::{Body, Filter, Framing};
 use super::unwritten::{Paced, Unwritten};
-use crate::limits::{HTTP_HEAD_SHARE, HTTP_READ, MAX_HINTS};
-use crate::stranger_bytes::PoolShare;
+use crate::fields::remove_hop_by_hop;
+use frp_net::limits::{HTTP_HEAD_SHARE, HTTP_HEADS_POOL, HTTP_READ, MAX_HINTS};
+use frp_net::stranger_bytes::{Pool, PoolShare};
+
+/// What large heads take of.
+static HEADS: Pool = Pool::new(HTTP_HEADS_POOL);
 
 /// What a user's connection and its requests share.
 #[derive(Debug, Clone, Default)]
@@ -153,19 +154,11 @@ impl Talk {
 fn head(status: StatusCode, headers: &HeaderMap) -> Bytes {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    let hop = [
-        CONNECTION,
-        CONTENT_LENGTH,
-        PROXY_AUTHENTICATE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    for (name, value) in headers {
-        if hop.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection") {
-            continue;
-        }
+    let mut headers = headers.clone();
+    remove_hop_by_hop(&mut headers);
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRAILER);
+    for (name, value) in &headers {
         let mut upper = true;
         for byte in name.as_str().bytes() {
             head.push(match upper {
@@ -186,7 +179,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             filter: Filter::default(),
-            share: PoolShare::of_heads(),
+            share: PoolShare::of(&HEADS),
             reader: None,
             hints: VecDeque::new(),
             bytes: 0,

@@ -1,55 +1,68 @@
-//! What becomes of a request's and an answer's header on the way through
-//! (Go `net/http/httputil/reverseproxy.go`, which frp's plugins are made of).
+//! Header fields on their way through: what is meant for one hop, what is said anew (RFC 9110, section 7.6;
+//! Go `net/http/httputil/reverseproxy.go`, which frp's proxies and plugins are made of).
 
 use std::net::IpAddr;
 
-use frp_net::http_head::tokens;
-use hyper::HeaderMap;
+use hyper::Method;
+use hyper::body::Body;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What the service learns of the way that a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forwarding {
+pub enum Forwarding {
     /// Nothing (`http2http`).
     Drop,
     /// What the request says itself (`http2https`).
     Keep,
-    /// That, and whom it came from, to which host, by HTTPS (`https2http`, `https2https`).
-    Add,
+    /// That, and whom it came from, to which host, by what: `http` or `https`.
+    Add(&'static str),
+}
+
+/// The values of a header that is a list.
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 /// The protocol that the sender wants to switch to.
-pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
-    has_token(headers, &CONNECTION, "upgrade")
-        .then(|| headers.get(UPGRADE).cloned())
-        .flatten()
-        .filter(|protocol| !protocol.is_empty())
+pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let wanted = has_token(headers, &CONNECTION, "upgrade") && !protocol.is_empty();
+    wanted.then(|| protocol.clone())
 }
 
 /// Removes what is meant for the next hop only. `Trailer` stays: the fields that it announces are
-/// passed on. A length beside `Transfer-Encoding` meant nothing (RFC 9112, 6.3) and must not count
+/// passed on. A length beside `Transfer-Encoding` meant nothing (RFC 9112, section 6.3) and must not count
 /// when that is gone.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
+            .filter(|name| *name != HOST)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
     for name in [
         CONNECTION,
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("keep-alive"),
+        PROXY_CONNECTION,
+        KEEP_ALIVE,
         PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION,
         TE,
@@ -60,29 +73,30 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Turns a user's header into the service's, but for `Host` and what the settings add. `upgrade`
-/// is the protocol that the user wants to switch to, `host` the one that the user asked for.
-pub(super) fn rewrite(
+/// Turns a user's header into the service's, but for `Host` and what the settings add. What the ends
+/// agree about with each other passes: another protocol, and trailers. `source` is whom the request came
+/// from, `host` the one that it asked for.
+pub fn pass_on(
     headers: &mut HeaderMap,
-    upgrade: Option<&HeaderValue>,
     forwarding: Forwarding,
     source: Option<IpAddr>,
     host: &HeaderValue,
 ) {
     let trailers = has_token(headers, &TE, "trailers");
+    let upgrade = upgrade_of(headers);
     // Whatever the request says of its way is not for this hop to lose.
     let prior = [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO].map(|name| {
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         headers.remove(&name);
         (name, values)
     });
-    strip_hop_by_hop(headers);
+    remove_hop_by_hop(headers);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
+        headers.insert(UPGRADE, protocol);
     }
     headers.remove(FORWARDED);
     match forwarding {
@@ -94,7 +108,7 @@ pub(super) fn rewrite(
                 }
             }
         }
-        Forwarding::Add => {
+        Forwarding::Add(proto) => {
             let [(_, way), ..] = prior;
             let source = source.map(|ip| ip.to_string()).unwrap_or_default();
             let way = way.iter().map(HeaderValue::as_bytes);
@@ -107,13 +121,13 @@ pub(super) fn rewrite(
                 headers.insert(FORWARDED_FOR, way);
             }
             headers.insert(FORWARDED_HOST, host.clone());
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
         }
     }
 }
 
-/// HTTP/2 may split a cookie over several fields; HTTP/1.1 has one (RFC 9113, 8.2.3).
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
+/// HTTP/2 may split a cookie over several fields; HTTP/1.1 has one (RFC 9113, section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
     let parts: Vec<&[u8]> = headers
         .get_all(COOKIE)
         .iter()
@@ -126,24 +140,22 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the settings may set the field; Go's client overrules these.
-pub(super) fn may_be_set(name: &HeaderName) -> bool {
-    ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name)
+/// Says how long the body of a request is, where hyper would leave it out, or the body of a GET.
+pub fn state_length(headers: &mut HeaderMap, method: &Method, body: &impl Body) {
+    let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    let is_empty = body.is_end_stream();
+    if is_empty && wants_length && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if !is_empty && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        headers.insert(TRANSFER_ENCODING, chunked);
+    }
 }
 
-/// The host without its port, in lower case, without the final dot (frp `pkg/util/http`).
-pub(super) fn canonical_host(host: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    let before = |rest: &str, end| rest.split(end).next().unwrap_or_default().to_owned();
-    let mut bare = match (host.strip_prefix('['), host.matches(':').count()) {
-        (Some(rest), _) if host.contains("]:") => before(rest, ']'),
-        (_, 1) => before(&host, ':'),
-        _ => host,
-    };
-    if bare.ends_with('.') {
-        bare.pop();
-    }
-    bare
+/// Whether settings may set the field; Go ignores these: they belong to the one who writes the message,
+/// not to its sender.
+pub fn may_be_set(name: &HeaderName) -> bool {
+    ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -165,10 +177,9 @@ mod tests {
 
     fn rewritten(forwarding: Forwarding, lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = headers(lines);
-        let upgrade = upgrade_of(&map);
         let source = Some("192.0.2.7".parse().unwrap());
         let host = HeaderValue::from_static("a.example:8443");
-        rewrite(&mut map, upgrade.as_ref(), forwarding, source, &host);
+        pass_on(&mut map, forwarding, source, &host);
         map
     }
 
@@ -190,11 +201,11 @@ mod tests {
     #[test]
     fn a_length_beside_a_transfer_encoding_means_nothing() {
         let mut map = headers(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
-        strip_hop_by_hop(&mut map);
+        remove_hop_by_hop(&mut map);
         assert!(map.is_empty());
         let length = [("content-length", "3")];
         let mut map = headers(&length);
-        strip_hop_by_hop(&mut map);
+        remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&length));
     }
 
@@ -229,16 +240,7 @@ mod tests {
             ("x-forwarded-host", "a.example:8443"),
             ("x-forwarded-proto", "https"),
         ];
-        assert_eq!(rewritten(Forwarding::Add, &given), headers(&added));
-    }
-
-    #[test]
-    fn hosts_are_compared_without_port_case_and_dot() {
-        let canonical = canonical_host;
-        assert_eq!(canonical("A.Example.:8443"), "a.example");
-        assert_eq!(canonical("[::1]:80"), "::1");
-        assert_eq!(canonical("::1"), "::1");
-        assert_eq!(canonical("a.example"), "a.example");
+        assert_eq!(rewritten(Forwarding::Add("https"), &given), headers(&added));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::answer::Refusal;
-use super::login::WebLogin;
 use super::origin::{asks_for_us, may_change};
+use crate::basic::Login;
 
 /// Of one web server.
 #[derive(Debug)]
-pub struct Guard {
-    login: WebLogin,
+pub(super) struct Guard {
+    login: Login,
     /// `webServer.addr`
     addr: String,
     /// `webServer.allowedHosts`
@@ -18,7 +18,7 @@ pub struct Guard {
 
 /// Why a request is not answered.
 #[derive(Debug)]
-pub enum Denied {
+pub(super) enum Denied {
     /// It has to show user and password: 401.
     Unauthorized,
     /// It is none of ours: 403, with the reason.
@@ -27,7 +27,7 @@ pub enum Denied {
 
 impl Guard {
     /// Of the keys of `webServer`.
-    pub fn new(login: WebLogin, addr: &str, allowed: &[String]) -> Self {
+    pub(super) fn new(login: Login, addr: &str, allowed: &[String]) -> Self {
         Self {
             login,
             addr: addr.to_owned(),
@@ -43,8 +43,8 @@ impl Guard {
     ///
     /// # Errors
     /// What it is answered instead.
-    pub fn admit(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
-        if !self.login.admits(headers.get(AUTHORIZATION)) {
+    pub(super) fn admit(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
+        if !self.login.admits_header(headers.get(AUTHORIZATION)) {
             return Err(Denied::Unauthorized);
         }
         if self.login.is_open() && !asks_for_us(headers, &self.addr, &self.allowed) {

@@ -1,5 +1,5 @@
-//! Requests that the programs make themselves, to an OpenID Connect issuer: how to get an answer
-//! over HTTP, or a reason that helps, within a time and a size.
+//! Requests that the programs make themselves, to an OpenID Connect issuer or a running frpc: how to get
+//! an answer over HTTP, or a reason that helps, within a time and a size.
 //!
 //! There are few of them (some an hour), so each has a connection of its own; nothing is left behind
 //! when a request is dropped.
@@ -11,8 +11,10 @@ mod tests;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use frp_proto::proxy_url::{ProxyLogin, ProxyScheme, ProxyUrl};
@@ -23,17 +25,18 @@ use hyper::http::uri::Scheme;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 
 pub use self::env_proxy::EnvProxies;
-use crate::dial::{DialError, DialOptions, dial, dial_server};
-use crate::go_text::join_host_port;
-use crate::limits::{
+use frp_net::dial::{DialError, DialOptions, dial, dial_server};
+use frp_net::go_text::join_host_port;
+use frp_net::limits::{
     END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD,
     MAX_REDIRECTS,
 };
-use crate::stream::Stream;
-use crate::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
-use crate::way_out::{self, ProxyError, http_connect};
+use frp_net::stream::Stream;
+use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use frp_net::way_out::{self, ProxyError, http_connect};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,25 @@ pub struct HttpClient {
     via: Via,
     /// `None`: the system's CAs, which are read with the first request that needs them.
     tls: Option<Arc<ClientConfig>>,
+    limits: Limits,
+}
+
+/// What an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From dialling to the last byte, redirects included.
+    pub time: Duration,
+    /// Of the body.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: HTTP_ANSWER,
+            bytes: MAX_HTTP_ANSWER,
+        }
+    }
 }
 
 /// A request.
@@ -72,6 +94,7 @@ pub struct Outgoing {
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
+    at: Option<SocketAddr>,
 }
 
 /// What came back. Any status is an answer.
@@ -111,11 +134,11 @@ pub enum Reason {
     #[error("{0}")]
     Exchange(#[from] hyper::Error),
     /// The answer is too long.
-    #[error("the answer has more than {} bytes", MAX_HTTP_ANSWER)]
-    TooLong,
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
     /// It took too long.
-    #[error("no answer within {} s", HTTP_ANSWER.as_secs())]
-    TimedOut,
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
     /// A redirect that is not followed.
     #[error("{0}")]
     Redirect(&'static str),
@@ -142,7 +165,22 @@ impl Outgoing {
             uri: parse(url)?,
             headers,
             body: Bytes::new(),
+            at: None,
         })
+    }
+
+    /// Sends nothing there instead.
+    #[must_use]
+    pub fn post(mut self) -> Self {
+        self.method = Method::POST;
+        self
+    }
+
+    /// The place is reached at `addr`, whatever the URL says.
+    #[must_use]
+    pub fn at(mut self, addr: SocketAddr) -> Self {
+        self.at = Some(addr);
+        self
     }
 
     /// Sends a form there instead.
@@ -246,20 +284,31 @@ impl HttpClient {
             }),
         };
         let tls = files.map(|files| tls::client_config(&files)).transpose()?;
-        Ok(Self { via, tls })
+        Ok(Self {
+            via,
+            tls,
+            limits: Limits::default(),
+        })
     }
 
-    /// Sends `outgoing` and waits for the answer, for at most [`HTTP_ANSWER`]. Redirects of a GET
+    /// With other limits.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sends `outgoing` and waits for the answer. Redirects of a GET
     /// are followed, but not from https to http; a POST, whose body is meant for nobody else, only to
     /// the same server.
     ///
     /// # Errors
     /// See [`Reason`].
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Answer, HttpError> {
-        let limit = tokio::time::Instant::now() + HTTP_ANSWER;
+        let limit = tokio::time::Instant::now() + self.limits.time;
         for _ in 0..=MAX_REDIRECTS {
             let answered = tokio::time::timeout_at(limit, self.exchange(&outgoing)).await;
-            let answered = answered.unwrap_or(Err(Reason::TimedOut));
+            let answered = answered.unwrap_or(Err(Reason::TimedOut(self.limits.time)));
             let answer = answered.map_err(|reason| outgoing.error(reason))?;
             match redirected(&outgoing, &answer) {
                 Ok(None) => return Ok(answer),
@@ -275,7 +324,7 @@ impl HttpClient {
         let Outgoing {
             method, uri, body, ..
         } = outgoing;
-        let Connected { stream, proxy } = self.connect(uri).await?;
+        let Connected { stream, proxy } = self.connect(uri, outgoing.at).await?;
         let target = match &proxy {
             Some(_) => absolute_form(uri)?,
             None => {
@@ -314,8 +363,8 @@ impl HttpClient {
             let mut whole = Vec::new();
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame?.into_data() {
-                    if whole.len() + data.len() > MAX_HTTP_ANSWER {
-                        return Err(Reason::TooLong);
+                    if whole.len() + data.len() > self.limits.bytes {
+                        return Err(Reason::TooLong(self.limits.bytes));
                     }
                     whole.extend_from_slice(&data);
                 }
@@ -341,7 +390,7 @@ struct Connected {
 }
 
 impl HttpClient {
-    async fn connect(&self, uri: &Uri) -> Result<Connected, Reason> {
+    async fn connect(&self, uri: &Uri, at_addr: Option<SocketAddr>) -> Result<Connected, Reason> {
         let (https, host, port) = (is_https(uri), host(uri), port(uri));
         let proxy = match &self.via {
             Via::Nothing => None,
@@ -362,7 +411,10 @@ impl HttpClient {
                 connected.map_err(|error| at(proxy, error))?;
                 stream
             }
-            proxy => dial_server(host, port, &DIAL, proxy).await?,
+            proxy => match at_addr {
+                Some(addr) => dial_addr(addr).await?,
+                None => dial_server(host, port, &self.dialling(), proxy).await?,
+            },
         };
         if https {
             stream = self.secure(stream, host).await?;
@@ -375,21 +427,30 @@ impl HttpClient {
 
     /// A connection to the proxy itself.
     async fn reach(&self, proxy: &ProxyUrl) -> Result<Stream, Reason> {
-        let dialled = dial(&proxy.host, proxy.port, &DIAL).await;
+        let dialled = dial(&proxy.host, proxy.port, &self.dialling()).await;
         let stream = Stream::Tcp(dialled.map_err(|error| at(proxy, ProxyError::Dial(error)))?);
         if proxy.scheme != ProxyScheme::Https {
             return Ok(stream);
         }
         let config = self.tls().await?;
-        let pipe = tls::connect(config, &proxy.host, stream, HTTP_ANSWER).await;
+        let pipe = tls::connect(config, &proxy.host, stream, self.limits.time).await;
         let pipe = pipe.map_err(|error| at(proxy, ProxyError::Tls(error)))?;
         Ok(Stream::Tls(Box::new(pipe)))
     }
 
     async fn secure(&self, stream: Stream, host: &str) -> Result<Stream, Reason> {
         let config = self.tls().await?;
-        let pipe = tls::connect(config, host, stream, HTTP_ANSWER).await?;
+        let pipe = tls::connect(config, host, stream, self.limits.time).await?;
         Ok(Stream::Tls(Box::new(pipe)))
+    }
+
+    /// How targets and proxies are dialled. The limit is that of the whole request.
+    fn dialling(&self) -> DialOptions {
+        DialOptions {
+            timeout: self.limits.time,
+            keepalive: Some(END_KEEPALIVE),
+            local_ip: None,
+        }
     }
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, TlsSetupError> {
@@ -400,12 +461,15 @@ impl HttpClient {
     }
 }
 
-/// How targets and proxies are dialled. The limit is that of the whole request.
-const DIAL: DialOptions = DialOptions {
-    timeout: HTTP_ANSWER,
-    keepalive: Some(END_KEEPALIVE),
-    local_ip: None,
-};
+async fn dial_addr(addr: SocketAddr) -> Result<Stream, DialError> {
+    let network = "tcp";
+    let connected = TcpStream::connect(addr).await.map(Stream::Tcp);
+    connected.map_err(|source| DialError::Connect {
+        network,
+        addr,
+        source,
+    })
+}
 
 fn at(proxy: &ProxyUrl, error: ProxyError) -> DialError {
     DialError::Proxy {
@@ -450,6 +514,9 @@ fn redirected(from: &Outgoing, answer: &Answer) -> Result<Option<Outgoing>, &'st
         uri,
         ..from.clone()
     };
+    if !same {
+        next.at = None;
+    }
     if !same {
         next.headers.remove(header::AUTHORIZATION);
     }

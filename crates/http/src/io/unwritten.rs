@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::limits::{HTTP_READ, HTTP_UNWRITTEN};
+use frp_net::limits::{HTTP_READ, HTTP_UNWRITTEN};
 
 /// Of one connection, shared by its writer and the bodies that are sent over it.
 #[derive(Debug, Clone, Default)]
@@ -94,11 +94,6 @@ impl<B> Paced<B> {
     /// `body`, sent over the connection of `unwritten`.
     pub fn new(body: B, unwritten: Unwritten) -> Self {
         Self { body, unwritten }
-    }
-
-    /// The body.
-    pub fn into_inner(self) -> B {
-        self.body
     }
 }
 

@@ -10,10 +10,11 @@ use hyper::header::{
     UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Version};
 
-use crate::http_io::filter::Unseen;
+use crate::fields::tokens;
+use crate::host::{host_of, is_host, without_port};
+use crate::io::filter::Unseen;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
@@ -75,52 +76,6 @@ pub fn check_framing(head: &mut Parts) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether this may be the value of `Host`: a name or an address, perhaps with a port
-/// (RFC 9110, section 7.2).
-pub fn is_host(host: &[u8]) -> bool {
-    let name_and_port = match host {
-        [b'[', rest @ ..] => {
-            let end = rest.iter().position(|byte| *byte == b']');
-            let Some((inside, behind)) = end.and_then(|end| rest.split_at_checked(end)) else {
-                return false;
-            };
-            let is_inside = |b: &u8| b.is_ascii_alphanumeric() || b":.%-_~".contains(b);
-            if inside.is_empty() || !inside.iter().all(is_inside) {
-                return false;
-            }
-            match behind {
-                [b']'] => return true,
-                [b']', b':', port @ ..] => (&b"x"[..], port),
-                _ => return false,
-            }
-        }
-        _ => match host.iter().position(|byte| *byte == b':') {
-            Some(colon) => match host.split_at(colon) {
-                (name, [_, port @ ..]) => (name, port),
-                (name, []) => (name, &b""[..]),
-            },
-            None => (host, &b""[..]),
-        },
-    };
-    let (name, port) = name_and_port;
-    // Letters, digits and what RFC 3986 has for names; browsers send others as punycode.
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(b);
-    name.iter().all(is_name) && is_port(port)
-}
-
-/// Empty, or digits that are a port.
-fn is_port(port: &[u8]) -> bool {
-    port.is_empty()
-        || port.iter().all(u8::is_ascii_digit)
-            && std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok())
-}
-
-/// `HOST[:PORT]` of an authority, without what stands before an `@`.
-pub fn host_of(authority: &Authority) -> &str {
-    let all = authority.as_str();
-    all.rsplit_once('@').map_or(all, |(_, host)| host)
-}
-
 const MALFORMED_HOST: Refused = bad("400 Bad Request: malformed Host header");
 
 /// The one host that a request is for. The target and `Host` may both say it (RFC 9112, section
@@ -158,14 +113,6 @@ fn host(head: &Parts) -> Result<Option<HeaderValue>, Refused> {
     HeaderValue::from_str(target)
         .map(Some)
         .map_err(|_| MALFORMED_HOST)
-}
-
-/// `host` without its port; brackets stay.
-pub fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or_default(),
-        _ => host,
-    }
 }
 
 /// Nothing but `chunked`, once, as in Go. Another coding would have to be taken off or passed on
@@ -260,15 +207,6 @@ fn withdraw_h2c(headers: &mut HeaderMap) {
     }
 }
 
-/// The values of a header that is a list.
-pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-}
-
 /// Whether a request's body is one that every service expects, so that the next request on the
 /// same connection is read where the body ends. Some take these methods for bodiless, whatever the
 /// head says (RFC 9110, section 9.3: "no generally defined semantics").
@@ -282,6 +220,15 @@ pub fn may_have_body(method: &Method) -> bool {
         Method::CONNECT,
     ];
     !bodiless.contains(method)
+}
+
+/// Whether a request may be sent twice, if it has no body: it changes nothing, or says that it does not
+/// matter, as Go knows it (`http.Request.isReplayable`).
+pub fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+    safe.contains(method)
+        || headers.contains_key("idempotency-key")
+        || headers.contains_key("x-idempotency-key")
 }
 
 /// Whether an answer says in one way only how long it is, so that all agree about where it ends:
@@ -352,53 +299,6 @@ mod tests {
         assert_eq!(host("GET", "/", &[]), Err(400));
         assert_eq!(host("GET", "http://a.test/", &[]), Err(400));
         assert_eq!(host("GET", "/", &[a[0], a[0]]), Err(400));
-    }
-
-    #[test]
-    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
-        for host in [
-            "",
-            "a",
-            "a.test:80",
-            "a.test.",
-            "A_b-c",
-            "[::1]",
-            "[::1]:80",
-            "1.2.3.4:1",
-            "a:",
-            "[fe80::1%25eth0]:7",
-        ] {
-            assert!(is_host(host.as_bytes()), "{host:?}");
-        }
-        for host in [
-            "a.test:99999",
-            "a.test:b.test",
-            "a.test:80/x",
-            "a/x",
-            "a@b",
-            "a, b",
-            "a b",
-            "a:80:80",
-            "a:\"><script>",
-            "a\"",
-            "a?b",
-            "a#b",
-            "a\\b",
-            "[::1",
-            "[]",
-            "[::1]x",
-            "[a/b]",
-            "a:+1",
-            "a:-1",
-            "a: 80",
-            "::1",
-            "a<b",
-            "a\u{e4}",
-            "a|b",
-        ] {
-            assert!(!is_host(host.as_bytes()), "{host:?}");
-        }
-        assert!(!is_host(b"a.test\xff"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::listen::listen;
+use frp_net::listen::listen;
 
 /// A server whose URL it gives; it answers each connection with the next of `answers`, and gives back
 /// the heads of what it was asked.

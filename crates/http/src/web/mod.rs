@@ -1,0 +1,305 @@
+//! The web server of either program: its socket, TLS, who is let in, the requests that both know, the
+//! forms of its answers (frp `pkg/util/http/server.go`). What else it answers is the program's affair
+//! ([`Site`]).
+
+pub mod answer;
+mod guard;
+mod origin;
+pub mod path;
+mod route;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::answer::{Refusal, Response, bare, envelope_v1, moved, not_found, text, unauthorized};
+use self::guard::{Denied, Guard};
+use self::path::{Query, relative};
+use self::route::{Astray, Route};
+pub use self::route::{Path, Unrouted};
+use crate::basic::Login;
+use crate::head;
+use crate::io::{Talk, UserIo};
+use frp_net::before_login::BeforeLogin;
+use frp_net::go_text::{go_text, join_host_port};
+use frp_net::limits::BEFORE_LOGIN;
+use frp_net::listen::{accept_loop, listen, tune};
+use frp_net::stream::Rewind;
+use frp_net::tls::{self, TlsFiles, TlsSetupError};
+
+/// From the start of a connection, or of an idle time, until a request's head is in (frp
+/// `pkg/util/http/server.go`).
+const REQUEST_HEAD: Duration = Duration::from_secs(60);
+
+/// Bytes that a request's head may have.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// What a program answers.
+pub trait Site: Send + Sync + 'static {
+    /// The requests that it knows, beyond those of every web server.
+    type Route: Send;
+
+    /// The name of the program.
+    const NAME: &'static str;
+
+    /// What there is instead of pages.
+    const NO_PAGES: &'static str;
+
+    /// The route of a request.
+    ///
+    /// # Errors
+    /// It knows none.
+    fn find(&self, method: &Method, path: &Path<'_>) -> Result<Self::Route, Unrouted>;
+
+    /// Whether a request is for more than to look.
+    fn changes(route: &Self::Route) -> bool;
+
+    /// The answer to one request, whose sender was let in.
+    fn answer(
+        &self,
+        route: Self::Route,
+        query: Query,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send;
+
+    /// The answer to one that was not.
+    fn refuse(&self, route: Option<&Self::Route>, refusal: Refusal, path: &str) -> Response {
+        let _ = route;
+        envelope_v1(Err(refusal), path)
+    }
+
+    /// What a list of goroutines is looked at for.
+    fn alive(&self) -> String;
+
+    /// A line about a request, for the log.
+    fn tell(&self, line: fmt::Arguments<'_>);
+}
+
+/// A web server whose socket is open and that nobody serves yet.
+#[derive(Debug)]
+pub struct Web {
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    guard: Guard,
+    pprof: bool,
+}
+
+/// What a web server is set to (`webServer`).
+#[derive(Debug, Clone)]
+pub struct WebSettings<'a> {
+    /// Where it listens.
+    pub addr: &'a str,
+    /// Where it listens.
+    pub port: u16,
+    /// The paths of certificate and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// What its users have to show.
+    pub login: Login,
+    /// `webServer.allowedHosts`
+    pub allowed_hosts: &'a [String],
+    /// `webServer.pprofEnable`
+    pub pprof: bool,
+}
+
+/// Why the web server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// `webServer.tls` names files that cannot be used.
+    #[error("webServer.tls: {0}")]
+    Tls(#[from] TlsSetupError),
+    /// The port is taken, or not ours to open.
+    #[error("webServer: listen tcp {addr}: bind: {}", go_text(source))]
+    Listen {
+        /// `webServer.addr:webServer.port`.
+        addr: String,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl Web {
+    /// Opens its socket. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`WebError`].
+    pub fn bind(settings: WebSettings<'_>) -> Result<Self, WebError> {
+        let WebSettings {
+            addr, port, tls, ..
+        } = settings;
+        let tls = tls.map(|(cert, key)| {
+            tls::server_config(&TlsFiles {
+                cert: Some(cert),
+                key: Some(key),
+                trusted_ca: None,
+            })
+        });
+        let listener = listen(addr, port).map_err(|source| WebError::Listen {
+            addr: join_host_port(addr, port),
+            source,
+        })?;
+        Ok(Self {
+            listener,
+            tls: tls.transpose()?,
+            guard: Guard::new(settings.login, addr, settings.allowed_hosts),
+            pprof: settings.pprof,
+        })
+    }
+
+    /// Serves until `stop`; each connection is a task of `tasks`.
+    pub async fn run(self, site: Arc<impl Site>, tasks: &TaskTracker, stop: CancellationToken) {
+        let Self {
+            listener,
+            tls,
+            guard,
+            pprof,
+        } = self;
+        let site = Arc::new(Guarded { site, guard, pprof });
+        // Bounds the connections as those of clients.
+        let crowd = BeforeLogin::default();
+        accept_loop(listener, tracing::Span::none(), stop.clone(), |conn, peer| {
+            let turn = crowd.enter(peer.ip());
+            let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = serving => {}
+                    () = turn.evicted() => {
+                        tracing::debug!("[{peer}] made room for newer connections to the web server");
+                    }
+                    () = stop.cancelled() => {}
+                }
+            });
+        })
+        .await;
+    }
+}
+
+async fn http_or_https(
+    site: Arc<Guarded<impl Site>>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    conn: TcpStream,
+    peer: SocketAddr,
+) {
+    tune(&conn, None);
+    let Some(tls) = tls else {
+        return serve(site, conn).await;
+    };
+    match tls::accept(tls, Rewind::new(Bytes::new(), conn), BEFORE_LOGIN).await {
+        Ok(conn) => serve(site, conn).await,
+        Err(e) => tracing::debug!("web server: TLS handshake of [{peer}]: {e}"),
+    }
+}
+
+/// Answers the requests of one connection.
+async fn serve<T>(site: Arc<Guarded<impl Site>>, io: T)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let talk = Talk::default();
+    let service = service_fn(|request| talk.exchange(request, |request| checked(&*site, request)));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(UserIo::new(io, &talk)), service)
+        .await;
+    if let Err(e) = served {
+        tracing::debug!("web server: {e}");
+    }
+}
+
+/// Refuses what could be taken for another request than it is.
+async fn checked(site: &Guarded<impl Site>, request: Request<Incoming>) -> Response {
+    let (mut head, body) = request.into_parts();
+    match head::check(&mut head) {
+        Ok(_) => site.answer(Request::from_parts(head, body)).await,
+        Err(refused) => {
+            let mut response = text(refused.code, refused.text);
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+            response
+        }
+    }
+}
+
+/// A site behind its guard.
+struct Guarded<S> {
+    site: Arc<S>,
+    guard: Guard,
+    pprof: bool,
+}
+
+impl<S: Site> Guarded<S> {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        let site = &*self.site;
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query();
+        let found = route::find(site, request.method(), &path, self.pprof);
+        let route = match found {
+            Ok(Route::Healthz) => return bare(StatusCode::OK),
+            Ok(route) => route,
+            Err(Astray::Unrouted(Unrouted::NotFound)) => return not_found(NOT_FOUND),
+            Err(Astray::Unrouted(Unrouted::WrongMethod)) => {
+                return bare(StatusCode::METHOD_NOT_ALLOWED);
+            }
+            Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
+            Err(Astray::Moved(to)) => {
+                let query = query.map(|query| format!("?{query}"));
+                return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
+            }
+        };
+        let own = match &route {
+            Route::Own(own) => Some(own),
+            _ => None,
+        };
+        // The profiling routes, too; frp lets everybody have them.
+        match self
+            .guard
+            .admit(request.headers(), own.is_some_and(S::changes))
+        {
+            Ok(()) => {}
+            Err(Denied::Unauthorized) => return unauthorized().await,
+            Err(Denied::Refused(refusal)) => return site.refuse(own, refusal, &path),
+        }
+        site.tell(format_args!("http request: [{path}]"));
+        let response = match route {
+            Route::Healthz => bare(StatusCode::OK),
+            Route::Root => moved("static/"),
+            Route::Static(below) if below.is_empty() => text(StatusCode::OK, S::NO_PAGES),
+            Route::Static(_) | Route::Favicon => not_found(NOT_FOUND),
+            Route::Pprof(name) if name == "goroutine" => text(StatusCode::OK, site.alive()),
+            Route::Pprof(_) => text(StatusCode::NOT_FOUND, no_profile(S::NAME)),
+            Route::Own(own) => {
+                let query = Query::parse(query.unwrap_or_default());
+                site.answer(own, query, request).await
+            }
+        };
+        let code = response.status().as_u16();
+        site.tell(format_args!("http response [{path}]: code [{code}]"));
+        response
+    }
+}
+
+const NOT_FOUND: &str = "404 page not found\n";
+
+fn no_profile(name: &str) -> String {
+    format!(
+        "{name} is not written in Go, so there is no such profile.\n\
+         /debug/pprof/goroutine counts what is alive.\n"
+    )
+}
