@@ -4,10 +4,10 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 
+use frp_config::LogLevel as Level;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::Level;
 use crate::line::{self, Event};
 
 /// Standard output, or a stand-in for it.

@@ -11,7 +11,34 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
-use crate::InitError;
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
+    #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]
+    NotAFile {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// The directory of the log file is missing and could not be made.
+    #[error(
+        "create directory {dir:?} for the log file: {source}: check log.to and its permissions"
+    )]
+    CreateDir {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The log file could not be opened for appending.
+    #[error("open log file {path:?}: {source}: check log.to and its permissions")]
+    Open {
+        /// The configured path.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
 
 /// The current log file and its backups.
 pub(crate) struct RotatingFile {

@@ -29,7 +29,6 @@ mod zone;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -43,38 +42,10 @@ use jiff::tz::TimeZone;
 
 use crate::console::Console;
 pub use crate::cut::{shown, shown_error, shown_name};
+pub use crate::file::InitError;
 use crate::file::RotatingFile;
 use crate::limit::{Budget, Kind, Limiter, Net, Source, Verdict};
 use crate::line::Event;
-
-/// Why the log could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
-    #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]
-    NotAFile {
-        /// The configured path.
-        path: PathBuf,
-    },
-    /// The directory of the log file is missing and could not be made.
-    #[error(
-        "create directory {dir:?} for the log file: {source}: check log.to and its permissions"
-    )]
-    CreateDir {
-        /// The directory.
-        dir: PathBuf,
-        /// What the system answered.
-        source: io::Error,
-    },
-    /// The log file could not be opened for appending.
-    #[error("open log file {path:?}: {source}: check log.to and its permissions")]
-    Open {
-        /// The configured path.
-        path: PathBuf,
-        /// What the system answered.
-        source: io::Error,
-    },
-}
 
 /// Starts logging for the whole process, and catches `tracing` events.
 ///

@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::Level;
+use frp_config::LogLevel as Level;
+
 use crate::cut::cut;
 
 /// How many lines a kind is worth.

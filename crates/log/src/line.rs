@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
+use frp_config::LogLevel as Level;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
-use crate::Level;
 
 /// One line before it is rendered.
 pub(crate) struct Event<'a> {
