@@ -2,6 +2,7 @@
 //! tests below call the same code. A finding is a panic.
 
 pub mod config;
+pub mod http;
 pub mod net;
 pub mod proto;
 pub mod way_out;

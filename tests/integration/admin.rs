@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use frp_tests::clients::echo_on;
-use frp_tests::http::{get, request, send};
+use frp_tests::http::{ADMIN, get, request, request_on, send};
 use frp_tests::rig::tcp_proxy;
+use frp_tests::tls::Authority;
 use frp_tests::*;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -463,4 +464,25 @@ async fn the_commands_ask_a_running_frpc() {
         std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn it_speaks_tls_with_the_files_given() {
+    for side in sides() {
+        let rig = Rig::new();
+        let frps = rig.frps("").await;
+        let ca = Authority::new(rig.path(), "ca");
+        let own = ca.issue(rig.path(), "web", &["localhost"]);
+        let web = free_port();
+        let files = format!(
+            "webServer.tls.certFile = {:?}\nwebServer.tls.keyFile = {:?}\n",
+            own.cert, own.key
+        );
+        let frpc = rig.frpc_of(&side, frps.port, &format!("{}{files}", admin(web)));
+        frpc.expect("login to server success").await;
+        let trust = tls::client(rustls::ALL_VERSIONS);
+        let stream = tls::connect_tls(web, trust).await.unwrap();
+        let answer = request_on(stream, "GET", "/api/status", Some(ADMIN)).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({})), "{side:?}");
+    }
 }

@@ -6,6 +6,7 @@ mod flows;
 mod framing;
 mod reference;
 mod routes;
+mod targets;
 
 use std::fmt::Write as _;
 

@@ -75,7 +75,7 @@ fn https_proxy(name: &str, local_port: u16, lines: &str) -> String {
 }
 
 /// The ClientHello of a TLS client that asks for `name`.
-fn client_hello(name: &str) -> Vec<u8> {
+pub(crate) fn client_hello(name: &str) -> Vec<u8> {
     let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
     let config = std::sync::Arc::new(tls::client(rustls::ALL_VERSIONS));
     let mut client = rustls::ClientConnection::new(config, name).unwrap();

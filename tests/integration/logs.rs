@@ -1,7 +1,8 @@
 //! Log lines as frp writes them: users and their scripts search them.
 
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
-
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use frp_tests::rig::tcp_proxy;
@@ -224,6 +225,33 @@ async fn failed_logins_are_written_at_once_then_counted() {
         .await;
 }
 
+/// A flood that has just begun when the program is told to end.
+#[tokio::test]
+async fn what_was_left_out_is_counted_at_the_end() {
+    const EACH: usize = 1000;
+    let rig = Rig::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let plain = "auth.token = \"t\"\ntransport.tcpMux = false\ntransport.tls.enable = false\n";
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let mut frpc = rig.frpc(port, plain);
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut control = Control::of_server(stream, "t").await;
+        for n in 0..EACH {
+            let body = json!({"proxy_name": format!("nnnnn{n}"), "error": "no"});
+            control.send(wire::NEW_PROXY_RESP, &body).await;
+        }
+        control.send(wire::PONG, &json!({"error": "the end"})).await;
+        frpc.expect("pong message contains error: the end").await;
+        frpc.signal(signal).await;
+        let status = frpc.exit_status_within(Duration::from_secs(3)).await;
+        assert_eq!(status.signal(), Some(number));
+        let (shown, left_out) = counted(&frpc, "nnnnn");
+        assert_eq!(shown + left_out, EACH, "{}", frpc.log().text());
+        assert!(shown < BOUND);
+    }
+}
+
 #[tokio::test]
 async fn a_hostile_server_cannot_fill_the_log_of_frpc() {
     const EACH: usize = 3000;
@@ -254,6 +282,75 @@ async fn a_hostile_server_cannot_fill_the_log_of_frpc() {
     let longest = frpc.log().lines().iter().map(String::len).max();
     assert!(longest.unwrap() < 1500, "{longest:?}");
     assert!(!frpc.log().text().contains('\u{202e}'));
+}
+
+/// What a client may register at once has a line each; what goes on for ever is counted.
+#[tokio::test]
+async fn a_client_that_registers_without_end_does_not_fill_the_log() {
+    const ROUNDS: usize = 6000;
+    const AT_ONCE: usize = 2000;
+    let rig = Rig::new();
+    let frps = rig
+        .frps("transport.tcpMux = false\nlog.level = \"info\"\nlog.disablePrintColor = true\n")
+        .await;
+    let (mut control, _) = Control::login(connect(frps.port).await, "", &json!({})).await;
+    for n in 0..ROUNDS {
+        let name = format!("flood{n}");
+        let proxy = json!({"proxy_name": name, "proxy_type": "stcp", "sk": "s"});
+        let answer = control.register(&proxy).await;
+        assert_eq!(answer["error"].as_str().unwrap_or_default(), "");
+        control.close_proxy(&name).await;
+    }
+    for text in ["new proxy [flood", "close proxy [flood"] {
+        let what = format!("every line is written or counted: {text}");
+        wait::eventually_within(Duration::from_secs(90), &what, async || {
+            let (shown, left_out) = counted(&frps.program, text);
+            shown + left_out == ROUNDS
+        })
+        .await;
+        let (shown, _) = counted(&frps.program, text);
+        assert!((AT_ONCE..AT_ONCE + 600).contains(&shown), "{shown} {text}");
+    }
+}
+
+/// The filters for fail2ban that people have for frps (`failregex = ^.*get a user connection
+/// \[<HOST>:[0-9]*\]`, and the same with `client login info: ip`) find the address in our lines, and
+/// the date where fail2ban looks for it.
+#[tokio::test]
+async fn filters_for_fail2ban_find_whom_to_ban() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let common = "auth.token = \"right\"\nlog.level = \"info\"\nlog.disablePrintColor = true\n";
+    let frps = rig.frps(common).await;
+    let port = free_port();
+    let proxy = tcp_proxy("ssh", service.port, port, "");
+    let frpc = rig.frpc(frps.port, &format!("{common}{proxy}"));
+    frpc.expect("[ssh] start proxy success").await;
+    echo(port, b"x").await;
+    let mut wrong = rig.frpc(frps.port, "auth.token = \"wrong\"\n");
+    wrong.exit_code().await;
+    for before in ["get a user connection [", "client login info: ip ["] {
+        let line = frps.program.expect(before).await;
+        assert!(parse(&line).is_some(), "{line}");
+        let (_, after) = line.split_once(before).unwrap();
+        let (host, after) = after.split_once(':').unwrap();
+        assert_eq!(host.parse(), Ok(Ipv4Addr::LOCALHOST), "{line}");
+        let (number, _) = after.split_once(']').unwrap();
+        assert!(number.bytes().all(|b| b.is_ascii_digit()), "{line}");
+    }
+    // The line of a login that failed names nobody; the one before it does, and both have the run id.
+    let run_id = |line: &str| parse(line).unwrap().1.split(' ').next().map(str::to_owned);
+    let failed = frps.program.expect("register control error: token").await;
+    let log = frps.program.log();
+    let lines = log.lines();
+    let mut logins = lines
+        .iter()
+        .filter(|l| l.contains("client login info: ip ["));
+    assert!(
+        logins.any(|login| run_id(login) == run_id(&failed)),
+        "{}",
+        log.text()
+    );
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ mod signals;
 mod ssh;
 mod story;
 mod strangers;
+mod strangers_hold;
 mod sudp;
 mod tcp;
 mod tcpmux;

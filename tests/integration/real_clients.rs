@@ -92,6 +92,51 @@ async fn a_browser_shows_the_same_by_http2_through_https2http() {
     assert_eq!(check(&report), &json!(["h2"]));
 }
 
+#[tokio::test]
+async fn a_browser_asks_the_admin_api_for_its_user_and_not_for_another_site() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let admin = free_port();
+    let settings = format!("webServer.port = {admin}\n");
+    let frpc = rig.frpc(frps.port, &settings);
+    frpc.expect("login to server success").await;
+    let ours = format!("http://127.0.0.1:{admin}");
+    // Another site, whose name leads here as well.
+    let evil = format!(
+        "<img src=\"{ours}/api/reload\"><iframe name=f></iframe>\
+         <form id=f method=post target=f action=\"{ours}/api/stop\"></form>\
+         <script>document.getElementById('f').submit()</script>"
+    );
+    let evil = Arc::new(evil);
+    let site = Backend::new(move |_| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
+            evil.len()
+        );
+        (head + &evil).into_bytes()
+    })
+    .await;
+    let url = format!("http://evil.example:{}/", site.port());
+    let Some(browser) = Browser::open(rig.path(), "evil.example", &url) else {
+        return;
+    };
+    for path in ["/api/reload", "/api/stop"] {
+        let refused = format!("http response [{path}]: error: refused: the request comes from");
+        frpc.expect_from(0, &refused, PATIENCE).await;
+    }
+    browser.close().await;
+    assert_eq!(frpc.log().count("success reload conf"), 0);
+
+    // What its user asks for, our own page, and what that asks for.
+    let rig = Rig::new();
+    let url = format!("{ours}/api/reload");
+    let Some(browser) = Browser::open(rig.path(), "frpc.example", &url) else {
+        return;
+    };
+    frpc.expect_from(0, "success reload conf", PATIENCE).await;
+    browser.close().await;
+}
+
 /// Bytes of a download, and of its part that comes before it is cut.
 const SIZE: usize = 50_000_000;
 const CUT: usize = 20_000_000;

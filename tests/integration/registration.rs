@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use frp_tests::clients::echo_on;
+use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{self, Control};
 use frp_tests::*;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const SINGLE: &str = "transport.tcpMux = false\n";
 
@@ -131,7 +132,7 @@ async fn garbage_after_login_ends_that_session_only() {
     let service = Service::echo().await;
     let frps = rig.frps(SINGLE).await;
     let honest = free_port();
-    let proxy = rig::tcp_proxy("honest", service.port, honest, "");
+    let proxy = tcp_proxy("honest", service.port, honest, "");
     let frpc = rig.frpc(frps.port, &format!("{SINGLE}{proxy}"));
     frpc.expect("[honest] start proxy success").await;
     let mut user = connect(honest).await;
@@ -241,11 +242,40 @@ async fn a_proxy_that_does_not_fit_the_wire_is_refused_alone() {
     let frps = rig.frps("").await;
     let port = free_port();
     let much = format!("metadatas.much = \"{}\"", "x".repeat(11_000));
-    let proxies = rig::tcp_proxy("big", service.port, free_port(), &much)
-        + &rig::tcp_proxy("small", service.port, port, "");
+    let proxies = tcp_proxy("big", service.port, free_port(), &much)
+        + &tcp_proxy("small", service.port, port, "");
     let frpc = rig.frpc(frps.port, &proxies);
     frpc.expect("[big] start error: NewProxy message of ").await;
     frpc.expect("[small] start proxy success").await;
     echo(port, b"served").await;
     assert_eq!(frpc.log().count("session ended"), 0);
+}
+
+/// An outgoing connection of this machine was given the port that a client wants.
+#[tokio::test]
+async fn who_has_a_port_is_told_and_the_port_is_taken_once_it_is_free() {
+    let rig = Rig::new();
+    let (frps, service) = (rig.frps("").await, Service::echo().await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let out = TcpStream::connect(to).await.unwrap();
+    let (peer, _) = listener.accept().await.unwrap();
+    let port = out.local_addr().unwrap().port();
+    let frpc = rig.frpc(frps.port, &tcp_proxy("p", service.port, port, ""));
+    frpc.expect("[p] start error: port unavailable").await;
+    let said = format!(
+        "proxy [p]: tcp port {port} is unavailable: an outgoing connection to {to} happens to have it"
+    );
+    let line = frps.program.expect(&said).await;
+    for part in [
+        format!("(process {}, user ", std::process::id()),
+        format!("sysctl -w net.ipv4.ip_local_reserved_ports={port}"),
+    ] {
+        assert!(line.contains(&part), "{line}");
+    }
+    // Its peer ends first, so that the time behind the end is the peer's.
+    drop(peer);
+    drop(out);
+    frpc.expect("[p] start proxy success").await;
+    echo(port, b"hello").await;
 }

@@ -1,5 +1,7 @@
 //! TLS: what frps accepts, custom certificates, trust on either side.
 
+use std::time::{Duration, SystemTime};
+
 use frp_tests::clients::until_closed;
 use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, Identity, client, connect_tls, handshake};
@@ -287,4 +289,55 @@ async fn text_around_the_blocks_is_no_matter() {
         });
         works(&server, &trust(&ca)).await;
     }
+}
+
+/// Operators see it before their users do.
+#[tokio::test]
+async fn a_certificate_is_warned_of_before_and_after_its_end() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let rig = Rig::new();
+    let ca = Authority::new(rig.path(), "ca");
+    let now = SystemTime::now();
+    let names = &["127.0.0.1"];
+    let issue = |file: &str, end: SystemTime| ca.issue_until(rig.path(), file, names, end);
+    for (identity, said) in [
+        (issue("long", now + 90 * DAY), None),
+        (
+            issue("soon", now + 5 * DAY + DAY / 2),
+            Some("soon.crt: the certificate expires in 5 days; renew it"),
+        ),
+        (
+            issue("over", now - 3 * DAY - DAY / 2),
+            Some("over.crt: the certificate expired 3 days ago"),
+        ),
+    ] {
+        let frps = rig.frps(&files(&identity)).await;
+        let log = frps.program.log();
+        match said {
+            Some(said) => assert_eq!(log.count(said), 1, "{}", log.text()),
+            None => assert_eq!(log.count("certificate"), 0, "{}", log.text()),
+        }
+    }
+}
+
+/// The one that is over lets nobody in, and keeps nobody out.
+#[tokio::test]
+async fn of_several_certificates_in_a_ca_file_one_may_be_over() {
+    let rig = Rig::new();
+    let good = Authority::new(rig.path(), "good");
+    let over = Authority::until(rig.path(), "over", 2020);
+    let both = [&over, &good].map(|ca| std::fs::read_to_string(&ca.file).unwrap());
+    let both = rig.file("both.crt", both.concat());
+    let names = &["127.0.0.1"];
+    let own = good.issue(rig.path(), "own", names);
+    let late = over.issue(rig.path(), "late", names);
+    let trust = format!("transport.tls.trustedCaFile = {both:?}\n");
+    let server = |identity: &Identity| format!("{trust}{}", files(identity));
+    works(&server(&own), &server(&own)).await;
+    fails(&server(&own), &server(&late)).await;
+    fails(&server(&late), &server(&own)).await;
+    let frps = rig.frps(&server(&own)).await;
+    let log = frps.program.log();
+    let said = "both.crt: a certificate in it expired";
+    assert_eq!(log.count(said), 1, "{}", log.text());
 }

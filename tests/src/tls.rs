@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -41,8 +43,15 @@ impl Authority {
     /// A new authority whose certificate is `directory/NAME.crt`.
     #[must_use]
     pub fn new(directory: &Path, name: &str) -> Self {
+        Self::until(directory, name, 4096)
+    }
+
+    /// The same, whose time ended with this year.
+    #[must_use]
+    pub fn until(directory: &Path, name: &str, year: i32) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(year, 12, 31);
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
@@ -57,10 +66,28 @@ impl Authority {
     /// A certificate for `names` (DNS names or addresses), good for both ends of a connection.
     #[must_use]
     pub fn issue(&self, directory: &Path, file: &str, names: &[&str]) -> Identity {
+        self.issue_until(
+            directory,
+            file,
+            names,
+            SystemTime::now() + Duration::from_secs(31_536_000),
+        )
+    }
+
+    /// The same, whose time ends then.
+    #[must_use]
+    pub fn issue_until(
+        &self,
+        directory: &Path,
+        file: &str,
+        names: &[&str],
+        end: SystemTime,
+    ) -> Identity {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, file);
+        params.not_after = end.into();
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::registration::Registrations;
-use crate::service::Tasks;
+use crate::tasks::Tasks;
 
 /// From the order to stop until the connection to the server ends; the answer needs it to get out.
 const STOP_AFTER: Duration = Duration::from_millis(100);

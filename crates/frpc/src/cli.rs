@@ -69,6 +69,8 @@ fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
 
 /// Runs the program's first thread.
 fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
+    // Refused: then a signal ends the process without the last counts.
+    let _ = signals::before_end(frp_log::flush);
     let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
         tokio::spawn(frp_net::process::give_memory_back());

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use frp_config::{ClientConfig, Secret, TransportProtocol};
 use frp_net::below::Below;
 use frp_net::carrier::{Carrier, Lost, OpenError};
@@ -12,6 +13,7 @@ use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
 use frp_net::kcp;
 use frp_net::limits::BEFORE_LOGIN;
+use frp_net::msg_stream::MsgStream;
 use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
@@ -19,6 +21,7 @@ use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Field, Request};
 use frp_net::websocket::{self, WebsocketPipe};
+use frp_proto::wire::{MAGIC_V2, WireProtocol};
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
@@ -82,6 +85,19 @@ pub(crate) fn tls_settings(
         },
     };
     tls::client_config(&files).map(Some)
+}
+
+impl ServerLink {
+    /// A new stream, on which the first message can be sent.
+    pub(crate) async fn stream(&self) -> Result<MsgStream<Stream>, ConnectError> {
+        let protocol = self.connector.cfg.transport.wire_protocol;
+        let stream = self.connector.stream().await?;
+        let mut stream = MsgStream::new(stream, protocol, BytesMut::new());
+        if protocol == WireProtocol::V2 {
+            stream.queue_raw(&MAGIC_V2);
+        }
+        Ok(stream)
+    }
 }
 
 impl Connector {

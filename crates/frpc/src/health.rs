@@ -13,7 +13,7 @@ use tokio_util::sync::DropGuard;
 
 use self::http::HttpError;
 use crate::proxy::Proxy;
-use crate::service::Tasks;
+use crate::tasks::Tasks;
 
 /// Checks a local service until it is dropped.
 #[derive(Debug)]

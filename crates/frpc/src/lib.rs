@@ -12,10 +12,10 @@
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
-//! [`visitor`] goes the other way: local users to proxies of the server.
+//! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
-//! [`proxy`] is what a configured proxy is between those stages.
+//! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 
 mod admin;
 mod admin_call;
@@ -23,8 +23,10 @@ mod auth;
 mod auto;
 mod backoff;
 pub mod cli;
+mod client;
 mod connect;
 mod diagnose;
+mod dial;
 mod health;
 mod local;
 mod login;
@@ -34,9 +36,10 @@ mod reach;
 mod registration;
 mod service;
 mod session;
+mod tasks;
 mod udp;
 mod user;
-mod visitor;
+mod visitors;
 mod work;
 
 pub use admin::ConfigFile;

@@ -1,23 +1,18 @@
 //! Stage 5: the local service or the plugin, and the bytes between it and the work connection
 //! (frp `client/proxy/proxy.go`).
 
+use frp_config::ProxyConfig;
 use frp_log::{Level, debug, error};
-use frp_net::dial::{DialError, DialOptions, dial};
+use frp_net::dial::{DialError, dial};
 use frp_net::layers::{Side, wrap};
-use frp_net::limits::{END_KEEPALIVE, LOCAL_DIAL};
 use frp_net::msg_stream::MsgStream;
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::stream::Stream;
 use tokio::net::TcpStream;
 
+use crate::dial::LOCAL;
+use crate::proxy::Proxy;
 use crate::user::{HeaderError, User};
-
-/// How a local service is dialled.
-pub(crate) const DIAL: DialOptions = DialOptions {
-    timeout: LOCAL_DIAL,
-    keepalive: Some(END_KEEPALIVE),
-    local_ip: None,
-};
 
 #[derive(Debug, thiserror::Error)]
 enum LocalError {
@@ -32,8 +27,12 @@ enum LocalError {
 }
 
 /// Serves one user until both ends are done; `half_closes`: the server has said so.
-pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>, half_closes: bool) {
-    let proxy = user.proxy;
+pub(crate) async fn serve(
+    proxy: &Proxy,
+    user: &User,
+    stream: MsgStream<Stream>,
+    half_closes: bool,
+) {
     if let Some(plugin) = proxy.plugin() {
         let (stream, rest) = stream.into_parts();
         debug!(proxy.log, "handle by plugin: {}", plugin.name());
@@ -41,27 +40,26 @@ pub(crate) async fn serve(user: &User<'_>, stream: MsgStream<Stream>, half_close
         plugin.serve(carried, user).await;
         return debug!(proxy.log, "handle by plugin finished");
     }
-    let local = match open(user).await {
+    let local = match open(&proxy.cfg, user).await {
         Ok(local) => local,
         Err(e @ LocalError::Dial { .. }) => {
-            return proxy.reach.failed(&proxy.log, Level::Error, e.to_string());
+            return proxy.reach.failed(Level::Error, e.to_string());
         }
         Err(e) => return error!(proxy.log, "{e}"),
     };
     let (stream, rest) = stream.into_parts();
     let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
-    user.log_end(&relay(local, carried, &proxy.traffic).await);
+    user.log_end(&relay::serve(local, carried, &proxy.traffic).await);
 }
 
-async fn open(user: &User<'_>) -> Result<TcpStream, LocalError> {
-    let cfg = &user.proxy.cfg;
-    let dialled = dial(&cfg.local_ip, cfg.local_port, &DIAL).await;
+async fn open(cfg: &ProxyConfig, user: &User) -> Result<TcpStream, LocalError> {
+    let dialled = dial(&cfg.local_ip, cfg.local_port, &LOCAL).await;
     let mut local = dialled.map_err(|source| LocalError::Dial {
         host: cfg.local_ip.clone(),
         port: cfg.local_port,
         source,
     })?;
-    user.proxy.reach.succeeded(&user.proxy.log);
+    user.reach.succeeded();
     user.write_header(&mut local).await?;
     Ok(local)
 }

@@ -1,31 +1,33 @@
 //! A configured proxy: what its connections share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
 use frp_log::Log;
 use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
+use frp_proto::msg::StartWorkConn;
+use tokio_util::sync::CancellationToken;
 
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
-use crate::service::Tasks;
-use crate::udp;
+use crate::tasks::Tasks;
+use crate::user::{User, addresses};
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) cfg: ProxyConfig,
     pub(crate) layers: LayerOptions,
-    pub(crate) traffic: Traffic,
-    /// Of type udp.
-    pub(crate) udp: udp::Current,
+    pub(crate) traffic: Arc<Traffic>,
     /// Whether its local service can be reached.
-    pub(crate) reach: Reach,
+    pub(crate) reach: Arc<Reach>,
     pub(crate) log: Log,
     /// Made when the proxy starts, for that may fail.
     plugin: OnceLock<Plugin>,
+    /// Of the last work connection, where one carries all users.
+    carrier: Mutex<CancellationToken>,
 }
 
 impl Proxy {
@@ -40,15 +42,37 @@ impl Proxy {
             compress: transport.use_compression,
             limit: limit.map(|limit| Arc::new(Bucket::new(limit.bytes_per_second))),
         };
+        let log = log.with(&cfg.name);
         Self {
             layers,
-            traffic: Traffic::default(),
-            udp: udp::Current::default(),
-            reach: Reach::default(),
-            log: log.with(&cfg.name),
+            traffic: Arc::default(),
+            reach: Arc::new(Reach::new(log.clone())),
+            log,
             plugin: OnceLock::new(),
+            carrier: Mutex::default(),
             cfg,
         }
+    }
+
+    /// The user whom the server announces.
+    pub(crate) fn user(&self, start: &StartWorkConn, tasks: &Tasks) -> User {
+        User {
+            log: self.log.clone(),
+            traffic: self.traffic.clone(),
+            reach: self.reach.clone(),
+            proxy_protocol: self.cfg.transport.proxy_protocol,
+            addresses: addresses(start),
+            tasks: tasks.clone(),
+        }
+    }
+
+    /// Ends the work connection that has carried all users so far: the server has given it up. The
+    /// token is of the next one.
+    pub(crate) fn replace_carrier(&self) -> CancellationToken {
+        let mut last = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
+        last.cancel();
+        *last = CancellationToken::new();
+        last.clone()
     }
 
     /// What serves the users instead of the local service; there once [`Proxy::prepare`] has

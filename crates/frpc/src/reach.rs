@@ -9,8 +9,9 @@ use frp_net::limits::UNREACHABLE_AGAIN;
 use tokio::time::Instant;
 
 /// What the last attempts to reach the service came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reach {
+    log: Log,
     /// Whether there is a [`Failing`], so that a success takes no lock.
     fails: AtomicBool,
     failing: Mutex<Option<Failing>>,
@@ -27,8 +28,17 @@ struct Failing {
 }
 
 impl Reach {
+    /// What changes is said in `log`.
+    pub(crate) const fn new(log: Log) -> Self {
+        Self {
+            log,
+            fails: AtomicBool::new(false),
+            failing: Mutex::new(None),
+        }
+    }
+
     /// An attempt failed. The first one is a line of this level, later ones are counted.
-    pub(crate) fn failed(&self, log: &Log, level: Level, cause: String) {
+    pub(crate) fn failed(&self, level: Level, cause: String) {
         let now = Instant::now();
         let line = {
             let mut failing = self.lock();
@@ -41,7 +51,7 @@ impl Reach {
                     counted: 1,
                 });
                 drop(failing);
-                return event!(level, log, "{cause}");
+                return event!(level, self.log, "{cause}");
             };
             failing.attempts += 1;
             failing.cause = cause;
@@ -55,12 +65,12 @@ impl Reach {
             })
         };
         if let Some(line) = line {
-            event!(level, log, "{line}");
+            event!(level, self.log, "{line}");
         }
     }
 
     /// The service was reached. Says so where it had not been.
-    pub(crate) fn succeeded(&self, log: &Log) {
+    pub(crate) fn succeeded(&self) {
         if !self.fails.load(Ordering::Acquire) {
             return;
         }
@@ -71,7 +81,7 @@ impl Reach {
         };
         if let Some(Failing { attempts, .. }) = failing {
             info!(
-                log,
+                self.log,
                 "the local service can be reached again, after {attempts} failed attempts"
             );
         }
@@ -93,13 +103,13 @@ mod tests {
 
     #[test]
     fn the_last_cause_is_shown_until_the_service_is_reached() {
-        let (reach, log) = (Reach::default(), Log::root());
+        let reach = Reach::new(Log::root());
         assert_eq!(reach.cause(), None);
         for cause in ["no such host", "connection refused"] {
-            reach.failed(&log, Level::Error, cause.to_owned());
+            reach.failed(Level::Error, cause.to_owned());
             assert_eq!(reach.cause().as_deref(), Some(cause));
         }
-        reach.succeeded(&log);
+        reach.succeeded();
         assert_eq!(reach.cause(), None);
     }
 }

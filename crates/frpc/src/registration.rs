@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::ProxyConfig;
@@ -351,11 +351,6 @@ impl Registrations {
         }
         Some(changed)
     }
-}
-
-/// The session changes them; the admin API and work connections only look.
-pub(crate) fn lock(registrations: &Mutex<Registrations>) -> MutexGuard<'_, Registrations> {
-    registrations.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Display for Phase {

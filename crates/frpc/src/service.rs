@@ -1,6 +1,6 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use frp_config::{ClientConfig, DnsServer};
 use frp_log::{Log, contract, info, shown, shown_error, warn};
@@ -11,45 +11,29 @@ use frp_net::process;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use frp_net::web::{Web, WebError};
-use frp_proto::crypto::cfb;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
-use crate::auth::{Auth, EndpointSetupError};
+use crate::auth::EndpointSetupError;
 use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
+use crate::client::Client;
 use crate::connect::{answers_tls, tls_settings};
 use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
-use crate::registration::Registrations;
 use crate::session::Session;
 
 /// A client of one configuration.
 #[derive(Debug)]
 pub struct Service {
-    cfg: Arc<ClientConfig>,
+    client: Arc<Client>,
     tls: Option<Arc<rustls::ClientConfig>>,
     /// What chooses the way to the server, where the settings leave it open.
     auto: Option<Auto>,
-    auth: Arc<Auth>,
-    key: cfb::Key,
-    tasks: Tasks,
-    registrations: Arc<Mutex<Registrations>>,
-    settings: watch::Sender<Arc<ClientConfig>>,
     /// Where the settings came from, to be read again from there.
     file: Option<ConfigFile>,
     web: Option<Web>,
-}
-
-/// The tasks of a client, which may outlive the session that they began in.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tasks {
-    pub(crate) tracker: TaskTracker,
-    /// Ends them all.
-    pub(crate) stop: CancellationToken,
 }
 
 /// Why a client could not be set up.
@@ -89,17 +73,11 @@ impl Service {
         });
         let auto = cfg.transport.order.as_ref();
         let auto = auto.map(|order| Auto::new(&cfg, order));
-        let cfg = Arc::new(cfg);
         Ok(Self {
             auto: auto.transpose()?,
             tls: tls?,
-            auth: Arc::new(Auth::new(&cfg)?),
-            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            client: Arc::new(Client::new(cfg)?),
             web: web.transpose()?,
-            settings: watch::Sender::new(cfg.clone()),
-            cfg,
-            tasks: Tasks::default(),
-            registrations: Arc::default(),
             file,
         })
     }
@@ -111,16 +89,16 @@ impl Service {
         self.serve_admin(&stop);
         let mut auto = self.auto.take();
         let ended = self.keep_session(auto.as_mut(), &stop).await;
-        self.tasks.stop.cancel();
-        self.tasks.tracker.close();
-        let _ = timeout(LAST_TASKS, self.tasks.tracker.wait()).await;
+        self.client.tasks.stop.cancel();
+        self.client.tasks.tracker.close();
+        let _ = timeout(LAST_TASKS, self.client.tasks.tracker.wait()).await;
         ended
     }
 
     /// Names are looked up as the settings say from here on, and the log tells a way that the file
     /// may not show.
     fn take_way_out(&self) {
-        if let Some(DnsServer { ip, port }) = &self.cfg.dns_server {
+        if let Some(DnsServer { ip, port }) = &self.client.cfg.dns_server {
             match socket_addr(ip, *port) {
                 Some(server) => resolve::use_server(Some(server)),
                 None => warn!(
@@ -129,8 +107,8 @@ impl Service {
                 ),
             }
         }
-        if let Some(proxy) = &self.cfg.transport.proxy_url {
-            let from = diagnose::proxy_setting(&self.cfg);
+        if let Some(proxy) = &self.client.cfg.transport.proxy_url {
+            let from = diagnose::proxy_setting(&self.client.cfg);
             info!(
                 Log::root(),
                 "frps is reached through the proxy {proxy} ({from})"
@@ -140,17 +118,17 @@ impl Service {
 
     /// Starts the admin API, where there is one; it can end the client by `stop`.
     fn serve_admin(&mut self, stop: &CancellationToken) {
-        if let (Some(web), Some(cfg)) = (self.web.take(), &self.cfg.web_server) {
+        if let (Some(web), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
                 cfg,
                 self.file.take(),
-                self.registrations.clone(),
-                self.settings.clone(),
-                self.tasks.clone(),
+                self.client.registrations.clone(),
+                self.client.settings.clone(),
+                self.client.tasks.clone(),
                 stop.clone(),
             );
             let addr = join_host_port(&cfg.addr, cfg.port);
-            self.tasks.tracker.spawn(admin.run(web, addr));
+            self.client.tasks.tracker.spawn(admin.run(web, addr));
         }
     }
 
@@ -176,7 +154,7 @@ impl Service {
             log = Log::root().with(&shown(&run_id));
             info!(log, "{}", contract::login_success(shown(&run_id)));
 
-            let session = Session::new(self, logged_in, log.clone(), stop.clone());
+            let session = Session::new(&self.client, logged_in, log.clone(), stop.clone());
             let end = session.run().await;
             if stop.is_cancelled() {
                 return Ok(());
@@ -206,12 +184,15 @@ impl Service {
         loop {
             info!(log, "{}", contract::try_to_connect());
             let credentials = Credentials {
-                auth: &self.auth,
-                key: &self.key,
+                auth: &self.client.auth,
+                key: &self.client.key,
                 run_id,
             };
             let tried = match &mut auto {
-                Some(auto) => auto.login(credentials, &self.tasks.tracker, log).await,
+                Some(auto) => {
+                    auto.login(credentials, &self.client.tasks.tracker, log)
+                        .await
+                }
                 None => self.login(credentials, &mut probed).await,
             };
             let NoWay { explained, refused } = match tried {
@@ -219,7 +200,7 @@ impl Service {
                 Err(no_way) => no_way,
             };
             warn!(log, "{}", contract::connect_error(&explained));
-            if first && self.cfg.login_fail_exit {
+            if first && self.client.cfg.login_fail_exit {
                 return Err(RunError::FirstLogin(explained.to_string()));
             }
             tokio::time::sleep(backoff.next(refused, random())).await;
@@ -237,9 +218,10 @@ impl Service {
             Ok(logged_in) => return Ok(logged_in),
             Err(error) => error,
         };
-        let mut explained = diagnose::explain(&error, &self.cfg);
-        if !*probed && diagnose::wants_tls_probe(&error, &self.cfg) {
-            explained = explained.with_tls_probe(answers_tls(&self.cfg, &self.tasks.tracker).await);
+        let mut explained = diagnose::explain(&error, &self.client.cfg);
+        if !*probed && diagnose::wants_tls_probe(&error, &self.client.cfg) {
+            explained = explained
+                .with_tls_probe(answers_tls(&self.client.cfg, &self.client.tasks.tracker).await);
             *probed = true;
         }
         let refused = diagnose::is_refused(&error);
@@ -247,34 +229,14 @@ impl Service {
     }
 
     async fn log_in_once(&self, credentials: Credentials<'_>) -> Result<LoggedIn, LoginError> {
-        let connected = connect(&self.cfg, self.tls.clone(), &self.tasks.tracker).await?;
+        let connected = connect(
+            &self.client.cfg,
+            self.tls.clone(),
+            &self.client.tasks.tracker,
+        )
+        .await?;
         let signature = credentials.auth.for_login().await?;
-        login(&self.cfg, connected, signature, credentials).await
-    }
-
-    pub(crate) fn cfg(&self) -> &Arc<ClientConfig> {
-        &self.cfg
-    }
-
-    pub(crate) fn auth(&self) -> &Arc<Auth> {
-        &self.auth
-    }
-
-    pub(crate) fn tasks(&self) -> &Tasks {
-        &self.tasks
-    }
-
-    pub(crate) fn registrations(&self) -> &Arc<Mutex<Registrations>> {
-        &self.registrations
-    }
-
-    /// What proxies and visitors there shall be; changes while the client runs.
-    pub(crate) fn settings(&self) -> watch::Receiver<Arc<ClientConfig>> {
-        self.settings.subscribe()
-    }
-
-    pub(crate) fn key(&self) -> &cfb::Key {
-        &self.key
+        login(&self.client.cfg, connected, signature, credentials).await
     }
 }
 

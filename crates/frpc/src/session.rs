@@ -2,7 +2,7 @@
 //! (frp `client/control.go`).
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use frp_config::{ClientConfig, ProxyConfig};
@@ -20,25 +20,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::CredentialError;
+use crate::client::Client;
 use crate::connect::ServerLink;
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
 use crate::plugin::PluginError;
 use crate::proxy::Proxy;
-use crate::registration::{Answer, Registration, Registrations, lock};
-use crate::service::Service;
-use crate::visitor::Visitors;
+use crate::registration::{Answer, Registration, Registrations};
+use crate::visitors::Visitors;
 use crate::work::WorkConns;
 
 /// Health changes that may wait for the session; a monitor waits when there are more.
 const CHANGES: usize = 64;
 
 /// Everything that one login holds.
-pub(crate) struct Session<'a> {
-    service: &'a Service,
+pub(crate) struct Session {
+    client: Arc<Client>,
     control: MsgStream<ControlPipe>,
-    /// Shared with the admin API and the work connections, which only look.
-    registrations: Arc<Mutex<Registrations>>,
     /// What is configured, which the admin API may change.
     settings: watch::Receiver<Arc<ClientConfig>>,
     changes: mpsc::Sender<Change>,
@@ -86,10 +84,10 @@ enum RegisterError {
     Encode(#[from] EncodeError),
 }
 
-impl<'a> Session<'a> {
+impl Session {
     /// `stop` tells it to leave.
     pub(crate) fn new(
-        service: &'a Service,
+        client: &Arc<Client>,
         logged_in: LoggedIn,
         log: Log,
         stop: CancellationToken,
@@ -106,16 +104,14 @@ impl<'a> Session<'a> {
             half_closes,
         };
         let (changes, health) = mpsc::channel(CHANGES);
-        let registrations = service.registrations().clone();
-        let visitors = Visitors::new(service, server.clone(), &log);
+        let visitors = Visitors::new(client, server.clone(), &log);
         Self {
-            registrations,
-            settings: service.settings(),
+            settings: client.settings.subscribe(),
             changes,
             visitors,
             health,
-            work: WorkConns::new(service, server, log.clone()),
-            service,
+            work: WorkConns::new(client, server, log.clone()),
+            client: client.clone(),
             control,
             last_pong: Instant::now(),
             signing: None,
@@ -134,7 +130,7 @@ impl<'a> Session<'a> {
             Err(end) => end,
         };
         // Nothing runs until the next login, so nothing is shown or checked either.
-        *lock(&self.registrations) = Registrations::default();
+        *self.client.registrations() = Registrations::default();
         // The next session listens on the same addresses.
         self.visitors.close().await;
         end
@@ -142,12 +138,12 @@ impl<'a> Session<'a> {
 
     async fn serve(&mut self) -> End {
         loop {
-            let transport = &self.service.cfg().transport;
+            let transport = &self.client.cfg.transport;
             let silent_until = transport
                 .heartbeat_interval
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
-            let registration_due = lock(&self.registrations).next_due();
+            let registration_due = self.client.registrations().next_due();
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -183,7 +179,7 @@ impl<'a> Session<'a> {
     /// Withdraws all proxies and waits until the server has let go, which over UDP it would not see
     /// from our end alone. frp waits 500 ms in any case, and only with kcp and quic.
     async fn leave(&mut self) {
-        let names = lock(&self.registrations).remove_unless(|_| false);
+        let names = self.client.registrations().remove_unless(|_| false);
         for name in &names {
             self.withdraw(name);
         }
@@ -212,13 +208,13 @@ impl<'a> Session<'a> {
     /// hold up anything else.
     fn begin_ping(&mut self) {
         debug!(self.log, "{}", contract::send_heartbeat());
-        let auth = self.service.auth().clone();
-        self.signing = Some(Box::pin(async move { auth.ping().await }));
+        let client = self.client.clone();
+        self.signing = Some(Box::pin(async move { client.auth.ping().await }));
     }
 
     async fn ping(&mut self, signed: Result<Ping, CredentialError>) -> Result<(), End> {
         self.signing = None;
-        let transport = &self.service.cfg().transport;
+        let transport = &self.client.cfg.transport;
         let interval = transport.heartbeat_interval.unwrap_or_default();
         let ping = match signed {
             Ok(ping) => ping,
@@ -247,7 +243,7 @@ impl<'a> Session<'a> {
             let at = settings.proxies.binary_search_by(|p| p.name.cmp(&cfg.name));
             at.is_ok_and(|at| settings.proxies.get(at) == Some(cfg))
         };
-        let removed = lock(&self.registrations).remove_unless(wanted);
+        let removed = self.client.registrations().remove_unless(wanted);
         for name in &removed {
             self.withdraw(name);
         }
@@ -257,10 +253,12 @@ impl<'a> Session<'a> {
         }
         let mut added = Vec::new();
         for cfg in &settings.proxies {
-            if !lock(&self.registrations).has(cfg) {
-                let proxy = Arc::new(Proxy::new(cfg.clone(), self.service.key(), &self.log));
-                let monitor = health::watch(&proxy, self.service.tasks(), &self.changes);
-                lock(&self.registrations).add(Registration::new(proxy, monitor));
+            if !self.client.registrations().has(cfg) {
+                let proxy = Arc::new(Proxy::new(cfg.clone(), &self.client.key, &self.log));
+                let monitor = health::watch(&proxy, &self.client.tasks, &self.changes);
+                self.client
+                    .registrations()
+                    .add(Registration::new(proxy, monitor));
                 added.push(cfg.name.as_str());
             }
         }
@@ -274,7 +272,7 @@ impl<'a> Session<'a> {
     /// Tells the server that there is no such proxy any more.
     fn withdraw(&mut self, name: &str) {
         let close = CloseProxy {
-            proxy_name: naming::wire_name(&self.service.cfg().user, name),
+            proxy_name: naming::wire_name(&self.client.cfg.user, name),
         };
         // A name too long for this was too long for the registration.
         if let Err(e) = self.control.queue(&close.into()) {
@@ -285,12 +283,12 @@ impl<'a> Session<'a> {
     /// Sends every registration that is due, all in one write.
     async fn register(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        let due = lock(&self.registrations).due(now);
+        let due = self.client.registrations().due(now);
         for proxy in due {
             let name = &proxy.cfg.name;
             // Not under the lock: a plugin reads files.
             let queued = self.queue_registration(&proxy);
-            let mut registrations = lock(&self.registrations);
+            let mut registrations = self.client.registrations();
             match queued {
                 Ok(()) => registrations.sent(name, now),
                 Err(e) => {
@@ -305,15 +303,15 @@ impl<'a> Session<'a> {
     /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
-        proxy.prepare(self.service.tasks())?;
-        let new = proxy.cfg.to_new_proxy(&self.service.cfg().user);
+        proxy.prepare(&self.client.tasks)?;
+        let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)
     }
 
     /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
     async fn on_health(&mut self, change: &Change) -> Result<(), End> {
         let Change { proxy, healthy } = change;
-        if !lock(&self.registrations).set_healthy(proxy, *healthy) {
+        if !self.client.registrations().set_healthy(proxy, *healthy) {
             return Ok(());
         }
         self.withdraw(&proxy.cfg.name);
@@ -331,8 +329,8 @@ impl<'a> Session<'a> {
     }
 
     fn on_new_proxy_resp(&mut self, answer: &NewProxyResp) {
-        let name = naming::raw_name(&self.service.cfg().user, &answer.proxy_name);
-        let answered = lock(&self.registrations).answered(answer, name);
+        let name = naming::raw_name(&self.client.cfg.user, &answer.proxy_name);
+        let answered = self.client.registrations().answered(answer, name);
         let name = shown_name(name);
         // One line for each registration that we sent, of which there may be thousands.
         let ours = self.log.of_session();
@@ -348,7 +346,7 @@ impl<'a> Session<'a> {
         if !pong.error.is_empty() {
             let error = shown_error(&pong.error).into_owned();
             error!(self.log, "pong message contains error: {error}");
-            self.service.auth().refused();
+            self.client.auth.refused();
             return Err(End::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();

@@ -1,7 +1,7 @@
 //! Stage 5 for udp and sudp: one work connection carries all users' datagrams
 //! (frp `client/proxy/udp.go`, `client/proxy/sudp.go`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use frp_log::{Level, contract, debug, error, info, warn};
 use frp_net::go_text::go_text;
@@ -11,24 +11,8 @@ use frp_net::stream::Stream;
 use frp_net::udp::{
     CarryError, Heartbeat, LocalOptions, Locals, Losses, Outgoing, Reached, Target, Tell, carry,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::proxy::Proxy;
-
-/// The work connection of a udp proxy. A new one takes the place of the last: the server has given
-/// that up.
-#[derive(Debug, Default)]
-pub(crate) struct Current(Mutex<CancellationToken>);
-
-impl Current {
-    /// Ends the last one; the new one's token.
-    fn replace(&self) -> CancellationToken {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        current.cancel();
-        *current = CancellationToken::new();
-        current.clone()
-    }
-}
 
 /// Carries datagrams until the stream ends, or another takes its place.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_size: i64) {
@@ -38,7 +22,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_pac
     if kind == "sudp" {
         return carry_all(proxy, stream, udp_packet_size).await;
     }
-    let replaced = proxy.udp.replace();
+    let replaced = proxy.replace_carrier();
     tokio::select! {
         () = carry_all(proxy, stream, udp_packet_size) => {}
         () = replaced.cancelled() => {
@@ -94,10 +78,10 @@ fn tell(proxy: &Arc<Proxy>) -> Tell {
             let cfg = &proxy.cfg;
             let addr = format!("{}:{}", cfg.local_ip, cfg.local_port);
             let why = contract::connect_local_error(addr, go_text(e)).to_string();
-            proxy.reach.failed(&proxy.log, level, why);
+            proxy.reach.failed(level, why);
         };
         match reached {
-            Reached::Found | Reached::Answers => proxy.reach.succeeded(&proxy.log),
+            Reached::Found | Reached::Answers => proxy.reach.succeeded(),
             Reached::NotFound(e) => failed(Level::Error, e),
             Reached::Refused(e) => failed(Level::Warn, e),
         }

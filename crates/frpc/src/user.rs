@@ -4,24 +4,30 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use frp_log::{debug, warn};
-use frp_net::relay::Relayed;
+use frp_log::{Log, debug, warn};
+use frp_net::relay::{Relayed, Traffic};
 use frp_proto::msg::StartWorkConn;
-use frp_proto::proxy_protocol;
+use frp_proto::proxy_protocol::{self, Version};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::proxy::Proxy;
-use crate::service::Tasks;
+use crate::reach::Reach;
+use crate::tasks::Tasks;
 
-/// One user of a proxy.
-#[derive(Debug)]
-pub(crate) struct User<'a> {
-    /// The proxy: its log, its counters, its settings.
-    pub(crate) proxy: &'a Arc<Proxy>,
+/// One user of a proxy, with all that whoever serves it may know of the proxy.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    /// The proxy's.
+    pub(crate) log: Log,
+    /// Bytes of all the proxy's users.
+    pub(crate) traffic: Arc<Traffic>,
+    /// Whether the proxy's service can be reached.
+    pub(crate) reach: Arc<Reach>,
+    /// The PROXY header that the service wants.
+    pub(crate) proxy_protocol: Option<Version>,
     /// The user's address and the one that the user connected to, where the server says them.
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// For what may outlive the user, such as a connection that is kept for the next one.
-    pub(crate) tasks: &'a Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 /// Why the service was not told who the user is.
@@ -33,21 +39,13 @@ pub(crate) enum HeaderError {
     Write(#[from] io::Error),
 }
 
-impl<'a> User<'a> {
-    pub(crate) fn new(proxy: &'a Arc<Proxy>, tasks: &'a Tasks, start: &StartWorkConn) -> Self {
-        Self {
-            proxy,
-            addresses: addresses(start),
-            tasks,
-        }
-    }
-
+impl User {
     /// Writes the PROXY header that is configured, if one is, as the first bytes to the service.
     pub(crate) async fn write_header<W>(&self, service: &mut W) -> Result<(), HeaderError>
     where
         W: AsyncWrite + Unpin,
     {
-        let Some(version) = self.proxy.cfg.transport.proxy_protocol else {
+        let Some(version) = self.proxy_protocol else {
             return Ok(());
         };
         match self.addresses {
@@ -56,7 +54,7 @@ impl<'a> User<'a> {
                 service.write_all(&header).await?;
             }
             None => warn!(
-                self.proxy.log,
+                self.log,
                 "no user address from the server, PROXY header left out"
             ),
         }
@@ -65,11 +63,12 @@ impl<'a> User<'a> {
 
     /// Notes that the user's bytes have been carried.
     pub(crate) fn log_end(&self, relayed: &Relayed) {
-        debug!(self.proxy.log, "join connections closed: {relayed}");
+        debug!(self.log, "join connections closed: {relayed}");
     }
 }
 
-fn addresses(start: &StartWorkConn) -> Option<(SocketAddr, SocketAddr)> {
+/// The addresses that the server announces a user with, if it does.
+pub(crate) fn addresses(start: &StartWorkConn) -> Option<(SocketAddr, SocketAddr)> {
     if start.src_port == 0 {
         return None;
     }

@@ -1,9 +1,8 @@
 //! Stage 4: work connections. The server asks for one, we open it, and it waits on the server's
 //! side until a user comes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use bytes::BytesMut;
 use frp_config::ProxyKind;
 use frp_log::{Log, error, shown_error, shown_name, trace, warn};
 use frp_net::carrier::Lost;
@@ -12,15 +11,12 @@ use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, StartWorkConn};
 use frp_proto::naming;
-use frp_proto::wire::{MAGIC_V2, WireProtocol};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::auth::{Auth, CredentialError};
+use crate::auth::CredentialError;
+use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
-use crate::registration::{Registrations, lock};
-use crate::service::{Service, Tasks};
-use crate::user::User;
 use crate::{local, udp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
@@ -37,15 +33,11 @@ pub(crate) struct WorkConns {
 #[derive(Debug)]
 struct Context {
     server: ServerLink,
-    user: String,
-    protocol: WireProtocol,
-    auth: Arc<Auth>,
-    registrations: Arc<Mutex<Registrations>>,
+    /// A work connection that carries a user outlives its session, but not the client.
+    client: Arc<Client>,
     waiting: Arc<Semaphore>,
-    udp_packet_size: i64,
+    /// The session's end.
     stop: CancellationToken,
-    /// The service's: a work connection that carries a user outlives its session.
-    tasks: Tasks,
     log: Log,
 }
 
@@ -66,18 +58,13 @@ enum WorkError {
 }
 
 impl WorkConns {
-    pub(crate) fn new(service: &Service, server: ServerLink, log: Log) -> Self {
-        let stop = service.tasks().stop.child_token();
+    pub(crate) fn new(client: &Arc<Client>, server: ServerLink, log: Log) -> Self {
+        let stop = client.tasks.stop.child_token();
         let context = Context {
             server,
-            user: service.cfg().user.clone(),
-            protocol: service.cfg().transport.wire_protocol,
-            auth: service.auth().clone(),
-            registrations: service.registrations().clone(),
+            client: client.clone(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            udp_packet_size: service.cfg().udp_packet_size,
             stop: stop.clone(),
-            tasks: service.tasks().clone(),
             log,
         };
         Self {
@@ -100,7 +87,7 @@ impl WorkConns {
                 "the server asks for too many work connections, ignored"
             );
         };
-        context.tasks.tracker.clone().spawn(async move {
+        context.client.tasks.tracker.clone().spawn(async move {
             let opened = tokio::select! {
                 opened = context.open() => opened,
                 () = context.stop.cancelled() => return,
@@ -109,7 +96,7 @@ impl WorkConns {
             match opened {
                 Ok((stream, start)) => tokio::select! {
                     () = context.serve(stream, start) => {}
-                    () = context.tasks.stop.cancelled() => {}
+                    () = context.client.tasks.stop.cancelled() => {}
                 },
                 Err(e @ WorkError::Recv(_)) => trace!(context.log, "{e}"),
                 Err(e @ WorkError::Refused(_)) => error!(context.log, "{e}"),
@@ -130,18 +117,14 @@ impl Drop for WorkConns {
 impl Context {
     /// A work connection that a user waits on.
     async fn open(&self) -> Result<(MsgStream<Stream>, StartWorkConn), WorkError> {
-        let stream = self.server.connector.stream().await?;
-        let mut stream = MsgStream::new(stream, self.protocol, BytesMut::new());
-        if self.protocol == WireProtocol::V2 {
-            stream.queue_raw(&MAGIC_V2);
-        }
-        let hello = self.auth.new_work_conn(&self.server.run_id).await?;
+        let mut stream = self.server.stream().await?;
+        let hello = self.client.auth.new_work_conn(&self.server.run_id).await?;
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(CONTROL_WRITE).await?;
         match stream.recv().await? {
             Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
             Message::StartWorkConn(start) => {
-                self.auth.refused();
+                self.client.auth.refused();
                 Err(WorkError::Refused(shown_error(&start.error).into_owned()))
             }
             other => Err(WorkError::Unexpected(other.name())),
@@ -149,19 +132,19 @@ impl Context {
     }
 
     async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
-        let name = naming::raw_name(&self.user, &start.proxy_name);
-        let running = lock(&self.registrations).running(name);
+        let name = naming::raw_name(&self.client.cfg.user, &start.proxy_name);
+        let running = self.client.registrations().running(name);
         match running {
             Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Udp { .. } | ProxyKind::Sudp(_)) => {
                 // As in frp, users of datagrams end with the session.
                 tokio::select! {
-                    () = udp::serve(&proxy, stream, self.udp_packet_size) => {}
+                    () = udp::serve(&proxy, stream, self.client.cfg.udp_packet_size) => {}
                     () = self.stop.cancelled() => {}
                 }
             }
             Some(proxy) => {
-                let user = User::new(&proxy, &self.tasks, &start);
-                local::serve(&user, stream, self.server.half_closes).await;
+                let user = proxy.user(&start, &self.client.tasks);
+                local::serve(&proxy, &user, stream, self.server.half_closes).await;
             }
             None => warn!(
                 self.log,

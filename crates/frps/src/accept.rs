@@ -9,7 +9,8 @@ use frp_net::quic;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Shared, door};
+use crate::door;
+use crate::shared::Shared;
 
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.drain.clone();

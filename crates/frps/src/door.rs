@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +11,8 @@ use frp_net::before_login::Turn;
 use frp_net::carrier::{Arrivals, Carrier};
 use frp_net::kcp::{KcpStream, Stranger};
 use frp_net::limits::{
-    BEFORE_LOGIN, END_KEEPALIVE, MAX_SESSIONS_ON_CONNECTION, MAX_STREAMS_BEFORE_LOGIN,
-    MAX_STREAMS_IN_GREETING, MUX_WITHOUT_SESSION,
+    BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
+    MUX_WITHOUT_SESSION,
 };
 use frp_net::listen::{canonical, tune};
 use frp_net::mux;
@@ -24,48 +23,12 @@ use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{self, HandshakeError};
 use frp_net::websocket::{self, AcceptError};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::caller::{Caller, Greeting, Link, Place};
 use crate::policy::Policy;
-use crate::{Shared, greet, vhost};
-
-/// Where a stream came from.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The client's address.
-    pub(crate) peer: SocketAddr,
-    /// Ours, as far as the system tells.
-    pub(crate) local: Option<SocketAddr>,
-    /// The connection that the stream is one of, where it is multiplexed.
-    pub(crate) link: Option<Arc<Link>>,
-    /// Whether the connection runs over kcp.
-    pub(crate) over_kcp: bool,
-}
-
-/// A connection with many streams: how many sessions live on it, how many streams are still in
-/// greeting.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) carrier: Carrier,
-    sessions: AtomicUsize,
-    sessions_changed: Notify,
-    greeting: AtomicUsize,
-}
-
-impl Link {
-    /// Completes when no client is logged in on the connection.
-    async fn deserted(&self) {
-        while self.has_session() {
-            self.sessions_changed.notified().await;
-        }
-    }
-
-    /// Whether a client has logged in on the connection and is there still.
-    pub(crate) fn has_session(&self) -> bool {
-        self.sessions.load(Ordering::Acquire) > 0
-    }
-}
+use crate::shared::Shared;
+use crate::{greet, vhost};
 
 /// Where a connection goes.
 enum Opened {
@@ -302,12 +265,7 @@ async fn serve_carrier(
     caller: Caller,
     turn: Turn,
 ) {
-    let link = Arc::new(Link {
-        carrier: carrier.clone(),
-        sessions: AtomicUsize::new(0),
-        sessions_changed: Notify::new(),
-        greeting: AtomicUsize::new(0),
-    });
+    let link = Arc::new(Link::new(carrier.clone()));
     let peer = caller.peer;
     let caller = Caller {
         link: Some(link.clone()),
@@ -352,7 +310,7 @@ async fn serve_streams(
                 let Some(stream) = arrived else { return };
                 spawn_greeting(shared, link, stream, caller.clone());
             }
-            () = link.sessions_changed.notified() => lonely_since = Instant::now(),
+            () = link.changed() => lonely_since = Instant::now(),
             () = sleep_until(lonely_since + MUX_WITHOUT_SESSION), if lonely => {
                 return debug!(Log::root().by(peer.ip()), "[{peer}] closed: no session on the connection");
             }
@@ -381,85 +339,4 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: Stream, caller
         let place = Place::Stream(greeting);
         greet::serve(shared, stream, Bytes::new(), caller, place).await;
     });
-}
-
-/// What a stream holds until its first message is understood and, if it is a login, decided.
-#[derive(Debug)]
-pub(crate) enum Place {
-    /// One of the server's strangers: the stream is the whole connection.
-    Stranger(Turn),
-    /// One of the streams in greeting of its connection.
-    Stream(#[expect(dead_code, reason = "held for its drop")] Greeting),
-}
-
-impl Place {
-    /// The peer has shown that it may be here.
-    pub(crate) fn admit(self) {
-        if let Self::Stranger(turn) = self {
-            turn.admit();
-        }
-    }
-
-    /// Completes when the place has gone to somebody else.
-    pub(crate) async fn evicted(&self) {
-        match self {
-            Self::Stranger(turn) => turn.evicted().await,
-            Self::Stream(_) => std::future::pending().await,
-        }
-    }
-
-    /// Completes when the place has gone to somebody else, or the connection of `caller` has ended:
-    /// what the stream still waits for is in vain then.
-    pub(crate) async fn lost(&self, caller: &Caller) {
-        match &caller.link {
-            Some(link) => {
-                link.carrier.closed().await;
-            }
-            None => self.evicted().await,
-        }
-    }
-}
-
-/// A stream that has not said its first message, counted on its link until dropped.
-#[derive(Debug)]
-pub(crate) struct Greeting(Arc<Link>);
-
-impl Greeting {
-    fn begin(link: &Arc<Link>, limit: usize) -> Option<Self> {
-        if link.greeting.fetch_add(1, Ordering::AcqRel) < limit {
-            return Some(Self(link.clone()));
-        }
-        link.greeting.fetch_sub(1, Ordering::AcqRel);
-        None
-    }
-}
-
-impl Drop for Greeting {
-    fn drop(&mut self) {
-        self.0.greeting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A session that lives on a link, counted until dropped.
-#[derive(Debug)]
-pub(crate) struct Presence(Arc<Link>);
-
-impl Presence {
-    /// `None` where the connection has as many as it may.
-    pub(crate) fn on(link: &Arc<Link>) -> Option<Self> {
-        if link.sessions.fetch_add(1, Ordering::AcqRel) >= MAX_SESSIONS_ON_CONNECTION {
-            link.sessions.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        link.sessions_changed.notify_one();
-        link.carrier.admit();
-        Some(Self(link.clone()))
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
-        self.0.sessions_changed.notify_one();
-    }
 }

@@ -14,12 +14,13 @@ use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::door::{Caller, Place};
-use crate::proxy::secret;
-use crate::{Shared, login, visitors};
-
-/// A stream past its greeting.
-pub(crate) type Greeted = MsgStream<Stream>;
+use crate::admission::check::{Refusal, WorkConnAsk};
+use crate::admission::guard::Guard;
+use crate::caller::{Caller, Greeted, Place, last_word};
+use crate::client::handle::SessionHandle;
+use crate::random::random_bytes;
+use crate::shared::Shared;
+use crate::{login, visit};
 
 /// Why a stream said nothing useful.
 #[derive(Debug, thiserror::Error)]
@@ -153,14 +154,6 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
     })
 }
 
-/// Fills an array from the system's generator.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // aws-lc's generator fails only where the machine has no entropy source at all.
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}
-
 /// A work connection belongs to the session whose run id it names. With the mux it must also come
 /// on that session's own connection, so that knowing a run id is not enough to get a user's bytes.
 async fn admit_work_conn(
@@ -179,7 +172,7 @@ async fn admit_work_conn(
             why(&conn.run_id)
         }
         Some(session) => match tokio::select! {
-            checked = session.auth().new_work_conn(&conn, session.subject()) => checked,
+            admitted = admit(shared, &session, conn) => admitted,
             () = place.lost(caller) => return,
             () = session.released.cancelled() => return,
         } {
@@ -187,13 +180,13 @@ async fn admit_work_conn(
                 warn!(
                     session.log,
                     "invalid NewWorkConn with run id [{}]",
-                    shown(&conn.run_id)
+                    shown(&session.run_id)
                 );
-                why.to_string()
+                why.peer
             }
-            Ok(()) => {
+            Ok(guard) => {
                 place.admit();
-                match session.pool.put(stream) {
+                match session.pool.put((stream, guard)) {
                     Ok(()) => return,
                     Err(refused) => {
                         debug!(session.log, "{}", refused.why);
@@ -214,6 +207,15 @@ async fn admit_work_conn(
     last_word(&mut stream, &answer.into()).await;
 }
 
+async fn admit(
+    shared: &Shared,
+    client: &SessionHandle,
+    conn: NewWorkConn,
+) -> Result<Guard, Refusal> {
+    let mut ask = WorkConnAsk { client, conn };
+    shared.admission.work_conn(&mut ask).await
+}
+
 /// Takes a visitor to the proxy that it names. `place` is given back once that is decided.
 async fn serve_visitor(
     shared: &Shared,
@@ -222,34 +224,31 @@ async fn serve_visitor(
     caller: &Caller,
     place: Place,
 ) {
-    match visitors::admit(shared, &conn, caller) {
-        Ok((visited, half_closes)) => {
+    let admitted = tokio::select! {
+        admitted = visit::admit(shared, &conn, caller) => admitted,
+        () = place.lost(caller) => return,
+        () = shared.stop.cancelled() => return,
+    };
+    match admitted {
+        Ok((visited, user, half_closes)) => {
             place.admit();
-            secret::serve_visitor(&visited, stream, conn, caller, half_closes).await;
+            visit::serve_visitor(&visited, stream, conn, user, half_closes).await;
         }
-        Err(e) => {
+        Err(why) => {
             let peer = caller.peer;
-            let why = e.to_string();
             warn!(
                 Log::root().by(peer.ip()),
                 "[{peer}] register visitor conn error: {}",
-                shown_error(&why)
+                shown_error(&why.log)
             );
             let error = shared
                 .policy()
-                .text_for_peer("register visitor conn error", &why);
+                .text_for_peer("register visitor conn error", &why.peer);
             let answer = NewVisitorConnResp {
                 proxy_name: conn.proxy_name,
                 error,
             };
             last_word(&mut stream, &answer.into()).await;
         }
-    }
-}
-
-/// Tells the peer why it is about to be closed. Whether it still listens is its own affair.
-pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
-    if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
-        let _ = timeout(LOGIN_ANSWER_WRITE, stream.shutdown()).await;
     }
 }

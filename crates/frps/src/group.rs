@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use frp_config::Secret;
 use frp_net::listen::accept_loop_polled;
-use frp_proto::msg::NewProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
 use crate::ports::{AllowedPorts, Held, Lease, PortError};
-use crate::proxy::{Members, Membership, Proxy};
+use crate::proxy::members::{Members, Membership};
+use crate::proxy::{Proxy, spec};
 
 /// The groups that have members, by name.
 #[derive(Debug, Default)]
@@ -61,34 +61,33 @@ struct Group {
 struct Door(Mutex<Option<(TcpListener, Held)>>);
 
 impl Groups {
-    /// Makes `proxy` a member of the group that `new` names, the first of which opens `wanted`.
+    /// Makes `proxy` a member of its group, the first of which opens `wanted`.
     pub(crate) fn join(
         self: &Arc<Self>,
         proxy: &Arc<Proxy>,
-        new: &NewProxy,
         wanted: u16,
         allowed: &AllowedPorts,
     ) -> Result<Place, GroupError> {
+        let spec::Group { name, key } = &proxy.spec.group;
         let mut groups = self.lock();
         let place = |group: &Group| Place {
-            group: new.group.clone(),
+            group: name.clone(),
             port: group.port,
             membership: Some(group.members.join(proxy)),
             groups: self.clone(),
         };
-        if let Some(group) = groups.get(&new.group) {
+        if let Some(group) = groups.get(name) {
             if group.wanted != wanted {
                 return Err(GroupError::DifferentPort);
             }
-            let (key, given) = (group.key.expose().as_bytes(), new.group_key.as_bytes());
-            verify_slices_are_equal(key, given).map_err(|_| GroupError::AuthFailed)?;
+            let (known, given) = (group.key.expose().as_bytes(), key.expose().as_bytes());
+            verify_slices_are_equal(known, given).map_err(|_| GroupError::AuthFailed)?;
             return Ok(place(group));
         }
-        let lease = proxy.shared.ports.acquire(&proxy.name, wanted, allowed)?;
-        let key = Secret::from(new.group_key.as_str());
-        let group = Group::open(proxy, lease, key, wanted);
+        let lease = proxy.base.ports.acquire(&proxy.name, wanted, allowed)?;
+        let group = Group::open(proxy, lease, key.clone(), wanted);
         let place = place(&group);
-        groups.insert(new.group.clone(), group);
+        groups.insert(name.clone(), group);
         Ok(place)
     }
 
@@ -117,13 +116,13 @@ impl Drop for Place {
 
 impl Group {
     fn open(proxy: &Proxy, lease: Lease, key: Secret, wanted: u16) -> Self {
-        let shared = &proxy.shared;
+        let base = &proxy.base;
         let members = Arc::new(Members::default());
         let port = lease.port();
         let door = Arc::new(Door(Mutex::new(Some(lease.into_listener()))));
-        let stop = shared.drain.child_token();
+        let stop = base.drain.child_token();
         let (polled, to, until) = (door.clone(), members.clone(), stop.clone());
-        shared.tasks.spawn(async move {
+        base.tasks.spawn(async move {
             let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
             accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
             drop(polled.lock().take());

@@ -6,18 +6,26 @@
 //! 2. [`door`]: its first bytes → TLS or not → mux streams or one stream.
 //! 3. [`greet`]: a stream's wire protocol and its first message.
 //! 4. [`login`]: a `Login` becomes a session.
-//! 5. [`session`]: the task that owns a client's control connection and proxies; beside it the
-//!    pool of work connections.
-//! 6. [`proxy`]: what a client has us listen for; the way of a user's connection ends in
-//!    `frp_net::relay`.
+//! 5. [`session`]: the task that owns a client's control connection and proxies.
+//! 6. [`publish`]: what a client has us listen for, type by type; a visitor comes by [`visit`], a
+//!    user who says a host by [`vhost`].
+//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_net::relay`.
 //!
-//! Beside the way: [`policy`] (what all of them go by), [`ports`] (who has which port), [`group`] (who shares one), [`visitors`] (which
-//! names visitors may ask for), `frp_net::before_login` (how many strangers wait), [`web`] (the
-//! HTTP API, and what it tells of), [`ended`] (what is remembered of what has ended).
+//! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
+//! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
+//! host), [`base`] what needs no tables: [`policy`] (what all of them go by), [`admission`] (who and
+//! what may come in), [`ports`] (who has which port). [`web`] is the HTTP API, which reads [`stats`];
+//! [`ended`] is what is remembered of what has ended.
 
 mod accept;
+mod admission;
 mod auth;
+mod base;
+mod bind_error;
+mod caller;
 pub mod cli;
+mod client;
+
 mod door;
 mod ended;
 mod greet;
@@ -27,9 +35,15 @@ mod login;
 mod policy;
 mod ports;
 mod proxy;
+mod publish;
+mod random;
+mod reload;
 mod session;
+mod shared;
+mod stats;
 mod stop;
 mod vhost;
+mod visit;
 mod visitors;
 mod web;
 
@@ -39,30 +53,34 @@ use std::sync::Arc;
 
 use frp_config::ServerConfig;
 use frp_log::{Log, contract, info};
-use frp_net::go_text::{go_text, join_host_port};
+use frp_net::before_login::BeforeLogin;
+use frp_net::go_text::join_host_port;
 use frp_net::kcp::KcpListener;
 use frp_net::limits::FAREWELL;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::threads::Threads;
 use frp_net::udp;
-use tokio::net::{TcpListener, UdpSocket};
+pub use frp_net::web::WebError;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::group::Groups;
-use crate::policy::{Bound, InForce, Policy};
-pub use crate::policy::{PolicyError, PolicyWriter};
+use crate::admission::Admission;
+use crate::admission::check::Check;
+use crate::base::Base;
+pub use crate::bind_error::BindError;
+use crate::client::registry::Registry;
+use crate::policy::InForce;
+pub use crate::policy::PolicyError;
 use crate::ports::Ports;
-use crate::proxy::Names;
-use crate::session::registry::Registry;
+pub use crate::reload::PolicyWriter;
+use crate::shared::Shared;
+use crate::stats::Stats;
 pub use crate::stop::Stop;
-use crate::vhost::{Listeners, Vhosts};
-use crate::visitors::Visitors;
-use crate::web::Stats;
-use frp_net::before_login::BeforeLogin;
-pub use frp_net::web::WebError;
+use crate::vhost::listeners::Listeners;
+use crate::vhost::tables::Vhosts;
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -75,91 +93,14 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// What every connection of the server may need.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) bound: Bound,
-    in_force: InForce,
-    pub(crate) registry: Registry,
-    pub(crate) names: Arc<Names>,
-    pub(crate) groups: Arc<Groups>,
-    pub(crate) ports: Arc<Ports>,
-    pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
-    pub(crate) visitors: Arc<Visitors>,
-    pub(crate) vhosts: Vhosts,
-    pub(crate) before_login: BeforeLogin,
-    /// Where there is a web server to tell it.
-    pub(crate) stats: Option<Arc<Stats>>,
-    pub(crate) threads: Threads,
-    /// Every task of the server; `stop` ends them all.
-    pub(crate) tasks: TaskTracker,
-    /// A token for each user who may finish while the server drains.
-    pub(crate) users: TaskTracker,
-    /// Nobody new comes in once this is cancelled, which `stop` does, too.
-    pub(crate) drain: CancellationToken,
-    pub(crate) stop: CancellationToken,
-}
-
-/// Why a server could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The settings cannot be gone by.
-    #[error("{0}")]
-    Policy(#[from] PolicyError),
-    /// A port is taken, or not ours to open.
-    #[error(
-        "create server listener error, listen tcp {addr}: bind: {}",
-        go_text(source)
-    )]
-    Listen {
-        /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The same for `quicBindPort`.
-    #[error("listen on quic udp address {addr} error: {}", go_text(source))]
-    Quic {
-        /// `bindAddr:quicBindPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The same for `kcpBindPort`.
-    #[error("listen on kcp udp address {addr} error: {}", go_text(source))]
-    Kcp {
-        /// `bindAddr:kcpBindPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The same for `vhostHTTPPort`.
-    #[error(
-        "create vhost http listener error, listen tcp {addr}: bind: {}",
-        go_text(source)
-    )]
-    VhostHttp {
-        /// `proxyBindAddr:vhostHTTPPort`.
-        addr: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The host name of `proxyBindAddr` has no address.
-    #[error("proxyBindAddr: lookup {host}: {}", go_text(source))]
-    ProxyBindAddr {
-        /// As configured.
-        host: String,
-        /// The resolver's error.
-        source: io::Error,
-    },
-    /// The web server cannot run.
-    #[error("{0}")]
-    Web(#[from] WebError),
-}
-
 impl Server {
     /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
     pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
+        Self::bind_with(cfg, Vec::new())
+    }
+
+    /// The same with more that has a say in who and what may come in.
+    fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
         let (bound, policy, keeper) = policy::divide(cfg, None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
@@ -193,17 +134,13 @@ impl Server {
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
         let stop = CancellationToken::new();
-        let shared = Shared {
+        let base = Base {
             bound,
             in_force: InForce::new(policy),
-            registry: Registry::default(),
+            admission: Admission::new(more),
             names: Arc::default(),
-            visitors: Arc::default(),
-            groups: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
-            vhosts,
             udp_ports: Arc::new(Ports::new(proxy_host)),
-            before_login,
             stats: web.is_some().then(|| Arc::new(Stats::new())),
             threads: Threads::new(),
             tasks,
@@ -212,8 +149,16 @@ impl Server {
             stop,
         };
         if let Some(keeper) = keeper {
-            shared.tasks.spawn(keeper.run(shared.stop.clone()));
+            base.tasks.spawn(keeper.run(base.stop.clone()));
         }
+        let shared = Shared {
+            base: Arc::new(base),
+            registry: Registry::default(),
+            groups: Arc::default(),
+            visitors: Arc::default(),
+            vhosts,
+            before_login,
+        };
         Ok(Self {
             listener,
             quic: quic.transpose()?,
@@ -231,7 +176,7 @@ impl Server {
 
     /// What replaces the policy of the server, also while it runs.
     pub fn policy(&self) -> PolicyWriter {
-        PolicyWriter::of(&self.shared)
+        PolicyWriter::of(&self.shared.base)
     }
 
     /// Serves until `stop` says otherwise. At the end every peer is told at once, and what does not end
@@ -276,33 +221,5 @@ impl Server {
         last.cancel();
         below.close();
         below.wait().await;
-    }
-}
-
-impl Shared {
-    /// The policy in force, for one decision: whoever decides by parts takes it once.
-    pub(crate) fn policy(&self) -> Arc<Policy> {
-        self.in_force.snapshot()
-    }
-
-    /// Ends everything once it is time: `stop` says so, or it drains and the last user has left.
-    async fn serve_until(&self, stop: &Stop) {
-        stop.draining().await;
-        self.drain.cancel();
-        self.users.close();
-        let drained = async {
-            let users = self.users.len();
-            info!(
-                Log::root(),
-                "frps is leaving: it takes no new users; {users} user connections may finish"
-            );
-            self.users.wait().await;
-        };
-        tokio::select! {
-            biased;
-            () = stop.stopping() => {}
-            () = drained => {}
-        }
-        self.stop.cancel();
     }
 }

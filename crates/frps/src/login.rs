@@ -4,6 +4,7 @@
 //! and only when it has given everything back (ports, names) is the new one answered
 //! (frp 0.70.1 `server/control.go`).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -18,23 +19,24 @@ use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
 
-use crate::auth::{Auth, Refusal, Subject};
-use crate::door::{Caller, Place, Presence};
-use crate::greet::{Greeted, last_word, random_bytes};
+use crate::admission::check::{LoginAsk, Refusal};
+use crate::admission::guard::Guard;
+use crate::auth::{Auth, Subject};
+use crate::caller::{Caller, Greeted, Place, Presence, last_word};
+use crate::client::handle::SessionHandle;
+use crate::client::pool::Pool;
+use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
 use crate::policy::Policy;
-use crate::session::allowance::{OverLimit, check_login};
-use crate::session::registry::{Admission, ClientIdTaken, RunIdTaken, SessionHandle};
+use crate::random::random_bytes;
 use crate::session::{Control, Session};
-use crate::web::clients::Listed;
-use crate::{Shared, session::pool::Pool};
+use crate::shared::Shared;
+use crate::stats::clients::Listed;
 
 /// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error("{0}")]
-    Auth(#[from] Refusal),
-    #[error("{0}")]
-    Limit(#[from] OverLimit),
+    Refused(#[from] Refusal),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
     TooManySessions,
     #[error("nobody waits for the answer any more")]
@@ -68,7 +70,7 @@ pub(crate) async fn serve(
     let admitted = admit(
         &shared,
         &policy,
-        &login,
+        login,
         &mut stream,
         negotiated.as_ref(),
         (&caller, place),
@@ -89,7 +91,11 @@ pub(crate) async fn serve(
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
-            let error = policy.text_for_peer("register control error", &why);
+            let detail = match e {
+                LoginError::Refused(refused) => refused.peer,
+                _ => why,
+            };
+            let error = policy.text_for_peer("register control error", &detail);
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
@@ -111,34 +117,46 @@ pub(crate) async fn serve(
 async fn admit(
     shared: &Arc<Shared>,
     policy: &Policy,
-    login: &Login,
+    login: Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     (caller, place): (&Caller, Place),
     log: &Log,
-) -> Result<((Admission, Option<Listed>), Option<Presence>), LoginError> {
-    let credentials = (&*policy.auth, login);
-    let checked = check(
-        shared,
-        credentials,
-        stream.protocol(),
-        negotiated,
-        caller,
-        &place,
-    )
-    .await;
+) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
+    if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
+        announce(&login, caller.peer, log);
+        return Err(LoginError::NoHello);
+    }
+    let mut ask = LoginAsk {
+        policy,
+        peer: caller.peer,
+        login,
+        subject: Subject::default(),
+    };
+    let admitted = tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => Err(LoginError::Gone),
+        admitted = shared.admission.login(&mut ask) => admitted.map_err(LoginError::from),
+        () = place.lost(caller) => Err(LoginError::Gone),
+    };
+    let LoginAsk {
+        login,
+        subject,
+        peer,
+        ..
+    } = ask;
+    let login = &login;
     // Whoever may come in does so with many others when the server has been away; strangers have to
     // share fewer lines.
     announce(
         login,
-        caller,
-        &match checked {
+        peer,
+        &match admitted {
             Ok(_) => log.of_session(),
             Err(_) => log.clone(),
         },
     );
-    let subject = checked?;
-    check_login(login)?;
+    let guard = admitted?;
     let pool = Pool::new(pool_count(login.pool_count, policy.max_pool_count));
     let session = Arc::new(SessionHandle::new(
         login,
@@ -147,20 +165,20 @@ async fn admit(
         caller.clone(),
         log.known(),
     ));
-    let (admission, predecessor) = shared.registry.admit(session)?;
+    let (seat, predecessor) = shared.registry.admit(session)?;
     if let Some(old) = predecessor {
         info!(
             old.log,
             "replaced by client [{}] (control ID {})",
             shown(&login.run_id),
-            admission.generation()
+            seat.generation()
         );
         old.replaced.cancel();
         // Not raced against being replaced ourselves: who waits for us waits for it too.
         old.released.cancelled().await;
     }
-    admission.activate()?;
-    if !admission.is_current() {
+    seat.activate()?;
+    if !seat.is_current() {
         return Err(LoginError::Replaced);
     }
     // Before the answer: whoever is told by the client that it is online shall find it.
@@ -169,7 +187,7 @@ async fn admit(
         let protocol = stream.protocol();
         stats
             .clients
-            .list(login, admission.generation(), caller.peer.ip(), protocol)
+            .list(login, seat.generation(), caller.peer.ip(), protocol)
     });
     let mut answer = LoginResp {
         version: VERSION.to_owned(),
@@ -190,39 +208,19 @@ async fn admit(
     {
         link.carrier.peer_half_closes();
     }
-    admission.set_running();
+    seat.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
     place.admit();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
-    Ok(((admission, listed), presence))
+    Ok(((seat, guard, listed), presence))
 }
 
-/// Whether the client may come in, and as whom.
-async fn check(
-    shared: &Shared,
-    (auth, login): (&Auth, &Login),
-    protocol: WireProtocol,
-    negotiated: Option<&Negotiated>,
-    caller: &Caller,
-    place: &Place,
-) -> Result<Subject, LoginError> {
-    if protocol == WireProtocol::V2 && negotiated.is_none() {
-        return Err(LoginError::NoHello);
-    }
-    tokio::select! {
-        biased;
-        () = shared.drain.cancelled() => Err(LoginError::Gone),
-        checked = auth.login(login) => Ok(checked?),
-        () = place.lost(caller) => Err(LoginError::Gone),
-    }
-}
-
-fn announce(login: &Login, caller: &Caller, log: &Log) {
+fn announce(login: &Login, peer: SocketAddr, log: &Log) {
     info!(
         log,
         "{}",
         contract::client_login(
-            caller.peer,
+            peer,
             shown(&login.version),
             shown(&login.hostname),
             shown(&login.os),

@@ -2,7 +2,7 @@
 //! (addresses, ports), and the [`Policy`] (credentials, limits, certificates, texts), which may be
 //! replaced meanwhile.
 //!
-//! Whoever decides something takes one snapshot by `Shared::policy` and decides all of it by that: a
+//! Whoever decides something takes one snapshot by `Core::policy` and decides all of it by that: a
 //! connection that arrives, a login, a new proxy, a user. What has been decided stays: a session keeps
 //! the credentials, the key and the heartbeat timeout that it logged in under, a proxy its port and
 //! packet size, a connection its certificate.
@@ -10,7 +10,7 @@
 //! All that follows from the settings is made when the policy is: no decision reads a file.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frp_config::{Secret, ServerConfig, ServerTls, ServerTransport, WebServer, WebsocketOptions};
@@ -20,7 +20,6 @@ use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Accepted, Field};
 use tokio::sync::watch;
 
-use crate::Shared;
 use crate::auth::{Auth, Keeper};
 use crate::ports::AllowedPorts;
 
@@ -201,7 +200,7 @@ fn accepted_websockets(settings: WebsocketOptions) -> Accepted {
 
 impl Bound {
     /// The keys in which the two differ.
-    fn differing_from(&self, other: &Self) -> Vec<&'static str> {
+    pub(crate) fn differing_from(&self, other: &Self) -> Vec<&'static str> {
         [
             ("bindAddr", self.bind_addr != other.bind_addr),
             ("bindPort", self.bind_port != other.bind_port),
@@ -247,9 +246,9 @@ impl Policy {
 /// The policy that is in force.
 #[derive(Debug)]
 pub(crate) struct InForce {
-    policy: watch::Sender<Arc<Policy>>,
+    pub(crate) policy: watch::Sender<Arc<Policy>>,
     /// A policy is made with a look at the one before, by one at a time.
-    writing: Mutex<()>,
+    pub(crate) writing: Mutex<()>,
 }
 
 impl InForce {
@@ -262,49 +261,5 @@ impl InForce {
 
     pub(crate) fn snapshot(&self) -> Arc<Policy> {
         self.policy.borrow().clone()
-    }
-}
-
-/// Replaces the policy of a server: the only one who does.
-#[derive(Debug, Clone)]
-pub struct PolicyWriter {
-    shared: Arc<Shared>,
-}
-
-impl PolicyWriter {
-    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
-        let shared = shared.clone();
-        Self { shared }
-    }
-
-    /// Has every decision from now on go by `cfg`, whole or, where there is an error, not at all. What
-    /// is there stays as it was decided, until it ends by itself.
-    ///
-    /// Reads the files that `cfg` names, and needs the runtime of the server: in async code, call it by
-    /// `spawn_blocking`.
-    ///
-    /// # Errors
-    /// See [`PolicyError`]; the former policy stays in force.
-    pub fn replace(&self, cfg: ServerConfig) -> Result<(), PolicyError> {
-        let Shared {
-            bound,
-            in_force,
-            tasks,
-            stop,
-            ..
-        } = &*self.shared;
-        let writing = in_force.writing.lock();
-        let _one_at_a_time = writing.unwrap_or_else(PoisonError::into_inner);
-        let (new_bound, policy, keeper) = divide(cfg, Some(&in_force.snapshot()))?;
-        let differing = bound.differing_from(&new_bound);
-        if !differing.is_empty() {
-            return Err(PolicyError::Bound(differing));
-        }
-        if let Some(keeper) = keeper {
-            tasks.spawn(keeper.run(stop.clone()));
-        }
-        frp_log::set_level(policy.log_level);
-        in_force.policy.send_replace(Arc::new(policy));
-        Ok(())
     }
 }

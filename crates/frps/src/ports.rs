@@ -14,8 +14,8 @@ use frp_net::udp;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::ended::{Ended, Turn};
-use crate::greet::random_bytes;
 use crate::holder::{self, Network};
+use crate::random::random_bytes;
 
 /// A name gets its last random port again within this time after its release.
 const RESERVED_FOR: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,21 +1,14 @@
-//! The names that visitors may ask for: the secret, who may come, and whose they are
+//! The names that visitors may ask for, and whose they are
 //! (frp `server/visitor/visitor.go`).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_config::Secret;
-use frp_proto::auth::verify_token_key;
 use frp_proto::crypto::cfb;
-use frp_proto::msg::{NewProxy, NewVisitorConn};
 
-use crate::Shared;
-use crate::door::Caller;
 use crate::proxy::Proxy;
-
-/// Stands in `allowUsers` for everybody.
-const ANYBODY: &str = "*";
+use crate::proxy::spec::Access;
 
 /// Every name that visitors may ask for.
 #[derive(Debug, Default)]
@@ -27,20 +20,18 @@ pub(crate) struct Visitors {
 #[derive(Debug)]
 pub(crate) struct Visited {
     pub(crate) proxy: Arc<Proxy>,
-    pub(crate) kind: VisitedKind,
+    pub(crate) carries: Carries,
     /// Of the visitors' cipher; the proxy's own leg has another key.
     pub(crate) key: cfb::Key,
-    secret: Secret,
-    allow_users: Vec<String>,
 }
 
 /// What is done with the connection of an admitted visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VisitedKind {
+pub(crate) enum Carries {
     /// Its bytes go to a work connection.
-    Stcp,
+    Bytes,
     /// As above, but messages are translated where the two speak different wire protocols.
-    Sudp,
+    Messages,
 }
 
 /// A name in the table, until dropped.
@@ -54,41 +45,13 @@ pub(crate) struct VisitedGuard {
 #[error("custom listener for [{0}] is repeated")]
 pub(crate) struct Repeated(String);
 
-/// Why a visitor is turned away; the texts are frp's, users search for them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("frps is leaving and takes no new users")]
-    Leaving,
-    #[error("no client control found for run id [{0}]")]
-    NoSession(String),
-    #[error("visitor connection of [{0}] without run id on a connection that has not logged in")]
-    NoLogin(String),
-    #[error("custom listener for [{0}] doesn't exist")]
-    NoListener(String),
-    #[error("visitor connection of [{0}] auth failed")]
-    WrongKey(String),
-    #[error("visitor connection of [{name}] user [{user}] not allowed")]
-    NotAllowed { name: String, user: String },
-}
-
 impl Visited {
-    pub(crate) fn new(proxy: &Arc<Proxy>, kind: VisitedKind, new: &NewProxy) -> Self {
-        let mut allow_users = new.allow_users.clone();
-        if allow_users.is_empty() {
-            allow_users.push(proxy.session.user().to_string());
-        }
+    pub(crate) fn new(proxy: &Arc<Proxy>, access: &Access, carries: Carries) -> Self {
         Self {
             proxy: proxy.clone(),
-            kind,
-            key: cfb::Key::derive(new.sk.as_bytes()),
-            secret: Secret::from(new.sk.as_str()),
-            allow_users,
+            carries,
+            key: cfb::Key::derive(access.secret.expose().as_bytes()),
         }
-    }
-
-    fn admits(&self, user: &str) -> bool {
-        let mut allowed = self.allow_users.iter();
-        allowed.any(|allowed| allowed == ANYBODY || allowed == user)
     }
 }
 
@@ -108,6 +71,10 @@ impl Visitors {
         })
     }
 
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Visited>> {
+        self.lock().get(name).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Visited>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,47 +90,4 @@ impl Drop for VisitedGuard {
     fn drop(&mut self) {
         self.visitors.lock().remove(&self.name);
     }
-}
-
-/// Whom the visitor may reach with its connection from `caller`, and whether its frpc half-closes.
-pub(crate) fn admit(
-    shared: &Shared,
-    conn: &NewVisitorConn,
-    caller: &Caller,
-) -> Result<(Arc<Visited>, bool), Refusal> {
-    if shared.drain.is_cancelled() {
-        return Err(Refusal::Leaving);
-    }
-    let name = || conn.proxy_name.clone();
-    let session;
-    let (user, half_closes) = if conn.run_id.is_empty() {
-        // frpc before 0.50 sends no run id, and counts as user "". frp lets anybody do that who
-        // has the secret; here a multiplexed connection must carry a session, as an old frpc's
-        // does. A connection of its own cannot be told from a stranger's, so the secret must do.
-        if caller.link.as_ref().is_some_and(|link| !link.has_session()) {
-            return Err(Refusal::NoLogin(name()));
-        }
-        ("", false)
-    } else {
-        // A run id is no secret: it counts only on the connection of its session.
-        let running = shared.registry.running(&conn.run_id);
-        session = running
-            .filter(|session| session.shares_connection(caller))
-            .ok_or_else(|| Refusal::NoSession(conn.run_id.clone()))?;
-        (session.user().as_ref(), session.half_closes())
-    };
-    let visited = shared
-        .visitors
-        .lock()
-        .get(conn.proxy_name.as_str())
-        .cloned();
-    let visited = visited.ok_or_else(|| Refusal::NoListener(name()))?;
-    if !verify_token_key(visited.secret.expose(), conn.timestamp, &conn.sign_key) {
-        return Err(Refusal::WrongKey(name()));
-    }
-    if !visited.admits(user) {
-        let user = user.to_owned();
-        return Err(Refusal::NotAllowed { name: name(), user });
-    }
-    Ok((visited, half_closes))
 }

@@ -83,7 +83,6 @@ pub struct Options {
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InitError {
     /// The path names no file (it is empty, ends in `..`, or is not UTF-8).
     #[error("log file {path:?} is not a file name: set log.to to a file or to \"console\"")]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Crowd;
 use crate::kcp::Stranger;
-use crate::limits::MAX_BEFORE_LOGIN_GUESTS;
+use crate::limits::{MAX_BEFORE_LOGIN_GUESTS, MIN_BEFORE_LOGIN};
 use crate::process::max_before_login;
 
 /// The connections waiting to log in.
@@ -117,11 +117,16 @@ impl BeforeLogin {
         }
     }
 
-    /// One of the crowd leaves, where the process has no descriptor left. Whether there was one.
+    /// One of the crowd leaves, where the process has no descriptor left. Whether there was one: a few
+    /// strangers are no crowd, and one whose login is on its way must not pay for what users hold.
     pub fn make_room(&self) -> bool {
         let mut waiting = lock(&self.waiting);
-        let leaves = waiting.strangers.make_room();
-        let leaves = leaves.or_else(|| waiting.guests.make_room());
+        let is_crowd = |crowd: &Crowd<_>| crowd.len() > MIN_BEFORE_LOGIN;
+        let leaves = match &mut *waiting {
+            Waiting { strangers, .. } if is_crowd(strangers) => strangers.make_room(),
+            Waiting { guests, .. } if is_crowd(guests) => guests.make_room(),
+            _ => None,
+        };
         drop(waiting);
         if let Some(leaves) = &leaves {
             leaves.cancel();
@@ -232,6 +237,8 @@ mod tests {
         let _another = strangers.enter(HOSTILE);
         assert_eq!(evicted(&crowd), gone, "places were free");
         assert!(strangers.make_room());
+        crowd.truncate(1);
+        assert!(!strangers.make_room(), "two are no crowd");
     }
 
     #[test]

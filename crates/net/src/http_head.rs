@@ -13,6 +13,8 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Version};
 
+use crate::http_io::filter::Unseen;
+
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Why a request goes no further.
@@ -51,6 +53,9 @@ pub fn check(head: &mut Parts) -> Result<Option<HeaderValue>, Refused> {
 /// # Errors
 /// As there.
 pub fn check_framing(head: &mut Parts) -> Result<(), Refused> {
+    if head.extensions.get::<Unseen>().is_some() {
+        return Err(bad("400 Bad Request"));
+    }
     if head.version < Version::HTTP_2 {
         coding(&head.headers)?;
     }
@@ -176,6 +181,24 @@ fn coding(headers: &HeaderMap) -> Result<(), Refused> {
             text: "501 Not Implemented: unsupported transfer encoding",
         }),
     }
+}
+
+/// An answer has a transfer coding that nobody here takes off, so that its body would be passed on as
+/// something else than it is. Go's client refuses it, too (`transfer.go`).
+#[derive(Debug, thiserror::Error)]
+#[error("unsupported transfer encoding: {0:?}")]
+pub struct UnknownCoding(String);
+
+/// Whether the body of an answer is what it is for.
+///
+/// # Errors
+/// It has another transfer coding than `chunked`.
+pub fn check_coding(headers: &HeaderMap) -> Result<(), UnknownCoding> {
+    coding(headers).map_err(|_| {
+        let given = headers.get_all(TRANSFER_ENCODING).iter();
+        let given: Vec<_> = given.map(HeaderValue::as_bytes).collect();
+        UnknownCoding(String::from_utf8_lossy(&given.join(&b", "[..])).into_owned())
+    })
 }
 
 /// One `Content-Length`, in its plain form.

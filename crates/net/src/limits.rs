@@ -32,6 +32,9 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 /// [`LEAVE`] and [`LAST_TASKS`] together.
 pub const GRACEFUL_END: Duration = Duration::from_secs(3);
 
+/// How long a program that ends by a signal may take to write its last lines; whole seconds.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 
@@ -83,8 +86,28 @@ pub const MAX_IDLE_BACKENDS: usize = 64;
 /// bytes only; hyper needs a number, and room for as many with each head.
 pub const MAX_HTTP_FIELDS: usize = 2048;
 
-/// Bytes that such a head may have. frp allows 1 MB, which every connection could then hold.
-pub const MAX_HTTP_HEAD: usize = 256 * 1024;
+/// Bytes that the head of a user's request of HTTP/1 may have, as in frp.
+pub const MAX_HTTP_HEAD: usize = 1024 * 1024;
+
+/// Bytes of such a head that each connection has for itself; the others come out of [`HTTP_HEADS_POOL`].
+pub const HTTP_HEAD_SHARE: usize = 64 * 1024;
+
+/// Bytes that the heads of all requests under way may have beyond the share of each.
+pub const HTTP_HEADS_POOL: usize = 64 * 1024 * 1024;
+
+/// Bytes that the head of a request of HTTP/2 may have, each of whose connections has many at a time,
+/// and that of a service's answer.
+pub const MAX_HTTP_OTHER_HEAD: usize = 256 * 1024;
+
+/// Bytes of a request's target that are given to hyper, whose `Uri` has room for 65,534.
+pub const HTTP_TARGET_WHOLE: usize = 32 * 1024;
+
+/// Bytes that are read at a time where HTTP is spoken: hyper reads into twice as many, and holds them
+/// for a peer that does not read.
+pub const HTTP_READ: u64 = 16 * 1024;
+
+/// Bytes of a body that wait in hyper to be written, before more of it is taken.
+pub const HTTP_UNWRITTEN: usize = 32 * 1024;
 
 /// Bytes of informational answers (1xx) that may wait to be told to one user. Browsers are sent
 /// some hundreds; what exceeds this is left out.
@@ -231,6 +254,13 @@ pub const KCP_ASK_AGAIN: Duration = Duration::from_millis(300);
 /// Segments (of at most 1476 bytes) that are kept for the reader of a kcp session that has not
 /// logged in. A login needs few, and strangers are many.
 pub const KCP_STRANGER_WINDOW: u16 = 16;
+
+/// Segments that are kept for the reader of a kcp session at first: 250 KB. More, up to what frp gives
+/// from the start, as it shows that it reads.
+pub const KCP_FIRST_WINDOW: u16 = 192;
+
+/// How long a kcp peer may take nothing of what a connection that was broken off still has for it.
+pub const KCP_BREAK_OFF: Duration = Duration::from_millis(500);
 
 /// Kcp sessions with one remote address: one that stays, because a forged first packet must not end
 /// it, and the newest.

@@ -5,11 +5,16 @@
 
 use std::ffi::c_int;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::IntoRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::limits::LAST_WORDS;
 
 /// A process ends by these wherever it is; the system's action does it, except for process 1.
 const ENDING: [c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
@@ -60,6 +65,15 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 /// The process ends by that signal in any case, not with a status of its own.
 static BY_SIGNAL: AtomicBool = AtomicBool::new(false);
 
+/// Where the number of an ending signal is written to, for whoever has something to do before; -1: nobody.
+static TOLD: AtomicI32 = AtomicI32::new(-1);
+
+/// The signal that ends the process; 0: none yet.
+static ENDED_BY: AtomicI32 = AtomicI32::new(0);
+
+/// Bytes for the stack of the thread that writes the last lines.
+const LAST_WORDS_STACK: usize = 128 * 1024;
+
 /// Sets what signals do. For the beginning of `main`.
 pub fn install() {
     for number in IGNORED.into_iter().chain(ignored_here()) {
@@ -70,6 +84,31 @@ pub fn install() {
             handle(number, end);
         }
     }
+}
+
+/// Has `last` called before SIGTERM, SIGINT or SIGHUP ends the process. On a thread of its own: nothing
+/// that hangs elsewhere holds the end up, and where `last` hangs the process ends after [`LAST_WORDS`] all
+/// the same. Once a process, before [`EndSignals`] are taken.
+///
+/// # Errors
+/// The system's; the signals then end the process as before.
+pub fn before_end(last: fn()) -> io::Result<()> {
+    let (listens, tells) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let mut listens = File::from(listens);
+    let says = move || {
+        let mut number = [0];
+        if listens.read_exact(&mut number).is_ok() {
+            last();
+            end_by(number[0].into());
+        }
+    };
+    let thread = thread::Builder::new().name("end".to_owned());
+    thread.stack_size(LAST_WORDS_STACK).spawn(says)?;
+    TOLD.store(tells.into_raw_fd(), Ordering::Release);
+    for number in ENDING {
+        handle(number, end);
+    }
+    Ok(())
 }
 
 /// Has the log file opened anew whenever SIGUSR1 comes, as logrotate's `postrotate` asks for. A failure
@@ -161,7 +200,10 @@ extern "C" fn end(number: c_int) {
         _ => 0,
     };
     if within == 0 {
-        return end_by(number);
+        if ENDED_BY.swap(number, Ordering::Relaxed) != 0 || !tell(number) {
+            end_by(number);
+        }
+        return;
     }
     let asked = ASKED.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
     handle(libc::SIGALRM, give_up);
@@ -170,6 +212,28 @@ extern "C" fn end(number: c_int) {
     unsafe {
         libc::alarm(if asked.is_ok() { within } else { 1 });
     }
+}
+
+/// Whether somebody was told, who ends the process before long.
+fn tell(number: c_int) -> bool {
+    let told = TOLD.load(Ordering::Acquire);
+    let Ok(byte) = u8::try_from(number) else {
+        return false;
+    };
+    if told < 0 || !ENDING.contains(&number) {
+        return false;
+    }
+    handle(libc::SIGALRM, end_late);
+    // SAFETY: both are in signal-safety(7); write reads one byte of ours.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::alarm(LAST_WORDS.as_secs() as libc::c_uint);
+        libc::write(told, (&raw const byte).cast(), 1) == 1
+    }
+}
+
+extern "C" fn end_late(_: c_int) {
+    end_by(ENDED_BY.load(Ordering::Relaxed));
 }
 
 /// What the system does at that signal. Returns where it is blocked: in its handler, until that is over.

@@ -5,10 +5,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::limits::STRANGERS_POOL;
+use crate::limits::{HTTP_HEADS_POOL, STRANGERS_POOL};
 
 /// The pool of the process.
 static STRANGERS: Pool = Pool::new(STRANGERS_POOL);
+
+/// That of large heads of users' HTTP requests.
+static HEADS: Pool = Pool::new(HTTP_HEADS_POOL);
 
 #[derive(Debug)]
 struct Pool {
@@ -53,6 +56,11 @@ impl Default for PoolShare {
 }
 
 impl PoolShare {
+    /// Of the pool for heads of HTTP requests.
+    pub const fn of_heads() -> Self {
+        Self::of(&HEADS)
+    }
+
     const fn of(pool: &'static Pool) -> Self {
         Self { pool, taken: 0 }
     }

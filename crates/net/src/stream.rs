@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::cut::Cut;
 use crate::kcp::{self, KcpStream};
 use crate::mux::MuxStream;
 use crate::quic::QuicStream;
@@ -69,9 +70,8 @@ impl Stream {
         }
     }
 
-    /// Ready once the peer has cut the stream off, or has said that it reads no more; never where only
-    /// the [`socket`](Self::socket) can tell.
-    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// How the peer has cut the stream off; never where only the [`socket`](Self::socket) can tell.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         match self {
             Self::Mux(io) => io.poll_cut(cx),
             Self::Quic(io) => io.poll_cut(cx),

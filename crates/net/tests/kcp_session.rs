@@ -9,6 +9,7 @@ use frp_net::kcp::fec::{Packet, parse};
 use frp_net::kcp::params::{CLIENT_WINDOWS, MTU, SERVER_WINDOWS};
 use frp_net::kcp::segment::{Command, split};
 use frp_net::kcp::session::{Datagrams, Opening, Session, ask_for_echo, conv_of, echo, opening};
+use frp_net::limits::KCP_FIRST_WINDOW;
 use proptest::prelude::*;
 
 const CONV: u32 = 0x1122_3344;
@@ -252,6 +253,53 @@ fn a_reader_that_stops_stops_the_writer_and_goes_on() {
 }
 
 #[test]
+fn a_reader_that_never_reads_is_kept_little_for_and_one_that_reads_gets_all_there_is() {
+    let windows = (SERVER_WINDOWS.0, SERVER_WINDOWS.1);
+    let mut ends = pair(true, Vec::new(), content(6_000_000, 4));
+    ends[0].session = Session::dialled(CONV, windows, 0);
+    let mut run = Run::new(ends, CLEAN, 4);
+    run.ends[0].reads = 0;
+    assert!(!run.until_done(20_000));
+    // The writer has its own queue of the same size.
+    let unread = run.ends[1].sent;
+    assert!(unread <= 2 * 256 * 1024, "{unread} bytes");
+    run.ends[0].reads = 64 * 1024;
+    let before = run.now;
+    assert!(run.until_done(60_000));
+    // In flight at a time, on a path of 50 ms: not the first window for ever.
+    let round_trips = (run.now - before) / 50;
+    assert!(round_trips < 20, "{round_trips} round trips");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_learns_that_the_conversation_is_broken_off() {
+    let mut run = Run::new(pair(true, Vec::new(), content(5_000_000, 9)), CLEAN, 9);
+    run.ends[0].reads = 0;
+    assert!(!run.until_done(20_000));
+    let [reader, writer] = &mut run.ends;
+    assert!(writer.session.arq().stuck_since().is_some());
+    writer.session.break_off(20_000);
+    let told = transmit_all(&mut writer.session, 20_000);
+    assert_eq!(told.len(), 1);
+    // What kcp-go takes for the size of a window.
+    let mut packet = match parse(&told[0]).unwrap() {
+        Packet::Data { packet, .. } => packet,
+        _ => panic!("no data"),
+    };
+    assert_eq!(split(&mut packet).unwrap().unwrap().command, Command::Tell);
+    assert!(!reader.session.arq().is_broken_off());
+    let _ = reader.session.receive(&told[0], 20_000);
+    assert!(reader.session.arq().is_broken_off());
+    // It is said again to who has not heard it.
+    let mut other = Session::dialled(CONV, CLIENT_WINDOWS, 0);
+    other.arq_mut().write(b"more", 0);
+    other.arq_mut().flush();
+    let more = transmit_all(&mut other, 0);
+    let _ = writer.session.receive(&more[0], 20_010);
+    assert_eq!(transmit_all(&mut writer.session, 20_010).len(), 1);
+}
+
+#[test]
 fn what_nobody_flushed_goes_out_soon() {
     let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
     session.arq_mut().write(b"hello ", 100);
@@ -278,6 +326,12 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
+/// kcp-go has its whole window from the start.
+fn with_window(mut packet: Vec<u8>, window: u16) -> Vec<u8> {
+    packet[6..8].copy_from_slice(&window.to_le_bytes());
+    packet
+}
+
 #[test]
 fn a_packet_is_that_of_kcp_go() {
     let mut session = Session::dialled(CONV, CLIENT_WINDOWS, 0);
@@ -293,7 +347,7 @@ fn a_packet_is_that_of_kcp_go() {
     else {
         panic!("{datagram:?}");
     };
-    assert_eq!(packet, unhex(PUSH));
+    assert_eq!(packet, with_window(unhex(PUSH), KCP_FIRST_WINDOW));
     assert_eq!(&datagram[..8], [0, 0, 0, 0, 0xf1, 0, 37, 0]);
 }
 
@@ -314,12 +368,11 @@ fn an_answer_of_kcp_go_is_understood_and_ours_is_like_it() {
     let _ = receiver.receive(&push, 0);
     let mut out = Datagrams::default();
     receiver.transmit(10, 60_000, &mut out);
-    // The window of the recorded one is that of a receiver whose reader has read nothing, too.
     assert!(
         out.iter()
             .next()
             .unwrap()
-            .starts_with(&unhex(&ANSWER[..48]))
+            .starts_with(&with_window(unhex(&ANSWER[..48]), KCP_FIRST_WINDOW - 1))
     );
 }
 

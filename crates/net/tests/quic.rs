@@ -328,3 +328,37 @@ async fn nobody_there_is_a_timeout() {
         "{dialled:?}"
     );
 }
+
+/// What a writer gets rid of while nobody reads, and what all of it then is to the reader.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_holds_little_and_goes_on_when_it_is_read() {
+    const FIRST: usize = 768 * 1024;
+    let listener = listener();
+    let (client, server) = pair(&listener).await;
+    server.admit();
+    for from_client in [true, false] {
+        let (ours, theirs) = streams(&client, &server).await;
+        let (mut writer, mut reader) = match from_client {
+            true => (ours, theirs),
+            false => (theirs, ours),
+        };
+        let data = pattern(9_000_000);
+        // What quinn takes of a writer before the peer does is no matter of the window.
+        let all = data.clone();
+        let writing = tokio::spawn(async move {
+            writer.write_all(&all).await.unwrap();
+            writer.shutdown().await.unwrap();
+            writer
+        });
+        // Another one is not held up by it.
+        let (mut small, mut theirs) = streams(&client, &server).await;
+        small.write_all(b"question").await.unwrap();
+        let mut heard = [0; 8];
+        theirs.read_exact(&mut heard).await.unwrap();
+        let mut heard = vec![0; FIRST];
+        reader.read_exact(&mut heard).await.unwrap();
+        reader.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == data);
+        writing.await.unwrap();
+    }
+}

@@ -8,6 +8,7 @@
 //! - [`wire`]: how messages are framed (v1, v2) and how a v2 connection is opened
 //! - [`crypto`]: the v1 stream cipher and the v2 AEAD records
 //! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
+//! - [`names`]: enums whose variants have names, such as the types of proxies
 //! - [`address`]: IP addresses and `host:port`
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`sni`]: which server a TLS client asks for
@@ -28,6 +29,7 @@ pub mod features;
 mod json;
 pub mod jwt;
 pub mod msg;
+pub mod names;
 pub mod naming;
 pub mod proxy_protocol;
 pub mod proxy_url;

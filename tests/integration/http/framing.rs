@@ -153,10 +153,10 @@ async fn what_is_clear_reaches_the_service_in_one_way() {
     let answer = raw(site.port, get("a.test", "/", &many)).await;
     assert_eq!(split(&answer).0, 200);
     assert_eq!(backend.last().header("x-1499"), Some("y"));
-    let much = format!("X-A: {}", "y".repeat(200 * 1024));
+    let much = format!("X-A: {}", "y".repeat(900 * 1024));
     let answer = raw(site.port, get("a.test", "/", &[&much])).await;
     assert_eq!(split(&answer).0, 200);
-    let more = format!("X-A: {}", "y".repeat(300 * 1024));
+    let more = format!("X-A: {}", "y".repeat(1100 * 1024));
     let mut user = connect(site.port).await;
     let request = get("a.test", "/", &[&more]);
     // It is refused before it is read to the end.

@@ -2,9 +2,12 @@
 //! informational answers.
 
 use frp_tests::backend::{Backend, get, ok, raw, read_head, split};
+use frp_tests::tls::Authority;
 use frp_tests::*;
 use tokio::io::AsyncWriteExt as _;
 
+use super::backend::Backend as Remembering;
+use super::curl::curl;
 use super::*;
 
 #[tokio::test]
@@ -63,6 +66,16 @@ async fn what_can_be_read_in_two_ways_is_refused_by_every_plugin() {
                 format!("Host: {b}\r\nTransfer-Encoding: gzip, chunked\r\n"),
                 501,
             ),
+            (
+                &*target,
+                format!("Host: {b}\r\nTransfer-Encoding: xchunked\r\n"),
+                501,
+            ),
+            (
+                &*target,
+                format!("Host: {b}\r\nTransfer-Encoding: chunked, identity\r\n"),
+                501,
+            ),
             (&*target, format!("Host: {b}\r\nExpect: more\r\n"), 417),
         ] {
             // It goes by the target, whatever Host says.
@@ -101,5 +114,62 @@ async fn informational_answers_pass_through_plugins() {
         let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n";
         assert!(answer.starts_with(hint), "{plugin}: {answer}");
         assert!(answer.ends_with("\r\n\r\ndone"), "{plugin}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn long_targets_pass_through_every_plugin_as_they_are() {
+    let rig = Rig::new();
+    let identity = Authority::new(rig.path(), "ca").issue(rig.path(), "web", &["127.0.0.1"]);
+    let mut backends = [
+        Remembering::new(None).await,
+        Remembering::new(Some(&identity)).await,
+    ];
+    let (http, https) = (backends[0].port, backends[1].port);
+    let bridges = Bridges::new(&rig, [&Side::Ours, &Side::Ours], http, https, "").await;
+    for (plugin, url) in BRIDGES.iter().zip(bridges.urls()) {
+        for n in [100_000, 70_000, 10] {
+            let path = format!("/a?{}{n}", "x/".repeat(n / 2));
+            let url = format!("{url}{path}");
+            let answer = curl(rig.path(), ["--http1.1", "-k", &url, &url]).await;
+            assert_eq!(answer.text(), "hellohello", "{plugin}");
+            for _ in 0..2 {
+                let seen = backends[usize::from(plugin.ends_with("https"))]
+                    .seen()
+                    .await;
+                assert!(seen.line == format!("GET {path} HTTP/1.1"), "{plugin}");
+            }
+        }
+    }
+    let web = plugged(&rig, "", "type = \"http_proxy\"").await;
+    let path = "/x".repeat(50_000);
+    let target = format!("http://127.0.0.1:{http}{path}#z");
+    let answer = raw(web.port, get("a", &target, &[])).await;
+    assert_eq!(split(&answer), (200, "hello".to_owned()));
+    let seen = backends[0].seen().await;
+    assert!(seen.line == format!("GET {path}%23z HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn an_answer_whose_coding_nobody_takes_off_is_a_bad_gateway() {
+    let backend = Backend::new(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".to_vec()
+    })
+    .await;
+    let rig = Rig::new();
+    let local = format!("127.0.0.1:{}", backend.port());
+    for (plugin, target) in [
+        (
+            format!("type = \"http2http\"\nlocalAddr = \"{local}\""),
+            "/".to_owned(),
+        ),
+        (
+            "type = \"http_proxy\"".to_owned(),
+            format!("http://{local}/"),
+        ),
+    ] {
+        let web = plugged(&rig, "", &plugin).await;
+        let answer = raw(web.port, get(&local, &target, &[])).await;
+        assert_eq!(split(&answer).0, 502, "{plugin}: {answer}");
     }
 }

@@ -316,7 +316,7 @@ async fn what_is_no_proxy_request_is_refused_with_a_reason() {
         .await
         .unwrap();
     let line = format!("X: {}\r\n", "y".repeat(1000));
-    let _ = user.write_all(line.repeat(300).as_bytes()).await;
+    let _ = user.write_all(line.repeat(1100).as_bytes()).await;
     until_closed(&mut user, SOON, "a head too long").await;
 }
 

@@ -8,7 +8,7 @@ use frp_net::way_out::ProxyError;
 use frp_net::way_out::socks5::SocksError;
 use frp_proto::proxy_url::{ProxyScheme, ProxyUrl};
 
-use super::{Explained, explained, server, visible};
+use super::explained::{Explained, explained, server, visible};
 
 /// The setting that names the proxy.
 pub(crate) fn setting(cfg: &ClientConfig) -> &'static str {

@@ -3,7 +3,8 @@
 use frp_config::ClientConfig;
 use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 
-use super::{Explained, explain_lookup, explained, server, tls};
+use super::explained::{Explained, explain_lookup, explained, server};
+use super::tls;
 
 /// The alert for a certificate that is not valid now (RFC 8446, section 6.2).
 const EXPIRED: u8 = 45;

@@ -7,7 +7,8 @@ use frp_net::go_text::go_text;
 use frp_net::tls::HandshakeError;
 use rustls::{AlertDescription, CertificateError};
 
-use super::{Explained, explained, server, stranger};
+use super::explained::{Explained, explained, server};
+use super::stranger::stranger;
 
 pub(super) fn explain(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
     if let Some(tls) = error.tls() {

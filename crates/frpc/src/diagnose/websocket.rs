@@ -7,7 +7,9 @@ use frp_net::go_text::go_text;
 use frp_net::websocket::ConnectError;
 use frp_net::websocket::handshake::AnswerError;
 
-use super::{Explained, explain_io, explained, server, stranger};
+use super::broken::explain_io;
+use super::explained::{Explained, explained, server};
+use super::stranger::stranger;
 
 const IN_BETWEEN: &str = "check that what stands before frps (a proxy, a CDN) passes websockets on";
 

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use frp_net::layers::Carried;
+use frp_net::relay::Traffic;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::proxy::Proxy;
-
-/// A user's connection whose bytes count for the proxy.
+/// A user's connection whose bytes count for its proxy.
 #[derive(Debug)]
 pub(super) struct Counted {
     io: Carried,
-    proxy: Arc<Proxy>,
+    traffic: Arc<Traffic>,
 }
 
 impl Counted {
-    pub(super) const fn new(io: Carried, proxy: Arc<Proxy>) -> Self {
-        Self { io, proxy }
+    pub(super) const fn new(io: Carried, traffic: Arc<Traffic>) -> Self {
+        Self { io, traffic }
     }
 
     /// The connection, for a relay, which counts by itself.
@@ -37,8 +36,7 @@ impl AsyncRead for Counted {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        let traffic = &this.proxy.traffic;
-        traffic.add_far_to_near(buf.filled().len() - before);
+        this.traffic.add_far_to_near(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -51,7 +49,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
-        this.proxy.traffic.add_near_to_far(written);
+        this.traffic.add_near_to_far(written);
         Poll::Ready(Ok(written))
     }
 
@@ -62,7 +60,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
-        this.proxy.traffic.add_near_to_far(written);
+        this.traffic.add_near_to_far(written);
         Poll::Ready(Ok(written))
     }
 

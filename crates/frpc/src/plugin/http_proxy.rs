@@ -1,19 +1,20 @@
 //! `http_proxy`: a forward proxy for HTTP, by CONNECT and by requests with absolute URLs (frp
 //! `pkg/plugin/client/http_proxy.go`, RFC 9110 and 9112).
 
-use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Buf as _, Bytes};
 use frp_config::PluginLogin;
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
-use frp_net::hints::{Hints, WithHints};
-use frp_net::http_head::{self, is_plainly_framed, may_have_body};
+use frp_net::http_head::{self, UnknownCoding, is_plainly_framed, may_have_body};
+use frp_net::http_io::{LongTargets, Paced, ServiceIo, Talk, Unwritten, UserIo};
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
-use frp_net::relay::relay;
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD};
+use frp_net::listen::limit_unsent;
+use frp_net::relay;
 use frp_net::stream::Rewind;
 use frp_net::web::login::WebLogin;
 use http_body_util::{Either, Full};
@@ -34,7 +35,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::counted::Counted;
 use super::login::{admits, login};
-use super::target::TARGET_DIAL;
+use crate::dial::ANYWHERE;
 use crate::user::User;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -55,14 +56,16 @@ struct Visit {
     target: Mutex<Option<Target>>,
     /// Set by an accepted CONNECT, which ends HTTP here.
     tunnel: Mutex<Option<(OnUpgrade, TcpStream)>>,
-    /// Informational answers on their way to the user.
-    hints: Hints,
+    /// What its connection and its requests share.
+    talk: Talk,
 }
 
 /// A connection to a target that can take the next request.
 struct Target {
     authority: Authority,
-    sender: SendRequest<Incoming>,
+    sender: SendRequest<Paced<Incoming>>,
+    targets: LongTargets,
+    unwritten: Unwritten,
     /// What comes after the last answer could be taken for another one.
     is_last: bool,
     _driver: AbortOnDropHandle<()>,
@@ -85,6 +88,10 @@ enum ProxyError {
     Dial(#[from] DialError),
     #[error("{}", with_causes(.0))]
     Target(#[source] hyper::Error),
+    #[error("{0}")]
+    Coding(#[from] UnknownCoding),
+    #[error("{0}")]
+    Io(#[from] io::Error),
 }
 
 impl HttpProxy {
@@ -93,15 +100,15 @@ impl HttpProxy {
     }
 
     /// Serves the requests of one user.
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let log = &user.log;
         let visit = Visit::default();
         let service = service_fn(|request| {
-            let visit = &visit;
-            async move { Ok::<_, Infallible>(self.answer(request, visit, log).await) }
+            let answer = |request| self.answer(request, &visit, log);
+            visit.talk.exchange(request, answer)
         });
-        let io = Counted::new(carried, user.proxy.clone());
-        let io = WithHints::new(io, &visit.hints);
+        let io = Counted::new(carried, user.traffic.clone());
+        let io = UserIo::new(io, &visit.talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -120,22 +127,21 @@ impl HttpProxy {
             return;
         };
         let upgraded = match upgrade.await {
-            Ok(upgraded) => upgraded.downcast::<TokioIo<WithHints<Counted>>>(),
+            Ok(upgraded) => upgraded.downcast::<TokioIo<UserIo<Counted>>>(),
             Err(e) => return debug!(log, "http_proxy: {}", with_causes(&e)),
         };
         let Ok(parts) = upgraded else {
             return debug!(log, "http_proxy: a tunnel that is none");
         };
-        let carried = put_back(
-            parts.read_buf,
-            parts.io.into_inner().into_inner().into_inner(),
-        );
-        user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+        let (io, held) = parts.io.into_inner().into_parts();
+        let read = [parts.read_buf, held].concat();
+        let carried = put_back(read.into(), io.into_inner());
+        user.log_end(&relay::serve(target, carried, &user.traffic).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        let response = match http_head::check_framing(&mut head) {
+        match http_head::check_framing(&mut head) {
             Ok(()) => {
                 self.respond(Request::from_parts(head, body), visit, log)
                     .await
@@ -146,9 +152,7 @@ impl HttpProxy {
                 response.headers_mut().insert(CONNECTION, close);
                 response
             }
-        };
-        visit.hints.written().await;
-        response
+        }
     }
 
     async fn respond(
@@ -189,7 +193,7 @@ async fn connect(
         return Err(ProxyError::ConnectBody);
     }
     let port = port_of(authority)?.ok_or(ProxyError::NoPort)?;
-    let target = dial(authority.host(), port, &TARGET_DIAL).await?;
+    let target = dial(authority.host(), port, &ANYWHERE).await?;
     *lock(&visit.tunnel) = Some((hyper::upgrade::on(&mut request), target));
     Ok(Response::new(Either::Right(Full::default())))
 }
@@ -210,7 +214,7 @@ async fn forward(
     let path = parts.path_and_query.take();
     *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
-    visit.hints.pass_on(version, &mut request);
+    visit.talk.pass_on(version, &mut request);
     let has_odd_body = !request.body().is_end_stream() && !may_have_body(request.method());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
@@ -228,46 +232,73 @@ async fn forward(
     if let Some(mut target) = kept.filter(fits)
         && target.sender.ready().await.is_ok()
     {
-        match target.sender.try_send_request(request).await {
+        match target.send(request).await? {
             Ok(response) => {
                 target.is_last = has_odd_body;
-                return Ok(passed_on(response, target, visit));
+                return passed_on(response, target, visit);
             }
             // It was closed before it took the request.
-            Err(mut e) => match e.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(ProxyError::Target(e.into_error())),
-            },
+            Err((_, Some(unsent))) => request = unsent,
+            Err((e, None)) => return Err(ProxyError::Target(e)),
         }
     }
     let mut target = Target::open(authority).await?;
     target.is_last = has_odd_body;
-    let response = target.sender.send_request(request).await;
-    Ok(passed_on(
-        response.map_err(ProxyError::Target)?,
-        target,
-        visit,
-    ))
+    match target.send(request).await? {
+        Ok(response) => passed_on(response, target, visit),
+        Err((e, _)) => Err(ProxyError::Target(e)),
+    }
 }
 
-fn passed_on(response: Response<Incoming>, mut target: Target, visit: &Visit) -> Response<Body> {
+fn passed_on(
+    response: Response<Incoming>,
+    mut target: Target,
+    visit: &Visit,
+) -> Result<Response<Body>, ProxyError> {
+    http_head::check_coding(response.headers())?;
     target.is_last |= !is_plainly_framed(response.status(), response.headers());
     *lock(&visit.target) = Some(target);
     let mut response = response.map(Either::Left);
     *response.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(response.headers_mut());
-    response
+    Ok(response)
 }
 
+/// Why a target did not answer, and the request itself where nothing of it was sent.
+type Failed = (hyper::Error, Option<Request<Incoming>>);
+
 impl Target {
+    async fn send(
+        &mut self,
+        mut request: Request<Incoming>,
+    ) -> io::Result<Result<Response<Incoming>, Failed>> {
+        let marked = self.targets.mark(&mut request)?;
+        let request = request.map(|body| Paced::new(body, self.unwritten.clone()));
+        let answer = self.sender.try_send_request(request).await;
+        Ok(answer.map_err(|mut e| {
+            let unsent = e.take_message().map(|unsent| {
+                let mut unsent = unsent.map(Paced::into_inner);
+                if let Some(marked) = marked {
+                    marked.undo(&mut unsent);
+                }
+                unsent
+            });
+            (e.into_error(), unsent)
+        }))
+    }
+
     async fn open(authority: Authority) -> Result<Self, ProxyError> {
         let port = port_of(&authority)?.unwrap_or(80);
-        let stream = dial(authority.host(), port, &TARGET_DIAL).await?;
+        let stream = dial(authority.host(), port, &ANYWHERE).await?;
+        limit_unsent(&stream);
+        let targets = LongTargets::default();
+        let io = ServiceIo::new(stream, &targets);
+        let unwritten = io.unwritten().clone();
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(MAX_HTTP_HEAD)
+            .max_buf_size(MAX_HTTP_OTHER_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(ProxyError::Target)?;
         // What goes wrong there is told to whoever waits for the answer.
@@ -275,6 +306,8 @@ impl Target {
         Ok(Self {
             authority,
             sender,
+            targets,
+            unwritten,
             is_last: false,
             _driver: AbortOnDropHandle::new(driver),
         })
@@ -288,7 +321,9 @@ impl ProxyError {
                 StatusCode::BAD_REQUEST
             }
             Self::Dial(DialError::TimedOut { .. }) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Dial(_) | Self::Target(_) => StatusCode::BAD_GATEWAY,
+            Self::Dial(_) | Self::Target(_) | Self::Coding(_) | Self::Io(_) => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod counted;
+mod error;
 mod http_proxy;
 mod login;
 mod records;
@@ -10,7 +11,6 @@ mod socks5;
 mod static_file;
 mod target;
 mod tls2raw;
-mod tracked;
 mod unix_domain_socket;
 mod user_tls;
 
@@ -18,16 +18,15 @@ use std::sync::Arc;
 
 use frp_config::ClientPlugin;
 use frp_net::layers::Carried;
-use frp_net::tls::TlsSetupError;
 
 use self::bridge::Bridge;
+pub(crate) use self::error::PluginError;
 use self::http_proxy::HttpProxy;
 use self::socks5::Socks5;
 use self::static_file::StaticFile;
-use self::target::BadTarget;
 use self::tls2raw::Tls2Raw;
 use self::unix_domain_socket::UnixDomainSocket;
-use crate::service::Tasks;
+use crate::tasks::Tasks;
 use crate::user::User;
 
 /// A plugin that is ready to serve.
@@ -40,25 +39,6 @@ pub(crate) enum Plugin {
     Bridge(Arc<Bridge>),
     Tls2Raw(Tls2Raw),
     UnixDomainSocket(UnixDomainSocket),
-}
-
-/// Why a proxy cannot start with its plugin.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PluginError {
-    #[error("plugin [{0}] is not registered")]
-    NotSupported(&'static str),
-    #[error("{0}")]
-    Target(#[from] BadTarget),
-    #[error("{0}")]
-    Tls(#[from] TlsSetupError),
-    #[error("gen TLS config error: {0}")]
-    UserTls(TlsSetupError),
-    #[error("requestHeaders.set: {0:?} and its value are no header")]
-    RequestHeader(String),
-    #[error("hostHeaderRewrite is no Host header")]
-    HostRewrite,
-    #[error("backendServerName: {0:?} is no host name")]
-    BackendName(String),
 }
 
 impl Plugin {
@@ -90,7 +70,7 @@ impl Plugin {
 
     /// Serves one user to the end. Dropping the future, as at the client's end, must end whatever
     /// it began, but for connections kept for later users; those belong to the client's tasks.
-    pub(crate) async fn serve(&self, carried: Carried, user: &User<'_>) {
+    pub(crate) async fn serve(&self, carried: Carried, user: &User) {
         match self {
             Self::HttpProxy(plugin) => plugin.serve(carried, user).await,
             Self::Socks5(plugin) => plugin.serve(carried, user).await,

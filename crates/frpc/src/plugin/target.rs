@@ -1,14 +1,4 @@
-//! `localAddr`: where a plugin's local service is; and the way to a target that the user names.
-
-use frp_net::dial::DialOptions;
-use frp_net::limits::{END_KEEPALIVE, FORWARD_DIAL};
-
-/// How a user's target is reached, where a plugin is a proxy to anywhere.
-pub(super) const TARGET_DIAL: DialOptions = DialOptions {
-    timeout: FORWARD_DIAL,
-    keepalive: Some(END_KEEPALIVE),
-    local_ip: None,
-};
+//! `localAddr`: where a plugin's local service is.
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use frp_config::PluginTls;
 use frp_log::{Level, warn};
 use frp_net::dial::dial;
 use frp_net::layers::Carried;
-use frp_net::relay::relay;
+use frp_net::relay;
 
-use super::PluginError;
+use super::error::PluginError;
 use super::target::Target;
 use super::user_tls::UserTls;
-use crate::local::DIAL;
+use crate::dial::LOCAL;
 use crate::user::User;
 
 #[derive(Debug)]
@@ -26,26 +26,26 @@ impl Tls2Raw {
         })
     }
 
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let log = &user.log;
         let half_closes = carried.half_closes();
         let stream = match self.tls.accept(carried, false).await {
             Ok(stream) => stream,
             Err(e) => return warn!(log, "tls handshake error: {e}"),
         };
-        let mut service = match dial(&self.target.host, self.target.port, &DIAL).await {
+        let mut service = match dial(&self.target.host, self.target.port, &LOCAL).await {
             Ok(service) => service,
             Err(e) => {
                 let why = format!("dial to local addr error: {e}");
-                return user.proxy.reach.failed(log, Level::Warn, why);
+                return user.reach.failed(Level::Warn, why);
             }
         };
-        user.proxy.reach.succeeded(log);
+        user.reach.succeeded();
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "tls2raw {e}");
         }
         let carried = Carried::other(stream).of_peer(half_closes);
-        let relayed = relay(service, carried, &user.proxy.traffic).await;
+        let relayed = relay::serve(service, carried, &user.traffic).await;
         user.log_end(&relayed);
     }
 }

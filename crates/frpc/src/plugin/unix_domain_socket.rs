@@ -7,7 +7,7 @@ use frp_log::{Level, warn};
 use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
 use frp_net::limits::LOCAL_DIAL;
-use frp_net::relay::relay;
+use frp_net::relay;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -23,23 +23,23 @@ impl UnixDomainSocket {
         Self { path }
     }
 
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let log = &user.log;
         let mut service = match self.connect().await {
             Ok(service) => service,
             Err(e) => {
                 let path = self.path.display();
                 let why = go_text(&e);
                 let why = format!("dial to uds {path} error: dial unix {path}: connect: {why}");
-                return user.proxy.reach.failed(log, Level::Warn, why);
+                return user.reach.failed(Level::Warn, why);
             }
         };
-        user.proxy.reach.succeeded(log);
+        user.reach.succeeded();
         if let Err(e) = user.write_header(&mut service).await {
             return warn!(log, "{e}");
         }
         let service = Carried::other(service);
-        user.log_end(&relay(service, carried, &user.proxy.traffic).await);
+        user.log_end(&relay::serve(service, carried, &user.traffic).await);
     }
 
     /// The connect of a socket whose backlog is full waits.

@@ -22,8 +22,9 @@ pub(crate) struct Auth {
     /// The ciphers' also where `oidc` checks who comes.
     token: Token,
     oidc: Option<OidcAuth>,
-    heartbeats: bool,
-    new_work_conns: bool,
+    /// Whether pings, and whether work connections, have to show something.
+    pub(crate) heartbeats: bool,
+    pub(crate) new_work_conns: bool,
 }
 
 /// Who has logged in, as far as credentials say: what comes later must come from the same.
@@ -97,23 +98,22 @@ impl Auth {
         }
     }
 
-    /// `from` has logged in on the session.
+    /// Where [`heartbeats`](Self::heartbeats) says so. `from` has logged in on the session.
     pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), Refusal> {
         match &self.oidc {
-            _ if !self.heartbeats => Ok(()),
             None => self.token.ping(ping).map_err(Refusal::new),
             Some(oidc) => oidc.later(&ping.privilege_key, from).await,
         }
     }
 
-    /// `from` has logged in on the session that the work connection is for.
+    /// Where [`new_work_conns`](Self::new_work_conns) says so. `from` has logged in on the session
+    /// that the work connection is for.
     pub(crate) async fn new_work_conn(
         &self,
         conn: &NewWorkConn,
         from: &Subject,
     ) -> Result<(), Refusal> {
         match &self.oidc {
-            _ if !self.new_work_conns => Ok(()),
             None => self.token.new_work_conn(conn).map_err(Refusal::new),
             Some(oidc) => oidc.later(&conn.privilege_key, from).await,
         }

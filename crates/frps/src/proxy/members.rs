@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Proxy;
-use super::user::{UserAddrs, UserError};
+use super::user::{UserAddrs, UserConn, UserError};
+use crate::admission::guard::Guard;
 
 /// See the module. Empty once the last member has left.
 #[derive(Debug, Default)]
@@ -99,16 +100,16 @@ impl Members {
             "{}",
             contract::user_connection(peer)
         );
-        let at = UserAddrs::of(&user, peer);
+        let from = UserConn::new(UserAddrs::of(&user, peer));
         let stream = match first.thread.adopt(user) {
             Ok(user) => Stream::Tcp(user),
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),
         };
-        let user = Carried::Plain { stream, leftover };
-        let (shared, thread) = (first.shared.clone(), first.thread.clone());
-        let serving = self.clone().serve(first, user, at, replies);
-        let serving = shared.users.track_future(serving);
-        shared.tasks.spawn_on(serving, thread.handle());
+        let conn = Carried::Plain { stream, leftover };
+        let (base, thread) = (first.base.clone(), first.thread.clone());
+        let serving = self.clone().serve(first, conn, from, replies);
+        let serving = base.users.track_future(serving);
+        base.tasks.spawn_on(serving, thread.handle());
     }
 
     /// Serves a user by `first`, or by the next one that has a work connection, until both ends
@@ -116,13 +117,13 @@ impl Members {
     async fn serve(
         self: Arc<Self>,
         first: Arc<Proxy>,
-        mut user: Carried,
-        at: UserAddrs,
+        mut conn: Carried,
+        user: UserConn,
         replies: Replies,
     ) {
-        let stop = first.shared.stop.clone();
+        let stop = first.base.stop.clone();
         let opened = tokio::select! {
-            opened = self.open_from(first, &at) => opened,
+            opened = self.open_from(first, &user) => opened,
             () = stop.cancelled() => return,
         };
         let words = match opened {
@@ -131,12 +132,13 @@ impl Members {
         };
         if !words.is_empty() {
             // A user that does not listen is found out when the bytes come.
-            let _ = timeout(REFUSAL, user.write_all(words)).await;
+            let _ = timeout(REFUSAL, conn.write_all(words)).await;
         }
         match opened {
-            Ok((proxy, carried)) => proxy.carry(user, carried, &at).await,
+            Ok((proxy, opened)) => proxy.carry(conn, opened, &user.at).await,
             Err((proxy, e)) => {
-                warn!(proxy.log, "user connection [{}] closed: {e}", at.source());
+                let peer = user.at.source();
+                warn!(proxy.log, "user connection [{peer}] closed: {e}");
             }
         }
     }
@@ -146,17 +148,21 @@ impl Members {
     pub(crate) async fn open_from(
         &self,
         first: Arc<Proxy>,
-        at: &UserAddrs,
-    ) -> Result<(Arc<Proxy>, Carried), (Arc<Proxy>, UserError)> {
-        let until = Instant::now() + first.shared.policy().user_conn_timeout;
+        user: &UserConn,
+    ) -> Result<(Arc<Proxy>, (Carried, Guard)), (Arc<Proxy>, UserError)> {
+        if let Err(refused) = user.enter(&first).await {
+            return Err((first, refused.into()));
+        }
+        let until = Instant::now() + first.base.policy().user_conn_timeout;
         let mut tried = Vec::new();
         let mut proxy = first;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let is_last = tried.len() + 1 >= self.len().min(MAX_MEMBERS_TRIED);
             let limit = if is_last { left } else { left / 2 };
-            let e = match proxy.open_within(at, limit).await {
-                Ok(carried) => return Ok((proxy, carried)),
+            let e = match proxy.open_within(user, limit).await {
+                Ok(opened) => return Ok((proxy, opened)),
+                Err(e @ UserError::Refused(_)) => return Err((proxy, e)),
                 Err(e) => e,
             };
             tried.push(proxy.clone());
@@ -164,7 +170,7 @@ impl Members {
             let Some(next) = next.filter(|_| tried.len() < MAX_MEMBERS_TRIED) else {
                 return Err((proxy, e));
             };
-            let (peer, name) = (at.source(), &next.name);
+            let (peer, name) = (user.at.source(), &next.name);
             warn!(proxy.log, "user connection [{peer}] goes to [{name}]: {e}");
             proxy = next;
         }

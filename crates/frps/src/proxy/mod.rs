@@ -1,253 +1,70 @@
-//! Stage 6: what a client has us listen for, and the way of a user's connection ([`user`]).
+//! What the connections of one proxy share, and how they go: [`spec`] is what its client wants,
+//! [`user`] the way of a user, [`members`] whose turn it is where proxies share their users.
 
-mod http;
-mod https;
-mod members;
-mod names;
-pub(crate) mod secret;
-mod sudp;
-mod tcp;
-mod tcpmux;
-mod udp;
+pub(crate) mod members;
+pub(crate) mod names;
+pub(crate) mod spec;
+pub(crate) mod sudp;
+pub(crate) mod udp_users;
 pub(crate) mod user;
 
-use std::fmt;
 use std::sync::Arc;
 
-use frp_config::{BandwidthLimitMode, parse_bandwidth};
-use frp_log::{Log, info};
+use frp_log::Log;
 use frp_net::layers::{Bucket, LayerOptions};
 use frp_net::threads::Thread;
-use frp_proto::msg::NewProxy;
-use tokio::task::JoinHandle;
-use tokio_util::sync::DropGuard;
-use tokio_util::task::TaskTracker;
 
-pub(crate) use self::members::{Members, Membership, Replies};
-use self::names::NameGuard;
-pub(crate) use self::names::Names;
+use self::spec::{ProxySpec, Transport};
+use crate::base::Base;
+use crate::client::handle::SessionHandle;
+use crate::stats::metrics::Counters;
+use crate::vhost::http::idle::Idle;
 
-use crate::Shared;
-use crate::policy::Policy;
-use crate::ports::PortError;
-use crate::session::allowance::{OverLimit, Taken};
-use crate::session::registry::SessionHandle;
-use crate::vhost::http::{BadHeader, Idle};
-use crate::vhost::{DomainError, GroupError};
-use crate::visitors::{Repeated, VisitedKind};
-use crate::web::metrics::{Counters, Running};
-
-/// Why a proxy was not started; the texts are frp's, users search for them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ProxyError {
-    #[error("frps is leaving and takes no new proxies")]
-    Leaving,
-    #[error("{0}")]
-    Limit(#[from] OverLimit),
-    #[error("proxy [{0}] already exists")]
-    Exists(String),
-    #[error("exceed the max_ports_per_client")]
-    TooManyPorts,
-    #[error("{0}")]
-    Port(#[from] PortError),
-    #[error("acquire port {wanted} error: {why}")]
-    UdpPort { wanted: i64, why: PortError },
-    #[error("{0}")]
-    Repeated(#[from] Repeated),
-    #[error(
-        "proxy type [{0}] is not supported yet by this server; supported: [tcp udp http https \
-         tcpmux stcp sudp]"
-    )]
-    Kind(String),
-    #[error("{0}")]
-    Group(#[from] crate::group::GroupError),
-    #[error(
-        "tcpmux with multiplexer httpconnect not supported because this feature is not enabled in server"
-    )]
-    NoTcpmuxPort,
-    #[error("unknown multiplexer [{0}]")]
-    Multiplexer(String),
-    #[error("type [{0}] not supported when vhost {0} port is not set")]
-    NoVhostPort(&'static str),
-    #[error("{0}")]
-    Domain(#[from] DomainError),
-    #[error("{0}")]
-    Routes(#[from] GroupError),
-    #[error("{0}")]
-    Header(#[from] BadHeader),
-}
-
-/// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
-/// its port and name are free again.
-#[derive(Debug)]
-pub(crate) struct RunningProxy {
-    proxy: Arc<Proxy>,
-    port: Option<u16>,
-    held: Held,
-    _taken: Taken,
-    _counted: Option<Running>,
-    /// After what is published: who finds the name free finds the rest free, too.
-    _name: Arc<NameGuard>,
-}
-
-/// What the connections of one proxy share.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) name: Arc<str>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) spec: Arc<ProxySpec>,
+    pub(crate) base: Arc<Base>,
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
     /// Work connections between requests, of a proxy of type http.
-    pub(crate) idle: Idle,
+    pub(crate) idle: Arc<Idle>,
     /// That of the session: its work connections are there, so its users should be.
     pub(crate) thread: Thread,
     pub(crate) log: Log,
 }
 
-/// What a kind of proxy is given to publish itself with.
-struct Setup<'a> {
-    policy: &'a Policy,
-    proxy: &'a Arc<Proxy>,
-    new: &'a NewProxy,
-    /// Whoever holds a port for longer than the proxy runs holds the name, too.
-    name: &'a Arc<NameGuard>,
-    /// Tasks that hold ports; a session is over only when they are.
-    listeners: &'a TaskTracker,
-}
-
-/// A kind of proxy that users can reach now.
-#[derive(Debug)]
-struct Published {
-    /// `:PORT` or host names, as the client is told.
-    remote_addr: String,
-    /// The port that the proxy takes of the client's `maxPortsPerClient`.
-    port: Option<u16>,
-    held: Held,
-}
-
-/// What ends the publication when it is dropped.
-enum Held {
-    /// A task that gives everything back when it is told to stop.
-    Task(DropGuard, JoinHandle<()>),
-    /// Places in tables.
-    Places(Box<dyn Send + Sync>),
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Task(..) => "Task",
-            Self::Places(_) => "Places",
-        })
-    }
-}
-
-impl RunningProxy {
-    /// Publishes what `new` asks for, for which `taken` is held; also says how users reach it:
-    /// `:PORT` or host names, as the client is told.
-    pub(crate) fn start(
-        shared: &Arc<Shared>,
-        policy: &Policy,
-        session: &Arc<SessionHandle>,
-        listeners: &TaskTracker,
-        new: &NewProxy,
-        taken: Taken,
-    ) -> Result<(Self, String), ProxyError> {
-        let name = Arc::new(shared.names.take(&new.proxy_name)?);
-        let counters = match &shared.stats {
-            None => Arc::default(),
-            Some(stats) => stats.metrics.counters(&new.proxy_name, new.kind()),
-        };
-        let proxy = Arc::new(Proxy {
-            name: name.name().clone(),
-            shared: shared.clone(),
-            session: session.clone(),
-            layers: layers_of(session, new),
+impl Proxy {
+    /// Of the session of `client`, which runs here.
+    pub(crate) fn new(
+        base: &Arc<Base>,
+        client: &Arc<SessionHandle>,
+        spec: &Arc<ProxySpec>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let thread = Thread::here();
+        let idle = Idle::new(base.tasks.clone(), base.stop.clone(), thread.clone());
+        Self {
+            name: spec.name.clone(),
+            spec: spec.clone(),
+            base: base.clone(),
+            session: client.clone(),
+            layers: layers_of(client, &spec.transport),
             counters,
-            idle: Idle::default(),
-            thread: Thread::here(),
-            log: session.log.with(&new.proxy_name),
-        });
-        let setup = Setup {
-            policy,
-            proxy: &proxy,
-            new,
-            name: &name,
-            listeners,
-        };
-        let published = match new.kind() {
-            "tcp" => tcp::publish(&setup)?,
-            "udp" => udp::publish(&setup)?,
-            "stcp" => secret::publish(&setup, VisitedKind::Stcp)?,
-            "http" => http::publish(&setup)?,
-            "https" => https::publish(&setup)?,
-            "tcpmux" => tcpmux::publish(&setup)?,
-            "sudp" => secret::publish(&setup, VisitedKind::Sudp)?,
-            other => return Err(ProxyError::Kind(other.to_owned())),
-        };
-        let counted = shared.stats.as_ref().map(|stats| {
-            let mut counted = new.clone();
-            if let Some(port) = published.port {
-                counted.remote_port = port.into();
-            }
-            let owner = (session.user(), session.id());
-            stats
-                .metrics
-                .start(counted, &proxy.name, owner, &proxy.counters)
-        });
-        let Published {
-            remote_addr,
-            port,
-            held,
-        } = published;
-        let running = Self {
-            proxy,
-            port,
-            held,
-            _taken: taken,
-            _counted: counted,
-            _name: name,
-        };
-        Ok((running, remote_addr))
-    }
-
-    pub(crate) fn name(&self) -> &Arc<str> {
-        &self.proxy.name
-    }
-
-    /// Whether the proxy counts for `maxPortsPerClient`.
-    pub(crate) fn takes_port(&self) -> bool {
-        self.port.is_some()
-    }
-
-    /// Stops listening; connections that are under way go on.
-    pub(crate) async fn close(self) {
-        info!(self.proxy.log.of_session(), "proxy closing");
-        match self.held {
-            Held::Task(stop, task) => {
-                drop(stop);
-                let _ = task.await;
-            }
-            Held::Places(places) => drop(places),
+            idle: Arc::new(idle),
+            thread,
+            log: client.log.with(&spec.name),
         }
     }
 }
 
-/// Whether a proxy of this type counts for `maxPortsPerClient`.
-pub(crate) fn wants_port(kind: &str) -> bool {
-    matches!(kind, "tcp" | "udp")
-}
-
-fn layers_of(session: &SessionHandle, new: &NewProxy) -> LayerOptions {
-    // As frp: a limit that does not parse is none, and the client's mode is the client's work.
-    let limit = parse_bandwidth(&new.bandwidth_limit)
-        .ok()
-        .flatten()
-        .filter(|_| new.bandwidth_limit_mode == BandwidthLimitMode::Server.as_str());
+fn layers_of(session: &SessionHandle, transport: &Transport) -> LayerOptions {
+    let limit = transport.limit.as_ref();
     LayerOptions {
-        cipher: new.use_encryption.then(|| session.auth().key().clone()),
-        compress: new.use_compression,
+        cipher: transport.encryption.then(|| session.auth().key().clone()),
+        compress: transport.compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
     }
 }

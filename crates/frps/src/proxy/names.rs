@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::ProxyError;
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     taken: Mutex<HashSet<Arc<str>>>,
 }
+
+/// The name is another's; frp's text.
+#[derive(Debug, thiserror::Error)]
+#[error("proxy [{0}] already exists")]
+pub(crate) struct NameTaken(String);
 
 /// A name in use, given back on drop.
 #[derive(Debug)]
@@ -19,25 +22,18 @@ pub(crate) struct NameGuard {
 }
 
 impl Names {
-    pub(super) fn take(self: &Arc<Self>, name: &str) -> Result<NameGuard, ProxyError> {
-        let name: Arc<str> = name.into();
+    pub(crate) fn take(self: &Arc<Self>, name: &Arc<str>) -> Result<NameGuard, NameTaken> {
         if !self.lock().insert(name.clone()) {
-            return Err(ProxyError::Exists(name.to_string()));
+            return Err(NameTaken(name.to_string()));
         }
         Ok(NameGuard {
-            name,
+            name: name.clone(),
             names: self.clone(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl NameGuard {
-    pub(super) fn name(&self) -> &Arc<str> {
-        &self.name
     }
 }
 

@@ -8,21 +8,27 @@ use frp_net::udp::{Losses, bridge};
 use frp_proto::wire::WireProtocol;
 
 use super::Proxy;
-use super::user::UserAddrs;
+use super::user::UserConn;
 
 /// Serves a visitor that speaks `protocol` until it or the proxy's side ends, or the server stops.
-pub(super) async fn serve(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, at: &UserAddrs) {
+pub(crate) async fn serve(
+    proxy: &Proxy,
+    visitor: Carried,
+    protocol: WireProtocol,
+    user: &UserConn,
+) {
     tokio::select! {
-        () = join(proxy, visitor, protocol, at) => {}
-        () = proxy.shared.stop.cancelled() => {}
+        () = join(proxy, visitor, protocol, user) => {}
+        () = proxy.base.stop.cancelled() => {}
     }
 }
 
-async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, at: &UserAddrs) {
+async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, user: &UserConn) {
     let log = &proxy.log;
-    let peer = at.source();
-    let conn = match proxy.start_work_conn(at).await {
-        Ok(conn) => conn,
+    let peer = user.at.source();
+    let limit = proxy.base.policy().user_conn_timeout;
+    let (conn, _held) = match proxy.start(user, limit).await {
+        Ok(started) => started,
         Err(e) => return warn!(log, "user connection [{peer}] closed: {e}"),
     };
     let own_protocol = conn.protocol();

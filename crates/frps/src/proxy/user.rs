@@ -1,7 +1,8 @@
-//! The way of a user: a work connection is taken and told whom it is for, then bytes move.
+//! The way of a user: it is let in, a work connection is taken and told whom it is for, then bytes
+//! move.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +11,14 @@ use frp_net::layers::{Carried, Side, wrap};
 use frp_net::relay::relay;
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Proxy;
-use crate::greet::Greeted;
-use crate::session::pool::TakeError;
+use super::spec::ProxySpec;
+use crate::admission::check::{Claim, Refusal, UserAsk};
+use crate::admission::guard::Guard;
+use crate::client::pool::{Admitted, TakeError};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,9 +27,31 @@ pub(crate) struct UserAddrs {
     pub(crate) dst: Option<SocketAddr>,
 }
 
+/// A user's connection, or what counts as one where there are none: an address that datagrams come
+/// from. Whatever it holds ends with it.
+#[derive(Debug)]
+pub(crate) struct UserConn {
+    pub(crate) at: UserAddrs,
+    claim: Option<Claim>,
+    /// Mostly one.
+    entered: Mutex<Vec<Entry>>,
+}
+
+/// A proxy that a user has come to. Its address stays its own as long as this points to it.
+type Entry = (Weak<ProxySpec>, Arc<OnceCell<Entered>>);
+
+#[derive(Debug)]
+struct Entered {
+    /// Which the client is told.
+    src: Option<SocketAddr>,
+    _guard: Guard,
+}
+
 /// Why a user's connection was not served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UserError {
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     #[error("{0}")]
     Take(#[from] TakeError),
     #[error("no work connection could be started: {0}")]
@@ -48,63 +74,134 @@ impl UserAddrs {
     }
 }
 
+impl UserConn {
+    pub(crate) fn new(at: UserAddrs) -> Self {
+        Self {
+            at,
+            claim: None,
+            entered: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn of_visitor(at: UserAddrs, claim: Claim) -> Self {
+        Self {
+            claim: Some(claim),
+            ..Self::new(at)
+        }
+    }
+
+    /// Comes to `proxy`: the door that every user of every proxy goes through, once for each proxy
+    /// that it comes to, before anything is done for it there.
+    pub(crate) async fn enter(&self, proxy: &Proxy) -> Result<UserAddrs, Refusal> {
+        let entering = || async {
+            let mut ask = UserAsk {
+                client: &proxy.session,
+                proxy: &proxy.spec,
+                src: self.at.src,
+                visitor: self.claim.as_ref(),
+            };
+            let guard = proxy.base.admission.user(&mut ask).await?;
+            Ok(Entered {
+                src: ask.src,
+                _guard: guard,
+            })
+        };
+        let entry = self.entry(&proxy.spec);
+        let entered = entry.get_or_try_init(entering).await?;
+        Ok(UserAddrs {
+            src: entered.src,
+            ..self.at
+        })
+    }
+
+    fn entry(&self, proxy: &Arc<ProxySpec>) -> Arc<OnceCell<Entered>> {
+        let entered = self.entered.lock();
+        let mut entered = entered.unwrap_or_else(PoisonError::into_inner);
+        let is_its = |(of, _): &&Entry| of.as_ptr() == Arc::as_ptr(proxy);
+        if let Some((_, entry)) = entered.iter().find(is_its) {
+            return entry.clone();
+        }
+        // A user may stay long and come to many.
+        entered.retain(|(of, _)| of.strong_count() > 0);
+        let entry = Arc::default();
+        entered.push((Arc::downgrade(proxy), Arc::clone(&entry)));
+        entry
+    }
+}
+
 impl Proxy {
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
-    pub(crate) async fn serve_user(self: Arc<Self>, user: impl Into<Carried>, at: UserAddrs) {
-        let _user = self.shared.users.token();
+    pub(crate) async fn serve_user(&self, conn: Carried, user: &UserConn) {
+        let _user = self.base.users.token();
+        let limit = self.base.policy().user_conn_timeout;
         let opened = tokio::select! {
-            opened = self.open(&at) => opened,
-            () = self.shared.stop.cancelled() => return,
+            opened = self.open_within(user, limit) => opened,
+            () = self.base.stop.cancelled() => return,
         };
         match opened {
-            Ok(carried) => self.carry(user.into(), carried, &at).await,
-            Err(e) => warn!(self.log, "user connection [{}] closed: {e}", at.source()),
+            Ok(opened) => self.carry(conn, opened, &user.at).await,
+            Err(e) => warn!(
+                self.log,
+                "user connection [{}] closed: {e}",
+                user.at.source()
+            ),
         }
     }
 
     /// Moves bytes between a user and its work connection until both ends are done or the server
     /// stops.
-    pub(super) async fn carry(&self, user: Carried, carried: Carried, at: &UserAddrs) {
+    pub(super) async fn carry(
+        &self,
+        user: Carried,
+        (carried, _held): (Carried, Guard),
+        at: &UserAddrs,
+    ) {
         let _counted = self.counters.serving();
         let relayed = tokio::select! {
             relayed = relay(user, carried, &self.counters.traffic) => relayed,
-            () = self.shared.stop.cancelled() => return,
+            () = self.base.stop.cancelled() => return,
         };
         let peer = at.source();
         debug!(self.log, "join connections closed, [{peer}]: {relayed}");
     }
 
-    /// A work connection for a user at `at`, behind the layers of this proxy.
-    pub(crate) async fn open(&self, at: &UserAddrs) -> Result<Carried, UserError> {
-        self.open_within(at, self.shared.policy().user_conn_timeout)
-            .await
-    }
-
-    /// The same with another limit than `userConnTimeout`.
+    /// A work connection for `user`, behind the layers of this proxy.
     pub(super) async fn open_within(
         &self,
-        at: &UserAddrs,
+        user: &UserConn,
         limit: Duration,
-    ) -> Result<Carried, UserError> {
-        let (stream, rest) = self.start_within(at, limit).await?.into_parts();
-        Ok(self.wrap(stream, rest))
+    ) -> Result<(Carried, Guard), UserError> {
+        let (conn, held) = self.start(user, limit).await?;
+        let (stream, rest) = conn.into_parts();
+        Ok((self.wrap(stream, rest), held))
     }
 
     /// The layers of this proxy over a work connection.
-    pub(super) fn wrap(&self, stream: Stream, rest: Bytes) -> Carried {
+    pub(crate) fn wrap(&self, stream: Stream, rest: Bytes) -> Carried {
         let carried = wrap(stream, rest, &self.layers, Side::Server);
         carried.of_peer(self.session.half_closes())
     }
 
-    /// A work connection that was told whom it is for. Ready ones may have died meanwhile, so as
-    /// many are tried as the pool keeps, and one more.
-    pub(crate) async fn start_work_conn(&self, at: &UserAddrs) -> Result<Greeted, UserError> {
-        self.start_within(at, self.shared.policy().user_conn_timeout)
-            .await
+    /// A work connection that was told whom it is for, which it must be within `limit` of the user's
+    /// being let in.
+    pub(super) async fn start(
+        &self,
+        user: &UserConn,
+        limit: Duration,
+    ) -> Result<Admitted, UserError> {
+        let at = user.enter(self).await?;
+        self.start_for(&at, limit).await
     }
 
-    async fn start_within(&self, at: &UserAddrs, limit: Duration) -> Result<Greeted, UserError> {
+    /// The same for all users of a udp proxy.
+    pub(crate) async fn start_for_all(&self) -> Result<Admitted, UserError> {
+        let limit = self.base.policy().user_conn_timeout;
+        self.start_for(&UserAddrs::default(), limit).await
+    }
+
+    /// Ready ones may have died meanwhile, so as many are tried as the pool keeps, and one more.
+    async fn start_for(&self, at: &UserAddrs, limit: Duration) -> Result<Admitted, UserError> {
         let mut start = StartWorkConn {
             proxy_name: self.name.to_string(),
             ..StartWorkConn::default()
@@ -122,14 +219,14 @@ impl Proxy {
         let left = || until.saturating_duration_since(Instant::now());
         let mut tries = self.session.pool.count + 1;
         loop {
-            let mut conn = self.session.pool.take(left()).await?;
+            let (mut conn, held) = self.session.pool.take(left()).await?;
             let sent = match conn.queue(&start) {
                 Ok(()) => conn.flush_within(left()).await,
                 Err(e) => Err(e.into()),
             };
             tries -= 1;
             match sent {
-                Ok(()) => return Ok(conn),
+                Ok(()) => return Ok((conn, held)),
                 Err(e) if tries == 0 => return Err(UserError::Start(e)),
                 Err(e) => debug!(self.log, "work connection from the pool was dead: {e}"),
             }

@@ -1,9 +1,7 @@
 //! Stage 5: a client's session. One task owns its control connection and its proxies; everybody
-//! else has a [`registry::SessionHandle`].
+//! else has a [`SessionHandle`].
 
-pub(crate) mod allowance;
-pub(crate) mod pool;
-pub(crate) mod registry;
+mod admitting;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -25,13 +23,15 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use self::allowance::Allowance;
-use self::registry::{Admission, SessionHandle};
-use crate::Shared;
-use crate::auth::Refusal;
-use crate::door::Caller;
-use crate::proxy::{ProxyError, RunningProxy, wants_port};
-use crate::web::clients::Listed;
+use self::admitting::{Admitting, Decided};
+use crate::admission::check::{PingAsk, Refusal};
+use crate::admission::guard::Guard;
+use crate::caller::Caller;
+use crate::client::handle::SessionHandle;
+use crate::client::registry::Seat;
+use crate::publish::RunningProxy;
+use crate::shared::Shared;
+use crate::stats::clients::Listed;
 
 /// A control connection behind its cipher.
 pub(crate) type Control = MsgStream<ControlPipe>;
@@ -42,24 +42,24 @@ pub(crate) struct Session {
     handle: Arc<SessionHandle>,
     control: Control,
     caller: Caller,
+    /// By the names that the client gave them.
     proxies: HashMap<Arc<str>, RunningProxy>,
-    /// How many of them count for `maxPortsPerClient`.
-    ports: u64,
-    allowance: Arc<Allowance>,
+    admitting: Admitting,
     listeners: TaskTracker,
     heartbeat_timeout: Option<Duration>,
     last_ping: Instant,
-    /// Pings whose credentials are being checked, in the order of their answers.
+    /// Pings that are being decided about, in the order of their answers.
     checking: FuturesOrdered<Checking>,
     listed: Option<Listed>,
+    admitted: Guard,
     /// Last, so that what a successor waits for is dropped after all else.
-    admission: Admission,
+    seat: Seat,
 }
 
-/// Pings that may be checked at a time. An honest client has one on its way.
+/// Pings that may be decided about at a time. An honest client has one on its way.
 const MAX_CHECKING: usize = 4;
 
-type Checking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = Result<Guard, Refusal>> + Send>>;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -83,25 +83,25 @@ enum End {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        (admission, listed): (Admission, Option<Listed>),
+        (seat, admitted, listed): (Seat, Guard, Option<Listed>),
         control: Control,
         caller: Caller,
         heartbeat_timeout: Option<Duration>,
     ) -> Self {
         Self {
             shared,
-            handle: admission.session().clone(),
+            handle: seat.session().clone(),
             control,
             caller,
             proxies: HashMap::new(),
-            ports: 0,
-            allowance: Arc::default(),
+            admitting: Admitting::default(),
             listeners: TaskTracker::new(),
             heartbeat_timeout,
             last_ping: Instant::now(),
             checking: FuturesOrdered::new(),
             listed,
-            admission,
+            admitted,
+            seat,
         }
     }
 
@@ -124,6 +124,7 @@ impl Session {
             let _ = timeout(FAREWELL, self.say_goodbye()).await;
         }
         self.handle.pool.close();
+        drop(std::mem::take(&mut self.admitting));
         // Ten thousand ends are work for a while: others on this thread go on meanwhile.
         for (n, proxy) in (1..).zip(std::mem::take(&mut self.proxies)) {
             drop(proxy);
@@ -134,9 +135,9 @@ impl Session {
         self.listeners.close();
         // Each holds its port and name until it is over.
         self.listeners.wait().await;
-        drop(self.listed);
+        drop((self.listed, self.admitted));
         info!(self.handle.log.of_session(), "client exit success");
-        drop(self.admission);
+        drop(self.seat);
     }
 
     /// Has the client log in again at once, wherever a server will be.
@@ -161,6 +162,7 @@ impl Session {
                     Err(e) => return self.end_of_reading(e),
                 },
                 Some(checked) = self.checking.next() => self.on_checked(checked).await,
+                Some(decided) = self.admitting.next() => self.on_decided(decided).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return End::HeartbeatTimeout,
@@ -229,75 +231,108 @@ impl Session {
         }
     }
 
-    /// The issuer of a token may have to be asked, which must not hold up anything else. Only where
+    /// Somebody may have to be asked, which must not hold up anything else. Only where
     /// [`MAX_CHECKING`] pings wait for that does what comes behind them wait, too; users never do.
     fn on_ping(&mut self, ping: Ping) {
-        let handle = self.handle.clone();
+        let (shared, handle) = (self.shared.clone(), self.handle.clone());
         self.checking.push_back(Box::pin(async move {
-            handle.auth().ping(&ping, handle.subject()).await
+            let client = &handle;
+            let mut ask = PingAsk { client, ping };
+            shared.admission.ping(&mut ask).await
         }));
     }
 
-    async fn on_checked(&mut self, checked: Result<(), Refusal>) -> Result<(), SendError> {
+    async fn on_checked(&mut self, checked: Result<Guard, Refusal>) -> Result<(), SendError> {
         let error = match checked {
-            Ok(()) => {
+            Ok(_) => {
                 self.last_ping = Instant::now();
                 debug!(self.handle.log, "receive heartbeat");
                 String::new()
             }
             Err(why) => {
-                let error = why.to_string();
-                warn!(
-                    self.handle.log,
-                    "received invalid ping: {}",
-                    shown_error(&error)
-                );
-                self.shared.policy().text_for_peer("invalid ping", &error)
+                let text = shown_error(&why.log);
+                warn!(self.handle.log, "received invalid ping: {text}");
+                self.shared
+                    .policy()
+                    .text_for_peer("invalid ping", &why.peer)
             }
         };
         self.send(Pong { error }).await
     }
 
+    /// A client that has no answer yet may ask again (frp `client/proxy/proxy_wrapper.go`): the one
+    /// that is on its way answers both.
     async fn on_new_proxy(&mut self, new: NewProxy) -> Result<(), SendError> {
-        let mut answer = NewProxyResp {
-            proxy_name: new.proxy_name.clone(),
-            ..Default::default()
-        };
-        let log = &self.handle.log.of_session();
-        let (name, kind) = (shown_name(&new.proxy_name), new.kind());
-        match self.register(&new) {
-            Ok((proxy, remote_addr)) => {
-                info!(log, "{}", contract::new_proxy_success(name, kind));
-                answer.remote_addr = remote_addr;
-                self.ports += u64::from(proxy.takes_port());
-                self.proxies.insert(proxy.name().clone(), proxy);
+        if self.admitting.has(&new.proxy_name) {
+            let name = shown_name(&new.proxy_name);
+            debug!(self.handle.log, "new proxy [{name}] is waited for already");
+            return Ok(());
+        }
+        let protocol = self.control.protocol();
+        let deciding = self
+            .admitting
+            .begin(&self.shared, &self.handle, protocol, new);
+        match deciding.await {
+            Some(decided) => self.on_decided(decided).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn on_decided(&mut self, decided: Decided) -> Result<(), SendError> {
+        let Decided {
+            name: asked,
+            kind,
+            policy,
+            admitted,
+        } = decided;
+        let started = admitted.and_then(|(spec, guard)| {
+            let name = spec.name.clone();
+            let started = RunningProxy::start(
+                &self.shared,
+                &policy,
+                &self.handle,
+                &self.listeners,
+                spec,
+                guard,
+            );
+            match started {
+                Ok((proxy, remote_addr)) => Ok((name, proxy, remote_addr)),
+                Err(why) => Err(Refusal::new(&why)),
             }
-            Err(e) => {
-                let why = e.to_string();
-                warn!(
-                    log,
-                    "{}",
-                    contract::new_proxy_error(name, kind, shown_error(&why))
-                );
-                let generic = format!("new proxy [{}] error", answer.proxy_name);
-                answer.error = self.shared.policy().text_for_peer(&generic, &why);
+        });
+        let log = &self.handle.log.of_session();
+        let mut answer = NewProxyResp::default();
+        match started {
+            Ok((name, proxy, remote_addr)) => {
+                let text = contract::new_proxy_success(shown_name(&name), &kind);
+                info!(log, "{text}");
+                answer.proxy_name = name.to_string();
+                answer.remote_addr = remote_addr;
+                self.proxies.insert(asked.clone(), proxy);
+            }
+            Err(why) => {
+                let text = shown_error(&why.log);
+                let text = contract::new_proxy_error(shown_name(&asked), &kind, text);
+                warn!(log, "{text}");
+                answer.proxy_name = asked.to_string();
+                let generic = format!("new proxy [{asked}] error");
+                answer.error = policy.text_for_peer(&generic, &why.peer);
             }
         }
-        self.answer(answer).await
+        self.answer(&asked, answer).await
     }
 
     /// Answers a registration. An answer that does not fit the wire, which a long name or many
     /// domains make, does not end the session: the proxy is refused then.
-    async fn answer(&mut self, mut answer: NewProxyResp) -> Result<(), SendError> {
+    async fn answer(&mut self, asked: &str, mut answer: NewProxyResp) -> Result<(), SendError> {
         let queued = self.control.queue(&answer.clone().into());
         if let Err(e) = queued {
             let (log, name) = (&self.handle.log, &answer.proxy_name);
             warn!(log, "new proxy [{}] answer: {e}", shown_name(name));
             // Where it was refused, the name may be that of another.
             if answer.error.is_empty()
-                && let Some(proxy) = self.proxies.remove(name.as_str())
+                && let Some(proxy) = self.proxies.remove(asked)
             {
-                self.ports -= u64::from(proxy.takes_port());
                 proxy.close().await;
             }
             answer.remote_addr.clear();
@@ -310,30 +345,9 @@ impl Session {
         self.control.flush_within(CONTROL_WRITE).await
     }
 
-    /// The proxy, and how users reach it.
-    fn register(&self, new: &NewProxy) -> Result<(RunningProxy, String), ProxyError> {
-        if self.shared.drain.is_cancelled() {
-            return Err(ProxyError::Leaving);
-        }
-        let taken = self.allowance.take(new, self.control.protocol())?;
-        let policy = self.shared.policy();
-        let limit = policy.max_ports_per_client;
-        if limit > 0 && wants_port(new.kind()) && self.ports >= limit {
-            return Err(ProxyError::TooManyPorts);
-        }
-        RunningProxy::start(
-            &self.shared,
-            &policy,
-            &self.handle,
-            &self.listeners,
-            new,
-            taken,
-        )
-    }
-
     async fn on_close_proxy(&mut self, close: &CloseProxy) {
+        self.admitting.take_back(&close.proxy_name);
         if let Some(proxy) = self.proxies.remove(close.proxy_name.as_str()) {
-            self.ports -= u64::from(proxy.takes_port());
             proxy.close().await;
         }
         info!(

@@ -11,10 +11,12 @@ use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
-use super::http::{Basic, Credentials, not_found_page};
+use super::http::answer::not_found_page;
+use super::http::auth::Basic;
 use super::router::cut;
-use crate::Shared;
-use crate::proxy::{Members, Replies};
+use super::target::ConnectTarget;
+use crate::proxy::members::Replies;
+use crate::shared::Shared;
 
 /// Lines that the request may have.
 const MAX_HEADERS: usize = 1024;
@@ -27,13 +29,6 @@ const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// The proxy's client has no work connection for us. frp closes without a word.
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-
-/// What a route of tcpmux leads to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    members: Arc<Members>,
-    credentials: Option<Credentials>,
-}
 
 /// What a user asks for.
 struct Request {
@@ -59,15 +54,6 @@ enum ConnectError {
     Unauthorized(String),
 }
 
-impl Target {
-    pub(crate) fn new(members: Arc<Members>, credentials: Option<Credentials>) -> Self {
-        Self {
-            members,
-            credentials,
-        }
-    }
-}
-
 /// Reads whom a user is for, and takes it there.
 pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
     let passthrough = shared.policy().tcpmux_passthrough;
@@ -87,7 +73,7 @@ async fn find(
     shared: &Shared,
     conn: &mut TcpStream,
     passthrough: bool,
-) -> Result<(Arc<Target>, Bytes), HeadError<ConnectError>> {
+) -> Result<(Arc<ConnectTarget>, Bytes), HeadError<ConnectError>> {
     let mut searched = 0;
     let asked = read(conn, Bytes::new(), |all| {
         let whole = has_blank_line(all, searched);

@@ -8,7 +8,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use frp_config::Secret;
 
 use super::router::{RouteConflict, RouteGuards, RouteKey, Router};
-use crate::proxy::{Members, Membership, Proxy};
+use crate::proxy::members::{Members, Membership};
+use crate::proxy::{Proxy, spec};
 
 /// The routes of one kind of vhost and the groups that share some. `T` is what a route leads to;
 /// `P` is what else must be the same in a group.
@@ -67,20 +68,20 @@ impl<T, P> Default for VhostGroups<T, P> {
 }
 
 impl<T: Clone, P: Eq> VhostGroups<T, P> {
-    /// Leads `routes` to `proxy`, or, where `group` is not empty, has it serve them in turn with
-    /// the other members of the group. Those must have the same `key`, `params` and set of routes:
-    /// in frp a proxy with two domains or locations could not join any group.
+    /// Leads `routes` to `proxy`, or, where that has a group, has it serve them in turn with the
+    /// other members of the group. Those must have the same key, `params` and set of routes: in frp
+    /// a proxy with two domains or locations could not join any group.
     ///
     /// `target` makes what the routes lead to, unless the group has it already.
     pub(crate) fn add(
         self: &Arc<Self>,
-        (group, key): (&str, &str),
         params: P,
         mut routes: Vec<RouteKey>,
         proxy: &Arc<Proxy>,
         target: impl FnOnce(Arc<Members>) -> T,
     ) -> Result<Routes<T, P>, GroupError> {
-        if group.is_empty() {
+        let spec::Group { name, key } = &proxy.spec.group;
+        if name.is_empty() {
             let members = Arc::new(Members::default());
             let membership = members.join(proxy);
             return Ok(Routes {
@@ -98,10 +99,10 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
             return Err(GroupError::Repeated);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let membership = match groups.get(group) {
+        let membership = match groups.get(name) {
             Some(group) => {
-                verify_slices_are_equal(group.key.expose().as_bytes(), key.as_bytes())
-                    .map_err(|_| GroupError::Auth)?;
+                let (known, given) = (group.key.expose().as_bytes(), key.expose().as_bytes());
+                verify_slices_are_equal(known, given).map_err(|_| GroupError::Auth)?;
                 if group.routes != routes || group.params != params {
                     return Err(GroupError::Params);
                 }
@@ -111,13 +112,13 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
                 let members = Arc::new(Members::default());
                 let membership = members.join(proxy);
                 let new = Group {
-                    key: key.into(),
+                    key: key.clone(),
                     params,
                     _guards: self.router.add(routes.clone(), &target(members.clone()))?,
                     routes,
                     members,
                 };
-                groups.insert(group.to_owned(), new);
+                groups.insert(name.clone(), new);
                 membership
             }
         };
@@ -125,7 +126,7 @@ impl<T: Clone, P: Eq> VhostGroups<T, P> {
         Ok(Routes {
             membership: Some(membership),
             held: HeldRoutes::Group {
-                name: group.to_owned(),
+                name: name.clone(),
                 groups: self.clone(),
             },
         })

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use frp_log::{Log, debug};
-use frp_net::limits::{MAX_USER_HEAD, REFUSAL, USER_HEAD};
+use frp_net::limits::{FIRST_MESSAGE_SHARE, MAX_USER_HEAD, REFUSAL, USER_HEAD};
+use frp_net::stranger_bytes::PoolShare;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Why a user got no further.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,8 @@ pub(super) enum HeadError<E> {
     Closed(#[from] io::Error),
     #[error("more than {MAX_USER_HEAD} bytes")]
     TooLong,
+    #[error("too much for a stranger now")]
+    Crowded,
     #[error("{0}")]
     Refused(E),
 }
@@ -62,6 +65,7 @@ pub(super) async fn read<T, E>(
     mut understand: impl FnMut(&[u8]) -> Result<Option<T>, E>,
 ) -> Result<(T, Bytes), HeadError<E>> {
     let mut all = BytesMut::from(first);
+    let mut share = PoolShare::default();
     let reading = async {
         loop {
             if let Some(understood) = understand(&all).map_err(HeadError::Refused)? {
@@ -69,6 +73,9 @@ pub(super) async fn read<T, E>(
             }
             if all.len() >= MAX_USER_HEAD {
                 return Err(HeadError::TooLong);
+            }
+            if !share.hold(all.len(), FIRST_MESSAGE_SHARE) {
+                return Err(HeadError::Crowded);
             }
             all.reserve(4096);
             if conn.read_buf(&mut all).await? == 0 {

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
 use super::router::cut;
-use crate::Shared;
-use crate::proxy::{Members, Replies};
+use crate::proxy::members::{Members, Replies};
+use crate::shared::Shared;
 
 /// A TLS record with the fatal alert `unrecognized_name` (RFC 8446, section 6.2), which Go's TLS
 /// gives where it has no certificate.

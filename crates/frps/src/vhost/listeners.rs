@@ -11,9 +11,11 @@ use frp_net::listen::{Host, accept_loop, tune};
 use frp_net::stream::Rewind;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Vhosts, connect, http, https};
+use super::tables::Vhosts;
+use super::{connect, http, https};
+use crate::bind_error::BindError;
 use crate::policy::Bound;
-use crate::{BindError, Shared};
+use crate::shared::Shared;
 
 /// The sockets of the vhosts that do not share bindPort.
 #[derive(Debug)]

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use frp_config::parse_bandwidth;
 use frp_proto::VERSION;
-use frp_proto::msg::NewProxy;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::clients::Client;
-use super::metrics::{ProxyStats, Totals};
-use super::{Site, Stats};
+use super::Site;
 use crate::policy::{Bound, Policy};
+use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
+use crate::stats::Stats;
+use crate::stats::clients::Client;
+use crate::stats::metrics::{ProxyStats, Published, Totals};
 use frp_net::web::answer::Refusal;
 use frp_net::web::path::Query;
 
@@ -61,7 +61,7 @@ pub(super) struct ServerCounts {
     total_traffic_out: u64,
     cur_conns: u64,
     client_counts: usize,
-    proxy_type_count: BTreeMap<String, u64>,
+    proxy_type_count: BTreeMap<&'static str, u64>,
 }
 
 /// Times are Unix seconds.
@@ -117,7 +117,7 @@ pub(super) struct ProxyInfo {
 #[serde(rename_all = "camelCase")]
 struct ProxyConf {
     name: String,
-    r#type: String,
+    r#type: &'static str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     transport: ProxyTransport,
@@ -138,7 +138,7 @@ struct ProxyConf {
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum OwnConf {
     Port {
-        remote_port: i64,
+        remote_port: u16,
     },
     Http {
         #[serde(flatten)]
@@ -153,7 +153,7 @@ enum OwnConf {
     TcpMux {
         #[serde(flatten)]
         domains: Domains,
-        multiplexer: String,
+        multiplexer: &'static str,
         #[serde(rename = "routeByHTTPUser")]
         route_by_http_user: String,
     },
@@ -251,7 +251,7 @@ pub(super) fn client(stats: &Stats, key: &str) -> Result<ClientInfo, Refusal> {
 /// `/api/proxy/{type}`
 pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
     let mut proxies = stats.metrics.all();
-    proxies.retain(|proxy| *proxy.kind == *kind);
+    proxies.retain(|proxy| proxy.kind.as_str() == kind);
     Proxies {
         proxies: proxies.into_iter().map(ProxyInfo::from).collect(),
     }
@@ -260,7 +260,7 @@ pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
 /// `/api/proxy/{type}/{name}` and `/api/proxies/{name}`
 pub(super) fn proxy(stats: &Stats, kind: Option<&str>, name: &str) -> Result<ProxyInfo, Refusal> {
     let proxy = stats.metrics.by_name(name);
-    let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| *proxy.kind == *kind));
+    let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| proxy.kind.as_str() == kind));
     Ok(proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?.into())
 }
 
@@ -354,7 +354,7 @@ impl From<Client> for ClientInfo {
 impl From<ProxyStats> for ProxyInfo {
     fn from(proxy: ProxyStats) -> Self {
         Self {
-            conf: proxy.running.as_deref().map(ProxyConf::of),
+            conf: proxy.running.as_ref().map(ProxyConf::of),
             status: phase(proxy.running.is_some()),
             name: proxy.name.to_string(),
             user: proxy.user.to_string(),
@@ -369,71 +369,66 @@ impl From<ProxyStats> for ProxyInfo {
 }
 
 impl ProxyConf {
-    fn of(new: &NewProxy) -> Self {
+    fn of(published: &Published) -> Self {
+        let spec = &*published.spec;
         Self {
-            name: new.proxy_name.clone(),
-            r#type: new.kind().to_owned(),
-            annotations: new.annotations.clone(),
+            name: spec.name.to_string(),
+            r#type: spec.proxy_type().as_str(),
+            annotations: spec.annotations.clone(),
             transport: ProxyTransport {
-                use_encryption: new.use_encryption,
-                use_compression: new.use_compression,
-                bandwidth_limit: bandwidth_limit(new),
-                bandwidth_limit_mode: bandwidth_limit_mode(new),
+                use_encryption: spec.transport.encryption,
+                use_compression: spec.transport.compression,
+                bandwidth_limit: spec.transport.bandwidth_limit.clone(),
+                bandwidth_limit_mode: spec.transport.bandwidth_limit_mode.clone(),
             },
-            metadatas: new.metas.clone(),
-            load_balancer: LoadBalancer {
-                group: new.group.clone(),
-            },
+            metadatas: spec.metas.clone(),
+            load_balancer: LoadBalancer::of(spec),
             health_check: HealthCheck::default(),
             local_ip: "127.0.0.1",
             plugin: None,
-            own: OwnConf::of(new),
+            own: OwnConf::of(published),
         }
     }
 }
 
 impl OwnConf {
-    fn of(new: &NewProxy) -> Self {
-        let domains = Domains::of(new);
-        match new.kind() {
-            "tcp" | "udp" => Self::Port {
-                remote_port: new.remote_port,
+    fn of(Published { spec, port }: &Published) -> Self {
+        match &spec.kind {
+            Kind::Tcp { remote_port } | Kind::Udp { remote_port } => Self::Port {
+                remote_port: port.unwrap_or(*remote_port),
             },
-            "http" => Self::Http {
-                domains,
-                locations: Some(new.locations.clone()).filter(|list| !list.is_empty()),
-                host_header_rewrite: new.host_header_rewrite.clone(),
+            Kind::Http(http) => Self::Http {
+                domains: Domains::of(&http.hosts),
+                locations: Some(http.locations.clone()).filter(|list| !list.is_empty()),
+                host_header_rewrite: http.host_header_rewrite.clone(),
             },
-            "https" => Self::Https { domains },
-            "tcpmux" => Self::TcpMux {
-                domains,
-                multiplexer: new.multiplexer.clone(),
-                route_by_http_user: new.route_by_http_user.clone(),
+            Kind::Https(hosts) => Self::Https {
+                domains: Domains::of(hosts),
             },
-            _ => Self::Secret {},
+            Kind::Tcpmux(tcpmux) => Self::TcpMux {
+                domains: Domains::of(&tcpmux.hosts),
+                multiplexer: HTTP_CONNECT,
+                route_by_http_user: tcpmux.route_by_http_user.clone(),
+            },
+            Kind::Stcp(_) | Kind::Sudp(_) => Self::Secret {},
         }
     }
 }
 
 impl Domains {
-    pub(super) fn of(new: &NewProxy) -> Self {
+    pub(super) fn of(hosts: &Hosts) -> Self {
         Self {
-            custom_domains: new.custom_domains.clone(),
-            subdomain: new.subdomain.clone(),
+            custom_domains: hosts.custom_domains.clone(),
+            subdomain: hosts.subdomain.clone(),
         }
     }
 }
 
-/// As written; a limit that cannot be read is none.
-pub(super) fn bandwidth_limit(new: &NewProxy) -> String {
-    let text = &new.bandwidth_limit;
-    parse_bandwidth(text).map_or_else(|_| String::new(), |_| text.trim().to_owned())
-}
-
-pub(super) fn bandwidth_limit_mode(new: &NewProxy) -> String {
-    match new.bandwidth_limit_mode.as_str() {
-        "" => "client".to_owned(),
-        mode => mode.to_owned(),
+impl LoadBalancer {
+    pub(super) fn of(spec: &ProxySpec) -> Self {
+        Self {
+            group: spec.group.name.clone(),
+        }
     }
 }
 

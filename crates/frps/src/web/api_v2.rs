@@ -4,27 +4,24 @@
 use std::collections::BTreeMap;
 
 use frp_proto::VERSION;
-use frp_proto::msg::NewProxy;
+use frp_proto::names::{Named as _, ProxyType};
 use jiff::{Span, Timestamp, ZonedDateTime};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::Site;
 use super::api::{
-    ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, bandwidth_limit,
-    bandwidth_limit_mode, has_status, phase,
+    ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, has_status, phase,
 };
-use super::metrics::{DAYS, ProxyStats, Pruned};
 use super::route::V2;
-use super::{Site, Stats};
+use crate::proxy::spec::{HTTP_CONNECT, Kind};
+use crate::stats::Stats;
+use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
 use frp_net::web::answer::Refusal;
 use frp_net::web::path::Query;
 
 const PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;
-
-const TYPES: [&str; 8] = [
-    "tcp", "udp", "http", "https", "tcpmux", "stcp", "xtcp", "sudp",
-];
 
 /// One page of a list.
 #[derive(Debug, Serialize)]
@@ -97,7 +94,7 @@ struct Proxy {
 /// `{"type":"tcp","tcp":{...}}`: the block is called as the type.
 #[derive(Debug)]
 struct Spec {
-    kind: String,
+    kind: ProxyType,
     block: Block,
 }
 
@@ -122,7 +119,7 @@ struct Block {
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum OwnSpec {
     Port {
-        remote_port: i64,
+        remote_port: u16,
     },
     Http {
         #[serde(flatten)]
@@ -139,8 +136,7 @@ enum OwnSpec {
     TcpMux {
         #[serde(flatten)]
         domains: Domains,
-        #[serde(skip_serializing_if = "String::is_empty")]
-        multiplexer: String,
+        multiplexer: &'static str,
         #[serde(rename = "routeByHTTPUser", skip_serializing_if = "String::is_empty")]
         route_by_http_user: String,
     },
@@ -294,32 +290,40 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
     let paging = Paging::of(query)?;
     let status = status(query)?;
     let kind = query.value("type").to_lowercase();
-    if !kind.is_empty() && !TYPES.contains(&kind.as_str()) {
-        let types = TYPES.join(", ");
-        return Err(Refusal::bad(format!("type must be one of {types}")));
-    }
+    let wanted = match kind.as_str() {
+        "" => None,
+        kind => Some(kind.parse().map_err(|_| unknown_type())?),
+    };
     let id = query.value("clientID");
     let search = Search::of(query);
     let mut found = stats.metrics.all();
     found.retain(|proxy| {
         let online = proxy.running.is_some();
-        let places = proxy.running.as_deref().map(places).unwrap_or_default();
+        let places = proxy.running.as_ref().map(places).unwrap_or_default();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
         query.given("user").is_none_or(|user| *user == *proxy.user)
-            && (kind.is_empty() || *kind == *proxy.kind)
+            && wanted.is_none_or(|kind: ProxyType| kind == proxy.kind)
             && (id.is_empty() || *id == *proxy.client_id)
             && has_status(&status, online)
             && (search.finds(&places)
                 || search.finds(&[
                     &proxy.name,
-                    &proxy.kind,
+                    proxy.kind.as_str(),
                     &proxy.user,
                     &proxy.client_id,
                     phase(online),
                 ]))
     });
-    found.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
+    found.sort_by(|a, b| (a.kind.as_str(), &a.name).cmp(&(b.kind.as_str(), &b.name)));
     Ok(paging.page(found).map(Proxy::from))
+}
+
+fn unknown_type() -> Refusal {
+    let mut types = ProxyType::ALL.to_vec();
+    // In frp's text it is the last one.
+    types.sort_by_key(|known| *known == ProxyType::Sudp);
+    let names: Vec<&str> = types.iter().map(|known| known.as_str()).collect();
+    Refusal::bad(format!("type must be one of {}", names.join(", ")))
 }
 
 fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
@@ -329,7 +333,7 @@ fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
 
 fn traffic(proxy: ProxyStats) -> Traffic {
     let today = ZonedDateTime::now().date();
-    let day = |(age, amount): (i64, &super::metrics::Amount)| TrafficOfDay {
+    let day = |(age, amount): (i64, &crate::stats::metrics::Amount)| TrafficOfDay {
         date: today.saturating_sub(Span::new().days(age)).to_string(),
         traffic_in: amount.inward,
         traffic_out: amount.outward,
@@ -429,8 +433,8 @@ impl From<ProxyStats> for Proxy {
     fn from(proxy: ProxyStats) -> Self {
         Self {
             spec: Spec {
-                kind: proxy.kind.to_string(),
-                block: proxy.running.as_deref().map(Block::of).unwrap_or_default(),
+                kind: proxy.kind,
+                block: proxy.running.as_ref().map(Block::of).unwrap_or_default(),
             },
             status: ProxyStatus {
                 phase: phase(proxy.running.is_some()),
@@ -448,66 +452,68 @@ impl From<ProxyStats> for Proxy {
 }
 
 impl Block {
-    fn of(new: &NewProxy) -> Self {
+    fn of(published: &Published) -> Self {
+        let spec = &*published.spec;
         Self {
-            annotations: new.annotations.clone(),
-            metadatas: new.metas.clone(),
+            annotations: spec.annotations.clone(),
+            metadatas: spec.metas.clone(),
             transport: Some(Transport {
-                use_encryption: new.use_encryption,
-                use_compression: new.use_compression,
-                bandwidth_limit: bandwidth_limit(new),
-                bandwidth_limit_mode: bandwidth_limit_mode(new),
+                use_encryption: spec.transport.encryption,
+                use_compression: spec.transport.compression,
+                bandwidth_limit: spec.transport.bandwidth_limit.clone(),
+                bandwidth_limit_mode: spec.transport.bandwidth_limit_mode.clone(),
             }),
-            load_balancer: Some(LoadBalancer {
-                group: new.group.clone(),
-            }),
-            own: OwnSpec::of(new),
+            load_balancer: Some(LoadBalancer::of(spec)),
+            own: OwnSpec::of(published),
         }
     }
 }
 
 impl OwnSpec {
-    fn of(new: &NewProxy) -> Option<Self> {
-        let domains = Domains::of(new);
-        Some(match new.kind() {
-            "tcp" | "udp" => Self::Port {
-                remote_port: new.remote_port,
-            },
-            "http" => Self::Http {
-                domains,
-                locations: new.locations.clone(),
-                host_header_rewrite: new.host_header_rewrite.clone(),
-            },
-            "https" => Self::Https { domains },
-            "tcpmux" => Self::TcpMux {
-                domains,
-                multiplexer: new.multiplexer.clone(),
-                route_by_http_user: new.route_by_http_user.clone(),
-            },
-            _ => return None,
-        })
+    fn of(Published { spec, port }: &Published) -> Option<Self> {
+        match &spec.kind {
+            Kind::Tcp { remote_port } | Kind::Udp { remote_port } => Some(Self::Port {
+                remote_port: port.unwrap_or(*remote_port),
+            }),
+            Kind::Http(http) => Some(Self::Http {
+                domains: Domains::of(&http.hosts),
+                locations: http.locations.clone(),
+                host_header_rewrite: http.host_header_rewrite.clone(),
+            }),
+            Kind::Https(hosts) => Some(Self::Https {
+                domains: Domains::of(hosts),
+            }),
+            Kind::Tcpmux(tcpmux) => Some(Self::TcpMux {
+                domains: Domains::of(&tcpmux.hosts),
+                multiplexer: HTTP_CONNECT,
+                route_by_http_user: tcpmux.route_by_http_user.clone(),
+            }),
+            Kind::Stcp(_) | Kind::Sudp(_) => None,
+        }
     }
 }
 
 /// Where users reach a proxy of its type: the port, or the host names.
-fn places(new: &NewProxy) -> Vec<String> {
-    match new.kind() {
-        "tcp" | "udp" => vec![new.remote_port.to_string()],
-        "http" | "https" | "tcpmux" => {
-            let mut names = new.custom_domains.clone();
-            names.push(new.subdomain.clone());
-            names
-        }
-        _ => Vec::new(),
-    }
+fn places(Published { spec, port }: &Published) -> Vec<String> {
+    let port = port.or(spec.kind.remote_port());
+    let (hosts, _) = spec.kind.hosts().unzip();
+    let names = hosts.into_iter().flat_map(|hosts| {
+        let custom = hosts.custom_domains.iter();
+        custom.chain([&hosts.subdomain]).cloned()
+    });
+    port.map(|port| port.to_string())
+        .into_iter()
+        .chain(names)
+        .collect()
 }
 
 impl Serialize for Spec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("type", &self.kind)?;
-        map.serialize_entry(&self.kind, &self.block)?;
+        let kind = self.kind.as_str();
+        map.serialize_entry("type", kind)?;
+        map.serialize_entry(kind, &self.block)?;
         map.end()
     }
 }

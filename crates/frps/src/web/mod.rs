@@ -1,15 +1,12 @@
 //! The HTTP API of frps (frp `server/api_router.go`, `pkg/util/http/server.go`): what is
 //! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
 //!
-//! [`clients`] and [`metrics`] are what sessions and proxies report to; they exist only where
-//! there is a web server. [`route`] finds out what a request is for, [`http`] checks who
+//! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] checks who
 //! asks and answers, [`api`] and [`api_v2`] know the answers, [`prometheus`] has a format of its own.
 
 mod api;
 mod api_v2;
-pub(crate) mod clients;
 mod http;
-pub(crate) mod metrics;
 mod prometheus;
 mod route;
 
@@ -26,19 +23,11 @@ use frp_net::web::{Web, WebError};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::clients::Clients;
-use self::metrics::Metrics;
-use crate::Shared;
+use crate::shared::Shared;
+use crate::stats::Stats;
 
 /// Between two looks at the counters that belong to no request.
 const TICK: Duration = Duration::from_secs(60);
-
-/// What sessions and proxies report.
-#[derive(Debug)]
-pub(crate) struct Stats {
-    pub(crate) clients: Clients,
-    pub(crate) metrics: Metrics,
-}
 
 /// What a request may need.
 #[derive(Debug, Clone)]
@@ -49,15 +38,6 @@ struct Site {
     /// Places for answers that are being made.
     making: Arc<Semaphore>,
     pprof: bool,
-}
-
-impl Stats {
-    pub(crate) fn new() -> Self {
-        Self {
-            clients: Clients::default(),
-            metrics: Metrics::new(),
-        }
-    }
 }
 
 /// Opens the socket that `config` asks for. Needs a tokio runtime.

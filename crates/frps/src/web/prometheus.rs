@@ -3,8 +3,8 @@
 
 use std::fmt::{Display, Write, from_fn};
 
-use super::Stats;
-use super::metrics::ProxyStats;
+use crate::stats::Stats;
+use crate::stats::metrics::ProxyStats;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=values";
 
@@ -31,7 +31,7 @@ pub(super) fn text(stats: &Stats) -> String {
     }
     page.family("proxy_counts", "The current proxy counts", "gauge");
     for (kind, count) in &totals.types {
-        page.line(format_args!("{{type=\"{}\"}}", escaped(kind)), count);
+        page.line(format_args!("{{type=\"{kind}\"}}"), count);
     }
     page.family(
         "proxy_counts_detailed",
@@ -75,7 +75,7 @@ impl Page {
 
 fn labels(proxy: &ProxyStats) -> impl Display {
     from_fn(|f| {
-        let (name, kind) = (escaped(&proxy.name), escaped(&proxy.kind));
+        let (name, kind) = (escaped(&proxy.name), proxy.kind);
         write!(f, "{{name=\"{name}\",type=\"{kind}\"}}")
     })
 }
@@ -87,22 +87,27 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::Arc;
+
     use frp_proto::msg::NewProxy;
+    use frp_proto::names::ProxyType;
 
     use super::*;
+    use crate::proxy::spec::ProxySpec;
 
     #[test]
     fn a_page_with_a_proxy_whose_name_needs_escapes() {
         let stats = Stats::new();
-        let new = NewProxy {
+        let spec = ProxySpec::read(&NewProxy {
             proxy_name: "a\"\\\n".to_owned(),
             ..NewProxy::default()
-        };
-        let counters = stats.metrics.counters(&new.proxy_name, new.kind());
-        let name = new.proxy_name.as_str().into();
+        });
+        let spec = Arc::new(spec.unwrap());
+        let counters = stats.metrics.counters(&spec.name, ProxyType::Tcp);
         let owner = (&"".into(), &"".into());
-        let running = stats.metrics.start(new, &name, owner, &counters);
+        let running = stats.metrics.start(spec, None, owner, &counters);
         let serving = counters.serving();
         let page = text(&stats);
         let name = r#"{name="a\"\\\n",type="tcp"}"#;

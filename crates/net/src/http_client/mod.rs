@@ -28,7 +28,8 @@ pub use self::env_proxy::EnvProxies;
 use crate::dial::{DialError, DialOptions, dial, dial_server};
 use crate::go_text::join_host_port;
 use crate::limits::{
-    END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_REDIRECTS,
+    END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD,
+    MAX_REDIRECTS,
 };
 use crate::stream::Stream;
 use crate::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
@@ -299,7 +300,7 @@ impl HttpClient {
                 .insert(header::PROXY_AUTHORIZATION, login);
         }
         let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HTTP_HEAD)
+            .max_buf_size(MAX_HTTP_OTHER_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
             .handshake(TokioIo::new(stream))
             .await?;

@@ -9,7 +9,9 @@
 //! come again ([`Arq::deadline`]).
 //!
 //! Beyond kcp-go: an empty segment ends its direction, and a second one says that its sender does not
-//! read any more. kcp-go takes them for segments without data, and knows no end at all. A peer that does not answer any more is given up.
+//! read any more. kcp-go takes them for segments without data, and knows no end at all. They wait behind
+//! data that the peer does not take; that the conversation is broken off is said by a window that has a
+//! number, which kcp-go does not look at. A peer that does not answer any more is given up.
 
 use super::params::{
     ACK_DELAY, ACK_DELAY_AT_GAP, ACK_EVERY, INTERVAL, KEEPALIVE_AGAIN, MTU, PROBE_FIRST, PROBE_MAX,
@@ -43,6 +45,12 @@ pub struct Arq {
     clock: u32,
     /// Whether the peer is where it says has to be shown.
     proving: Option<Proving>,
+    /// Since when the peer takes nothing.
+    stuck_since: Option<u64>,
+    /// To tell that the conversation is broken off: when next, and how long to wait then.
+    breaking: Option<(u64, u64)>,
+    /// The peer has done that.
+    broken_off: bool,
 }
 
 /// The peer's address may be forged. Only who is there knows what time it read on a segment, because
@@ -72,6 +80,13 @@ struct Acks {
 
 /// The number of a segment that only asks for an acknowledgement: the one before the first.
 pub(super) const ECHO: u32 = u32::MAX;
+
+/// The number on a [`Command::Tell`] that says that the conversation is broken off. No KCP looks at it
+/// elsewhere.
+const BREAK: u32 = u32::MAX;
+
+/// That is said again after this time, milliseconds, then each time after twice as long.
+const BREAKS_AGAIN: u64 = 50;
 
 /// More than one packet of acknowledgements for each segment of the largest window.
 const MAX_ACKS: usize = 4096;
@@ -104,8 +119,8 @@ impl Brought {
 }
 
 impl Arq {
-    /// A conversation; `windows` are the segments that may be in flight and that are kept for the
-    /// reader.
+    /// A conversation; `windows` are the segments that may be in flight and that are kept for a
+    /// reader that keeps up.
     pub fn new(conv: u32, windows: (u16, u16), now: u64) -> Self {
         Self {
             conv,
@@ -121,6 +136,9 @@ impl Arq {
             corked_until: None,
             clock: 0,
             proving: None,
+            stuck_since: None,
+            breaking: None,
+            broken_off: false,
         }
     }
 
@@ -152,9 +170,25 @@ impl Arq {
         self.tell = true;
     }
 
-    /// Changes how many segments are kept for the reader.
+    /// Changes how many segments are kept for a reader that keeps up.
     pub fn set_receive_window(&mut self, segments: u16) {
-        self.tell |= self.receiving.set_window(segments);
+        self.tell |= self.receiving.set_most(segments);
+    }
+
+    /// Forgets all, and tells the peer that the conversation is broken off, until the session ends.
+    pub fn break_off(&mut self, now: u64) {
+        self.end();
+        self.breaking = Some((now, BREAKS_AGAIN));
+    }
+
+    /// Whether the peer has broken the conversation off.
+    pub fn is_broken_off(&self) -> bool {
+        self.broken_off
+    }
+
+    /// Since when the peer takes nothing of what there is for it.
+    pub fn stuck_since(&self) -> Option<u64> {
+        self.stuck_since
     }
 
     /// Takes a packet, from the network (`regular`) or restored by error correction. The latter is
@@ -166,6 +200,11 @@ impl Arq {
         let mut acked = Acked::default();
         while let Ok(Some(segment)) = segment::split(&mut rest) {
             if segment.conv != self.conv {
+                break;
+            }
+            if self.breaking.is_some() {
+                // It has not heard of that yet.
+                self.tell = true;
                 break;
             }
             if !self.sending.may_acknowledge(segment.next) {
@@ -196,7 +235,7 @@ impl Arq {
                 }
                 Command::Push => brought.data |= self.push(segment, now),
                 Command::Ask => self.tell = true,
-                Command::Tell => {}
+                Command::Tell => self.broken_off |= segment.number == BREAK,
             }
         }
         if let Some(time) = acked.latest {
@@ -294,7 +333,7 @@ impl Arq {
     /// Reads what came in order; 0: nothing is there, or the end was reached.
     pub fn read(&mut self, buf: &mut [u8]) -> usize {
         let n = self.receiving.read(buf);
-        self.tell |= self.receiving.has_reopened();
+        self.tell |= self.receiving.grow(n) || self.receiving.has_reopened();
         n
     }
 
@@ -315,6 +354,14 @@ impl Arq {
 
     /// Finds out what is due; to be called before packets are taken.
     pub fn prepare(&mut self, now: u64) {
+        if let Some((at, wait)) = &mut self.breaking {
+            if *at <= now {
+                self.tell = true;
+                *at = now + *wait;
+                *wait = wait.saturating_mul(2);
+            }
+            return;
+        }
         if self.corked_until.is_some_and(|at| at <= now) {
             self.flush();
         }
@@ -329,8 +376,10 @@ impl Arq {
     fn probe(&mut self, now: u64) {
         if !self.sending.is_stuck() {
             self.probe = None;
+            self.stuck_since = None;
             return;
         }
+        self.stuck_since.get_or_insert(now);
         let (at, wait) = *self.probe.get_or_insert((now + PROBE_FIRST, PROBE_FIRST));
         if now >= at {
             self.ask = true;
@@ -359,6 +408,9 @@ impl Arq {
             self.put_acks(header, limit, out);
         }
         header.time = 0;
+        if self.breaking.is_some() {
+            header.number = BREAK;
+        }
         for (wanted, command) in [
             (&mut self.ask, Command::Ask),
             (&mut self.tell, Command::Tell),
@@ -418,6 +470,9 @@ impl Arq {
 
     /// When something is to be done next, if nothing comes and nobody calls before.
     pub fn deadline(&self) -> u64 {
+        if let Some((at, _)) = self.breaking {
+            return at;
+        }
         let dead = self.waiting_since.map(|at| at + millis(KCP_UNANSWERED));
         [
             dead,

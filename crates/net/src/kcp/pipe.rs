@@ -21,7 +21,8 @@ use super::arq::{Brought, millis};
 use super::params::REST;
 use super::session::{Datagrams, Session};
 use super::socket::Socket;
-use crate::limits::KCP_LINGER;
+use crate::cut::Cut;
+use crate::limits::{KCP_BREAK_OFF, KCP_LINGER};
 
 /// Bytes of datagrams that are made at once: as much as the system takes in one call.
 const BURST: usize = 60_000;
@@ -50,10 +51,13 @@ impl Peer {
     }
 
     /// Ready once it reads no more, or the session is over.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
         let mut state = self.0.lock();
-        if state.ended.is_some() || state.session.arq().is_cut() {
-            return Poll::Ready(());
+        if state.session.arq().is_cut() {
+            return Poll::Ready(Cut::ReadsNoMore);
+        }
+        if state.ended.is_some() {
+            return Poll::Ready(Cut::Reset);
         }
         // Whoever asks is the one who writes.
         remember(&mut state.writer, cx);
@@ -96,6 +100,10 @@ struct State {
     finished: bool,
     /// When the stream was dropped.
     let_go: Option<u64>,
+    /// The peer is to be told that this was no end, if it does not take what there is for it.
+    aborted: bool,
+    /// The peer is told that.
+    broken_off: bool,
     /// When the peer was heard last.
     heard: Option<u64>,
     /// What came and was not settled.
@@ -114,6 +122,8 @@ pub(super) enum Ended {
     Closed,
     /// The system says that nothing listens there.
     Refused,
+    /// The peer has broken it off.
+    Reset,
     /// The peer owes an answer.
     Unanswered,
     /// Newer sessions took its place.
@@ -132,6 +142,7 @@ impl Ended {
                 io::ErrorKind::ConnectionRefused,
                 "nothing listens on that UDP port",
             ),
+            Self::Reset => io::ErrorKind::ConnectionReset.into(),
             Self::Unanswered => {
                 io::Error::new(io::ErrorKind::TimedOut, "the kcp peer does not answer")
             }
@@ -179,6 +190,8 @@ impl Shared {
                 writer: None,
                 finished: false,
                 let_go: None,
+                aborted: false,
+                broken_off: false,
                 heard: None,
                 brought: Brought::default(),
                 busy: None,
@@ -234,9 +247,14 @@ impl Shared {
         if state.ended.is_some() {
             return;
         }
-        self.send_due(&mut state, now);
         let brought = std::mem::take(&mut state.brought);
-        let wake = state.wake(brought);
+        let wake = if state.session.arq().is_broken_off() {
+            self.changed.notify_one();
+            state.end(Ended::Reset)
+        } else {
+            self.send_due(&mut state, now);
+            state.wake(brought)
+        };
         drop(state);
         wake.all();
     }
@@ -373,6 +391,11 @@ impl Shared {
             state.end(Ended::Closed).all();
             return;
         }
+        if state.breaks_off_at().is_some_and(|at| at <= now) {
+            state.aborted = false;
+            state.broken_off = true;
+            state.session.break_off(now);
+        }
         if state.blocked || state.session.deadline() <= now {
             let busy = state.busy;
             self.send(state, now);
@@ -452,7 +475,8 @@ impl State {
             return false;
         };
         // A dialled peer that was never heard has nothing to wait for.
-        if self.heard.is_none() || self.session.arq().is_delivered() {
+        let is_delivered = self.session.arq().is_delivered() && !self.broken_off;
+        if self.heard.is_none() || is_delivered {
             return true;
         }
         now >= self.lingers_until(since)
@@ -460,8 +484,15 @@ impl State {
 
     /// A peer that has logged in is waited for as long as it answers.
     fn lingers_until(&self, since: u64) -> u64 {
-        let answered = self.heard.filter(|_| !self.session.is_stranger());
+        let waits = !self.session.is_stranger() && !self.broken_off;
+        let answered = self.heard.filter(|_| waits);
         answered.unwrap_or(since).max(since) + millis(KCP_LINGER)
+    }
+
+    /// When one that was aborted is broken off, if the peer takes no more until then.
+    fn breaks_off_at(&self) -> Option<u64> {
+        let stuck = self.session.arq().stuck_since().filter(|_| self.aborted);
+        stuck.map(|since| since + millis(KCP_BREAK_OFF))
     }
 
     fn deadline(&self, now: u64) -> u64 {
@@ -472,7 +503,7 @@ impl State {
         let linger = self.let_go.map(|since| self.lingers_until(since));
         let quiet = self.session.arq().is_quiet();
         let rest = self.busy.filter(|_| quiet).map(|since| since + REST);
-        [linger, rest]
+        [linger, rest, self.breaks_off_at()]
             .into_iter()
             .flatten()
             .fold(self.session.deadline(), u64::min)
@@ -495,6 +526,11 @@ impl KcpStream {
             .socket
             .local_addr()
             .map(crate::listen::canonical)
+    }
+
+    /// Drops it so that the peer sees a failure and no end, unless it takes all that was written.
+    pub fn abort(self) {
+        self.shared.lock().aborted = true;
     }
 
     /// A handle that outlives the stream.

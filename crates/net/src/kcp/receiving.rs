@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::params::DATAGRAM_MAX;
 use super::segment::HEADER;
 use super::sending::MSS;
+use crate::limits::KCP_FIRST_WINDOW;
 
 /// The most that one segment can have.
 const SEGMENT_MAX: usize = DATAGRAM_MAX - HEADER;
@@ -25,12 +26,17 @@ pub(super) struct Receiving {
     /// Nobody reads any more: segments are acknowledged and not kept.
     unwanted: bool,
     window: u16,
+    /// What that grows to, for a reader that keeps up.
+    most: u16,
+    /// Bytes read since it grew.
+    taken: usize,
     /// What the peer was told last.
     told: u16,
 }
 
 impl Receiving {
-    pub(super) fn new(window: u16) -> Self {
+    pub(super) fn new(most: u16) -> Self {
+        let window = most.min(KCP_FIRST_WINDOW);
         Self {
             ready: VecDeque::new(),
             next: 0,
@@ -40,15 +46,18 @@ impl Receiving {
             cut: false,
             unwanted: false,
             window,
+            most,
+            taken: 0,
             told: window,
         }
     }
 
-    /// Whether the peer should be told.
-    pub(super) fn set_window(&mut self, window: u16) -> bool {
-        let grown = window > self.window;
-        self.window = window;
-        grown
+    /// Changes what the window may grow to. Whether the peer should be told.
+    pub(super) fn set_most(&mut self, most: u16) -> bool {
+        let before = self.window;
+        self.most = most;
+        self.window = most.min(KCP_FIRST_WINDOW);
+        self.window > before
     }
 
     pub(super) fn next(&self) -> u32 {
@@ -153,6 +162,19 @@ impl Receiving {
             self.next = self.next.wrapping_add(1);
             self.take(&data);
         }
+    }
+
+    /// A reader that has emptied the queue, and has read twice the window since that grew last, may be
+    /// kept waiting by it: it doubles. Whether the peer should be told; as for streams of the mux.
+    pub(super) fn grow(&mut self, read: usize) -> bool {
+        self.taken = self.taken.saturating_add(read);
+        let enough = self.taken / 2 >= usize::from(self.window) * MSS;
+        let grows = enough && self.ready.is_empty() && self.window < self.most;
+        if grows {
+            self.window = self.window.saturating_mul(2).min(self.most);
+            self.taken = 0;
+        }
+        grows
     }
 
     pub(super) fn read(&mut self, buf: &mut [u8]) -> usize {

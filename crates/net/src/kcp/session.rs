@@ -263,6 +263,12 @@ impl Session {
         }
     }
 
+    /// Forgets all, and tells the peer so.
+    pub fn break_off(&mut self, now: u64) {
+        self.arq.break_off(now);
+        self.rest();
+    }
+
     /// Forgets everything but what is there to be read.
     pub fn end(&mut self) {
         self.arq.end();

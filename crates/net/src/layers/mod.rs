@@ -28,6 +28,7 @@ pub use self::cipher::CipherStream;
 pub use self::control::{ControlPipe, Negotiated, Pipe, control};
 pub use self::limit::{Bucket, LimitStream};
 pub use self::snappy::{SnappyError, SnappyStream};
+use crate::cut::Cut;
 use crate::stream::Stream;
 
 /// Which layers a connection has.
@@ -90,9 +91,9 @@ pub trait Duplex: Pipe {
         None
     }
 
-    /// Ready once the peer has cut the stream off, or has said that it reads no more. Only where the
-    /// stream itself can tell: those that have a [socket](Self::socket) are told by that.
-    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+    /// How the peer has cut the stream off. Only where the stream itself can tell: those that have a
+    /// [socket](Self::socket) are told by that.
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Cut> {
         Poll::Pending
     }
 }
@@ -243,7 +244,7 @@ impl Duplex for Carried {
         }
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         match self {
             Self::Plain { stream, .. } => stream.poll_cut(cx),
             Self::Layered(io) => io.poll_cut(cx),
@@ -258,11 +259,9 @@ impl Duplex for Stream {
             Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
             Self::Mux(mux) => mux.abort(),
             Self::Quic(quic) => quic.abort(),
+            Self::Kcp(kcp) => kcp.abort(),
             // Without its closing record the peer knows that the session was cut.
-            Self::Tls(_) => {}
-            // It knows no failure: what was written is delivered, and ends; and the peer is told
-            // that nobody reads any more.
-            Self::Kcp(_) => {}
+            Self::Tls(tls) => Box::new(tls.into_io()).abort(),
             Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
         }
     }
@@ -271,7 +270,7 @@ impl Duplex for Stream {
         Self::socket(self)
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         Self::poll_cut(self, cx)
     }
 }
@@ -285,7 +284,7 @@ impl Duplex for LimitStream<Box<dyn Duplex>> {
         self.inner().socket()
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         self.inner_mut().poll_cut(cx)
     }
 }
@@ -299,7 +298,7 @@ impl Duplex for CipherStream<Box<dyn Duplex>> {
         self.inner().socket()
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         self.inner_mut().poll_cut(cx)
     }
 }
@@ -313,7 +312,7 @@ impl Duplex for SnappyStream<Box<dyn Duplex>> {
         self.inner().socket()
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         self.inner_mut().poll_cut(cx)
     }
 }

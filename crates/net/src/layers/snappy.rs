@@ -36,7 +36,6 @@ thread_local! {
 
 /// Why a compressed stream cannot be read on.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum SnappyError {
     /// The first chunk is not the stream identifier.
     #[error("not a snappy stream (do both ends have transport.useCompression?)")]

@@ -115,7 +115,8 @@ pub enum ProtocolError {
 }
 
 /// Why an operation on a session or stream failed. Inside the `io::Error` of a stream:
-/// `ConnectionReset` for [`MuxError::Reset`], `BrokenPipe` for [`MuxError::Finished`],
+/// `ConnectionReset` for [`MuxError::Reset`], `BrokenPipe` for [`MuxError::Unread`] and
+/// [`MuxError::Finished`],
 /// `ConnectionAborted` for the end of the session.
 #[derive(Clone, Debug, Error)]
 pub enum MuxError {
@@ -131,6 +132,9 @@ pub enum MuxError {
     /// The peer reset the stream.
     #[error("the peer reset the stream")]
     Reset,
+    /// The peer has ended its direction, and reads no more.
+    #[error("the peer reads no more")]
+    Unread,
     /// A write after the shutdown.
     #[error("the stream was shut down for writing")]
     Finished,

@@ -31,6 +31,7 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
+use crate::cut::Cut;
 use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_UNREAD_BYTES};
 use crate::stranger_bytes::PoolShare;
 
@@ -171,7 +172,10 @@ pub(super) enum Received {
 /// Why a stream takes no data.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendError {
+    /// The peer has reset the stream without an end.
     Reset,
+    /// The same behind its end.
+    Unread,
     Finished,
 }
 
@@ -567,9 +571,15 @@ impl State {
         id: u32,
         cx: &Context<'_>,
     ) -> Poll<Result<usize, SendError>> {
-        let Some(stream) = self.streams.get_mut(&id).filter(|s| !s.reset) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(SendError::Reset));
         };
+        if stream.reset {
+            return Poll::Ready(Err(match stream.remote_fin {
+                true => SendError::Unread,
+                false => SendError::Reset,
+            }));
+        }
         if stream.fin_due || stream.fin_sent {
             return Poll::Ready(Err(SendError::Finished));
         }
@@ -582,15 +592,21 @@ impl State {
         }
     }
 
-    /// Ready once the peer has reset the stream.
-    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<()> {
-        match self.streams.get_mut(&id) {
-            Some(stream) if !stream.reset => {
-                // Whoever asks is the one who writes.
-                store(&mut stream.writer, cx);
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
+    /// How the peer has cut the stream off. Whoever asks is the one who writes, and hears of more.
+    pub(super) fn poll_cut(&mut self, id: u32, cx: &Context<'_>) -> Poll<Cut> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Cut::Reset);
+        };
+        if stream.reset {
+            return Poll::Ready(match stream.remote_fin {
+                true => Cut::ReadsNoMore,
+                false => Cut::Reset,
+            });
+        }
+        store(&mut stream.writer, cx);
+        match stream.remote_fin {
+            true => Poll::Ready(Cut::Ended),
+            false => Poll::Pending,
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     shared::{Inner, Shared},
     state::{Received, SendError},
 };
+use crate::cut::Cut;
 
 /// One stream of a session, an ordered pipe of bytes in both directions.
 ///
@@ -106,11 +107,12 @@ impl MuxStream {
         self.shared.with(|inner| inner.state.abort(self.id, now));
     }
 
-    /// Ready once the peer has reset the stream, or the session is over.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// How the peer has cut the stream off: reset it, behind its end or not, or ended its direction, or
+    /// the session is over.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         let mut inner = self.shared.lock();
         match inner.closed() {
-            Some(_) => Poll::Ready(()),
+            Some(_) => Poll::Ready(Cut::Reset),
             None => inner.state.poll_cut(self.id, cx),
         }
     }
@@ -231,6 +233,7 @@ impl Inner {
         }
         self.state.poll_room(id, cx).map_err(|error| match error {
             SendError::Reset => MuxError::Reset,
+            SendError::Unread => MuxError::Unread,
             SendError::Finished => MuxError::Finished,
         })
     }
@@ -241,7 +244,7 @@ impl From<MuxError> for io::Error {
         let kind = match &error {
             MuxError::Closed(_) => io::ErrorKind::ConnectionAborted,
             MuxError::Reset => io::ErrorKind::ConnectionReset,
-            MuxError::Finished => io::ErrorKind::BrokenPipe,
+            MuxError::Unread | MuxError::Finished => io::ErrorKind::BrokenPipe,
             MuxError::GoAway | MuxError::Exhausted => io::ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::first_window::Narrow;
+use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::go_text::go_text;
 use crate::listen::source;
@@ -67,7 +68,10 @@ pub async fn connect(
 ) -> Result<QuicConn, QuicDialError> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    let mut config = ClientConfig::new(Arc::new(Narrow {
+        tls: Arc::new(QuicClientConfig::try_from(tls)?),
+        first: FIRST_WINDOW,
+    }));
     config.transport_config(transport(options, Role::Client));
     // As in `tls::connect`: Go sends no name then.
     let server_name = match ServerName::try_from(server_name) {

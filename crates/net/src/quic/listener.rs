@@ -12,7 +12,8 @@ use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{ALPN, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::first_window::Narrow;
+use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
@@ -45,7 +46,10 @@ impl ServerSettings {
     ) -> Result<Self, NoInitialCipherSuite> {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+        let mut config = ServerConfig::with_crypto(Arc::new(Narrow {
+            tls: Arc::new(QuicServerConfig::try_from(tls)?),
+            first: FIRST_WINDOW,
+        }));
         config
             .transport_config(transport(options, Role::Server))
             .max_incoming(MAX_QUIC_WAITING)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::task::TaskTracker;
 
 use super::conn::{Live, QuicEnd};
+use crate::cut::Cut;
 
 /// What a stream is cut off with. Go's streams end with 0, which is no failure (frp
 /// `pkg/util/net/conn.go`: wrapQuicStream).
@@ -33,10 +34,10 @@ pub struct QuicStream {
     live: Option<Live>,
     tasks: TaskTracker,
     /// Completes when the peer reads no more; only where somebody wants to know.
-    cut: Option<Cut>,
+    stopped: Option<Stopped>,
 }
 
-type Cut = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+type Stopped = Pin<Box<dyn Future<Output = Cut> + Send + Sync>>;
 
 impl fmt::Debug for QuicStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,23 +57,27 @@ impl QuicStream {
             recv,
             live,
             tasks,
-            cut: None,
+            stopped: None,
         }
     }
 
     /// Ready once the peer reads no more, although not all that was written has arrived.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { send, cut, .. } = self;
-        let cut = cut.get_or_insert_with(|| {
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        let Self { send, stopped, .. } = self;
+        let stopped = stopped.get_or_insert_with(|| {
             let stopped = send.stopped();
             Box::pin(async move {
-                // All has arrived: then there is nothing to be told.
-                if let Ok(None) = stopped.await {
-                    std::future::pending().await
+                match stopped.await {
+                    // All has arrived: then there is nothing to be told.
+                    Ok(None) => std::future::pending().await,
+                    Ok(Some(code)) if code == VarInt::from_u32(0) => Cut::ReadsNoMore,
+                    Ok(Some(_)) | Err(_) => Cut::Reset,
                 }
             })
         });
-        cut.as_mut().poll(cx)
+        let cut = ready!(stopped.as_mut().poll(cx));
+        *stopped = Box::pin(std::future::ready(cut));
+        Poll::Ready(cut)
     }
 
     /// Cuts both directions at once.

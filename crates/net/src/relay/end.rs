@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::cut::Cut;
 use crate::layers::{Carried, Duplex};
 use crate::limits::{END_UNANSWERED, END_UNHEARD};
 use crate::mux::MuxStream;
@@ -96,6 +97,19 @@ impl End {
         self.socket().is_some_and(|tcp| tcp.peer_addr().is_err())
     }
 
+    /// The same of any stream, although nobody reads from it or writes to it. A connection that was reset
+    /// behind the peer's end has been ended.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        let Some(tcp) = self.socket() else {
+            return self.poll_cut(cx);
+        };
+        match tcp.take_error() {
+            Ok(Some(e)) if e.kind() != io::ErrorKind::BrokenPipe => Poll::Ready(Cut::Reset),
+            _ if self.is_gone() => Poll::Ready(Cut::ReadsNoMore),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Whether a peer to which the end was passed on has acknowledged nothing for too long; `written`
     /// and `read` are the bytes that went there and came from there.
     pub(super) fn is_unanswered(&self, written: u64, read: u64) -> bool {
@@ -114,9 +128,8 @@ impl End {
         read == 0 && written > 0 && unacknowledged(tcp) as u64 >= written
     }
 
-    /// Ready once a stream that shares its connection is known to have no peer any more, or one that
-    /// reads no more.
-    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// How the peer of a stream without a [`socket`](Self::socket) has cut it off.
+    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         match self {
             Self::Tcp(_) => Poll::Pending,
             Self::Mux(mux) => mux.poll_cut(cx),

@@ -26,6 +26,10 @@
 //!   was read before: a server that answers and closes with input unread is reset by its system
 //!   right behind the answer. A mux stream is reset a second after its last data; a TCP connection
 //!   once its peer has acknowledged all that was written; TLS is cut off without its closing record.
+//! * Whoever is reset while the other side takes nothing is not read from, and so is looked for
+//!   ([`LOOK_EVERY`]). Where it is the user, nobody waits for the answer: the service is let go once
+//!   nothing has moved for [`ABANDONED_PATIENCE`], which may have been before. What a service had sent
+//!   before its reset the user has longer to take, as below.
 //! * A side that fails to *write* may still hold data that its peer sent before it closed, so the
 //!   opposite direction is carried to its end, provided that it makes progress every
 //!   [`DELIVERY_PATIENCE`]. frp written in Go closes both directions at its first end of input;
@@ -62,6 +66,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::end::End;
 pub(crate) use self::end::reset_tcp;
 use self::pump::{Outcome, Phase, Pump};
+use crate::cut::Cut;
 use crate::layers::Carried;
 use crate::listen::limit_unsent;
 
@@ -72,9 +77,13 @@ pub const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the delivery of what a broken side had sent may be without progress.
 pub const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A peer that has ended its output and is reset later wakes nobody: its input has been read to the
-/// end. So it is looked for this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long what a user that was reset had sent may be without progress: nobody waits for the answer.
+/// What a service had sent is delivered as long as [`DELIVERY_PATIENCE`] allows.
+const ABANDONED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A peer that has ended its output, or whose bytes nobody takes, and that is reset later wakes nobody:
+/// it is not read from. So it is looked for this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long to wait for a peer to acknowledge more of what was written before its connection is cut.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -143,7 +152,6 @@ impl fmt::Display for Relayed {
 
 /// Why a relay ended before both sides had.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum RelayError {
     /// Reading from or writing to the near side failed.
     #[error("user side of the connection failed: {0}")]
@@ -171,7 +179,20 @@ pub fn relay<'a, N: Into<Carried>>(
     far: Carried,
     traffic: &'a Traffic,
 ) -> impl Future<Output = Relayed> + Send + use<'a, N> {
-    let (near, from_near, near_half_closes) = End::of(near.into());
+    join(near.into(), far, User::Near, traffic)
+}
+
+/// The same where `near` is the service, and the user at the other end of the tunnel.
+pub fn serve<'a, N: Into<Carried>>(
+    near: N,
+    far: Carried,
+    traffic: &'a Traffic,
+) -> impl Future<Output = Relayed> + Send + use<'a, N> {
+    join(near.into(), far, User::Far, traffic)
+}
+
+fn join(near: Carried, far: Carried, user: User, traffic: &Traffic) -> Relay<'_> {
+    let (near, from_near, near_half_closes) = End::of(near);
     if let Some(tcp) = near.socket() {
         limit_unsent(tcp);
     }
@@ -185,9 +206,19 @@ pub fn relay<'a, N: Into<Carried>>(
         down: Pump::new(from_far),
         traffic,
         write_error: None,
-        patience: None,
+        user,
+        near_reset: false,
+        far_reset: false,
+        watch: None,
         farewell: None,
     }
+}
+
+/// Which side whoever connected is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User {
+    Near,
+    Far,
 }
 
 struct Relay<'a> {
@@ -203,25 +234,24 @@ struct Relay<'a> {
     traffic: &'a Traffic,
     /// Why the first of the two directions that died did.
     write_error: Option<RelayError>,
-    patience: Option<Box<Patience>>,
+    user: User,
+    /// A side was seen to be reset by a write.
+    near_reset: bool,
+    far_reset: bool,
+    watch: Option<Box<Watch>>,
     /// Waits for the moment to let go of one side, then gives the result.
     farewell: Option<Box<Farewell>>,
 }
 
-/// Waiting for the rest of a pair that is half over.
-struct Patience {
+/// Looks after a pair that is half over, or in which a direction does not move.
+struct Watch {
     sleep: Pin<Box<Sleep>>,
-    length: Duration,
-    until: Instant,
-    /// Bytes moved when the wait began.
+    /// Bytes moved at the last look, and since when there were no more.
     moved: u64,
-}
-
-/// What is to be done by whoever waits.
-enum Patient {
-    /// See whether the side that has ended is there at all.
-    Look,
-    NoMore,
+    still: Instant,
+    /// How long there may be no more, and since when that counts.
+    patience: Option<Duration>,
+    from: Instant,
 }
 
 struct Farewell {
@@ -283,6 +313,7 @@ impl Relay<'_> {
                     return Poll::Ready((Err(RelayError::Near(e)), Leave::Close, leave));
                 }
                 Outcome::WriteFailed(e) => {
+                    self.far_reset = is_reset(&e);
                     self.write_error.get_or_insert(RelayError::Far(e));
                 }
             }
@@ -297,6 +328,7 @@ impl Relay<'_> {
                     return Poll::Ready((Err(RelayError::Far(e)), leave, Leave::Close));
                 }
                 Outcome::WriteFailed(e) => {
+                    self.near_reset = is_reset(&e);
                     self.write_error.get_or_insert(RelayError::Near(e));
                 }
             }
@@ -319,59 +351,86 @@ impl Relay<'_> {
                 (end, Leave::Close, Leave::CloseDelivered)
             }
             (Phase::Dead, Phase::Dead) => (error.map_or(Ok(()), Err), Leave::Close, Leave::Reset),
-            (Phase::Ended, _) if near.poll_cut(cx).is_ready() => {
+            (Phase::Ended, _) if reads_no_more(near.poll_cut(cx)) => {
                 let why = RelayError::Near(io::ErrorKind::ConnectionReset.into());
                 (Err(why), Leave::Close, Leave::ResetDelivered)
             }
-            (_, Phase::Ended) if far.poll_cut(cx).is_ready() => {
+            (_, Phase::Ended) if reads_no_more(far.poll_cut(cx)) => {
                 let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
                 (Err(why), Leave::ResetDelivered, Leave::Close)
             }
             (up, down) => {
-                let length = match (up, down) {
+                let patience = match (up, down) {
                     (Phase::Dead | Phase::Failing, _) | (_, Phase::Dead | Phase::Failing) => {
-                        DELIVERY_PATIENCE
+                        Some(DELIVERY_PATIENCE)
                     }
-                    (Phase::Ended, _) | (_, Phase::Ended) => HALF_CLOSED_PATIENCE,
-                    _ => {
-                        self.write_error = error;
-                        return Poll::Pending;
-                    }
+                    (Phase::Ended, _) | (_, Phase::Ended) => Some(HALF_CLOSED_PATIENCE),
+                    _ => None,
                 };
+                let stalled = (self.up.is_stalled(), self.down.is_stalled());
+                if patience.is_none() && stalled == (false, false) {
+                    // It stays for the next time, which may be the next poll.
+                    self.watch.take_if(|watch| watch.sleep.is_elapsed());
+                    return Poll::Pending;
+                }
                 let moved = self.up.moved() + self.down.moved();
-                let patience = self
-                    .patience
-                    .get_or_insert_with(|| Patience::new(length, moved));
+                let watch = self.watch.get_or_insert_with(|| Watch::new(moved));
                 loop {
-                    match patience.poll(cx, length, moved) {
+                    let look = watch.poll(cx, patience, moved);
+                    let still = watch.still(moved);
+                    if stalled.0 && still >= ABANDONED_PATIENCE {
+                        let left = match self.near_reset {
+                            true => Poll::Ready(Cut::Reset),
+                            false => near.poll_left(cx),
+                        };
+                        let most =
+                            patience_with(left, self.user == User::Near, self.near_half_closes);
+                        if most.is_some_and(|most| still >= most) {
+                            let why = RelayError::Near(io::ErrorKind::ConnectionReset.into());
+                            return Poll::Ready((Err(why), Leave::Close, Leave::Reset));
+                        }
+                    }
+                    if stalled.1 && still >= ABANDONED_PATIENCE {
+                        let left = match self.far_reset {
+                            true => Poll::Ready(Cut::Reset),
+                            false => far.poll_left(cx),
+                        };
+                        let most =
+                            patience_with(left, self.user == User::Far, self.far_half_closes);
+                        if most.is_some_and(|most| still >= most) {
+                            let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
+                            return Poll::Ready((Err(why), Leave::Reset, Leave::Close));
+                        }
+                    }
+                    match look {
                         Poll::Pending => {
                             self.write_error = error;
                             return Poll::Pending;
                         }
-                        Poll::Ready(Patient::Look) if up == Phase::Ended && near.is_gone() => {
+                        Poll::Ready(Look::Again) if up == Phase::Ended && near.is_gone() => {
                             let why = RelayError::Near(io::ErrorKind::ConnectionReset.into());
                             return Poll::Ready((Err(why), Leave::Close, Leave::ResetDelivered));
                         }
-                        Poll::Ready(Patient::Look) if down == Phase::Ended && far.is_gone() => {
+                        Poll::Ready(Look::Again) if down == Phase::Ended && far.is_gone() => {
                             let why = RelayError::Far(io::ErrorKind::ConnectionReset.into());
                             return Poll::Ready((Err(why), Leave::ResetDelivered, Leave::Close));
                         }
-                        Poll::Ready(Patient::Look)
+                        Poll::Ready(Look::Again)
                             if up == Phase::Ended
                                 && far.is_unanswered(self.up.moved(), self.down.moved()) =>
                         {
                             let why = RelayError::Far(io::ErrorKind::TimedOut.into());
                             return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
                         }
-                        Poll::Ready(Patient::Look)
+                        Poll::Ready(Look::Again)
                             if down == Phase::Ended
                                 && near.is_unanswered(self.down.moved(), self.up.moved()) =>
                         {
                             let why = RelayError::Near(io::ErrorKind::TimedOut.into());
                             return Poll::Ready((Err(why), Leave::Reset, Leave::Reset));
                         }
-                        Poll::Ready(Patient::Look) => {}
-                        Poll::Ready(Patient::NoMore) => break,
+                        Poll::Ready(Look::Again) => {}
+                        Poll::Ready(Look::NoMore) => break,
                     }
                 }
                 let leave = if error.is_some() {
@@ -379,7 +438,7 @@ impl Relay<'_> {
                 } else {
                     Leave::Close
                 };
-                let why = if length == DELIVERY_PATIENCE {
+                let why = if patience == Some(DELIVERY_PATIENCE) {
                     RelayError::NotDelivered
                 } else {
                     RelayError::HalfClosedIdle
@@ -432,40 +491,74 @@ impl Relay<'_> {
     }
 }
 
-impl Patience {
-    fn new(length: Duration, moved: u64) -> Box<Self> {
+/// What is to be done by whoever watches.
+enum Look {
+    /// See whether the sides are there at all.
+    Again,
+    NoMore,
+}
+
+impl Watch {
+    fn new(moved: u64) -> Box<Self> {
         let now = Instant::now();
         Box::new(Self {
-            sleep: Box::pin(sleep(length.min(LOOK_EVERY))),
-            length,
-            until: now + length,
+            sleep: Box::pin(sleep(LOOK_EVERY)),
             moved,
+            still: now,
+            patience: None,
+            from: now,
         })
     }
 
-    /// Ready every [`LOOK_EVERY`], and when nothing moved for `length`.
-    fn poll(&mut self, cx: &mut Context<'_>, length: Duration, moved: u64) -> Poll<Patient> {
-        if self.length != length {
-            self.length = length;
-            self.until = Instant::now() + length;
-            self.moved = moved;
-            self.sleep_on();
+    /// Ready every [`LOOK_EVERY`], and when nothing moved for `patience`.
+    fn poll(&mut self, cx: &mut Context<'_>, patience: Option<Duration>, moved: u64) -> Poll<Look> {
+        if self.patience != patience {
+            self.patience = patience;
+            self.from = Instant::now();
         }
         ready!(self.sleep.as_mut().poll(cx));
+        let now = Instant::now();
         if self.moved != moved {
             self.moved = moved;
-            self.until = Instant::now() + length;
-        } else if Instant::now() >= self.until {
-            return Poll::Ready(Patient::NoMore);
+            self.still = now;
+            self.from = now;
         }
-        self.sleep_on();
-        Poll::Ready(Patient::Look)
+        if patience.is_some_and(|patience| now >= self.from + patience) {
+            return Poll::Ready(Look::NoMore);
+        }
+        self.sleep.as_mut().reset(now + LOOK_EVERY);
+        Poll::Ready(Look::Again)
     }
 
-    fn sleep_on(&mut self) {
-        let look = Instant::now() + LOOK_EVERY;
-        self.sleep.as_mut().reset(self.until.min(look));
+    /// How long nothing has moved, as far as was looked.
+    fn still(&self, moved: u64) -> Duration {
+        match self.moved == moved {
+            true => self.still.elapsed(),
+            false => Duration::ZERO,
+        }
     }
+}
+
+/// A peer that ends one direction at a time may read on.
+fn reads_no_more(cut: Poll<Cut>) -> bool {
+    matches!(cut, Poll::Ready(Cut::Reset | Cut::ReadsNoMore))
+}
+
+/// How long what a side that has left had sent may be without progress.
+fn patience_with(left: Poll<Cut>, is_user: bool, half_closes: bool) -> Option<Duration> {
+    match left {
+        Poll::Ready(Cut::Reset) if is_user => Some(ABANDONED_PATIENCE),
+        Poll::Ready(Cut::Reset | Cut::ReadsNoMore) => Some(DELIVERY_PATIENCE),
+        Poll::Ready(Cut::Ended) if !half_closes => Some(DELIVERY_PATIENCE),
+        Poll::Ready(Cut::Ended) | Poll::Pending => None,
+    }
+}
+
+/// Whether a write failed because the peer has broken the stream off, or is not there any more. One that
+/// only reads no more may have ended what it had to say.
+fn is_reset(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, TimedOut};
+    matches!(error.kind(), ConnectionReset | ConnectionAborted | TimedOut)
 }
 
 impl Farewell {

@@ -121,6 +121,11 @@ impl Pump {
         self.phase
     }
 
+    /// Whether the target does not take what was read.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_running() && !matches!(self.held, Held::Nothing)
+    }
+
     pub(super) fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Closing | Phase::Failing)
     }

@@ -30,7 +30,6 @@ const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
 /// What is wrong with a file that could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Fault {
     /// It has no bytes, or white space only.
     Empty,
@@ -167,7 +166,7 @@ pub(super) fn identity(
         Ok(_) => {}
     }
     if let Some(own) = chain.first() {
-        warn_if_out_of_time(cert, own);
+        warn_if_out_of_time(cert, "the certificate", own);
     }
     Ok((chain, private))
 }
@@ -185,23 +184,32 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-/// Tells when the time of a certificate is over or yet to come, which those who check it see.
-pub(super) fn warn_if_out_of_time(path: &Path, cert: &CertificateDer<'_>) {
-    let path = path.display();
-    match validity::check(cert, UnixTime::now()) {
-        Err(CertificateError::ExpiredContext { time, not_after }) => {
-            let days = time.as_secs().saturating_sub(not_after.as_secs()) / (24 * 60 * 60);
+/// Tells when the time of a certificate is over, ends soon or has yet to come, which those who check it
+/// see; whether there was something to tell. `what` is the certificate in words.
+pub(super) fn warn_if_out_of_time(path: &Path, what: &str, cert: &CertificateDer<'_>) -> bool {
+    const DAY: u64 = 24 * 60 * 60;
+    let (path, now) = (path.display(), UnixTime::now());
+    match validity::check(cert, now) {
+        Err(CertificateError::ExpiredContext { not_after, .. }) => {
+            let days = now.as_secs().saturating_sub(not_after.as_secs()) / DAY;
             tracing::warn!(
-                "{path}: the certificate expired {days} days ago, and whoever checks it refuses it; \
-                 renew it"
+                "{path}: {what} expired {days} days ago, and whoever checks it refuses it; renew it"
             );
         }
         Err(CertificateError::NotValidYetContext { .. }) => tracing::warn!(
-            "{path}: the time of the certificate has yet to come, and whoever checks it refuses it; \
-             check the clock of this machine"
+            "{path}: the time of {what} has yet to come, and whoever checks it refuses it; check the \
+             clock of this machine"
         ),
-        _ => {}
+        Err(_) => return false,
+        Ok(()) => match validity::ends_soon(cert, now) {
+            Some(left) => {
+                let days = left / DAY;
+                tracing::warn!("{path}: {what} expires in {days} days; renew it");
+            }
+            None => return false,
+        },
     }
+    true
 }
 
 fn private_key(

@@ -18,14 +18,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_proto::address::ScopedIp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use tokio::sync::OnceCell;
 
@@ -328,9 +328,13 @@ struct CaFile {
 impl CaFile {
     fn load(path: &Path) -> Result<Self, TlsSetupError> {
         let listed = certificates(path)?;
-        if let [only] = &listed[..] {
-            files::warn_if_out_of_time(path, only);
-        }
+        let what = match listed[..] {
+            [_] => "the certificate",
+            _ => "a certificate in it",
+        };
+        // One will do: a bundle may have hundreds.
+        let mut listing = listed.iter();
+        listing.any(|cert| files::warn_if_out_of_time(path, what, cert));
         let mut roots = RootCertStore::empty();
         let (added, _) = roots.add_parsable_certificates(listed.iter().cloned());
         if added == 0 {
@@ -357,6 +361,32 @@ impl CaFile {
         }
         Ok(listed)
     }
+
+    /// The CAs whose time it is, if it is not that of all: like Go, and unlike webpki, we have a CA whose
+    /// time is over vouch for nobody.
+    ///
+    /// # Errors
+    /// It is the time of none.
+    fn roots_at(&self, now: UnixTime) -> Result<Option<Arc<RootCertStore>>, rustls::Error> {
+        let out_of_time = |cert: &CertificateDer<'_>| {
+            let checked = validity::check(cert, now);
+            checked
+                .err()
+                .filter(|e| *e != CertificateError::BadEncoding)
+        };
+        let Some(why) = self.listed.iter().find_map(out_of_time) else {
+            return Ok(None);
+        };
+        let mut roots = RootCertStore::empty();
+        let good = self
+            .listed
+            .iter()
+            .filter(|cert| out_of_time(cert).is_none());
+        match roots.add_parsable_certificates(good.cloned()) {
+            (0, _) => Err(why.into()),
+            _ => Ok(Some(Arc::new(roots))),
+        }
+    }
 }
 
 struct CaFileOfServer {
@@ -367,14 +397,32 @@ struct CaFileOfServer {
 impl CaFileOfServer {
     fn load(path: &Path) -> Result<Self, TlsSetupError> {
         let file = CaFile::load(path)?;
-        let webpki = WebPkiServerVerifier::builder_with_provider(file.roots.clone(), provider())
-            .build()
-            .map_err(|e| TlsSetupError::Ca {
-                path: path.to_owned(),
-                why: e.to_string(),
-            })?;
+        let webpki = server_verifier(file.roots.clone()).map_err(|error| unusable(path, &error))?;
         Ok(Self { file, webpki })
     }
+}
+
+fn server_verifier(
+    roots: Arc<RootCertStore>,
+) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+    WebPkiServerVerifier::builder_with_provider(roots, provider()).build()
+}
+
+fn client_verifier(
+    roots: Arc<RootCertStore>,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    WebPkiClientVerifier::builder_with_provider(roots, provider()).build()
+}
+
+fn unusable(path: &Path, error: &VerifierBuilderError) -> TlsSetupError {
+    TlsSetupError::Ca {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+fn untrusting(error: VerifierBuilderError) -> rustls::Error {
+    rustls::Error::General(error.to_string())
 }
 
 impl fmt::Debug for CaFileOfServer {
@@ -398,8 +446,11 @@ impl ServerCertVerifier for CaFileOfServer {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        self.webpki
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let webpki = match self.file.roots_at(now)? {
+            None => self.webpki.clone(),
+            Some(roots) => server_verifier(roots).map_err(untrusting)?,
+        };
+        webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -433,12 +484,7 @@ struct CaFileOfClients {
 impl CaFileOfClients {
     fn load(path: &Path) -> Result<Self, TlsSetupError> {
         let file = CaFile::load(path)?;
-        let webpki = WebPkiClientVerifier::builder_with_provider(file.roots.clone(), provider())
-            .build()
-            .map_err(|e| TlsSetupError::Ca {
-                path: path.to_owned(),
-                why: e.to_string(),
-            })?;
+        let webpki = client_verifier(file.roots.clone()).map_err(|error| unusable(path, &error))?;
         Ok(Self { file, webpki })
     }
 }
@@ -465,8 +511,11 @@ impl ClientCertVerifier for CaFileOfClients {
         if self.file.lists(end_entity, now)? {
             return Ok(ClientCertVerified::assertion());
         }
-        self.webpki
-            .verify_client_cert(end_entity, intermediates, now)
+        let webpki = match self.file.roots_at(now)? {
+            None => self.webpki.clone(),
+            Some(roots) => client_verifier(roots).map_err(untrusting)?,
+        };
+        webpki.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(

@@ -119,6 +119,11 @@ impl TlsPipe {
         &self.io
     }
 
+    /// The connection below; what TLS still has is lost.
+    pub(crate) fn into_io(self) -> Stream {
+        self.io
+    }
+
     /// Ready once all that is encrypted is on its way.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.out.poll_drain(cx, &mut self.io))?;

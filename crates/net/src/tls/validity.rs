@@ -31,6 +31,15 @@ pub(super) fn check(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Cert
     Ok(())
 }
 
+/// The seconds that are left of a good certificate, where it should have been renewed by now: certbot and
+/// its like do so when a third of its time is left, at the latest 30 days before the end.
+pub(super) fn ends_soon(cert: &CertificateDer<'_>, now: UnixTime) -> Option<u64> {
+    const LATEST: u64 = 14 * 24 * 60 * 60;
+    let (from, until) = validity(cert)?;
+    let left = until.checked_sub(now.as_secs())?;
+    (left < LATEST && left < until.saturating_sub(from) / 4).then_some(left)
+}
+
 fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
@@ -183,6 +192,23 @@ mod tests {
         };
         let early = Some(rustls::Error::from(early));
         assert_eq!(verdicts(2027, 2030), (early.clone(), early));
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_seen_two_weeks_ahead() {
+        let (_, der) = certificate(2020, 2026);
+        let end = validity(&der).unwrap().1;
+        let left = |before_the_end| ends_soon(&der, at(end - before_the_end));
+        assert_eq!(left(15 * DAY), None);
+        assert_eq!(left(13 * DAY), Some(13 * DAY));
+        assert_eq!(ends_soon(&der, at(end + 1)), None, "that is told otherwise");
+        // One that is good for a few days is renewed a few days before.
+        let mut params = CertificateParams::new(["frps.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2026, 7, 1);
+        params.not_after = date_time_ymd(2026, 7, 7);
+        let short = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(ends_soon(short.der(), at(NOW + 4 * DAY)), None);
+        assert_eq!(ends_soon(short.der(), at(NOW + 5 * DAY)), Some(DAY));
     }
 
     proptest! {

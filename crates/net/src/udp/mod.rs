@@ -28,7 +28,7 @@ pub use self::losses::Losses;
 pub use self::outgoing::Outgoing;
 pub use self::socket::{bind, bind_at};
 pub use self::target::Target;
-pub use self::users::Users;
+pub use self::users::{Gate, Users};
 
 /// The sockets at one end of a stream.
 pub trait Ends: Send {

@@ -1,8 +1,10 @@
 //! The socket that users send to.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use frp_proto::msg::UdpAddr;
 use frp_proto::wire::datagram::AddrText;
 use tokio::net::UdpSocket;
@@ -14,10 +16,21 @@ use super::socket::{BATCH, for_family, is_v6, try_send_all, would_block};
 use super::{Ends, packet_limit};
 use crate::layers::scratch::with_scratch;
 
+/// Decides whose datagrams are taken.
+pub trait Gate: fmt::Debug + Send {
+    /// Whether a datagram is taken now. If not, the gate has kept it, or it is lost.
+    fn admit(&mut self, from: SocketAddr, content: &[u8]) -> bool;
+
+    /// The next datagram that was kept and is taken now.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<(SocketAddr, Bytes)>;
+}
+
 /// A socket that any number of users send to and are answered from.
 #[derive(Debug)]
 pub struct Users {
     socket: UdpSocket,
+    /// Without one, all are.
+    gate: Option<Box<dyn Gate>>,
     v6: bool,
     longest: usize,
     /// Who sent last: datagrams of one user come in a row.
@@ -30,15 +43,39 @@ impl Users {
         Self {
             v6: is_v6(&socket),
             socket,
+            gate: None,
             longest: packet_limit(udp_packet_size),
             last: None,
         }
     }
 
-    fn take(&mut self, content: &[u8], from: SocketAddr, out: &mut Outgoing, losses: &mut Losses) {
+    /// The same behind a gate.
+    #[must_use]
+    pub fn behind(mut self, gate: Box<dyn Gate>) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    fn receive(
+        &mut self,
+        content: &[u8],
+        from: SocketAddr,
+        out: &mut Outgoing,
+        losses: &mut Losses,
+    ) {
         if content.len() > self.longest {
             return losses.too_big(content.len());
         }
+        let admitted = match &mut self.gate {
+            Some(gate) => gate.admit(from, content),
+            None => true,
+        };
+        if admitted {
+            self.take(content, from, out, losses);
+        }
+    }
+
+    fn take(&mut self, content: &[u8], from: SocketAddr, out: &mut Outgoing, losses: &mut Losses) {
         let known = self.last.take().filter(|(addr, _)| *addr == from);
         let (_, text) = self
             .last
@@ -52,7 +89,7 @@ impl Users {
             for n in 0..BATCH {
                 match self.socket.try_recv_from(buf) {
                     Ok((len, from)) => {
-                        self.take(buf.get(..len).unwrap_or_default(), from, out, losses);
+                        self.receive(buf.get(..len).unwrap_or_default(), from, out, losses);
                     }
                     Err(e) if would_block(&e) => return n > 0,
                     // Some systems tell here that an earlier answer did not arrive.
@@ -62,10 +99,8 @@ impl Users {
             true
         })
     }
-}
 
-impl Ends for Users {
-    fn poll_receive(
+    fn poll_socket(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Outgoing,
@@ -77,6 +112,26 @@ impl Ends for Users {
             }
         }
         Poll::Pending // The runtime shuts down.
+    }
+}
+
+impl Ends for Users {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outgoing,
+        losses: &mut Losses,
+    ) -> Poll<()> {
+        let mut received = self.poll_socket(cx, out, losses);
+        for _ in 0..BATCH {
+            let Some(gate) = &mut self.gate else { break };
+            let Poll::Ready((from, content)) = gate.poll_kept(cx) else {
+                break;
+            };
+            self.take(&content, from, out, losses);
+            received = Poll::Ready(());
+        }
+        received
     }
 
     fn poll_deliver(

@@ -7,7 +7,6 @@ pub mod login;
 mod origin;
 pub mod path;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +29,7 @@ use self::answer::Response;
 use crate::before_login::BeforeLogin;
 use crate::go_text::{go_text, join_host_port};
 use crate::http_head;
+use crate::http_io::{Talk, UserIo};
 use crate::limits::BEFORE_LOGIN;
 use crate::listen::{accept_loop, listen, tune};
 use crate::stream::Rewind;
@@ -135,15 +135,13 @@ async fn serve<T>(site: Arc<impl Site>, io: T)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| {
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(checked(&*site, request).await) }
-    });
+    let talk = Talk::default();
+    let service = service_fn(|request| talk.exchange(request, |request| checked(&*site, request)));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(io), service)
+        .serve_connection(TokioIo::new(UserIo::new(io, &talk)), service)
         .await;
     if let Err(e) = served {
         tracing::debug!("web server: {e}");

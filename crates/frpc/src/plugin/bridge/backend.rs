@@ -11,11 +11,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use frp_config::BackendTls;
 use frp_net::dial::{DialError, dial};
-use frp_net::hints::Hints;
 use frp_net::http_head::{is_plainly_framed, may_have_body};
+use frp_net::http_io::{LongTargets, ServiceIo, Talk, Unwritten};
 use frp_net::limits::{
-    BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_IDLE_BACKENDS,
+    BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD, MAX_IDLE_BACKENDS,
 };
+use frp_net::listen::limit_unsent;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};
 use http_body_util::{Either, Empty};
@@ -25,17 +26,18 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::{Method, Request, Response, Uri, Version};
-use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, Connected, Connection, capture_connection,
+};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::local::DIAL;
-use crate::plugin::PluginError;
-use crate::plugin::target::Target;
-use crate::plugin::tracked::Tracked;
-use crate::service::Tasks;
+use super::super::error::PluginError;
+use super::super::target::Target;
+use crate::dial::LOCAL;
+use crate::tasks::Tasks;
 
 type Body = Either<Upload, Empty<Bytes>>;
 
@@ -43,6 +45,7 @@ type Body = Either<Upload, Empty<Bytes>>;
 #[derive(Debug)]
 pub(super) struct Backend {
     client: Client<Connector, Body>,
+    targets: LongTargets,
     scheme: &'static str,
     authority: Authority,
 }
@@ -88,18 +91,24 @@ impl Backend {
         let authority =
             Authority::try_from(target.authority.as_str()).map_err(|_| target.bad("not a host"))?;
         let tls = tls.map(|tls| Tls::new(tls, &target.host)).transpose()?;
-        let connector = Connector(Arc::new(Place { target, tls }));
-        let client = Client::builder(Tracked(tasks.clone()))
+        let targets = LongTargets::default();
+        let connector = Connector(Arc::new(Place {
+            target,
+            tls,
+            targets: targets.clone(),
+        }));
+        let client = Client::builder(tasks.clone())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(BACKEND_IDLE)
             .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
             .http1_title_case_headers(true)
-            .http1_max_buf_size(MAX_HTTP_HEAD)
+            .http1_max_buf_size(MAX_HTTP_OTHER_HEAD)
             .http1_max_headers(MAX_HTTP_FIELDS)
             .set_host(false)
             .build(connector);
         Ok(Self {
             client,
+            targets,
             scheme,
             authority,
         })
@@ -121,7 +130,7 @@ impl Backend {
     }
 
     /// Sends a request. One that may be repeated is, when it met a kept connection that the service
-    /// was just closing. Informational answers go to `hints`, for a user whose HTTP is `version`.
+    /// was just closing. Informational answers go to `talk`, for a user whose HTTP is `version`.
     ///
     /// The connection is kept for other users only where nobody can be in doubt about where the
     /// request and its answer end.
@@ -129,9 +138,10 @@ impl Backend {
         &self,
         head: Parts,
         body: Incoming,
-        hints: &Hints,
+        talk: &Talk,
         version: Version,
     ) -> Result<Response<Incoming>, BackendError> {
+        let random = |e: io::Error| BackendError::Other(self.authority.to_string(), e.to_string());
         let mut body = Some(body).filter(|body| !body.is_end_stream());
         let repeatable = body.is_none() && may_be_repeated(&head);
         let is_sent = Arc::new(AtomicBool::new(body.is_none()));
@@ -141,11 +151,17 @@ impl Backend {
             let upload = body.take().map(|body| Upload {
                 body,
                 is_sent: is_sent.clone(),
+                connection: None,
+                unwritten: None,
             });
             let body = upload.map_or(Body::Right(Empty::new()), Body::Left);
             let mut request = Request::from_parts(head.clone(), body);
-            hints.pass_on(version, &mut request);
+            talk.pass_on(version, &mut request);
+            let _marked = self.targets.mark(&mut request).map_err(random)?;
             let connection = capture_connection(&mut request);
+            if let Either::Left(upload) = request.body_mut() {
+                upload.connection = Some(connection.clone());
+            }
             let error = match self.client.request(request).await {
                 Ok(response) => {
                     let framed = is_plainly_framed(response.status(), response.headers());
@@ -155,14 +171,14 @@ impl Backend {
                         connected.poison();
                     }
                     if let Some(used) = used(&connection.connection_metadata()) {
-                        used.0.store(true, Ordering::Relaxed);
+                        used.answered.store(true, Ordering::Relaxed);
                     }
                     return Ok(response);
                 }
                 Err(error) => error,
             };
             let kept = used(&connection.connection_metadata());
-            let was_used = kept.is_some_and(|used| used.0.load(Ordering::Relaxed));
+            let was_used = kept.is_some_and(|used| used.answered.load(Ordering::Relaxed));
             if !(repeatable && was_used && is_end(&error)) {
                 return Err(self.explain(error));
             }
@@ -194,6 +210,9 @@ struct Upload {
     body: Incoming,
     /// All of it has been taken.
     is_sent: Arc<AtomicBool>,
+    /// Where it goes, known once it is asked for.
+    connection: Option<CaptureConnection>,
+    unwritten: Option<Unwritten>,
 }
 
 impl hyper::body::Body for Upload {
@@ -204,7 +223,17 @@ impl hyper::body::Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(connection) = self.connection.take() {
+            let used = used(&connection.connection_metadata());
+            self.unwritten = used.map(|used| used.unwritten);
+        }
+        let Self {
+            body, unwritten, ..
+        } = &mut *self;
+        let polled = ready!(match unwritten {
+            Some(unwritten) => unwritten.poll_frame(cx, body),
+            None => Pin::new(body).poll_frame(cx),
+        });
         if polled.is_none() || matches!(polled, Some(Ok(_))) && self.body.is_end_stream() {
             self.is_sent.store(true, Ordering::Release);
         }
@@ -271,6 +300,7 @@ struct Connector(Arc<Place>);
 struct Place {
     target: Target,
     tls: Option<Tls>,
+    targets: LongTargets,
 }
 
 #[derive(Debug)]
@@ -308,7 +338,8 @@ impl Tls {
 
 impl Place {
     async fn connect(&self) -> Result<BackendIo, Unreachable> {
-        let tcp = dial(&self.target.host, self.target.port, &DIAL).await?;
+        let tcp = dial(&self.target.host, self.target.port, &LOCAL).await?;
+        limit_unsent(&tcp);
         let stream = match &self.tls {
             None => Stream::Tcp(tcp),
             Some(Tls {
@@ -319,9 +350,13 @@ impl Place {
                 Stream::Tls(Box::new(pipe))
             }
         };
+        let io = ServiceIo::new(stream, &self.targets);
         Ok(BackendIo {
-            io: TokioIo::new(stream),
-            used: Used::default(),
+            used: Used {
+                answered: Arc::default(),
+                unwritten: io.unwritten().clone(),
+            },
+            io: TokioIo::new(io),
         })
     }
 }
@@ -341,9 +376,13 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-/// Whether a connection has carried an answer already.
-#[derive(Debug, Clone, Default)]
-struct Used(Arc<AtomicBool>);
+/// What is known of a connection.
+#[derive(Debug, Clone)]
+struct Used {
+    /// It has carried an answer already.
+    answered: Arc<AtomicBool>,
+    unwritten: Unwritten,
+}
 
 fn used(connected: &impl std::ops::Deref<Target = Option<Connected>>) -> Option<Used> {
     let mut extras = hyper::http::Extensions::new();
@@ -353,7 +392,7 @@ fn used(connected: &impl std::ops::Deref<Target = Option<Connected>>) -> Option<
 
 /// A connection to the local service.
 struct BackendIo {
-    io: TokioIo<Stream>,
+    io: TokioIo<ServiceIo<Stream>>,
     used: Used,
 }
 
@@ -361,7 +400,7 @@ impl BackendIo {
     /// Many services close TCP without ending TLS. HTTP says by itself what is whole, but for a
     /// body that ends with the connection, where Go takes the same risk.
     fn between_records(&self) -> bool {
-        matches!(self.io.inner(), Stream::Tls(pipe) if pipe.at_record_boundary())
+        matches!(self.io.inner().io(), Stream::Tls(pipe) if pipe.at_record_boundary())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use frp_net::http_head::tokens;
 use hyper::HeaderMap;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue,
@@ -40,7 +41,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(CONTENT_LENGTH);
     }
     let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|name| name.parse().ok())
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
     for name in named {
         headers.remove(name);
@@ -145,18 +146,8 @@ pub(super) fn canonical_host(host: &str) -> String {
     bare
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
-}
-
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]

@@ -9,17 +9,19 @@ mod headers;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use frp_config::{ForwardPlugin, HttpsForwardPlugin};
 use frp_log::{Level, Log, debug, warn};
-use frp_net::hints::{Hints, WithHints};
-use frp_net::http_head;
+use frp_net::http_head::{self, UnknownCoding};
+use frp_net::http_io::filter::Tail;
+use frp_net::http_io::{Talk, UserIo};
 use frp_net::layers::Carried;
-use frp_net::limits::{HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
-use frp_net::relay::{Traffic, relay};
+use frp_net::limits::{
+    HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
+};
+use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
@@ -34,12 +36,10 @@ use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
 use self::headers::Forwarding;
-use super::PluginError;
 use super::counted::Counted;
-use super::tracked::Tracked;
+use super::error::PluginError;
 use super::user_tls::UserTls;
-use crate::proxy::Proxy;
-use crate::service::Tasks;
+use crate::tasks::Tasks;
 use crate::user::User;
 
 type Response = hyper::Response<Either<Incoming, Full<Bytes>>>;
@@ -67,16 +67,15 @@ pub(crate) struct Bridge {
 /// A user's connection.
 struct Visit {
     bridge: Arc<Bridge>,
-    source: Option<IpAddr>,
+    user: User,
     /// The host that the user's TLS is for.
     server_name: Option<String>,
     /// An end of the user is that of one direction only.
     half_closes: bool,
     /// Filled by the last request of the connection, if that switches to another protocol.
     upgrade: Mutex<Option<Upgrade>>,
-    proxy: Arc<Proxy>,
-    /// Informational answers on their way to a user of HTTP/1.
-    hints: Hints,
+    /// What its connection and its requests share, where it speaks HTTP/1.
+    talk: Talk,
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -94,6 +93,8 @@ enum ForwardError {
     Request(#[from] hyper::http::Error),
     #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
     Switch { got: String, wanted: String },
+    #[error("{0}")]
+    Coding(#[from] UnknownCoding),
 }
 
 impl Bridge {
@@ -163,18 +164,17 @@ impl Bridge {
         self.name
     }
 
-    pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User) {
+        let log = &user.log;
         let half_closes = carried.half_closes();
-        let io = Counted::new(carried, user.proxy.clone());
+        let io = Counted::new(carried, user.traffic.clone());
         let mut visit = Visit {
             half_closes,
             bridge: self.clone(),
-            source: user.addresses.map(|(src, _)| src.ip()),
+            user: user.clone(),
             server_name: None,
             upgrade: Mutex::default(),
-            proxy: user.proxy.clone(),
-            hints: Hints::default(),
+            talk: Talk::default(),
         };
         let Some(tls) = &self.tls else {
             return Arc::new(visit).serve_http1(io).await;
@@ -189,7 +189,7 @@ impl Bridge {
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
-                Ok(stream) => visit.serve_http2(stream, user.tasks).await,
+                Ok(stream) => visit.serve_http2(stream).await,
                 Err(e) => debug!(log, "http: {e}"),
             }
         } else {
@@ -205,13 +205,11 @@ impl Visit {
     {
         let service = service_fn(|request| {
             let visit = self.clone();
-            async move {
-                let response = visit.answer(request).await;
-                visit.hints.written().await;
-                Ok::<_, Infallible>(response)
-            }
+            self.talk.exchange(request, move |request| async move {
+                visit.answer(request).await
+            })
         });
-        let io = WithHints::new(io, &self.hints);
+        let io = UserIo::new(io, &self.talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -222,7 +220,7 @@ impl Visit {
             .with_upgrades()
             .await;
         if let Err(e) = served {
-            return debug!(self.proxy.log, "http: {e}");
+            return debug!(self.user.log, "http: {e}");
         }
         let upgrade = self
             .upgrade
@@ -230,11 +228,11 @@ impl Visit {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(upgrade) = upgrade {
-            upgrade.run(self.half_closes, &self.proxy.log).await;
+            upgrade.run(self.half_closes, &self.user.log).await;
         }
     }
 
-    async fn serve_http2<T>(self: Arc<Self>, io: T, tasks: &Tasks)
+    async fn serve_http2<T>(self: Arc<Self>, io: T)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -242,16 +240,16 @@ impl Visit {
             let visit = self.clone();
             async move { Ok::<_, Infallible>(visit.answer(request).await) }
         });
-        let served = http2::Builder::new(Tracked(tasks.clone()))
+        let served = http2::Builder::new(self.user.tasks.clone())
             .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HTTP_HEAD as u32)
+            .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
             // Idle users may stay as long as they answer.
             .keep_alive_interval(USER_REQUEST_HEAD)
             .keep_alive_timeout(HTTP2_ALIVE)
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
-            debug!(self.proxy.log, "http: {e}");
+            debug!(self.user.log, "http: {e}");
         }
     }
 
@@ -273,25 +271,25 @@ impl Visit {
         if request.method() == Method::CONNECT {
             return bare(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let (reach, log) = (&self.proxy.reach, &self.proxy.log);
+        let reach = &self.user.reach;
         let forwarded = self.forward(request, host).await;
         match &forwarded {
-            Ok(_) | Err(ForwardError::Switch { .. }) => reach.succeeded(log),
-            Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(log),
+            Ok(_) | Err(ForwardError::Switch { .. } | ForwardError::Coding(_)) => reach.succeeded(),
+            Err(ForwardError::Backend(e)) if e.is_of_service() => reach.succeeded(),
             Err(_) => {}
         }
         match forwarded {
             Ok(response) => response,
             Err(e @ ForwardError::Backend(BackendError::Connect(_))) => {
-                reach.failed(log, Level::Warn, format!("http: proxy error: {e}"));
+                reach.failed(Level::Warn, format!("http: proxy error: {e}"));
                 bare(StatusCode::BAD_GATEWAY)
             }
             Err(ForwardError::Backend(BackendError::User(e))) => {
-                debug!(self.proxy.log, "http: the user's request broke off: {e}");
+                debug!(self.user.log, "http: the user's request broke off: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
             Err(e) => {
-                warn!(self.proxy.log, "http: proxy error: {e}");
+                warn!(self.user.log, "http: proxy error: {e}");
                 bare(StatusCode::BAD_GATEWAY)
             }
         }
@@ -319,7 +317,8 @@ impl Visit {
             None => HeaderValue::from_str(backend.authority()).map_err(hyper::http::Error::from)?,
         };
         let fields = &mut head.headers;
-        headers::rewrite(fields, wanted.as_ref(), *forwarding, self.source, &host);
+        let source = self.user.addresses.map(|(src, _)| src.ip());
+        headers::rewrite(fields, wanted.as_ref(), *forwarding, source, &host);
         if version == Version::HTTP_2 {
             headers::join_cookies(fields);
         }
@@ -330,9 +329,12 @@ impl Visit {
         frame_body(fields, &head.method, body.is_end_stream());
         head.uri = backend.uri(&head.uri)?;
         head.version = Version::HTTP_11;
+        let tail = head.extensions.remove::<Tail>();
         head.extensions.clear();
+        tail.map(|tail| head.extensions.insert(tail));
 
-        let mut response = backend.send(head, body, &self.hints, version).await?;
+        let mut response = backend.send(head, body, &self.talk, version).await?;
+        http_head::check_coding(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let got = headers::upgrade_of(response.headers());
             let same = |got: &HeaderValue, wanted: &HeaderValue| {
@@ -371,7 +373,7 @@ impl Upgrade {
                 let user = Carried::other(TokioIo::new(user)).of_peer(half_closes);
                 let backend = Carried::other(TokioIo::new(backend));
                 // The user's side counts already.
-                let relayed = relay(backend, user, &Traffic::default()).await;
+                let relayed = relay::serve(backend, user, &Traffic::default()).await;
                 debug!(log, "join connections closed: {relayed}");
             }
             Err(e) => debug!(log, "http: the switch to another protocol failed: {e}"),

@@ -1,10 +1,11 @@
 //! Addresses as bytes (RFC 1928, section 5).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use frp_net::layers::Carried;
 
-use super::{SocksError, bytes, some_bytes};
+use super::wire::{SocksError, bytes, some_bytes};
 
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
@@ -126,6 +127,15 @@ impl Host {
         }
         let plain = !name.is_empty() && !name.chars().any(|c| c.is_control() || c == ' ');
         plain.then(|| Self::Name(name.to_owned()))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
     }
 }
 

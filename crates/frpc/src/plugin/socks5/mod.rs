@@ -6,31 +6,26 @@
 
 mod address;
 mod udp;
+mod wire;
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use frp_config::PluginLogin;
 use frp_log::debug;
 use frp_net::dial::{DialError, dial};
-use frp_net::go_text::go_text;
 use frp_net::layers::Carried;
 use frp_net::limits::WRONG_PASSWORD;
-use frp_net::relay::relay;
+use frp_net::relay;
 use frp_net::web::login::WebLogin;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
-use self::address::{Address, Host};
+use self::address::Address;
+use self::wire::{HANDSHAKE, SocksError, bytes, some_bytes, write};
 use super::login::login;
-use super::target::TARGET_DIAL;
+use crate::dial::ANYWHERE;
 use crate::user::User;
-
-/// From the start of a connection until its request is in, and until an answer is written. frp
-/// waits for ever.
-const HANDSHAKE: Duration = Duration::from_secs(30);
 
 const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;
@@ -69,39 +64,14 @@ struct Request {
     address: Address,
 }
 
-/// Why a user is not served; the user knows no more than the [`Reply`].
-#[derive(Debug, thiserror::Error)]
-enum SocksError {
-    #[error("{}", go_text(.0))]
-    Io(#[from] io::Error),
-    #[error("the user speaks version {0} of SOCKS, not 5")]
-    Version(u8),
-    #[error("the user offers no way to log in that is wanted")]
-    NoMethod,
-    #[error("wrong user name or password")]
-    Login,
-    #[error("unknown type of address {0}")]
-    AddressType(u8),
-    #[error("a host name that is none")]
-    Name,
-    #[error("command {0} is not supported")]
-    Command(u8),
-    #[error("{0}")]
-    Dial(#[from] DialError),
-    #[error("the server does not tell who the user is, so nobody could be let in by UDP")]
-    Anonymous,
-    #[error("no request within {} seconds", HANDSHAKE.as_secs())]
-    TooSlow,
-}
-
 impl Socks5 {
     pub(super) fn new(cfg: &PluginLogin) -> Self {
         Self { login: login(cfg) }
     }
 
     /// Serves the one request of a user.
-    pub(super) async fn serve(&self, mut carried: Carried, user: &User<'_>) {
-        let log = &user.proxy.log;
+    pub(super) async fn serve(&self, mut carried: Carried, user: &User) {
+        let log = &user.log;
         let served = match self.request(&mut carried).await {
             Ok(request) => act(request, carried, user).await,
             Err(e) => {
@@ -161,7 +131,7 @@ impl Socks5 {
     }
 }
 
-async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<(), SocksError> {
+async fn act(request: Request, mut carried: Carried, user: &User) -> Result<(), SocksError> {
     let Request { command, address } = request;
     match command {
         COMMAND_CONNECT => {
@@ -169,7 +139,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
                 reply(&mut carried, Reply::Succeeded, None).await?;
                 return udp::over_tcp(carried, version, user).await;
             }
-            let target = match dial(&address.host.to_string(), address.port, &TARGET_DIAL).await {
+            let target = match dial(&address.host.to_string(), address.port, &ANYWHERE).await {
                 Ok(target) => target,
                 Err(e) => {
                     let e = e.into();
@@ -179,7 +149,7 @@ async fn act(request: Request, mut carried: Carried, user: &User<'_>) -> Result<
             };
             let bound = target.local_addr().ok();
             reply(&mut carried, Reply::Succeeded, bound).await?;
-            user.log_end(&relay(target, carried, &user.proxy.traffic).await);
+            user.log_end(&relay::serve(target, carried, &user.traffic).await);
             Ok(())
         }
         COMMAND_ASSOCIATE => {
@@ -247,38 +217,6 @@ fn expect_version(version: u8) -> Result<(), SocksError> {
     match version {
         VERSION => Ok(()),
         other => Err(SocksError::Version(other)),
-    }
-}
-
-async fn bytes<const N: usize>(user: &mut Carried) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    user.read_exact(&mut bytes).await?;
-    Ok(bytes)
-}
-
-async fn some_bytes(user: &mut Carried, len: u8) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::from(len)];
-    user.read_exact(&mut bytes).await?;
-    Ok(bytes)
-}
-
-/// Writes within [`HANDSHAKE`].
-async fn write(user: &mut Carried, bytes: &[u8]) -> io::Result<()> {
-    let written = timeout(HANDSHAKE, async {
-        user.write_all(bytes).await?;
-        user.flush().await
-    });
-    written
-        .await
-        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(ip) => ip.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::counted::Counted;
 use super::address::{Address, Host, Numbering};
-use super::{HANDSHAKE, SocksError};
+use super::wire::{HANDSHAKE, SocksError, bytes};
 use crate::user::User;
 
 /// Bytes of the largest datagram.
@@ -154,7 +154,7 @@ impl Association {
 pub(super) async fn over_tcp(
     mut carried: Carried,
     version: OverTcp,
-    user: &User<'_>,
+    user: &User,
 ) -> Result<(), SocksError> {
     let fixed = match version {
         OverTcp::V1 => None,
@@ -164,7 +164,7 @@ pub(super) async fn over_tcp(
         },
     };
     let outside = Outside::open().await?;
-    let (reader, writer) = tokio::io::split(Counted::new(carried, user.proxy.clone()));
+    let (reader, writer) = tokio::io::split(Counted::new(carried, user.traffic.clone()));
     let with_address = fixed.is_none();
     tokio::select! {
         ended = from_stream(reader, &outside, fixed) => ended,
@@ -174,7 +174,7 @@ pub(super) async fn over_tcp(
 
 /// The request of version 2: whether all datagrams go to one target, and to which.
 async fn fixed_target(user: &mut Carried) -> Result<Option<Address>, SocksError> {
-    let [is_connect] = super::bytes(user).await?;
+    let [is_connect] = bytes(user).await?;
     let address = Address::read(user).await?;
     Ok((is_connect == 1).then_some(address))
 }

@@ -11,7 +11,6 @@ mod listing;
 mod path;
 mod range;
 
-use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use std::time::SystemTime;
 use frp_config::PluginLogin;
 use frp_log::debug;
 use frp_net::http_head;
+use frp_net::http_io::{Talk, UserIo};
 use frp_net::layers::Carried;
 use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use frp_net::web::login::WebLogin;
@@ -84,11 +84,11 @@ impl StaticFile {
     }
 
     /// Answers the requests of one user.
-    pub(super) async fn serve(&self, carried: Carried, user: &User<'_>) {
-        let service =
-            service_fn(|request| async move { Ok::<_, Infallible>(self.answer(request).await) });
+    pub(super) async fn serve(&self, carried: Carried, user: &User) {
+        let talk = Talk::default();
+        let service = service_fn(|request| talk.exchange(request, |request| self.answer(request)));
         let half_closes = carried.half_closes();
-        let io = Counted::new(carried, user.proxy.clone());
+        let io = UserIo::new(Counted::new(carried, user.traffic.clone()), &talk);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(USER_REQUEST_HEAD)
@@ -99,7 +99,7 @@ impl StaticFile {
             .serve_connection(TokioIo::new(io), service)
             .await;
         if let Err(e) = served {
-            debug!(user.proxy.log, "static_file: {e}");
+            debug!(user.log, "static_file: {e}");
         }
     }
 

@@ -15,7 +15,7 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode, Version};
 
 use super::body::Body;
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Bytes that `custom404Page` may have.
 const MAX_PAGE: u64 = 1024 * 1024;

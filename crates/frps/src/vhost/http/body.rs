@@ -116,7 +116,7 @@ impl Service {
     fn release(&mut self) {
         if let Some((conn, proxy)) = self.lease.take() {
             conn.answered();
-            proxy.idle.put(conn, &proxy);
+            proxy.idle.put(conn);
         }
     }
 }

@@ -14,8 +14,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_net::http_io::{LongTargets, Marked, ServiceIo, Unwritten};
 use frp_net::layers::{Carried, Duplex as _};
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -25,11 +26,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::web::metrics::{Counters, Serving};
+use crate::admission::guard::Guard;
+use crate::stats::metrics::{Counters, Serving};
 
 /// See the module.
 pub(crate) struct WorkConn {
     sender: SendRequest<Upload>,
+    targets: LongTargets,
+    unwritten: Unwritten,
     driver: Driver,
     /// No request follows: user and service might not agree about where it would begin.
     is_last: bool,
@@ -37,7 +41,7 @@ pub(crate) struct WorkConn {
     unanswered: Arc<AtomicBool>,
 }
 
-type Wire = Connection<TokioIo<Counted>, Upload>;
+type Wire = Connection<TokioIo<ServiceIo<Counted>>, Upload>;
 
 enum Driver {
     Here(Wire),
@@ -54,6 +58,8 @@ pub(super) enum SendError {
     TimedOut,
     #[error("{}{}", .0, cause(.0))]
     Http(hyper::Error),
+    #[error("{0}")]
+    Io(io::Error),
 }
 
 /// What hyper's own text leaves out.
@@ -65,24 +71,32 @@ fn cause(e: &hyper::Error) -> String {
 pub(super) type Failed = (SendError, Option<Box<Request<Upload>>>);
 
 impl WorkConn {
-    /// Speaks HTTP on `carried`, counted by `counters` for as long as the connection lives.
-    pub(super) async fn new(carried: Carried, counters: &Arc<Counters>) -> hyper::Result<Self> {
+    /// Speaks HTTP on `carried`, counted by `counters` and `held` for as long as the connection lives.
+    pub(super) async fn new(
+        (carried, held): (Carried, Guard),
+        counters: &Arc<Counters>,
+    ) -> hyper::Result<Self> {
         let unanswered = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Counted {
+        let targets = LongTargets::default();
+        let counted = Counted {
             io: Some(carried),
             unanswered: unanswered.clone(),
             counters: counters.clone(),
-            _serving: counters.serving(),
-        });
+            serving: Some((counters.serving(), held)),
+        };
+        let io = ServiceIo::new(counted, &targets);
+        let unwritten = io.unwritten().clone();
         let (sender, wire) = Builder::new()
             .title_case_headers(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(MAX_HTTP_FIELDS)
-            .max_buf_size(MAX_HTTP_HEAD)
-            .handshake(io)
+            .max_buf_size(MAX_HTTP_OTHER_HEAD)
+            .handshake(TokioIo::new(io))
             .await?;
         Ok(Self {
             sender,
+            targets,
+            unwritten,
             driver: Driver::Here(wire),
             is_last: false,
             unanswered,
@@ -107,9 +121,12 @@ impl WorkConn {
     /// request is on its way.
     pub(super) async fn send(
         &mut self,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
         limit: Duration,
     ) -> Result<Response<Incoming>, Failed> {
+        let marked = self.targets.mark(&mut request);
+        let marked = marked.map_err(|e| (SendError::Io(e), None))?;
+        request.body_mut().unwritten = Some(self.unwritten.clone());
         self.unanswered.store(true, Ordering::Relaxed);
         let progress = request.body().progress.clone();
         let mut answer = pin!(self.sender.try_send_request(request));
@@ -117,7 +134,7 @@ impl WorkConn {
         std::future::poll_fn(|cx| {
             self.driver.poll(cx);
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(failed));
+                return Poll::Ready(answer.map_err(|e| failed(e, marked.as_ref())));
             }
             if progress.as_ref().is_none_or(|progress| progress.is_done()) {
                 if deadline.is_none() {
@@ -172,7 +189,7 @@ impl WorkConn {
         match self.driver {
             Driver::Over(wire) => {
                 let parts = wire.into_parts();
-                Some((parts.io.into_inner(), parts.read_buf))
+                Some((parts.io.into_inner().into_inner(), parts.read_buf))
             }
             _ => None,
         }
@@ -191,9 +208,11 @@ impl Driver {
     }
 }
 
-fn failed(e: TrySendError<Request<Upload>>) -> Failed {
-    let mut e = e;
-    let request = e.take_message().map(Box::new);
+fn failed(mut e: TrySendError<Request<Upload>>, marked: Option<&Marked>) -> Failed {
+    let mut request = e.take_message().map(Box::new);
+    if let (Some(request), Some(marked)) = (&mut request, marked) {
+        marked.undo(request);
+    }
     (SendError::Http(e.into_error()), request)
 }
 
@@ -202,6 +221,8 @@ pub(super) struct Upload {
     body: Option<Incoming>,
     /// Only where there is a body.
     progress: Option<Progress>,
+    /// Of the connection that it goes over.
+    unwritten: Option<Unwritten>,
 }
 
 /// How far an [`Upload`] is.
@@ -225,6 +246,7 @@ impl Upload {
         Self {
             body: Some(body),
             progress: Some(Progress(Arc::default())),
+            unwritten: None,
         }
     }
 
@@ -232,6 +254,7 @@ impl Upload {
         Self {
             body: None,
             progress: None,
+            unwritten: None,
         }
     }
 
@@ -260,10 +283,16 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else {
+        let Self {
+            body, unwritten, ..
+        } = &mut *self;
+        let Some(body) = body else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let polled = match unwritten {
+            Some(unwritten) => unwritten.poll_frame(cx, body),
+            None => Pin::new(&mut *body).poll_frame(cx),
+        };
         match &polled {
             Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => {}
             Poll::Ready(_) => self.done(),
@@ -292,14 +321,13 @@ pub(super) struct Counted {
     io: Option<Carried>,
     unanswered: Arc<AtomicBool>,
     counters: Arc<Counters>,
-    _serving: Serving,
+    serving: Option<(Serving, Guard)>,
 }
 
 impl Counted {
     /// The pipe, and what goes on counting the connection.
-    pub(super) fn into_parts(mut self) -> Option<(Carried, Serving)> {
-        let io = self.io.take()?;
-        Some((io, self.counters.serving()))
+    pub(super) fn into_parts(mut self) -> Option<(Carried, (Serving, Guard))> {
+        self.io.take().zip(self.serving.take())
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut Carried>> {

@@ -1,13 +1,13 @@
 //! From a user's request to its answer.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use frp_log::{Log, debug, warn};
-use frp_net::hints::WithHints;
-use frp_net::http_head::{self, is_plainly_framed, may_have_body};
+use frp_net::http_head::{self, UnknownCoding, is_plainly_framed, may_have_body};
+use frp_net::http_io::UserIo;
+use frp_net::http_io::filter::Tail;
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
 use frp_net::stream::{Rewind, Stream};
@@ -27,13 +27,15 @@ use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::auth::Basic;
 use super::body::Body;
 use super::conn::{SendError, Upload, WorkConn};
+use super::unserved::Counted;
 use super::waiting::Busy;
-use super::{Target, User, head};
+use super::{User, head};
+use crate::admission::guard::Guard;
 use crate::proxy::Proxy;
-use crate::proxy::user::UserAddrs;
 use crate::proxy::user::UserError;
+use crate::stats::metrics::Serving;
 use crate::vhost::router::cut;
-use crate::web::metrics::Serving;
+use crate::vhost::target::HttpTarget;
 
 /// A request may carry either of them to say that sending it twice does no harm, as Go knows it.
 const IDEMPOTENCY_KEYS: [HeaderName; 2] = [
@@ -56,6 +58,8 @@ enum ForwardError {
     User(#[from] UserError),
     #[error("{0}")]
     Send(SendError),
+    #[error("{0}")]
+    Coding(#[from] UnknownCoding),
     #[error("backend tried to switch protocol {got:?} when {wanted:?} was requested")]
     Switched { got: String, wanted: String },
     #[error("the work connection ended instead of switching the protocol")]
@@ -63,14 +67,11 @@ enum ForwardError {
 }
 
 /// Answers a request of `user`.
-pub(super) async fn answer(
-    user: &Arc<User>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let busy = user.waiting.interrupt();
+    user.unserved.heard();
     let response = respond(user, request).await;
-    user.hints.written().await;
-    Ok(response.map(|body| body.holding(busy)))
+    response.map(|body| body.holding(busy))
 }
 
 async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
@@ -128,6 +129,7 @@ async fn route(
         });
     };
     user.found.notify_one();
+    user.unserved.served();
     debug!(
         Log::root().by(user.peer.ip()),
         "get new http request host [{}] path [{}] httpuser [{}]",
@@ -146,7 +148,7 @@ async fn route(
 /// Sends the request over a work connection of `target` and makes its answer the user's.
 async fn forward(
     user: &Arc<User>,
-    target: &Arc<Target>,
+    target: &Arc<HttpTarget>,
     mut head: Parts,
     host: HeaderValue,
     body: Incoming,
@@ -167,6 +169,7 @@ async fn forward(
     let progress = body.progress();
     let request = Request::from_parts(head, body);
     let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    http_head::check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
     if is_connect || is_odd || !is_plainly_framed(response.status(), response.headers()) {
@@ -227,7 +230,7 @@ fn state_answers_length(head: &mut http::response::Parts, body: &Incoming) {
 /// again: if nothing of it was sent, or if doing it twice does no harm.
 async fn send(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
     mut request: Request<Upload>,
     version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
@@ -235,7 +238,7 @@ async fn send(
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && is_repeatable(&request)).then(|| copy(&request));
-        user.hints.pass_on(version, &mut request);
+        user.talk.pass_on(version, &mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
             Err(failed) => failed,
@@ -255,19 +258,16 @@ async fn send(
 /// A work connection of whose turn it is, and whether it has served a request before.
 async fn connection(
     user: &User,
-    target: &Target,
+    target: &HttpTarget,
 ) -> Result<(WorkConn, Arc<Proxy>, bool), ForwardError> {
     let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
+    user.conn.enter(&proxy).await.map_err(UserError::from)?;
     if let Some(conn) = proxy.idle.take() {
         return Ok((conn, proxy, true));
     }
-    let at = UserAddrs {
-        src: Some(user.peer),
-        dst: None,
-    };
-    let opened = target.members.open_from(proxy, &at).await;
-    let (proxy, carried) = opened.map_err(|(_, e)| e)?;
-    let conn = WorkConn::new(carried, &proxy.counters).await;
+    let opened = target.members.open_from(proxy, &user.conn).await;
+    let (proxy, opened) = opened.map_err(|(_, e)| e)?;
+    let conn = WorkConn::new(opened, &proxy.counters).await;
     let conn = conn.map_err(|e| ForwardError::Send(SendError::Http(e)))?;
     Ok((conn, proxy, false))
 }
@@ -291,13 +291,16 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    if let Some(tail) = request.extensions().get::<Tail>() {
+        copy.extensions_mut().insert(tail.clone());
+    }
     copy
 }
 
 /// Passes on an answer that changes the protocol, and from then on bytes.
 async fn switch(
     user: &Arc<User>,
-    target: &Target,
+    target: &HttpTarget,
     (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
     (conn, proxy): (WorkConn, Arc<Proxy>),
     on_upgrade: Option<OnUpgrade>,
@@ -340,7 +343,7 @@ async fn tunnel(
     proxy: Arc<Proxy>,
     on_upgrade: OnUpgrade,
     (carried, early): (Carried, Bytes),
-    held: (Serving, Busy),
+    held: ((Serving, Guard), Busy),
 ) {
     let moved = async {
         // Ends with an error when the user's connection does.
@@ -365,15 +368,15 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<WithHints<Rewind<TcpStream>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
-    let (prefix, tcp) = parts.io.into_inner().into_inner().into_parts();
-    let leftover = match (parts.read_buf.is_empty(), prefix.is_empty()) {
-        (_, true) => parts.read_buf,
-        (true, false) => prefix,
-        (false, false) => [parts.read_buf, prefix].concat().into(),
+    let (io, held) = parts.io.into_inner().into_parts();
+    let (prefix, tcp) = io.into_inner().into_parts();
+    let leftover = match (held.is_empty(), prefix.is_empty()) {
+        (true, true) => parts.read_buf,
+        _ => [parts.read_buf, held, prefix].concat().into(),
     };
     Carried::Plain {
         stream: Stream::Tcp(tcp),

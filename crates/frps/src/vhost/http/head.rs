@@ -16,6 +16,7 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Uri, Version, http};
 
 use super::auth::Credentials;
+use crate::proxy::spec::HttpSettings;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -46,17 +47,16 @@ pub(crate) struct BadHeader {
 }
 
 impl Policy {
-    /// Of the keys of a `NewProxy`.
-    pub(crate) fn new(new: &frp_proto::msg::NewProxy) -> Result<Self, BadHeader> {
-        let host = match new.host_header_rewrite.as_str() {
+    pub(crate) fn new(settings: &HttpSettings) -> Result<Self, BadHeader> {
+        let host = match settings.host_header_rewrite.as_str() {
             "" => None,
             host => Some(value("hostHeaderRewrite", "Host", host)?),
         };
         Ok(Self {
             host,
-            request: headers("requestHeaders.set", &new.headers)?,
-            response: headers("responseHeaders.set", &new.response_headers)?,
-            credentials: Credentials::of(&new.http_user, &new.http_pwd),
+            request: headers("requestHeaders.set", &settings.request_headers)?,
+            response: headers("responseHeaders.set", &settings.response_headers)?,
+            credentials: Credentials::of(&settings.login.user, settings.login.password.expose()),
         })
     }
 
@@ -244,7 +244,6 @@ fn rewritten(uri: &Uri, version: Version, host: &HeaderValue) -> Uri {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use frp_proto::msg::NewProxy;
     use hyper::{Request, Response};
 
     fn request(head: http::request::Builder, policy: &Policy) -> http::request::Parts {
@@ -325,25 +324,25 @@ mod tests {
 
     #[test]
     fn the_proxys_headers_are_set_and_some_never() {
-        let new = NewProxy {
+        let settings = HttpSettings {
             host_header_rewrite: "inner".into(),
-            headers: [("x-A", " b "), ("Host", "no"), ("content-length", "9")]
+            request_headers: [("x-A", " b "), ("Host", "no"), ("content-length", "9")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
-            ..NewProxy::default()
+            ..HttpSettings::default()
         };
-        let policy = Policy::new(&new).unwrap();
+        let policy = Policy::new(&settings).unwrap();
         let head = request(Request::get("/").header("x-a", "theirs"), &policy);
         assert_eq!(head.headers["x-a"], "b");
         assert_eq!(head.headers["host"], "inner");
         assert_eq!(head.headers["x-forwarded-host"], "a.b:80");
         assert!(!head.headers.contains_key("content-length"));
 
-        let new = NewProxy {
+        let settings = HttpSettings {
             response_headers: [("a b".to_owned(), "c".to_owned())].into(),
-            ..NewProxy::default()
+            ..HttpSettings::default()
         };
-        let text = Policy::new(&new).unwrap_err().to_string();
+        let text = Policy::new(&settings).unwrap_err().to_string();
         assert_eq!(text, "responseHeaders.set: [a b] is not a valid header");
     }
 

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use frp_net::threads::Thread;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 use super::conn::WorkConn;
-use crate::proxy::Proxy;
 
 /// So many stay.
 const KEPT: usize = 5;
@@ -27,9 +30,12 @@ const MAX_SPARE: usize = 1024;
 const AT_A_TIME: usize = 16;
 
 /// See the module. Closed when its proxy is no longer published.
-#[derive(Default)]
 pub(crate) struct Idle {
     state: Mutex<State>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// That of the connections.
+    thread: Thread,
 }
 
 #[derive(Default)]
@@ -42,6 +48,15 @@ struct State {
 }
 
 impl Idle {
+    pub(crate) fn new(tasks: TaskTracker, stop: CancellationToken, thread: Thread) -> Self {
+        Self {
+            state: Mutex::default(),
+            tasks,
+            stop,
+            thread,
+        }
+    }
+
     /// The connection that was used last and can take a request.
     pub(super) fn take(&self) -> Option<WorkConn> {
         loop {
@@ -52,8 +67,8 @@ impl Idle {
         }
     }
 
-    /// Keeps `conn` of `proxy`, whose last answer is complete, if it can take another request.
-    pub(super) fn put(&self, mut conn: WorkConn, proxy: &Arc<Proxy>) {
+    /// Keeps `conn`, whose last answer is complete, if it can take another request.
+    pub(super) fn put(self: &Arc<Self>, mut conn: WorkConn) {
         if !conn.is_usable() {
             return;
         }
@@ -67,8 +82,8 @@ impl Idle {
         if !state.kept {
             state.kept = true;
             drop(state);
-            let keeping = keep(proxy.clone());
-            proxy.shared.tasks.spawn_on(keeping, proxy.thread.handle());
+            let keeping = keep(self.clone());
+            self.tasks.spawn_on(keeping, self.thread.handle());
         }
     }
 
@@ -135,17 +150,17 @@ impl fmt::Debug for Idle {
     }
 }
 
-/// Looks after the idle connections of `proxy` until there are none.
-async fn keep(proxy: Arc<Proxy>) {
+/// Looks after the idle connections until there are none.
+async fn keep(idle: Arc<Idle>) {
     let mut tick = interval(SPARE_FOR);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            () = proxy.shared.stop.cancelled() => return proxy.idle.close(),
+            () = idle.stop.cancelled() => return idle.close(),
         }
         let mut gone = Vec::new();
-        if !proxy.idle.sweep(&mut gone) {
+        if !idle.sweep(&mut gone) {
             return;
         }
     }

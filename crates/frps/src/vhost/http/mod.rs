@@ -5,18 +5,21 @@
 //! - [`head`]: what happens to the heads of requests and answers.
 //! - [`forward`]: from a request to its answer.
 //! - [`conn`], [`idle`], [`body`]: the work connections, and how answers come over them.
-//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users.
+//! - [`answer`]: what we say ourselves; [`auth`]: user and password; [`waiting`]: idle users;
+//!   [`unserved`]: what strangers hold.
 
-mod answer;
+pub(crate) mod answer;
 mod arrival;
-mod auth;
+pub(crate) mod auth;
 mod body;
 mod conn;
 mod forward;
-mod head;
-mod idle;
+pub(crate) mod head;
+pub(crate) mod idle;
+mod unserved;
 mod waiting;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -24,8 +27,8 @@ use std::sync::Arc;
 
 use frp_log::{Log, debug};
 use frp_net::before_login::Turn;
-use frp_net::hints::{Hints, WithHints};
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
+use frp_net::http_io::{Talk, UserIo};
+use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_net::stream::Rewind;
 use hyper::header::HeaderValue;
 use hyper::rt::Executor;
@@ -36,37 +39,28 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-pub(crate) use self::answer::not_found_page;
 use self::arrival::Arrival;
-pub(crate) use self::auth::{Basic, Credentials};
-pub(crate) use self::head::{BadHeader, Policy};
-pub(crate) use self::idle::Idle;
+use self::unserved::{Counted, Unserved};
 use self::waiting::Waiting;
-use crate::Shared;
-use crate::proxy::Members;
+use crate::proxy::user::{UserAddrs, UserConn};
+use crate::shared::Shared;
 
 /// Requests at a time on one HTTP/2 connection, as Go's server allows.
 const MAX_STREAMS: u32 = 250;
-
-/// What the routes of an http proxy, or of a group of them, lead to.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) members: Arc<Members>,
-    /// Of the first member, as in frp.
-    pub(crate) policy: Policy,
-}
 
 /// A user's connection.
 struct User {
     shared: Arc<Shared>,
     peer: SocketAddr,
+    conn: UserConn,
     /// Its address, as `X-Forwarded-For` has it.
     forwarded_for: HeaderValue,
     waiting: Arc<Waiting>,
     /// A request has found its proxy: the user is no stranger any more.
     found: Notify,
-    /// Informational answers on their way to a user of HTTP/1.
-    hints: Hints,
+    unserved: Arc<Unserved>,
+    /// What its connection and its requests share, where it speaks HTTP/1.
+    talk: Talk,
 }
 
 /// Sees where a user's connection belongs and has it served there, until one of the two ends it.
@@ -94,9 +88,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         forwarded_for: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
         waiting,
         found: Notify::new(),
-        hints: Hints::default(),
+        unserved: Arc::default(),
+        talk: Talk::default(),
         shared: shared.clone(),
         peer,
+        conn: UserConn::new(UserAddrs {
+            src: Some(peer),
+            dst: None,
+        }),
     });
     let serving = async move {
         let stop = user.shared.stop.clone();
@@ -136,10 +135,12 @@ fn made_room(peer: SocketAddr) {
 
 async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
     let service = service_fn(|request| {
-        let user = user.clone();
-        async move { forward::answer(&user, request).await }
+        let answering = user.clone();
+        user.talk.exchange(request, move |request| async move {
+            forward::answer(&answering, request).await
+        })
     });
-    let conn = WithHints::new(conn, &user.hints);
+    let conn = UserIo::new(Counted::new(conn, &user.unserved), &user.talk);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
@@ -155,12 +156,12 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let tasks = Tasks(user.shared.clone());
     let service = service_fn(|request| {
         let user = user.clone();
-        async move { forward::answer(&user, request).await }
+        async move { Ok::<_, Infallible>(forward::answer(&user, request).await) }
     });
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HTTP_HEAD as u32)
-        .serve_connection(TokioIo::new(conn), service);
+        .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
+        .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
     to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
 }
 

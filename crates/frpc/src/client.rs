@@ -1,0 +1,43 @@
+//! What the sessions of a client have in common, and what outlives them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use frp_config::ClientConfig;
+use frp_proto::crypto::cfb;
+use tokio::sync::watch;
+
+use crate::auth::{Auth, EndpointSetupError};
+use crate::registration::Registrations;
+use crate::tasks::Tasks;
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// As the client was started.
+    pub(crate) cfg: Arc<ClientConfig>,
+    pub(crate) auth: Auth,
+    pub(crate) key: cfb::Key,
+    pub(crate) tasks: Tasks,
+    /// What proxies and visitors there shall be; changes while the client runs.
+    pub(crate) settings: watch::Sender<Arc<ClientConfig>>,
+    /// The session's; the admin API and work connections only look.
+    pub(crate) registrations: Arc<Mutex<Registrations>>,
+}
+
+impl Client {
+    pub(crate) fn new(cfg: ClientConfig) -> Result<Self, EndpointSetupError> {
+        let cfg = Arc::new(cfg);
+        Ok(Self {
+            auth: Auth::new(&cfg)?,
+            key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
+            tasks: Tasks::default(),
+            settings: watch::Sender::new(cfg.clone()),
+            registrations: Arc::default(),
+            cfg,
+        })
+    }
+
+    pub(crate) fn registrations(&self) -> MutexGuard<'_, Registrations> {
+        let registrations = self.registrations.lock();
+        registrations.unwrap_or_else(PoisonError::into_inner)
+    }
+}

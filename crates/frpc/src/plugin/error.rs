@@ -1,0 +1,24 @@
+//! Why a proxy cannot start with its plugin.
+
+use frp_net::tls::TlsSetupError;
+
+use super::target::BadTarget;
+
+/// Why a proxy cannot start with its plugin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PluginError {
+    #[error("plugin [{0}] is not registered")]
+    NotSupported(&'static str),
+    #[error("{0}")]
+    Target(#[from] BadTarget),
+    #[error("{0}")]
+    Tls(#[from] TlsSetupError),
+    #[error("gen TLS config error: {0}")]
+    UserTls(TlsSetupError),
+    #[error("requestHeaders.set: {0:?} and its value are no header")]
+    RequestHeader(String),
+    #[error("hostHeaderRewrite is no Host header")]
+    HostRewrite,
+    #[error("backendServerName: {0:?} is no host name")]
+    BackendName(String),
+}

@@ -1,0 +1,172 @@
+//! Visitors: the way to proxies that have no port, through the server, for local users
+//! (frp `client/visitor`).
+
+mod stcp;
+mod sudp;
+mod visitor;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frp_config::{VisitorConfig, VisitorKind};
+use frp_log::{Log, contract, info, warn};
+use frp_net::listen::Host;
+use tokio_util::task::TaskTracker;
+
+use self::visitor::{Server, StartError, Visitor};
+use crate::client::Client;
+use crate::connect::ServerLink;
+
+/// A visitor that could not start is tried again after this time (frp
+/// `client/visitor/visitor_manager.go`).
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The visitors of a session. They listen while it lasts.
+#[derive(Debug)]
+pub(crate) struct Visitors {
+    server: Arc<Server>,
+    started: BTreeMap<String, Started>,
+    log: Log,
+}
+
+/// A visitor that listens, or tries to.
+#[derive(Debug)]
+struct Started {
+    visitor: Arc<Visitor>,
+    /// What listens. Users are served by tasks of the service, which may outlive the session.
+    listeners: TaskTracker,
+}
+
+impl Visitors {
+    /// None yet; [`update`](Self::update) starts them.
+    pub(crate) fn new(client: &Arc<Client>, link: ServerLink, log: &Log) -> Self {
+        let server = Server {
+            link,
+            stop: client.tasks.stop.child_token(),
+            client: client.clone(),
+        };
+        Self {
+            server: Arc::new(server),
+            started: BTreeMap::new(),
+            log: log.clone(),
+        }
+    }
+
+    /// Makes the visitors those of `wanted`, whether their proxies exist or not. What is
+    /// configured as before is left alone.
+    pub(crate) async fn update(&mut self, wanted: &[VisitorConfig]) {
+        let stays = |started: &Started| wanted.contains(&started.visitor.cfg);
+        let gone: Vec<String> = self
+            .started
+            .iter()
+            .filter(|(_, started)| !stays(started))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &gone {
+            if let Some(started) = self.started.remove(name) {
+                started.close().await;
+            }
+        }
+        if !gone.is_empty() {
+            info!(self.log, "visitor removed: [{}]", gone.join(" "));
+        }
+        let mut added = Vec::new();
+        for cfg in wanted {
+            if !self.started.contains_key(&cfg.name) {
+                let visitor = Visitor::new(cfg, &self.server, &self.log);
+                let started = Started::start(Arc::new(visitor));
+                self.started.insert(cfg.name.clone(), started);
+                added.push(cfg.name.as_str());
+            }
+        }
+        if !added.is_empty() {
+            info!(self.log, "visitor added: [{}]", added.join(" "));
+        }
+    }
+
+    /// Stops listening; the addresses are free when this returns.
+    pub(crate) async fn close(mut self) {
+        self.server.stop.cancel();
+        for (_, started) in std::mem::take(&mut self.started) {
+            started.close().await;
+        }
+    }
+}
+
+impl Drop for Visitors {
+    fn drop(&mut self) {
+        self.server.stop.cancel();
+    }
+}
+
+impl Started {
+    /// A visitor with an address listens when this returns, if it can. A name is looked up in a
+    /// task: a resolver that is down must not hold up the session.
+    fn start(visitor: Arc<Visitor>) -> Self {
+        let listeners = TaskTracker::new();
+        let pause = match Host::literal(&visitor.cfg.bind_addr) {
+            Some(host) if starts(&visitor, Ok(host), &listeners) => None,
+            Some(_) => Some(RETRY_AFTER),
+            None => Some(Duration::ZERO),
+        };
+        if let Some(pause) = pause {
+            listeners.spawn(keep_trying(visitor.clone(), listeners.clone(), pause));
+        }
+        Self { visitor, listeners }
+    }
+
+    async fn close(self) {
+        self.visitor.stop.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
+    }
+}
+
+/// Tries to start a visitor until it listens, for the first time after `pause`.
+async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker, mut pause: Duration) {
+    let trying = async {
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+                info!(visitor.log, "try to start visitor [{}]", visitor.cfg.name);
+            }
+            let host = Host::lookup(&visitor.cfg.bind_addr).await;
+            if starts(&visitor, host, &listeners) {
+                return;
+            }
+            pause = RETRY_AFTER;
+        }
+    };
+    tokio::select! {
+        () = trying => {}
+        () = visitor.stop.cancelled() => {}
+    }
+}
+
+/// Whether it listens now, on `host`; the log says why not.
+fn starts(visitor: &Arc<Visitor>, host: io::Result<Host>, listeners: &TaskTracker) -> bool {
+    let started = start(visitor, host, listeners);
+    match &started {
+        Ok(()) => info!(visitor.log, "{}", contract::start_visitor_success()),
+        Err(e) => {
+            let again = RETRY_AFTER.as_secs();
+            warn!(visitor.log, "start error: {e}; trying again in {again} s");
+        }
+    }
+    started.is_ok()
+}
+
+/// Listens, in a task of `listeners` that ends with the session.
+fn start(
+    visitor: &Arc<Visitor>,
+    host: io::Result<Host>,
+    listeners: &TaskTracker,
+) -> Result<(), StartError> {
+    match &visitor.cfg.kind {
+        VisitorKind::Stcp => stcp::start(visitor, host, listeners),
+        VisitorKind::Sudp => sudp::start(visitor, host, listeners),
+        _ => Err(StartError::Kind("xtcp")),
+    }
+}

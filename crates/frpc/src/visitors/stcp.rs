@@ -1,0 +1,61 @@
+//! A stcp visitor: a local port whose users reach the proxy (frp `client/visitor/stcp.go`).
+
+use std::io;
+use std::sync::Arc;
+
+use frp_log::{debug, warn};
+use frp_net::layers::Carried;
+use frp_net::limits::END_KEEPALIVE;
+use frp_net::listen::{Host, accept_loop, tune};
+use frp_net::relay::relay;
+use tokio_util::task::TaskTracker;
+
+use super::visitor::{StartError, Visitor};
+
+/// Listens on `host`, the visitor's address; without a port there is nothing to do.
+pub(super) fn start(
+    visitor: &Arc<Visitor>,
+    host: io::Result<Host>,
+    listeners: &TaskTracker,
+) -> Result<(), StartError> {
+    let cfg = &visitor.cfg;
+    let Some(port) = cfg.bind_port else {
+        return Ok(());
+    };
+    let listener = host.and_then(|host| host.listen(port));
+    let listener = listener.map_err(|source| StartError::Listen {
+        addr: format!("{}:{port}", cfg.bind_addr),
+        source,
+    })?;
+    let visitor = visitor.clone();
+    listeners.spawn(async move {
+        let stop = visitor.stop.clone();
+        accept_loop(listener, stop, |user, peer| {
+            tune(&user, Some(END_KEEPALIVE));
+            let from = peer.to_string();
+            let serving = serve_user(visitor.clone(), user.into(), from);
+            visitor.server.client.tasks.tracker.spawn(serving);
+        })
+        .await;
+    });
+    Ok(())
+}
+
+/// Carries a user that came `from` somewhere to the proxy, until both ends are done.
+async fn serve_user(visitor: Arc<Visitor>, user: Carried, from: String) {
+    debug!(visitor.log, "get a new stcp user connection [{from}]");
+    let opened = tokio::select! {
+        opened = visitor.open() => opened,
+        () = visitor.server.stop.cancelled() => return,
+    };
+    let carried = match opened {
+        Ok(carried) => carried,
+        Err(e) => return warn!(visitor.log, "user connection [{from}] closed: {e}"),
+    };
+    tokio::select! {
+        relayed = relay(user, carried, &visitor.traffic) => {
+            debug!(visitor.log, "join connections closed, [{from}]: {relayed}");
+        }
+        () = visitor.server.client.tasks.stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,41 @@
+//! Does the client show what it should, by the token or by the issuer's tokens ([`crate::auth`])?
+
+use super::check::{Check, LoginAsk, PingAsk, Refusal, Verdict, WorkConnAsk};
+
+#[derive(Debug)]
+pub(super) struct Credentials;
+
+impl Check for Credentials {
+    fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
+        Verdict::later(async {
+            let checked = ask.policy.auth.login(&ask.login).await;
+            ask.subject = checked.map_err(|why| Refusal::new(&why))?;
+            Ok(None)
+        })
+    }
+
+    /// A session keeps the credentials that it was opened with.
+    fn ping<'a>(&'a self, ask: &'a mut PingAsk<'_>) -> Verdict<'a> {
+        let client = ask.client;
+        if !client.auth().heartbeats {
+            return Verdict::pass();
+        }
+        Verdict::later(async {
+            let checked = client.auth().ping(&ask.ping, client.subject()).await;
+            checked.map_err(|why| Refusal::new(&why))?;
+            Ok(None)
+        })
+    }
+
+    fn work_conn<'a>(&'a self, ask: &'a mut WorkConnAsk<'_>) -> Verdict<'a> {
+        let client = ask.client;
+        if !client.auth().new_work_conns {
+            return Verdict::pass();
+        }
+        Verdict::later(async {
+            let checked = client.auth().new_work_conn(&ask.conn, client.subject());
+            checked.await.map_err(|why| Refusal::new(&why))?;
+            Ok(None)
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! Is it too much for one client ([`crate::client::allowance`])? What is asked for is counted before
+//! anything else looks at it, so that what waits for another check is bounded, too.
+
+use super::check::{Check, Decided, LoginAsk, NewProxyAsk, Refusal, Verdict};
+use crate::client::allowance::{check_login, check_proxy};
+
+#[derive(Debug)]
+pub(super) struct Limits;
+
+impl Check for Limits {
+    fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
+        let checked = check_login(&ask.login).map_err(|why| Refusal::new(&why));
+        Verdict::Now(checked.map(|()| None))
+    }
+
+    fn new_proxy<'a>(&'a self, ask: &'a mut NewProxyAsk<'_>) -> Verdict<'a> {
+        Verdict::Now(take(ask))
+    }
+}
+
+fn take(ask: &mut NewProxyAsk<'_>) -> Decided {
+    let NewProxyAsk {
+        policy,
+        client,
+        protocol,
+        ..
+    } = *ask;
+    let text = check_proxy(ask.message()).map_err(|why| Refusal::new(&why))?;
+    let spec = ask.spec().map_err(|why| Refusal::new(&why))?;
+    let limit = policy.max_ports_per_client;
+    let taken = client.allowance.take(spec, text, protocol, limit);
+    Ok(Some(Box::new(taken.map_err(|why| Refusal::new(&why))?)))
+}

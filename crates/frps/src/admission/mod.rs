@@ -1,0 +1,83 @@
+//! May it come in? What comes to the server passes here before anything is done for it: a login, a
+//! new proxy, a ping, a work connection, a user's connection. Each is shown to one [`Check`] after
+//! the other, which lets it pass, changes it or refuses it. What has passed has a [`Guard`], which
+//! goes when it ends: so a closed proxy passes, too, whoever closes it.
+//!
+//! A check may take its time: what it is asked about waits, and nothing else does. It has to bound
+//! its own waits.
+
+pub(crate) mod check;
+mod credentials;
+pub(crate) mod guard;
+mod limits;
+#[cfg(test)]
+mod tests;
+mod visitors;
+
+use self::check::{Check, LoginAsk, NewProxyAsk, PingAsk, Refusal, UserAsk, Verdict, WorkConnAsk};
+use self::credentials::Credentials;
+use self::guard::Guard;
+use self::limits::Limits;
+use self::visitors::Visitors;
+
+/// All checks, in their order.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    checks: Vec<Box<dyn Check>>,
+    asks_more: bool,
+}
+
+impl Admission {
+    /// With `more` checks, which are asked before credentials are looked at, as frp's plugins are:
+    /// they may be what makes them good.
+    pub(crate) fn new(more: Vec<Box<dyn Check>>) -> Self {
+        let asks_more = !more.is_empty();
+        let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Limits)];
+        checks.extend(more);
+        checks.push(Box::new(Credentials));
+        checks.push(Box::new(Visitors));
+        Self { checks, asks_more }
+    }
+
+    /// Whether others than those of the server itself are asked: only they know users by address.
+    pub(crate) fn asks_more(&self) -> bool {
+        self.asks_more
+    }
+
+    pub(crate) async fn login(&self, ask: &mut LoginAsk<'_>) -> Result<Guard, Refusal> {
+        self.ask(ask, |check, ask| check.login(ask)).await
+    }
+
+    pub(crate) async fn new_proxy(&self, ask: &mut NewProxyAsk<'_>) -> Result<Guard, Refusal> {
+        self.ask(ask, |check, ask| check.new_proxy(ask)).await
+    }
+
+    pub(crate) async fn ping(&self, ask: &mut PingAsk<'_>) -> Result<Guard, Refusal> {
+        self.ask(ask, |check, ask| check.ping(ask)).await
+    }
+
+    pub(crate) async fn work_conn(&self, ask: &mut WorkConnAsk<'_>) -> Result<Guard, Refusal> {
+        self.ask(ask, |check, ask| check.work_conn(ask)).await
+    }
+
+    /// By [`crate::proxy::user::UserConn::enter`] only.
+    pub(crate) async fn user(&self, ask: &mut UserAsk<'_>) -> Result<Guard, Refusal> {
+        self.ask(ask, |check, ask| check.user(ask)).await
+    }
+
+    async fn ask<A>(
+        &self,
+        ask: &mut A,
+        of: impl for<'a> Fn(&'a dyn Check, &'a mut A) -> Verdict<'a>,
+    ) -> Result<Guard, Refusal> {
+        let mut guard = Guard::default();
+        for check in &self.checks {
+            let decided = match of(&**check, ask) {
+                Verdict::Now(decided) => decided,
+                Verdict::Later(deciding) => deciding.await,
+            };
+            guard.hold(decided?);
+        }
+        Ok(guard)
+    }
+}

@@ -1,0 +1,66 @@
+//! What everything in the server may need: settings, admission, ports and names, tasks and their end.
+//! It knows no session and no proxy.
+
+use std::sync::Arc;
+
+use frp_log::{Log, info};
+use frp_net::threads::Threads;
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admission;
+use crate::policy::{Bound, InForce, Policy};
+use crate::ports::Ports;
+use crate::proxy::names::Names;
+use crate::stats::Stats;
+use crate::stop::Stop;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) bound: Bound,
+    pub(crate) in_force: InForce,
+    pub(crate) admission: Admission,
+    pub(crate) names: Arc<Names>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
+    /// Where there is a web server to tell it.
+    pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) threads: Threads,
+    /// Every task of the server; `stop` ends them all.
+    pub(crate) tasks: TaskTracker,
+    /// A token for each user who may finish while the server drains.
+    pub(crate) users: TaskTracker,
+    /// Nobody new comes in once this is cancelled, which `stop` does, too.
+    pub(crate) drain: CancellationToken,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Base {
+    /// The policy in force, for one decision: whoever decides by parts takes it once.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.in_force.snapshot()
+    }
+
+    /// Ends everything once it is time: `stop` says so, or it drains and the last user has left.
+    pub(crate) async fn serve_until(&self, stop: &Stop) {
+        stop.draining().await;
+        self.drain.cancel();
+        self.users.close();
+        let drained = async {
+            let users = self.users.len();
+            info!(
+                Log::root(),
+                "frps is leaving: it takes no new users; {users} user connections may finish"
+            );
+            self.users.wait().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.stopping() => {}
+            () = drained => {}
+        }
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,107 @@
+//! What others may know of a session and do to it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use frp_log::Log;
+use frp_proto::features;
+use frp_proto::msg::Login;
+use tokio_util::sync::CancellationToken;
+
+use super::allowance::Allowance;
+use super::pool::Pool;
+use crate::auth::{Auth, Subject};
+use crate::caller::Caller;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct SessionHandle {
+    pub(crate) run_id: String,
+    pub(crate) pool: Pool,
+    pub(crate) log: Log,
+    /// Cancelled by the successor: the session must end.
+    pub(crate) replaced: CancellationToken,
+    /// Cancelled when the session has given back all that it had taken.
+    pub(crate) released: CancellationToken,
+    /// What its proxies may have together.
+    pub(crate) allowance: Arc<Allowance>,
+    pub(super) running: AtomicBool,
+    half_closes: bool,
+    user: Arc<str>,
+    /// What the client is known by.
+    id: Arc<str>,
+    pub(super) client_id: String,
+    auth: Arc<Auth>,
+    subject: Subject,
+    caller: Caller,
+}
+
+impl SessionHandle {
+    pub(crate) fn new(
+        login: &Login,
+        (auth, subject): (Arc<Auth>, Subject),
+        pool: Pool,
+        caller: Caller,
+        log: Log,
+    ) -> Self {
+        Self {
+            run_id: login.run_id.clone(),
+            pool,
+            log,
+            replaced: CancellationToken::new(),
+            released: CancellationToken::new(),
+            allowance: Arc::default(),
+            running: AtomicBool::new(false),
+            half_closes: features::half_closes(&login.features),
+            user: login.user.as_str().into(),
+            id: id_of(&login.client_id, &login.run_id).into(),
+            client_id: login.client_id.clone(),
+            auth,
+            subject,
+            caller,
+        }
+    }
+
+    /// Whether `other` is a stream of this session's connection, or neither is multiplexed.
+    pub(crate) fn shares_connection(&self, other: &Caller) -> bool {
+        match (&self.caller.link, &other.link) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an end on one of the client's streams is that of one direction only.
+    pub(crate) fn half_closes(&self) -> bool {
+        self.half_closes
+    }
+
+    /// The user that the client logged in as; may be empty.
+    pub(crate) fn user(&self) -> &Arc<str> {
+        &self.user
+    }
+
+    /// What the client has logged in under, and goes on under.
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Who has logged in, as far as the credentials say.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// What the client is known by: its `clientID`, or else the run id.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+}
+
+/// The id that a client goes by.
+pub(crate) fn id_of<'a>(client_id: &'a str, run_id: &'a str) -> &'a str {
+    if client_id.is_empty() {
+        run_id
+    } else {
+        client_id
+    }
+}

@@ -1,0 +1,108 @@
+//! A udp proxy: a UDP port of ours, and one work connection that carries all its users
+//! (frp `server/proxy/udp.go`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use frp_log::{info, warn};
+use frp_net::udp::{Heartbeat, Losses, Outgoing, Users, carry, meanwhile};
+use frp_proto::wire::WireProtocol;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep};
+
+use super::{Held, ProxyError, Published, Setup};
+use crate::client::pool::{Admitted, TakeError};
+use crate::ports::Lease;
+use crate::proxy::Proxy;
+use crate::proxy::names::NameGuard;
+use crate::proxy::udp_users::UdpUsers;
+use crate::proxy::user::UserError;
+
+/// The client refuses work connections for a proxy until it has read that the proxy runs. frp
+/// gives it 500 ms; a connection that came too early is only opened again.
+const OPEN_AFTER: Duration = Duration::from_millis(100);
+
+/// The next work connection is opened after this time when the last one failed this early, and
+/// when none was to be had, as in frp.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens the port that the proxy asks for.
+pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
+    let Setup { shared, proxy, .. } = setup;
+    let lease = shared
+        .udp_ports
+        .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
+        .map_err(|why| ProxyError::UdpPort { wanted, why })?;
+    let port = lease.port();
+    info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
+    let packet_size = setup.policy.udp_packet_size;
+    let stop = shared.drain.child_token();
+    let ends = stop.clone();
+    let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
+    let task = setup.listeners.spawn(async move {
+        tokio::select! {
+            () = serve(&proxy, lease, packet_size) => {}
+            () = ends.cancelled() => {}
+        }
+        drop::<Arc<NameGuard>>(name);
+    });
+    Ok(Published {
+        remote_addr: format!(":{port}"),
+        port: Some(port),
+        held: Held::Task(stop.drop_guard(), task),
+    })
+}
+
+/// Carries users' datagrams as long as the client's session lasts.
+async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
+    let (socket, _port) = lease.into_listener();
+    let mut users = Users::new(socket, packet_size);
+    if proxy.base.admission.asks_more() {
+        users = users.behind(Box::new(UdpUsers::new(proxy)));
+    }
+    let log = proxy.log.clone();
+    let mut losses = Losses::new(move |lost| warn!(log, "{lost}"));
+    // What comes before the first work connection waits; that knows the framing.
+    let mut out = Outgoing::new(WireProtocol::V2);
+    let mut pause = OPEN_AFTER;
+    loop {
+        let opening = open(proxy, pause);
+        let Some((conn, _held)) = meanwhile(&mut users, &mut out, &mut losses, opening).await
+        else {
+            return;
+        };
+        out.begin_stream(conn.protocol(), &mut losses);
+        let (stream, rest) = conn.into_parts();
+        let stream = proxy.wrap(stream, rest);
+        let opened = Instant::now();
+        let traffic = &proxy.counters.traffic;
+        let heartbeat = Heartbeat::Expect;
+        let why = carry(
+            &mut users,
+            stream,
+            &mut out,
+            heartbeat,
+            traffic,
+            &mut losses,
+        )
+        .await;
+        warn!(proxy.log, "read from workConn for udp error: {why}");
+        pause = match opened.elapsed() {
+            lived if lived < RETRY_AFTER => (pause * 2).clamp(OPEN_AFTER, RETRY_AFTER),
+            _ => Duration::ZERO,
+        };
+    }
+}
+
+/// The next work connection; `None` when the session is over.
+async fn open(proxy: &Proxy, pause: Duration) -> Option<Admitted> {
+    sleep(pause).await;
+    loop {
+        match proxy.start_for_all().await {
+            Ok(conn) => return Some(conn),
+            Err(UserError::Take(TakeError::Closed)) => return None,
+            Err(e) => warn!(proxy.log, "failed to get work connection: {e}"),
+        }
+        sleep(RETRY_AFTER).await;
+    }
+}

@@ -1,0 +1,33 @@
+//! What every connection of the server may need: the [`Base`], and the tables of who is logged in and
+//! of what users reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use frp_net::before_login::BeforeLogin;
+
+use crate::base::Base;
+use crate::client::registry::Registry;
+use crate::group::Groups;
+use crate::vhost::tables::Vhosts;
+use crate::visitors::Visitors;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) base: Arc<Base>,
+    pub(crate) registry: Registry,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) visitors: Arc<Visitors>,
+    pub(crate) vhosts: Vhosts,
+    pub(crate) before_login: BeforeLogin,
+}
+
+/// Whoever has the tables has the base.
+impl Deref for Shared {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}

@@ -1,0 +1,24 @@
+//! What sessions and proxies report to, where there is a web server that tells of it: who is or was
+//! there ([`clients`]), what ran and how much it carried ([`metrics`]).
+
+pub(crate) mod clients;
+pub(crate) mod metrics;
+
+use self::clients::Clients;
+use self::metrics::Metrics;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) clients: Clients,
+    pub(crate) metrics: Metrics,
+}
+
+impl Stats {
+    pub(crate) fn new() -> Self {
+        Self {
+            clients: Clients::default(),
+            metrics: Metrics::new(),
+        }
+    }
+}
