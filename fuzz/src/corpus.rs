@@ -34,6 +34,7 @@ targets! {
     jwt: proto::jwt;
     kcp: net::kcp;
     kcp_fec: net::kcp_fec;
+    http_head: http::head;
     mux_frames: net::mux_frames;
     sni: proto::sni;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
