@@ -148,6 +148,8 @@ impl Session {
         if is_blind && !self.handle.half_closes() {
             let error = "frps is stopping".to_owned();
             self.send(Pong { error }).await?;
+            // It cannot end its side any more once it hears that nobody reads here.
+            while self.control.recv().await.is_ok() {}
         }
         Ok(self.control.shutdown().await?)
     }

@@ -78,9 +78,8 @@ const MAX_PONGS: usize = 64;
 /// Unsent resets of refused streams; beyond, the session ends.
 const MAX_REFUSALS: usize = 1024;
 
-/// Codes of a go-away (hashicorp/yamux `spec.md`).
+/// Code of a go-away (hashicorp/yamux `spec.md`).
 const NORMAL: u32 = 0;
-const PROTOCOL_ERROR: u32 = 1;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -658,21 +657,6 @@ impl State {
             && self.streams.is_empty()
             && self.control.is_empty()
             && self.resets.is_empty()
-    }
-
-    /// The peer is to open no more streams.
-    pub(super) fn go_away(&mut self) {
-        self.go_away = Some(NORMAL);
-    }
-
-    /// The last frame of a session that the peer has broken.
-    pub(super) fn tell_protocol_error(&mut self) {
-        self.go_away = Some(PROTOCOL_ERROR);
-        self.control.clear();
-        self.ready.clear();
-        self.ready_small.clear();
-        self.pongs.clear();
-        self.resets.clear();
     }
 
     /// Wakes everyone: the session is over.

@@ -7,10 +7,28 @@ use super::{
         batch::Batch,
         frame::{ACK, FIN, Header, Kind, RST, SYN},
     },
-    MAX_FRAME, PING_TIMEOUT, Ping, SEND_QUEUE, SMALL_TURNS, State,
+    MAX_FRAME, NORMAL, PING_TIMEOUT, Ping, SEND_QUEUE, SMALL_TURNS, State,
 };
 
+/// As [`NORMAL`].
+const PROTOCOL_ERROR: u32 = 1;
+
 impl State {
+    /// The peer is to open no more streams.
+    pub(in crate::mux) fn go_away(&mut self) {
+        self.go_away = Some(NORMAL);
+    }
+
+    /// The last frame of a session that the peer has broken.
+    pub(in crate::mux) fn tell_protocol_error(&mut self) {
+        self.go_away = Some(PROTOCOL_ERROR);
+        self.control.clear();
+        self.ready.clear();
+        self.ready_small.clear();
+        self.pongs.clear();
+        self.resets.clear();
+    }
+
     /// Whether the driver has something to do.
     pub(in crate::mux) fn has_work(&self) -> bool {
         !self.control.is_empty()
