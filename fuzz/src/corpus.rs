@@ -1,12 +1,14 @@
 //! The kept corpus of each target, and its neighbourhood, for those who have no fuzzer. For so many seconds a
 //! target as `FRP_FUZZ_SECONDS` says, else for a moment.
 
+#![allow(clippy::print_stdout, reason = "what a test tried is read with --nocapture")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use frp_proto::wire::WireProtocol;
 
-use crate::{config, net, proto, way_out, websocket};
+use crate::{config, http, net, proto, way_out, websocket};
 
 /// Mutations of each target where no time is given.
 const A_FEW: usize = 300;
@@ -34,7 +36,7 @@ targets! {
     jwt: proto::jwt;
     kcp: net::kcp;
     kcp_fec: net::kcp_fec;
-    http_head: http::head;
+    http_head: http::requests;
     mux_frames: net::mux_frames;
     sni: proto::sni;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
