@@ -1,7 +1,10 @@
 //! The kept corpus of each target, and its neighbourhood, for those who have no fuzzer. For so many seconds a
 //! target as `FRP_FUZZ_SECONDS` says, else for a moment.
 
-#![allow(clippy::print_stdout, reason = "what a test tried is read with --nocapture")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test tried is read with --nocapture"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

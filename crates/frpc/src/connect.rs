@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use frp_config::{ClientConfig, Secret, TransportProtocol};
-use frp_net::below::Below;
+use frp_net::abort::AbortHandle;
 use frp_net::carrier::{Carrier, Lost, OpenError};
 use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
@@ -32,7 +32,7 @@ pub(crate) struct Connector {
     tls: Option<Arc<rustls::ClientConfig>>,
     shared: Option<Carrier>,
     /// Of the first connection, until its login is answered.
-    below: OnceLock<Option<Below>>,
+    abort: OnceLock<Option<AbortHandle>>,
     /// A login is on its way.
     unanswered: bool,
     tasks: TaskTracker,
@@ -112,7 +112,7 @@ impl Connector {
             cfg,
             tls,
             shared: None,
-            below: OnceLock::new(),
+            abort: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
         };
@@ -149,8 +149,8 @@ impl Connector {
 
     /// Whether the server may not be there at all: its address has answered nothing.
     pub(crate) fn is_unheard(&self) -> bool {
-        let below = self.below.get().and_then(Option::as_ref);
-        below.is_some_and(|below| !below.is_heard())
+        let abort = self.abort.get().and_then(Option::as_ref);
+        abort.is_some_and(|abort| !abort.is_heard())
     }
 
     /// A login is on its way. Dropped before it is [answered](Self::answered), this breaks the
@@ -162,7 +162,7 @@ impl Connector {
     /// What is sent from here on may arrive late.
     pub(crate) fn answered(&mut self) {
         self.unanswered = false;
-        self.below = OnceLock::from(None);
+        self.abort = OnceLock::from(None);
     }
 
     /// The server ends one direction of a stream at a time.
@@ -172,12 +172,12 @@ impl Connector {
         }
     }
 
-    fn break_off(&self) {
-        if let Some(Some(below)) = self.below.get() {
-            below.break_off();
+    fn abort(&self) {
+        if let Some(Some(abort)) = self.abort.get() {
+            abort.abort();
         }
         if let Some(shared) = &self.shared {
-            shared.break_off();
+            shared.abort();
         }
     }
 
@@ -191,7 +191,7 @@ impl Connector {
     /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.cfg, &self.tasks).await?;
-        self.below.get_or_init(|| Below::of(&conn));
+        self.abort.get_or_init(|| AbortHandle::of(&conn));
         match self.cfg.transport.protocol.one() {
             Some(TransportProtocol::Wss) => {
                 let conn = self.begin_tls(conn, false).await?;
@@ -314,7 +314,7 @@ fn dial_options(cfg: &ClientConfig) -> DialOptions {
 impl Drop for Connector {
     fn drop(&mut self) {
         if self.unanswered {
-            self.break_off();
+            self.abort();
         }
         self.close();
     }

@@ -93,9 +93,9 @@ impl Carrier {
     }
 
     /// The same, and what is queued is not sent any more.
-    pub fn break_off(&self) {
+    pub fn abort(&self) {
         match self {
-            Self::Mux(mux) => mux.break_off(),
+            Self::Mux(mux) => mux.abort(),
             Self::Quic(conn) => conn.close(),
             Self::Memory(conn) => conn.close(),
         }

@@ -7,8 +7,8 @@
 //! streams) → [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes)
 //! or [`udp`] (datagrams).
 
+pub mod abort;
 pub mod before_login;
-pub mod below;
 mod buffers;
 pub mod carrier;
 pub mod crowd;

@@ -198,8 +198,8 @@ impl Mux {
     }
 
     /// Ends the session as [`Mux::close`] does, but drops what is queued, and the connection at once.
-    pub fn break_off(&self) {
-        self.shared.break_off();
+    pub fn abort(&self) {
+        self.shared.abort();
     }
 
     /// Tells the peer to open no more streams, because this side is about to leave. Those that there are

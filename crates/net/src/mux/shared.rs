@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// Ends the session without its last bytes.
-    pub(super) fn break_off(&self) {
+    pub(super) fn abort(&self) {
         self.lock().dropped = true;
         self.end(CloseReason::LocalClose);
     }

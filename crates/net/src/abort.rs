@@ -11,7 +11,7 @@ use crate::stream::Stream;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Below(Wire);
+pub struct AbortHandle(Wire);
 
 #[derive(Debug)]
 enum Wire {
@@ -20,7 +20,7 @@ enum Wire {
     Kcp(kcp::Peer),
 }
 
-impl Below {
+impl AbortHandle {
     /// `None` where the stream shares its connection, or no descriptor is left.
     pub fn of(stream: &Stream) -> Option<Self> {
         if let Some(peer) = stream.kcp_peer() {
@@ -40,7 +40,7 @@ impl Below {
 
     /// Nothing is delivered any more: by kcp from now on, by TCP once this and the stream are dropped,
     /// which then resets the connection.
-    pub fn break_off(&self) {
+    pub fn abort(&self) {
         match &self.0 {
             // Fails only where the connection has ended.
             Wire::Tcp(socket) => drop(socket.set_linger(Some(Duration::ZERO))),
@@ -70,7 +70,7 @@ mod tests {
         let dialled = TcpStream::connect(listener.local_addr().unwrap());
         let (dialled, accepted) = tokio::join!(dialled, listener.accept());
         let (stream, mut peer) = (Stream::Tcp(dialled.unwrap()), accepted.unwrap().0);
-        let below = Below::of(&stream).unwrap();
+        let handle = AbortHandle::of(&stream).unwrap();
         let config = mux::Config {
             keepalive_interval: None,
             stranger: false,
@@ -82,9 +82,9 @@ mod tests {
         let mut byte = [0];
         peer.read_exact(&mut byte).await.unwrap();
 
-        below.break_off();
-        mux.break_off();
-        drop(below);
+        handle.abort();
+        mux.abort();
+        drop(handle);
         // It waits for no end of the peer's direction.
         tokio::time::timeout(SOON, driver).await.unwrap().unwrap();
         let mut rest = Vec::new();
@@ -101,13 +101,13 @@ mod tests {
         let (stream, driver) = kcp::connect(socket, addr, 1).unwrap();
         let driver = tokio::spawn(driver);
         let mut stream = Stream::Kcp(stream);
-        let below = Below::of(&stream).unwrap();
+        let handle = AbortHandle::of(&stream).unwrap();
         stream.write_all(b"login").await.unwrap();
         stream.flush().await.unwrap();
         let mut datagram = [0; 2000];
         peer.recv(&mut datagram).await.unwrap();
 
-        below.break_off();
+        handle.abort();
         // The one that would repeat it.
         tokio::time::timeout(SOON, driver).await.unwrap().unwrap();
         let ended = stream.write_all(b"more").await.unwrap_err();
