@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use frp_proto::wire::WireProtocol;
 
-use crate::{config, http, net, proto, way_out, websocket};
+use crate::{config, http, net, outbound_proxy, proto, websocket};
 
 /// Mutations of each target where no time is given.
 const A_FEW: usize = 300;
@@ -44,7 +44,7 @@ targets! {
     sni: proto::sni;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
     v2_decode: |data| proto::messages(WireProtocol::V2, data);
-    way_out: way_out::answers;
+    outbound_proxy: outbound_proxy::answers;
     websocket_frames: websocket::frames;
     websocket_handshake: websocket::handshake;
 }

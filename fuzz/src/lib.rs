@@ -4,8 +4,8 @@
 pub mod config;
 pub mod http;
 pub mod net;
+pub mod outbound_proxy;
 pub mod proto;
-pub mod way_out;
 pub mod websocket;
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod logs;
 #[cfg(target_os = "linux")]
 mod network;
 mod oidc;
+mod outbound_proxies;
 mod plugins;
 mod quic;
 mod real_clients;
@@ -51,6 +52,5 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
-mod ways_out;
 mod web;
 mod websocket;

@@ -94,7 +94,7 @@ impl Service {
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
     /// then ends whatever still carries a user, which takes [`LAST_TASKS`] at most.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
-        self.take_way_out();
+        self.take_network_settings();
         self.serve_admin(&stop);
         let mut auto = self.auto.take();
         let ended = self.keep_session(auto.as_mut(), &stop).await;
@@ -106,7 +106,7 @@ impl Service {
 
     /// Names are looked up as the settings say from here on, and the log tells a way that the file
     /// may not show.
-    fn take_way_out(&self) {
+    fn take_network_settings(&self) {
         if let Some(DnsServer { ip, port }) = &self.client.cfg.dns_server {
             match socket_addr(ip, *port) {
                 Some(server) => resolve::use_server(Some(server)),

@@ -2,7 +2,7 @@
 //! proxy.
 //!
 //! In the order in which a connection meets them:
-//! [`listen`]/[`dial`] (sockets; names by [`resolve`], proxies by [`way_out`]) → [`sniff`] (first
+//! [`listen`]/[`dial`] (sockets; names by [`resolve`], proxies by [`outbound_proxy`]) → [`sniff`] (first
 //! bytes) → [`websocket`] → [`tls`] → [`mux`], or [`quic`] in the place of all that ([`carrier`]:
 //! streams) → [`msg_stream`] (messages) → [`layers`] (limit, cipher, compression) → [`relay`] (bytes)
 //! or [`udp`] (datagrams).
@@ -24,6 +24,7 @@ pub mod memory;
 pub mod msg_stream;
 pub mod mux;
 pub mod or_never;
+pub mod outbound_proxy;
 mod outgoing;
 pub mod process;
 pub mod quic;
@@ -36,5 +37,4 @@ pub mod stream;
 pub mod threads;
 pub mod tls;
 pub mod udp;
-pub mod way_out;
 pub mod websocket;

@@ -4,9 +4,9 @@
 mod auth;
 mod collide;
 mod order;
+mod outbound_proxy;
 mod proxy;
 mod visitor;
-mod way_out;
 mod websocket;
 
 use std::path::PathBuf;
@@ -192,7 +192,7 @@ fn client_transport(
     transport: &mut ClientTransport,
     report: &mut Report<'_>,
 ) {
-    way_out::settle(&at.of(ClientTransport::proxy_url), transport, report);
+    outbound_proxy::settle(&at.of(ClientTransport::proxy_url), transport, report);
     let websocket = at.of(ClientTransport::websocket);
     websocket::check(&websocket, &mut transport.websocket, report);
     order::settle(at, transport, report);

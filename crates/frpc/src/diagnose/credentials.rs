@@ -2,7 +2,7 @@
 
 use frp_http::client::Reason;
 use frp_net::dial::DialError;
-use frp_net::way_out::ProxyError;
+use frp_net::outbound_proxy::ProxyError;
 
 use super::explained::{Explained, explained};
 use super::tls::is_out_of_time;

@@ -4,8 +4,8 @@ use std::io;
 
 use frp_config::ClientConfig;
 use frp_net::dial::DialError;
-use frp_net::way_out::ProxyError;
-use frp_net::way_out::socks5::SocksError;
+use frp_net::outbound_proxy::ProxyError;
+use frp_net::outbound_proxy::socks5::SocksError;
 use frp_proto::proxy_url::{ProxyScheme, ProxyUrl};
 
 use super::explained::{Explained, explained, server, visible};

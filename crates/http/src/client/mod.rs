@@ -34,9 +34,9 @@ use frp_net::limits::{
     END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD,
     MAX_REDIRECTS,
 };
+use frp_net::outbound_proxy::{self, ProxyError, http_connect};
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
-use frp_net::way_out::{self, ProxyError, http_connect};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -407,7 +407,8 @@ impl HttpClient {
             Some(proxy) if proxy.scheme == ProxyScheme::Https => {
                 let mut stream = self.reach(proxy).await?;
                 let target = join_host_port(host, port);
-                let connected = way_out::connect(&mut stream, &target, proxy.login.as_ref()).await;
+                let connected =
+                    outbound_proxy::connect(&mut stream, &target, proxy.login.as_ref()).await;
                 connected.map_err(|error| at(proxy, error))?;
                 stream
             }

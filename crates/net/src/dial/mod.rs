@@ -13,9 +13,9 @@ pub(crate) use self::race::Progress;
 use self::race::race;
 use crate::go_text::go_text;
 use crate::listen::{source, tune};
+use crate::outbound_proxy::{self, ProxyError};
 use crate::resolve::{self, LookupError, LookupFailure};
 use crate::stream::Stream;
-use crate::way_out::{self, ProxyError};
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub async fn dial_server(
     let Some(proxy) = proxy else {
         return dial(host, port, options).await.map(Stream::Tcp);
     };
-    let dialled = way_out::dial(proxy, host, port, options).await;
+    let dialled = outbound_proxy::dial(proxy, host, port, options).await;
     dialled.map_err(|error| DialError::Proxy {
         proxy: proxy.clone(),
         source: Box::new(error),

@@ -1,8 +1,8 @@
 //! Parsers on the way to frps, of `frp-net` and `frp-proto`.
 
+use frp_net::outbound_proxy::ntlm::Challenge;
+use frp_net::outbound_proxy::{http_connect, socks5};
 use frp_net::resolve::dns::{self, Family, Reply};
-use frp_net::way_out::ntlm::Challenge;
-use frp_net::way_out::{http_connect, socks5};
 use frp_proto::proxy_url::{ProxyLogin, ProxyUrl};
 
 /// The bytes as each of the answers that frpc reads on its way out, and as a proxy's URL.
