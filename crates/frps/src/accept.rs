@@ -9,7 +9,7 @@ use frp_net::quic;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::door;
+use crate::dispatch;
 use crate::shared::Shared;
 
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
@@ -27,7 +27,7 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         };
         match thread.adopt(conn) {
             Ok(conn) => {
-                let entering = door::enter_tcp(shared.clone(), turn, conn, peer);
+                let entering = dispatch::enter_tcp(shared.clone(), turn, conn, peer);
                 shared.tasks.spawn_on(entering, thread.handle());
             }
             Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),
@@ -44,7 +44,7 @@ pub(crate) async fn run_quic(listener: quic::Listener, shared: Arc<Shared>) {
             () = shared.drain.cancelled() => break,
         };
         let Some(arriving) = arriving else { break };
-        let entering = door::enter_quic(shared.clone(), arriving);
+        let entering = dispatch::enter_quic(shared.clone(), arriving);
         shared
             .tasks
             .spawn_on(entering, shared.threads.next().handle());
@@ -69,7 +69,7 @@ pub(crate) async fn run_kcp(listener: KcpListener, shared: Arc<Shared>, last: Ca
             true => shared.threads.next(),
             false => shared.threads.of_peer(peer.ip()),
         };
-        let entering = door::enter_kcp(shared.clone(), stream, stranger, peer);
+        let entering = dispatch::enter_kcp(shared.clone(), stream, stranger, peer);
         shared.tasks.spawn_on(driver.run(), thread.handle());
         shared.tasks.spawn_on(entering, thread.handle());
     };

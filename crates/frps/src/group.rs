@@ -50,7 +50,7 @@ struct Group {
     wanted: u16,
     port: u16,
     members: Arc<Members>,
-    door: Arc<Door>,
+    listener: Arc<SharedListener>,
     /// Ends the accept loop.
     _stop: DropGuard,
 }
@@ -58,7 +58,7 @@ struct Group {
 /// The open port. The loop that accepts has it only while it polls, so that whoever closes it need
 /// not wait for the loop.
 #[derive(Debug)]
-struct Door(Mutex<Option<(TcpListener, Held)>>);
+struct SharedListener(Mutex<Option<(TcpListener, Held)>>);
 
 impl Groups {
     /// Makes `proxy` a member of its group, the first of which opens `wanted`.
@@ -119,9 +119,9 @@ impl Group {
         let base = &proxy.base;
         let members = Arc::new(Members::default());
         let port = lease.port();
-        let door = Arc::new(Door(Mutex::new(Some(lease.into_listener()))));
+        let listener = Arc::new(SharedListener(Mutex::new(Some(lease.into_listener()))));
         let stop = base.drain.child_token();
-        let (polled, to, until) = (door.clone(), members.clone(), stop.clone());
+        let (polled, to, until) = (listener.clone(), members.clone(), stop.clone());
         base.tasks.spawn(async move {
             let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
             accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
@@ -132,7 +132,7 @@ impl Group {
             wanted,
             port,
             members,
-            door,
+            listener,
             _stop: stop.drop_guard(),
         }
     }
@@ -144,11 +144,11 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        drop(self.door.lock().take());
+        drop(self.listener.lock().take());
     }
 }
 
-impl Door {
+impl SharedListener {
     /// Pending for ever once the port is closed.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         match &*self.lock() {

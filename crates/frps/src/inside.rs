@@ -8,7 +8,7 @@ use std::sync::Arc;
 use frp_net::carrier::{Arrivals, Carrier};
 use frp_net::memory;
 
-use crate::door;
+use crate::dispatch;
 use crate::shared::Shared;
 
 /// Takes clients in, as long as the server runs.
@@ -32,7 +32,7 @@ impl Inside {
         let (client, (server, arrivals)) = memory::connection();
         let shared = &self.shared;
         let streams = Arrivals::Memory(arrivals);
-        let entering = door::enter_inside(shared.clone(), server, streams, peer);
+        let entering = dispatch::enter_inside(shared.clone(), server, streams, peer);
         let thread = shared.threads.next();
         shared.tasks.spawn_on(entering, thread.handle());
         Carrier::Memory(client)

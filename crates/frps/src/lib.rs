@@ -3,7 +3,7 @@
 //! The files are the stages of a connection, in this order:
 //!
 //! 1. [`accept`]: a TCP connection arrives; a task of its own takes it from there.
-//! 2. [`door`]: its first bytes → TLS or not → mux streams or one stream.
+//! 2. [`dispatch`]: its first bytes → TLS or not → mux streams or one stream.
 //! 3. [`greet`]: a stream's wire protocol and its first message.
 //! 4. [`login`]: a `Login` becomes a session.
 //! 5. [`session`]: the task that owns a client's control connection and proxies.
@@ -28,7 +28,7 @@ mod caller;
 pub mod cli;
 mod client;
 
-mod door;
+mod dispatch;
 mod ended;
 mod greet;
 mod group;

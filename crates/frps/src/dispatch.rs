@@ -39,7 +39,7 @@ enum Opened {
     User(Kind, TcpStream, Bytes),
 }
 
-/// Why a connection got no further than the door.
+/// Why a connection was not dispatched.
 #[derive(Debug, thiserror::Error)]
 enum DoorError {
     #[error("no first bytes within {} s", BEFORE_LOGIN.as_secs())]
