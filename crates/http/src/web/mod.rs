@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::answer::{Refusal, Response, bare, envelope_v1, moved, not_found, text, unauthorized};
 use self::guard::{Denied, Guard};
 use self::path::{Query, relative};
-use self::route::{Astray, Route};
+use self::route::{NoRoute, Route};
 pub use self::route::{Path, Unrouted};
 use crate::basic::Login;
 use crate::head;
@@ -253,12 +253,12 @@ impl<S: Site> Guarded<S> {
         let route = match found {
             Ok(Route::Healthz) => return bare(StatusCode::OK),
             Ok(route) => route,
-            Err(Astray::Unrouted(Unrouted::NotFound)) => return not_found(NOT_FOUND),
-            Err(Astray::Unrouted(Unrouted::WrongMethod)) => {
+            Err(NoRoute::Unrouted(Unrouted::NotFound)) => return not_found(NOT_FOUND),
+            Err(NoRoute::Unrouted(Unrouted::WrongMethod)) => {
                 return bare(StatusCode::METHOD_NOT_ALLOWED);
             }
-            Err(Astray::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
-            Err(Astray::Moved(to)) => {
+            Err(NoRoute::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
+            Err(NoRoute::Moved(to)) => {
                 let query = query.map(|query| format!("?{query}"));
                 return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
             }

@@ -22,7 +22,7 @@ pub(super) enum Route<R> {
 
 /// Why a request has no [`Route`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Astray {
+pub(super) enum NoRoute {
     /// The path has broken percent escapes.
     BadPath,
     /// The path has another, clean form.
@@ -68,13 +68,13 @@ pub(super) fn find<S: Site>(
     method: &Method,
     path: &str,
     pprof: bool,
-) -> Result<Route<S::Route>, Astray> {
-    let plain = decode(path, false).ok_or(Astray::BadPath)?;
+) -> Result<Route<S::Route>, NoRoute> {
+    let plain = decode(path, false).ok_or(NoRoute::BadPath)?;
     let clean = clean(&plain);
     if clean != plain {
-        return Err(Astray::Moved(encode(&clean)));
+        return Err(NoRoute::Moved(encode(&clean)));
     }
-    let get = |route| Path::only(method, &Method::GET, route).map_err(Astray::Unrouted);
+    let get = |route| Path::only(method, &Method::GET, route).map_err(NoRoute::Unrouted);
     match plain.as_str() {
         "/" => Ok(Route::Root),
         "/healthz" => Ok(Route::Healthz),
@@ -86,7 +86,7 @@ pub(super) fn find<S: Site>(
                 (_, Some(name)) if pprof => Ok(Route::Pprof(name)),
                 _ => {
                     let found = site.find(method, &Path { sent: path, plain });
-                    found.map(Route::Own).map_err(Astray::Unrouted)
+                    found.map(Route::Own).map_err(NoRoute::Unrouted)
                 }
             }
         }
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn the_paths_of_both_programs_are_those_of_frp() {
         let name = |name: &str| name.to_owned();
-        let not_found = || Err(Astray::Unrouted(Unrouted::NotFound));
-        let wrong = || Err(Astray::Unrouted(Unrouted::WrongMethod));
-        let moved = |to: &str| Err(Astray::Moved(to.to_owned()));
+        let not_found = || Err(NoRoute::Unrouted(Unrouted::NotFound));
+        let wrong = || Err(NoRoute::Unrouted(Unrouted::WrongMethod));
+        let moved = |to: &str| Err(NoRoute::Moved(to.to_owned()));
         for (method, path, route) in [
             (Method::PUT, "/", Ok(Route::Root)),
             (Method::POST, "/healthz", Ok(Route::Healthz)),
@@ -165,9 +165,9 @@ mod tests {
             (Method::GET, "//api/clients", moved("/api/clients")),
             (Method::GET, "/api/../static/", moved("/static/")),
             (Method::GET, "/%2e%2e/a%0d%0ab", moved("/a%0D%0Ab")),
-            (Method::GET, "/%zz", Err(Astray::BadPath)),
-            (Method::GET, "/a%2", Err(Astray::BadPath)),
-            (Method::GET, "/%", Err(Astray::BadPath)),
+            (Method::GET, "/%zz", Err(NoRoute::BadPath)),
+            (Method::GET, "/a%2", Err(NoRoute::BadPath)),
+            (Method::GET, "/%", Err(NoRoute::BadPath)),
         ] {
             assert_eq!(find(&One, &method, path, true), route, "{method} {path}");
         }
