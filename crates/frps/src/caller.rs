@@ -77,14 +77,14 @@ impl Link {
 
 /// What a stream holds until its first message is understood and, if it is a login, decided.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Permit {
     /// One of the server's strangers: the stream is the whole connection.
     Stranger(Turn),
     /// One of the streams in greeting of its connection.
     Stream(#[expect(dead_code, reason = "held for its drop")] Greeting),
 }
 
-impl Place {
+impl Permit {
     /// The peer has shown that it may be here.
     pub(crate) fn admit(self) {
         if let Self::Stranger(turn) = self {

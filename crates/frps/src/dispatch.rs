@@ -26,7 +26,7 @@ use frp_net::websocket::{self, AcceptError};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::caller::{Caller, Greeting, Link, Place};
+use crate::caller::{Caller, Greeting, Link, Permit};
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::{greet, vhost};
@@ -116,7 +116,7 @@ async fn enter(
             stream,
             first,
             caller,
-            Place::Stranger(turn),
+            Permit::Stranger(turn),
         ))
         .await;
     }
@@ -353,7 +353,7 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: Stream, caller
     };
     let shared = shared.clone();
     shared.tasks.clone().spawn(async move {
-        let place = Place::Stream(greeting);
-        greet::serve(shared, stream, Bytes::new(), caller, place).await;
+        let permit = Permit::Stream(greeting);
+        greet::serve(shared, stream, Bytes::new(), caller, permit).await;
     });
 }

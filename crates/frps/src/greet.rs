@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::admission::check::{Refusal, WorkConnAsk};
 use crate::admission::guard::Guard;
-use crate::caller::{Caller, Greeted, Place, last_word};
+use crate::caller::{Caller, Greeted, Permit, last_word};
 use crate::client::handle::SessionHandle;
 use crate::random::random_bytes;
 use crate::shared::Shared;
@@ -39,18 +39,18 @@ enum GreetError {
     Send(#[from] SendError),
 }
 
-/// Serves one stream to its end. `place` is what the stream holds until its first message is in.
+/// Serves one stream to its end. `permit` is what the stream holds until its first message is in.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: Stream,
     first: Bytes,
     caller: Caller,
-    place: Place,
+    permit: Permit,
 ) {
     let log = Log::root().by(caller.peer.ip());
     let greeted = tokio::select! {
         greeted = timeout(BEFORE_LOGIN, greet(stream, first)) => greeted,
-        () = place.evicted() => {
+        () = permit.evicted() => {
             return debug!(log, "[{}] made room for newer connections", caller.peer);
         }
         () = shared.stop.cancelled() => return,
@@ -64,15 +64,15 @@ pub(crate) async fn serve(
         Message::Login(login) => {
             // Its task is small as long as it is a stranger's.
             Box::pin(login::serve(
-                shared, stream, *login, negotiated, caller, place,
+                shared, stream, *login, negotiated, caller, permit,
             ))
             .await;
         }
         Message::NewWorkConn(conn) => {
-            admit_work_conn(&shared, stream, conn, &caller, place).await;
+            admit_work_conn(&shared, stream, conn, &caller, permit).await;
         }
         Message::NewVisitorConn(conn) => {
-            Box::pin(serve_visitor(&shared, stream, conn, &caller, place)).await;
+            Box::pin(serve_visitor(&shared, stream, conn, &caller, permit)).await;
         }
         other => {
             trace!(log, "first message of [{}]: {}", caller.peer, other.name());
@@ -161,7 +161,7 @@ async fn admit_work_conn(
     mut stream: Greeted,
     conn: NewWorkConn,
     caller: &Caller,
-    place: Place,
+    permit: Permit,
 ) {
     let session = shared.registry.running(&conn.run_id);
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
@@ -173,7 +173,7 @@ async fn admit_work_conn(
         }
         Some(session) => match tokio::select! {
             admitted = admit(shared, &session, conn) => admitted,
-            () = place.lost(caller) => return,
+            () = permit.lost(caller) => return,
             () = session.released.cancelled() => return,
         } {
             Err(why) => {
@@ -185,7 +185,7 @@ async fn admit_work_conn(
                 why.peer
             }
             Ok(guard) => {
-                place.admit();
+                permit.admit();
                 match session.pool.put((stream, guard)) {
                     Ok(()) => return,
                     Err(refused) => {
@@ -216,22 +216,22 @@ async fn admit(
     shared.admission.work_conn(&mut ask).await
 }
 
-/// Takes a visitor to the proxy that it names. `place` is given back once that is decided.
+/// Takes a visitor to the proxy that it names. `permit` is given back once that is decided.
 async fn serve_visitor(
     shared: &Shared,
     mut stream: Greeted,
     conn: NewVisitorConn,
     caller: &Caller,
-    place: Place,
+    permit: Permit,
 ) {
     let admitted = tokio::select! {
         admitted = visit::admit(shared, &conn, caller) => admitted,
-        () = place.lost(caller) => return,
+        () = permit.lost(caller) => return,
         () = shared.stop.cancelled() => return,
     };
     match admitted {
         Ok((visited, user, half_closes)) => {
-            place.admit();
+            permit.admit();
             visit::serve_visitor(&visited, stream, conn, user, half_closes).await;
         }
         Err(why) => {

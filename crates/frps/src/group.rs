@@ -36,7 +36,7 @@ pub(crate) enum GroupError {
 
 /// A proxy's place in its group, until dropped. With the last one the port is closed and free.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct GroupMember {
     group: String,
     port: u16,
     membership: Option<Membership>,
@@ -67,10 +67,10 @@ impl Groups {
         proxy: &Arc<Proxy>,
         wanted: u16,
         allowed: &AllowedPorts,
-    ) -> Result<Place, GroupError> {
+    ) -> Result<GroupMember, GroupError> {
         let spec::Group { name, key } = &proxy.spec.group;
         let mut groups = self.lock();
-        let place = |group: &Group| Place {
+        let place = |group: &Group| GroupMember {
             group: name.clone(),
             port: group.port,
             membership: Some(group.members.join(proxy)),
@@ -96,14 +96,14 @@ impl Groups {
     }
 }
 
-impl Place {
+impl GroupMember {
     /// The group's port.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 }
 
-impl Drop for Place {
+impl Drop for GroupMember {
     fn drop(&mut self) {
         // One lock for both steps: nobody joins a group that is about to close.
         let mut groups = self.groups.lock();

@@ -21,7 +21,7 @@ use frp_proto::wire::WireProtocol;
 use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;
 use crate::auth::{Auth, Subject};
-use crate::caller::{Caller, Greeted, Place, Presence, last_word};
+use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
 use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
@@ -52,14 +52,14 @@ enum LoginError {
     Answer(#[from] SendError),
 }
 
-/// Logs a client in and runs its session. `place` is given back once the login is decided.
+/// Logs a client in and runs its session. `permit` is given back once the login is decided.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     mut stream: Greeted,
     mut login: Login,
     negotiated: Option<Negotiated>,
     caller: Caller,
-    place: Place,
+    permit: Permit,
 ) {
     if login.run_id.is_empty() {
         login.run_id = naming::run_id(random_bytes());
@@ -72,7 +72,7 @@ pub(crate) async fn serve(
         login,
         &mut stream,
         negotiated.as_ref(),
-        (&caller, place),
+        (&caller, permit),
         &log,
     )
     .await;
@@ -114,7 +114,7 @@ async fn admit(
     login: Login,
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
-    (caller, place): (&Caller, Place),
+    (caller, permit): (&Caller, Permit),
     log: &Log,
 ) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
@@ -131,7 +131,7 @@ async fn admit(
         biased;
         () = shared.drain.cancelled() => Err(LoginError::Gone),
         admitted = shared.admission.login(&mut ask) => admitted.map_err(LoginError::from),
-        () = place.lost(caller) => Err(LoginError::Gone),
+        () = permit.lost(caller) => Err(LoginError::Gone),
     };
     let LoginAsk {
         login,
@@ -204,7 +204,7 @@ async fn admit(
     }
     seat.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
-    place.admit();
+    permit.admit();
     stream.flush_within(LOGIN_ANSWER_WRITE).await?;
     Ok(((seat, guard, listed), presence))
 }

@@ -60,7 +60,7 @@ impl Scratch {
         self.push_time(now, zone);
         self.buf.push_str(tag(event.level));
         // Writing to a String fails only if a Display does; what it wrote until then is kept.
-        let _ = write!(self.buf, "[{}:{}] ", Place(event.file), event.line);
+        let _ = write!(self.buf, "[{}:{}] ", ShortPath(event.file), event.line);
         self.buf.push_str(event.prefix);
         let mut text = Escaped {
             most: self.buf.len() + LONGEST,
@@ -97,9 +97,9 @@ impl Scratch {
 
 /// The last directory and the file name of a source path. `src` says nothing, so the crate's
 /// directory stands for it.
-struct Place<'a>(&'a str);
+struct ShortPath<'a>(&'a str);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ShortPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = self.0.rsplit(['/', '\\']);
         let file = parts.next().unwrap_or_default();
@@ -331,7 +331,7 @@ mod tests {
             ("src\\main.rs", "main.rs"),
             ("/r/rustls-0.23.46/src/tls12/prf.rs", "tls12/prf.rs"),
         ] {
-            assert_eq!(Place(file).to_string(), want);
+            assert_eq!(ShortPath(file).to_string(), want);
         }
     }
 

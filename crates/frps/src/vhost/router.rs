@@ -141,10 +141,10 @@ impl<T> Drop for RouteGuards<T> {
 
 impl<T> Table<T> {
     fn add(&mut self, key: &RouteKey, target: T) -> Result<(), RouteConflict> {
-        let users = match place(&key.domain) {
-            Place::All => &mut self.all,
-            Place::Below(name) => self.below.entry(name.into()).or_default(),
-            Place::Name(_) => self.names.entry(key.domain.clone()).or_default(),
+        let users = match kind_of(&key.domain) {
+            DomainKind::All => &mut self.all,
+            DomainKind::Below(name) => self.below.entry(name.into()).or_default(),
+            DomainKind::Name(_) => self.names.entry(key.domain.clone()).or_default(),
         };
         let locations = users.entry(key.http_user.clone()).or_default();
         // Whoever is in the way has an entry here, so no empty one was made in vain.
@@ -158,25 +158,25 @@ impl<T> Table<T> {
     }
 
     fn remove(&mut self, key: &RouteKey) -> Option<T> {
-        match place(&key.domain) {
-            Place::All => remove(&mut self.all, key),
-            Place::Below(name) => remove_in(&mut self.below, name, key),
-            Place::Name(name) => remove_in(&mut self.names, name, key),
+        match kind_of(&key.domain) {
+            DomainKind::All => remove(&mut self.all, key),
+            DomainKind::Below(name) => remove_in(&mut self.below, name, key),
+            DomainKind::Name(name) => remove_in(&mut self.names, name, key),
         }
     }
 }
 
-enum Place<'a> {
+enum DomainKind<'a> {
     Name(&'a str),
     Below(&'a str),
     All,
 }
 
-fn place(domain: &str) -> Place<'_> {
+fn kind_of(domain: &str) -> DomainKind<'_> {
     match domain.strip_prefix("*.") {
-        Some(name) => Place::Below(name),
-        None if domain == "*" => Place::All,
-        None => Place::Name(domain),
+        Some(name) => DomainKind::Below(name),
+        None if domain == "*" => DomainKind::All,
+        None => DomainKind::Name(domain),
     }
 }
 

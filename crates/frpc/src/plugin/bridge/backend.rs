@@ -87,7 +87,7 @@ impl Backend {
             Authority::try_from(target.authority.as_str()).map_err(|_| target.bad("not a host"))?;
         let tls = tls.map(|tls| Tls::new(tls, &target.host)).transpose()?;
         let targets = LongTargets::default();
-        let connector = Connector(Arc::new(Place {
+        let connector = Connector(Arc::new(ServiceAddr {
             target,
             tls,
             targets: targets.clone(),
@@ -231,10 +231,10 @@ fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 
 /// Makes connections.
 #[derive(Debug, Clone)]
-struct Connector(Arc<Place>);
+struct Connector(Arc<ServiceAddr>);
 
 #[derive(Debug)]
-struct Place {
+struct ServiceAddr {
     target: Target,
     tls: Option<Tls>,
     targets: LongTargets,
@@ -273,7 +273,7 @@ impl Tls {
     }
 }
 
-impl Place {
+impl ServiceAddr {
     async fn connect(&self) -> Result<BackendIo, Unreachable> {
         let tcp = dial(&self.target.host, self.target.port, &LOCAL).await?;
         limit_unsent(&tcp);
