@@ -8,7 +8,7 @@ use frp_net::go_text::go_text;
 use frp_net::layers::{Side, wrap};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::stream::Stream;
-use frp_net::udp::{CarryError, Datagrams, LocalOptions, Locals, Reached, Target, Tell};
+use frp_net::udp::{CarryError, Datagrams, LocalOptions, LocalService, Locals, Reached, Tell};
 
 use crate::proxy::Proxy;
 
@@ -34,7 +34,7 @@ async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_siz
     let (host, port) = (&proxy.cfg.local_ip, proxy.cfg.local_port);
     // A name that is not found does not end the work connection: the server would only ask for the
     // next one, at once and as often as it can.
-    let target = Target::resolve(host, port).await;
+    let target = LocalService::resolve(host, port).await;
     let locals = Locals::new(LocalOptions {
         target,
         proxy_protocol: proxy.cfg.transport.proxy_protocol,

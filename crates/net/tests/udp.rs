@@ -11,7 +11,7 @@ use frp_net::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
 use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::relay::Traffic;
 use frp_net::udp::{
-    CarryError, Datagrams, LocalOptions, Locals, Target, Tell, Users, bind, bridge,
+    CarryError, Datagrams, LocalOptions, LocalService, Locals, Tell, Users, bind, bridge,
 };
 use frp_proto::msg::{Message, Ping, UdpAddr, UdpPacket};
 use frp_proto::wire::WireProtocol::{self, V1, V2};
@@ -84,7 +84,7 @@ fn packet(content: &'static [u8], remote: &str) -> UdpPacket {
 /// frpc's side with this service behind it.
 async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
     let host = service.ip().to_string();
-    let target = Target::resolve(&host, service.port());
+    let target = LocalService::resolve(&host, service.port());
     let locals = Locals::new(LocalOptions {
         target: target.await,
         proxy_protocol: None,

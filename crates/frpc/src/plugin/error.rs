@@ -2,7 +2,7 @@
 
 use frp_net::tls::TlsSetupError;
 
-use super::target::BadTarget;
+use super::local_addr::BadLocalAddr;
 
 /// Why a proxy cannot start with its plugin.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +10,7 @@ pub(crate) enum PluginError {
     #[error("plugin [{0}] is not registered")]
     NotSupported(&'static str),
     #[error("{0}")]
-    Target(#[from] BadTarget),
+    LocalAddr(#[from] BadLocalAddr),
     #[error("{0}")]
     Tls(#[from] TlsSetupError),
     #[error("gen TLS config error: {0}")]

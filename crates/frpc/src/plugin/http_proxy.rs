@@ -50,7 +50,7 @@ pub(crate) struct HttpProxy {
 struct Visit {
     /// The target of the last request. Targets are not shared between users: some authenticate a
     /// connection instead of its requests.
-    target: Mutex<Option<Target>>,
+    target: Mutex<Option<Upstream>>,
     /// Set by an accepted CONNECT, which ends HTTP here.
     tunnel: Mutex<Option<(OnUpgrade, TcpStream)>>,
     /// What its connection and its requests share.
@@ -58,7 +58,7 @@ struct Visit {
 }
 
 /// A connection to a target that can take the next request.
-struct Target {
+struct Upstream {
     authority: Authority,
     sender: SendRequest<Upload>,
     targets: LongTargets,
@@ -84,7 +84,7 @@ enum ProxyError {
     #[error("{0}")]
     Dial(#[from] DialError),
     #[error("{}", with_causes(.0))]
-    Target(#[source] hyper::Error),
+    Upstream(#[source] hyper::Error),
     #[error("{0}")]
     Coding(#[from] UnknownCoding),
     #[error("{0}")]
@@ -221,7 +221,7 @@ async fn forward(
 
     let mut request = request.map(Upload::new);
     let kept = lock(&visit.target).take();
-    let fits = |target: &Target| target.authority == authority && !target.is_last;
+    let fits = |target: &Upstream| target.authority == authority && !target.is_last;
     if let Some(mut target) = kept.filter(fits)
         && target.sender.ready().await.is_ok()
     {
@@ -232,20 +232,20 @@ async fn forward(
             }
             // It was closed before it took the request.
             Err((_, Some(unsent))) => request = unsent,
-            Err((e, None)) => return Err(ProxyError::Target(e)),
+            Err((e, None)) => return Err(ProxyError::Upstream(e)),
         }
     }
-    let mut target = Target::open(authority).await?;
+    let mut target = Upstream::open(authority).await?;
     target.is_last = has_odd_body;
     match target.send(request).await? {
         Ok(response) => passed_on(response, target, visit),
-        Err((e, _)) => Err(ProxyError::Target(e)),
+        Err((e, _)) => Err(ProxyError::Upstream(e)),
     }
 }
 
 fn passed_on(
     response: Response<Incoming>,
-    mut target: Target,
+    mut target: Upstream,
     visit: &Visit,
 ) -> Result<Response<Body>, ProxyError> {
     head::check_coding(response.headers())?;
@@ -260,7 +260,7 @@ fn passed_on(
 /// Why a target did not answer, and the request itself where nothing of it was sent.
 type Failed = (hyper::Error, Option<Request<Upload>>);
 
-impl Target {
+impl Upstream {
     async fn send(
         &mut self,
         mut request: Request<Upload>,
@@ -291,7 +291,7 @@ impl Target {
             .max_headers(MAX_HTTP_FIELDS)
             .handshake(TokioIo::new(io))
             .await
-            .map_err(ProxyError::Target)?;
+            .map_err(ProxyError::Upstream)?;
         // What goes wrong there is told to whoever waits for the answer.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self {
@@ -312,7 +312,7 @@ impl ProxyError {
                 StatusCode::BAD_REQUEST
             }
             Self::Dial(DialError::TimedOut { .. }) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Dial(_) | Self::Target(_) | Self::Coding(_) | Self::Io(_) => {
+            Self::Dial(_) | Self::Upstream(_) | Self::Coding(_) | Self::Io(_) => {
                 StatusCode::BAD_GATEWAY
             }
         }

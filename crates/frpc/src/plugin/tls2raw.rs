@@ -7,21 +7,21 @@ use frp_net::layers::Carried;
 use frp_net::relay;
 
 use super::error::PluginError;
-use super::target::Target;
+use super::local_addr::LocalAddr;
 use super::user_tls::UserTls;
 use crate::dial::LOCAL;
 use crate::user::User;
 
 #[derive(Debug)]
 pub(crate) struct Tls2Raw {
-    target: Target,
+    target: LocalAddr,
     tls: UserTls,
 }
 
 impl Tls2Raw {
     pub(super) fn new(local_addr: &str, tls: &PluginTls) -> Result<Self, PluginError> {
         Ok(Self {
-            target: Target::parse(local_addr, None)?,
+            target: LocalAddr::parse(local_addr, None)?,
             tls: UserTls::new(tls, &[])?,
         })
     }

@@ -16,10 +16,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ends::{Ends, Heartbeat, packet_limit};
 use super::incoming::Incoming;
+use super::local_service::LocalService;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
 use super::socket::{BATCH, connect, refused, try_send_all, would_block};
-use super::target::Target;
 use crate::layers::scratch::with_scratch;
 use crate::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Tell {
 #[derive(Debug)]
 pub struct LocalOptions {
     /// The local service.
-    pub target: Target,
+    pub target: LocalService,
     /// `transport.proxyProtocolVersion`: a header goes in front of a user's first datagram.
     pub proxy_protocol: Option<proxy_protocol::Version>,
     /// `udpPacketSize`: longer datagrams of the local service are dropped.
@@ -75,7 +75,7 @@ pub struct LocalOptions {
 /// datagrams are refused; the user's next datagram opens another.
 #[derive(Debug)]
 pub struct Locals {
-    target: Target,
+    target: LocalService,
     tell: Tell,
     proxy_protocol: Option<proxy_protocol::Version>,
     longest: usize,

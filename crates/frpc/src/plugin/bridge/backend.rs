@@ -32,7 +32,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::super::error::PluginError;
-use super::super::target::Target;
+use super::super::local_addr::LocalAddr;
 use crate::dial::LOCAL;
 use crate::tasks::Tasks;
 
@@ -82,7 +82,7 @@ impl Backend {
         } else {
             ("http", 80)
         };
-        let target = Target::parse(local_addr, Some(port))?;
+        let target = LocalAddr::parse(local_addr, Some(port))?;
         let authority =
             Authority::try_from(target.authority.as_str()).map_err(|_| target.bad("not a host"))?;
         let tls = tls.map(|tls| Tls::new(tls, &target.host)).transpose()?;
@@ -235,7 +235,7 @@ struct Connector(Arc<ServiceAddr>);
 
 #[derive(Debug)]
 struct ServiceAddr {
-    target: Target,
+    target: LocalAddr,
     tls: Option<Tls>,
     targets: LongTargets,
 }

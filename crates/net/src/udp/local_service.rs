@@ -19,7 +19,7 @@ use crate::resolve::lookup;
 const LOOK_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// `localIP` and `localPort`. A name is looked up again from time to time, beside the traffic.
-pub struct Target {
+pub struct LocalService {
     host: String,
     port: u16,
     /// `None` as long as the name has not been found.
@@ -34,13 +34,17 @@ pub struct Target {
 
 type LookUp = Pin<Box<dyn Future<Output = io::Result<SocketAddr>> + Send>>;
 
-impl fmt::Debug for Target {
+impl fmt::Debug for LocalService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({}:{} at {:?})", self.host, self.port, self.addr)
+        write!(
+            f,
+            "LocalService({}:{} at {:?})",
+            self.host, self.port, self.addr
+        )
     }
 }
 
-impl Target {
+impl LocalService {
     /// Looks `host` up where it is a name, for at most [`LOCAL_DIAL`]. Where that fails, it is looked
     /// up again and again.
     pub async fn resolve(host: &str, port: u16) -> Self {

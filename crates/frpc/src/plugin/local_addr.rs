@@ -2,7 +2,7 @@
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct LocalAddr {
     /// Without brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -13,23 +13,23 @@ pub(super) struct Target {
 /// Why an address is none, in Go's words.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("localAddr: address {addr}: {why}")]
-pub(crate) struct BadTarget {
+pub(crate) struct BadLocalAddr {
     addr: String,
     why: &'static str,
 }
 
-impl Target {
+impl LocalAddr {
     /// The address is none after all.
-    pub(super) fn bad(&self, why: &'static str) -> BadTarget {
-        BadTarget {
+    pub(super) fn bad(&self, why: &'static str) -> BadLocalAddr {
+        BadLocalAddr {
             addr: self.authority.clone(),
             why,
         }
     }
 
     /// Parses `host:port`. An empty host is this one; without a port it is `default_port`.
-    pub(super) fn parse(addr: &str, default_port: Option<u16>) -> Result<Self, BadTarget> {
-        let bad = |why| BadTarget {
+    pub(super) fn parse(addr: &str, default_port: Option<u16>) -> Result<Self, BadLocalAddr> {
+        let bad = |why| BadLocalAddr {
             addr: addr.to_owned(),
             why,
         };
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn parsed(addr: &str, default: Option<u16>) -> Result<(String, u16), &'static str> {
-        let target = Target::parse(addr, default);
+        let target = LocalAddr::parse(addr, default);
         target.map(|t| (t.host, t.port)).map_err(|e| e.why)
     }
 
