@@ -10,7 +10,7 @@ const UNSAFE_FILES: [&str; 6] = [
     "bench/src/process.rs",
     "crates/net/src/kcp/socket.rs",
     "crates/net/src/process.rs",
-    "crates/net/src/relay/end.rs",
+    "crates/net/src/relay/endpoint.rs",
     "crates/net/src/signals.rs",
     "tests/src/network/tun.rs",
 ];

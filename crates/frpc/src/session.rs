@@ -58,7 +58,7 @@ type Signing = Pin<Box<dyn Future<Output = Result<Ping, CredentialError>> + Send
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
+pub(crate) enum SessionEnd {
     #[error("heartbeat timeout")]
     HeartbeatTimeout,
     #[error("the server refused our heartbeat: {0}")]
@@ -124,7 +124,7 @@ impl Session {
 
     /// Serves until something ends the session. Dropping it (the caller does) ends its connection
     /// and the work connections that wait on it.
-    pub(crate) async fn run(mut self) -> End {
+    pub(crate) async fn run(mut self) -> SessionEnd {
         let end = match self.configure().await {
             Ok(()) => self.serve().await,
             Err(end) => end,
@@ -136,7 +136,7 @@ impl Session {
         end
     }
 
-    async fn serve(&mut self) -> End {
+    async fn serve(&mut self) -> SessionEnd {
         loop {
             let transport = &self.client.cfg.transport;
             let silent_until = transport
@@ -163,11 +163,11 @@ impl Session {
                 Ok(()) = self.settings.changed() => self.configure().await,
                 () = self.stop.cancelled() => {
                     self.leave().await;
-                    return End::Stopped;
+                    return SessionEnd::Stopped;
                 }
                 () = sleep_until(silent_until.unwrap_or(now)), if silent_until.is_some() => {
                     warn!(self.log, "heartbeat timeout");
-                    Err(End::HeartbeatTimeout)
+                    Err(SessionEnd::HeartbeatTimeout)
                 }
             };
             if let Err(end) = served {
@@ -196,11 +196,11 @@ impl Session {
     }
 
     /// A stream ends because its connection did; the connection knows why.
-    fn end_of_reading(&self, e: RecvError) -> End {
+    fn end_of_reading(&self, e: RecvError) -> SessionEnd {
         match (e, self.work.close_reason()) {
-            (RecvError::Closed | RecvError::Io(_), Some(reason)) => End::Lost(reason),
-            (RecvError::Closed, None) => End::Closed,
-            (e, _) => End::Recv(e),
+            (RecvError::Closed | RecvError::Io(_), Some(reason)) => SessionEnd::Lost(reason),
+            (RecvError::Closed, None) => SessionEnd::Closed,
+            (e, _) => SessionEnd::Recv(e),
         }
     }
 
@@ -212,7 +212,7 @@ impl Session {
         self.signing = Some(Box::pin(async move { client.auth.ping().await }));
     }
 
-    async fn ping(&mut self, signed: Result<Ping, CredentialError>) -> Result<(), End> {
+    async fn ping(&mut self, signed: Result<Ping, CredentialError>) -> Result<(), SessionEnd> {
         self.signing = None;
         let transport = &self.client.cfg.transport;
         let interval = transport.heartbeat_interval.unwrap_or_default();
@@ -236,7 +236,7 @@ impl Session {
 
     /// Makes proxies and visitors those of the settings; what is configured as before is left
     /// alone.
-    async fn configure(&mut self) -> Result<(), End> {
+    async fn configure(&mut self) -> Result<(), SessionEnd> {
         let settings = self.settings.borrow_and_update().clone();
         // Both are sorted by name.
         let wanted = |cfg: &ProxyConfig| {
@@ -281,7 +281,7 @@ impl Session {
     }
 
     /// Sends every registration that is due, all in one write.
-    async fn register(&mut self) -> Result<(), End> {
+    async fn register(&mut self) -> Result<(), SessionEnd> {
         let now = Instant::now();
         let due = self.client.registrations().due(now);
         for proxy in due {
@@ -309,7 +309,7 @@ impl Session {
     }
 
     /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.
-    async fn on_health(&mut self, change: &Change) -> Result<(), End> {
+    async fn on_health(&mut self, change: &Change) -> Result<(), SessionEnd> {
         let Change { proxy, healthy } = change;
         if !self.client.registrations().set_healthy(proxy, *healthy) {
             return Ok(());
@@ -318,7 +318,7 @@ impl Session {
         Ok(self.control.flush_within(CONTROL_WRITE).await?)
     }
 
-    fn on_message(&mut self, message: Message) -> Result<(), End> {
+    fn on_message(&mut self, message: Message) -> Result<(), SessionEnd> {
         match message {
             Message::ReqWorkConn(_) => self.work.open_one(),
             Message::NewProxyResp(answer) => self.on_new_proxy_resp(&answer),
@@ -345,12 +345,12 @@ impl Session {
         warn!(log, "[{name}] start error: {why}");
     }
 
-    fn on_pong(&mut self, pong: Pong) -> Result<(), End> {
+    fn on_pong(&mut self, pong: Pong) -> Result<(), SessionEnd> {
         if !pong.error.is_empty() {
             let error = shown_error(&pong.error).into_owned();
             error!(self.log, "pong message contains error: {error}");
             self.client.auth.refused();
-            return Err(End::HeartbeatRefused(error));
+            return Err(SessionEnd::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();
         debug!(self.log, "receive heartbeat from server");

@@ -63,7 +63,7 @@ type Checking = Pin<Box<dyn Future<Output = Result<Guard, Refusal>> + Send>>;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-enum End {
+enum SessionEnd {
     #[error("replaced by a new login of the same client")]
     Replaced,
     #[error("the server stops")]
@@ -111,16 +111,16 @@ impl Session {
         let handle = self.handle.clone();
         let end = tokio::select! {
             end = self.serve() => end,
-            () = handle.replaced.cancelled() => End::Replaced,
-            () = stop.cancelled() => End::Stopped,
+            () = handle.replaced.cancelled() => SessionEnd::Replaced,
+            () = stop.cancelled() => SessionEnd::Stopped,
         };
         // All clients may end at once.
         let log = &self.handle.log.of_session();
         match end {
-            End::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
+            SessionEnd::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
             ref end => info!(log, "control connection ended: {end}"),
         }
-        if matches!(end, End::Stopped) {
+        if matches!(end, SessionEnd::Stopped) {
             let _ = timeout(FAREWELL, self.say_goodbye()).await;
         }
         self.handle.pool.close();
@@ -154,7 +154,7 @@ impl Session {
         Ok(self.control.shutdown().await?)
     }
 
-    async fn serve(&mut self) -> End {
+    async fn serve(&mut self) -> SessionEnd {
         let handle = self.handle.clone();
         loop {
             let silent_until = self.silent_until();
@@ -167,10 +167,10 @@ impl Session {
                 Some(decided) = self.admitting.next() => self.on_decided(decided).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
-                    if silent_until.is_some() => return End::HeartbeatTimeout,
+                    if silent_until.is_some() => return SessionEnd::HeartbeatTimeout,
             };
             if let Err(e) = served {
-                return End::Send(e);
+                return SessionEnd::Send(e);
             }
             // What has come already is there without a wait, however much it is.
             consume_budget().await;
@@ -182,16 +182,16 @@ impl Session {
     }
 
     /// A stream ends because its connection did; the connection knows why.
-    fn end_of_reading(&self, e: RecvError) -> End {
+    fn end_of_reading(&self, e: RecvError) -> SessionEnd {
         let lost = self
             .caller
             .link
             .as_ref()
             .and_then(|link| link.carrier.close_reason());
         match (e, lost) {
-            (RecvError::Closed | RecvError::Io(_), Some(reason)) => End::Lost(reason),
-            (RecvError::Closed, None) => End::Closed,
-            (e, _) => End::Recv(e),
+            (RecvError::Closed | RecvError::Io(_), Some(reason)) => SessionEnd::Lost(reason),
+            (RecvError::Closed, None) => SessionEnd::Closed,
+            (e, _) => SessionEnd::Recv(e),
         }
     }
 

@@ -47,7 +47,7 @@
 //! Nothing else here is bounded in time: idle connections live as long as both ends want, and the
 //! caller drops the future to cut a connection short.
 
-mod end;
+mod endpoint;
 #[cfg(target_os = "linux")]
 mod pipe;
 mod pump;
@@ -63,8 +63,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-use self::end::End;
-pub(crate) use self::end::reset_tcp;
+use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::reset_tcp;
 use self::pump::{Outcome, Phase, Pump};
 use crate::cut::Cut;
 use crate::layers::Carried;
@@ -192,11 +192,11 @@ pub fn serve<'a, N: Into<Carried>>(
 }
 
 fn join(near: Carried, far: Carried, user: User, traffic: &Traffic) -> Relay<'_> {
-    let (near, from_near, near_half_closes) = End::of(near);
+    let (near, from_near, near_half_closes) = Endpoint::of(near);
     if let Some(tcp) = near.socket() {
         limit_unsent(tcp);
     }
-    let (far, from_far, far_half_closes) = End::of(far);
+    let (far, from_far, far_half_closes) = Endpoint::of(far);
     Relay {
         near_half_closes,
         far_half_closes,
@@ -223,8 +223,8 @@ enum User {
 
 struct Relay<'a> {
     /// Both are there until the relay is over.
-    near: Option<End>,
-    far: Option<End>,
+    near: Option<Endpoint>,
+    far: Option<Endpoint>,
     near_half_closes: bool,
     far_half_closes: bool,
     /// Near to far.
@@ -256,7 +256,7 @@ struct Watch {
 
 struct Farewell {
     /// There until it is let go.
-    side: Option<End>,
+    side: Option<Endpoint>,
     reset: bool,
     sleep: Pin<Box<Sleep>>,
     give_up: Instant,
@@ -566,7 +566,7 @@ impl Farewell {
     const FIRST_WAIT: Duration = Duration::from_millis(5);
     const LAST_WAIT: Duration = Duration::from_millis(500);
 
-    fn new(side: End, reset: bool, patience: Duration, result: Relayed) -> Self {
+    fn new(side: Endpoint, reset: bool, patience: Duration, result: Relayed) -> Self {
         let give_up = Instant::now() + patience;
         let sleep = Box::pin(sleep(Self::FIRST_WAIT));
         Self {
@@ -583,8 +583,8 @@ impl Farewell {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Relayed> {
         loop {
             let now = Instant::now();
-            let socket = self.side.as_ref().and_then(End::socket);
-            let left = socket.map_or(0, end::unacknowledged);
+            let socket = self.side.as_ref().and_then(Endpoint::socket);
+            let left = socket.map_or(0, endpoint::unacknowledged);
             if self.left.replace(left).is_some_and(|before| left < before) {
                 self.give_up = now + DRAIN_PATIENCE;
             }

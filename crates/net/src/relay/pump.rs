@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::end::End;
+use super::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use super::pipe::Pipe;
 use crate::buffers;
@@ -81,7 +81,7 @@ enum Held {
 /// Result of one read from the source.
 enum Filled {
     Some(usize),
-    End,
+    Ended,
 }
 
 /// Which side an error came from.
@@ -139,8 +139,8 @@ impl Pump {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut End,
-        to: &mut End,
+        from: &mut Endpoint,
+        to: &mut Endpoint,
         count: &AtomicU64,
     ) -> Poll<Outcome> {
         let before = self.moved;
@@ -166,8 +166,8 @@ impl Pump {
     fn poll_uncounted(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut End,
-        to: &mut End,
+        from: &mut Endpoint,
+        to: &mut Endpoint,
     ) -> Poll<Result<(), Failed>> {
         let mut bytes_left = BYTES_PER_POLL;
         let mut reads_left = READS_PER_POLL;
@@ -201,7 +201,7 @@ impl Pump {
                     bytes_left = bytes_left.saturating_sub(n);
                     reads_left -= 1;
                 }
-                Poll::Ready(Ok(Filled::End)) => self.phase = Phase::Closing,
+                Poll::Ready(Ok(Filled::Ended)) => self.phase = Phase::Closing,
                 Poll::Ready(Err(Failed::Read(e))) => self.after = Some(Err(e)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
                 Poll::Pending => {
@@ -217,7 +217,7 @@ impl Pump {
     }
 
     /// Ready once nothing is held.
-    fn poll_write_held(&mut self, cx: &mut Context<'_>, to: &mut End) -> Poll<io::Result<()>> {
+    fn poll_write_held(&mut self, cx: &mut Context<'_>, to: &mut Endpoint) -> Poll<io::Result<()>> {
         match &mut self.held {
             Held::Nothing => {}
             Held::Bytes(bytes) => {
@@ -234,15 +234,17 @@ impl Pump {
                         continue;
                     }
                     self.moved += match to {
-                        End::Tcp(tcp) => ready!(poll_write_chunks(cx, tcp, chunks))?,
-                        End::Mux(_) | End::Other(_) => ready!(poll_write_chunk(cx, to, first))?,
+                        Endpoint::Tcp(tcp) => ready!(poll_write_chunks(cx, tcp, chunks))?,
+                        Endpoint::Mux(_) | Endpoint::Other(_) => {
+                            ready!(poll_write_chunk(cx, to, first))?
+                        }
                     };
                     self.dirty = true;
                 }
             }
             #[cfg(target_os = "linux")]
             Held::Piped(pipe) => {
-                let End::Tcp(tcp) = to else {
+                let Endpoint::Tcp(tcp) = to else {
                     return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
                 };
                 while pipe.len() > 0 {
@@ -263,19 +265,21 @@ impl Pump {
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut End,
-        to: &mut End,
+        from: &mut Endpoint,
+        to: &mut Endpoint,
     ) -> Poll<Result<Filled, Failed>> {
         match (&mut *from, &mut *to) {
             #[cfg(target_os = "linux")]
-            (End::Tcp(from), End::Tcp(_)) if self.bulk && self.hold_pipe() => {
+            (Endpoint::Tcp(from), Endpoint::Tcp(_)) if self.bulk && self.hold_pipe() => {
                 self.poll_splice(cx, from).map_err(Failed::Read)
             }
-            (End::Tcp(from), End::Mux(_)) if self.bulk => {
+            (Endpoint::Tcp(from), Endpoint::Mux(_)) if self.bulk => {
                 self.poll_read_owned(cx, from).map_err(Failed::Read)
             }
-            (End::Tcp(_), End::Mux(_)) => self.poll_read_small(cx, from).map_err(Failed::Read),
-            (End::Mux(from), _) => self.poll_gather(cx, from).map_err(Failed::Read),
+            (Endpoint::Tcp(_), Endpoint::Mux(_)) => {
+                self.poll_read_small(cx, from).map_err(Failed::Read)
+            }
+            (Endpoint::Mux(from), _) => self.poll_gather(cx, from).map_err(Failed::Read),
             _ => self.poll_copy(cx, from, to),
         }
     }
@@ -284,13 +288,13 @@ impl Pump {
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut End,
-        to: &mut End,
+        from: &mut Endpoint,
+        to: &mut Endpoint,
     ) -> Poll<Result<Filled, Failed>> {
         with_scratch(|scratch| {
             let got = ready!(poll_read_into(cx, from, scratch)).map_err(Failed::Read)?;
             if got.is_empty() {
-                return Poll::Ready(Ok(Filled::End));
+                return Poll::Ready(Ok(Filled::Ended));
             }
             self.bulk = got.len() >= BULK_FROM;
             self.dirty = true;
@@ -319,12 +323,12 @@ impl Pump {
     fn poll_read_small(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut End,
+        from: &mut Endpoint,
     ) -> Poll<io::Result<Filled>> {
         with_scratch(|scratch| {
             let got = ready!(poll_read_into(cx, from, scratch))?;
             if got.is_empty() {
-                return Poll::Ready(Ok(Filled::End));
+                return Poll::Ready(Ok(Filled::Ended));
             }
             self.bulk = got.len() >= BULK_FROM;
             self.held = Held::Bytes(Bytes::copy_from_slice(got));
@@ -352,7 +356,7 @@ impl Pump {
         buffers::remember(buf);
         let n = ready!(polled)?;
         if n == 0 {
-            return Poll::Ready(Ok(Filled::End));
+            return Poll::Ready(Ok(Filled::Ended));
         }
         Poll::Ready(Ok(Filled::Some(n)))
     }
@@ -416,7 +420,7 @@ impl Pump {
         loop {
             ready!(from.poll_read_ready(cx))?;
             match pipe.fill(from) {
-                Ok(0) => return Poll::Ready(Ok(Filled::End)),
+                Ok(0) => return Poll::Ready(Ok(Filled::Ended)),
                 Ok(n) => {
                     self.bulk = n >= BULK_UNTIL;
                     return Poll::Ready(Ok(Filled::Some(n)));
@@ -435,7 +439,7 @@ impl Pump {
 
 fn poll_read_into<'s>(
     cx: &mut Context<'_>,
-    from: &mut End,
+    from: &mut Endpoint,
     scratch: &'s mut [u8],
 ) -> Poll<io::Result<&'s [u8]>> {
     let mut buf = ReadBuf::new(scratch.get_mut(..COPY_LEN).unwrap_or_default());
@@ -447,11 +451,11 @@ fn poll_read_into<'s>(
 /// Writes from the front of `chunk`, which is not empty, and returns the bytes taken.
 fn poll_write_chunk(
     cx: &mut Context<'_>,
-    to: &mut End,
+    to: &mut Endpoint,
     chunk: &mut Bytes,
 ) -> Poll<io::Result<u64>> {
     let before = chunk.len();
-    if let End::Mux(mux) = to {
+    if let Endpoint::Mux(mux) = to {
         ready!(mux.poll_write_chunk(cx, chunk))?;
     } else {
         let n = ready!(to.poll_write(cx, chunk))?;

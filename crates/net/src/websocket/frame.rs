@@ -139,7 +139,7 @@ pub enum FrameError {
 
 /// How the peer's direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ReadEnd {
     /// A closing frame came.
     Closed,
     /// The peer broke the protocol.
@@ -156,7 +156,7 @@ pub struct Decoder {
     control: [u8; CONTROL_MAX],
     control_len: usize,
     ping: bool,
-    end: Option<End>,
+    end: Option<ReadEnd>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -233,7 +233,7 @@ impl Decoder {
 
     /// How the peer's direction ended; `None` while it goes on.
     #[must_use]
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<ReadEnd> {
         self.end
     }
 
@@ -257,7 +257,7 @@ impl Decoder {
                 self.head_len = 0;
                 match self.read_head() {
                     Ok(state) => self.state = state,
-                    Err(e) => self.end = Some(End::Broken(e)),
+                    Err(e) => self.end = Some(ReadEnd::Broken(e)),
                 }
                 return i + 1;
             }
@@ -342,7 +342,7 @@ impl Decoder {
     fn on_control(&mut self, kind: u8) {
         self.state = State::Head;
         match kind {
-            0x8 => self.end = Some(End::Closed),
+            0x8 => self.end = Some(ReadEnd::Closed),
             0x9 => self.ping = true,
             _ => {}
         }
@@ -461,19 +461,25 @@ mod tests {
             ([0x82, 0x01], FrameError::NotMasked),
             ([0x09, 0x80], FrameError::Length),
         ] {
-            assert_eq!(server(&[&head[..], &mask].concat()), Some(End::Broken(why)));
+            assert_eq!(
+                server(&[&head[..], &mask].concat()),
+                Some(ReadEnd::Broken(why))
+            );
         }
         let long_ping = [0x89, 0xFE, 0, 126, 0, 0, 0, 0];
-        assert_eq!(server(&long_ping), Some(End::Broken(FrameError::Length)));
+        assert_eq!(
+            server(&long_ping),
+            Some(ReadEnd::Broken(FrameError::Length))
+        );
         let huge = [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(server(&huge), Some(End::Broken(FrameError::Length)));
+        assert_eq!(server(&huge), Some(ReadEnd::Broken(FrameError::Length)));
         // Behind the end nothing counts.
         let closed = [0x88, 0x80, 0, 0, 0, 0, 0xFF, 0xFF];
-        assert_eq!(server(&closed), Some(End::Closed));
+        assert_eq!(server(&closed), Some(ReadEnd::Closed));
 
         let mut client = Decoder::new(Role::Client);
         assert_eq!(client.decode(&mut [0x82, 0x81, 0, 0, 0, 0, 0]), 0);
-        assert_eq!(client.end(), Some(End::Broken(FrameError::Masked)));
+        assert_eq!(client.end(), Some(ReadEnd::Broken(FrameError::Masked)));
     }
 
     proptest! {
@@ -519,7 +525,7 @@ mod tests {
             prop_assert_eq!(decoder.take_ping().map(<[u8]>::to_vec), last_ping);
             let close = written(role, 0x88, &NORMAL.to_be_bytes(), [1, 2, 3, 4], false);
             decode_in_pieces(&mut decoder, &close, &cuts);
-            prop_assert_eq!(decoder.end(), Some(End::Closed));
+            prop_assert_eq!(decoder.end(), Some(ReadEnd::Closed));
         }
 
         #[test]

@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{
-    CONTROL_MAX, Decoder, End, Head, Mask, NORMAL, Opcode, PROTOCOL_ERROR, Role, apply_mask, head,
+    CONTROL_MAX, Decoder, Head, Mask, NORMAL, Opcode, PROTOCOL_ERROR, ReadEnd, Role, apply_mask,
+    head,
 };
 use crate::outgoing::Outgoing;
 use crate::stream::Stream;
@@ -95,7 +96,7 @@ impl WebsocketPipe {
         }
         let mut said = [0; CONTROL_MAX];
         let (opcode, len) = match self.decoder.end() {
-            Some(End::Broken(_)) => {
+            Some(ReadEnd::Broken(_)) => {
                 self.closed = true;
                 (Opcode::Close, put(&mut said, &PROTOCOL_ERROR.to_be_bytes()))
             }
@@ -179,8 +180,8 @@ impl AsyncRead for WebsocketPipe {
         loop {
             match this.decoder.end() {
                 None => {}
-                Some(End::Closed) => return Poll::Ready(Ok(())),
-                Some(End::Broken(e)) => {
+                Some(ReadEnd::Closed) => return Poll::Ready(Ok(())),
+                Some(ReadEnd::Broken(e)) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, e)));
                 }
             }

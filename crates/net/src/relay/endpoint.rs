@@ -15,13 +15,13 @@ use crate::limits::{END_UNANSWERED, END_UNHEARD};
 use crate::mux::MuxStream;
 use crate::stream::Stream;
 
-pub(super) enum End {
+pub(super) enum Endpoint {
     Tcp(TcpStream),
     Mux(MuxStream),
     Other(Box<dyn Duplex>),
 }
 
-impl End {
+impl Endpoint {
     /// The end, the bytes that were read from it already, and whether it
     /// [half-closes](Carried::half_closes).
     pub(super) fn of(carried: Carried) -> (Self, Bytes, bool) {
