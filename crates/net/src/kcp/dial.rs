@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::params::CLIENT_WINDOWS;
 use super::pipe::{KcpStream, Shared, first_of};
-use super::session::Session;
+use super::session::KcpSession;
 use super::socket::Socket;
 use crate::dial::{DialError, DialOptions, dial_by};
 use crate::listen::source;
@@ -50,7 +50,7 @@ pub fn connect(
     // Only a connected socket hears that nothing listens there.
     SockRef::from(&socket).connect(&peer.into())?;
     let socket = Arc::new(Socket::new(socket)?);
-    let session = Session::dialled(conv, CLIENT_WINDOWS, 0);
+    let session = KcpSession::dialled(conv, CLIENT_WINDOWS, 0);
     let shared = Shared::new(socket, peer, Instant::now(), session);
     let stream = KcpStream::new(shared.clone());
     let driver = first_of(shared.clone().drive(), shared.receive_all());

@@ -14,7 +14,7 @@ use super::arq::millis;
 use super::newcomers::Newcomers;
 use super::params::SERVER_WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared, first_of};
-use super::session::{Opening, Session, ask_for_echo, conv_of, echo, opening};
+use super::session::{KcpSession, Opening, ask_for_echo, conv_of, echo, opening};
 use super::socket::{Batch, Socket};
 use crate::before_login::{BeforeLogin, Seat};
 use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_UNPROVEN};
@@ -268,7 +268,7 @@ impl KcpListener {
         each: &mut impl FnMut(Accepted),
     ) -> Arc<Shared> {
         let now = millis(self.epoch.elapsed());
-        let mut session = Session::accepted(opening, SERVER_WINDOWS, now);
+        let mut session = KcpSession::accepted(opening, SERVER_WINDOWS, now);
         if !proven {
             // A number that nobody can know: a fresh hasher has keys of the system's generator.
             let clock = RandomState::new().hash_one((from, opening.conv, now));

@@ -19,7 +19,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::arq::{Brought, millis};
 use super::params::REST;
-use super::session::{Datagrams, Session};
+use super::session::{Datagrams, KcpSession};
 use super::socket::Socket;
 use crate::cut::Cut;
 use crate::limits::{KCP_BREAK_OFF, KCP_LINGER};
@@ -83,7 +83,7 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct State {
-    session: Session,
+    session: KcpSession,
     /// Made and not sent yet.
     out: Datagrams,
     /// How many of `out` were sent.
@@ -171,7 +171,7 @@ impl Shared {
         socket: Arc<Socket>,
         peer: SocketAddr,
         epoch: Instant,
-        session: Session,
+        session: KcpSession,
     ) -> Arc<Self> {
         let timer = session.deadline();
         Arc::new(Self {

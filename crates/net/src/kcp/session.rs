@@ -8,7 +8,7 @@ use crate::limits::{KCP_STRANGER_WINDOW, MAX_AMPLIFICATION};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Session {
+pub struct KcpSession {
     arq: Arq,
     /// As the peer does: one that sends without error correction may not understand it.
     encoder: Option<Encoder>,
@@ -112,7 +112,7 @@ pub fn echo(datagram: &[u8]) -> Option<(Opening, u32)> {
     None
 }
 
-impl Session {
+impl KcpSession {
     /// Of a dialler. `windows` are the segments in flight and for the reader.
     pub fn dialled(conv: u32, windows: (u16, u16), now: u64) -> Self {
         Self {

@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::session::{Ended, Order, Plain, Session};
+use super::session::{Ended, Order, Plain, TlsSession};
 use crate::layers::scratch::with_scratch;
 use crate::outgoing::Outgoing;
 use crate::stream::Stream;
@@ -38,7 +38,7 @@ const FIRST: usize = 16;
 /// only.
 pub struct TlsPipe<T = Stream> {
     io: T,
-    session: Session,
+    session: TlsSession,
     /// A part of a record, or of a handshake message.
     held: Vec<u8>,
     /// Decrypted and not yet read.
@@ -56,14 +56,14 @@ impl<T> TlsPipe<T> {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self::new(io, Session::client(config, name)?))
+        Ok(Self::new(io, TlsSession::client(config, name)?))
     }
 
     pub(super) fn server(io: T, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self::new(io, Session::server(config)?))
+        Ok(Self::new(io, TlsSession::server(config)?))
     }
 
-    fn new(io: T, session: Session) -> Self {
+    fn new(io: T, session: TlsSession) -> Self {
         Self {
             io,
             session,

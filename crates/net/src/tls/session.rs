@@ -28,7 +28,7 @@ const RECORDS: usize = 16;
 /// Outgoing bytes of a full [`Order::Write`].
 pub(crate) const OUT_LEN: usize = RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES;
 
-pub(super) struct Session {
+pub(super) struct TlsSession {
     role: Role,
     /// Ends both directions. rustls must not be run again then.
     failed: Option<Error>,
@@ -91,7 +91,7 @@ enum Step {
     Stop(Ended),
 }
 
-impl Session {
+impl TlsSession {
     pub(super) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,

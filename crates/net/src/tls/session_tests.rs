@@ -1,4 +1,4 @@
-//! [`Session`] against rustls's buffered connections, in memory.
+//! [`TlsSession`] against rustls's buffered connections, in memory.
 
 use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, Connection, ServerConnection, SupportedProtocolVersion};
 
-use super::session::{Ended, Order, Plain, Session};
+use super::session::{Ended, Order, Plain, TlsSession};
 use crate::outgoing::Outgoing;
 
 use super::{AnyServer, provider, self_signed};
 
 /// Our end with its input, as a pipe keeps it.
 struct End {
-    session: Session,
+    session: TlsSession,
     held: Vec<u8>,
     plain: BytesMut,
     out: Outgoing,
@@ -64,11 +64,11 @@ fn pair(we_are_server: bool, version: &'static SupportedProtocolVersion) -> (End
     let (server, client) = (Arc::new(server), Arc::new(client));
     let name = ServerName::try_from("frps").unwrap();
     let (session, peer) = if we_are_server {
-        let ours = Session::server(server).unwrap();
+        let ours = TlsSession::server(server).unwrap();
         let peer = ClientConnection::new(client, name).unwrap();
         (ours, Connection::Client(peer))
     } else {
-        let ours = Session::client(client, name).unwrap();
+        let ours = TlsSession::client(client, name).unwrap();
         let peer = ServerConnection::new(server).unwrap();
         (ours, Connection::Server(peer))
     };

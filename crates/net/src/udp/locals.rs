@@ -80,14 +80,14 @@ pub struct Locals {
     proxy_protocol: Option<proxy_protocol::Version>,
     longest: usize,
     ids: HashMap<UdpAddr, u64>,
-    sessions: HashMap<u64, Session>,
+    sessions: HashMap<u64, UserSession>,
     next_id: u64,
     ready: Arc<Ready>,
     sweep: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug)]
-struct Session {
+struct UserSession {
     user: UdpAddr,
     text: AddrText,
     socket: UdpSocket,
@@ -192,7 +192,7 @@ impl Locals {
             queued: AtomicBool::new(false),
             ready: self.ready.clone(),
         });
-        let session = Session {
+        let session = UserSession {
             user: user.clone(),
             text: AddrText::from(user),
             socket,
@@ -227,7 +227,7 @@ enum Took {
     Failed(io::Error),
 }
 
-impl Session {
+impl UserSession {
     /// Also whether anything came.
     fn take(&mut self, longest: usize, out: &mut Outgoing, losses: &mut Losses) -> (Took, bool) {
         let cx = &mut Context::from_waker(&self.waker);
