@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use frp_config::{ClientConfig, ClientPlugin, LoadOptions, ProxyKind, load_client, parse_client};
-use frp_http::web::answer::{Refusal, Response, bare, envelope_v1, json, with_type};
+use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
 use frp_http::web::{Path, Site, Unrouted, Web};
 use frp_log::{Log, info, warn};
@@ -130,29 +130,29 @@ impl Admin {
         by_type
     }
 
-    fn file(&self) -> Result<&ConfigFile, Refusal> {
+    fn file(&self) -> Result<&ConfigFile, ApiError> {
         self.file
             .as_ref()
-            .ok_or_else(|| Refusal::bad("invalid argument: frpc has no config file path"))
+            .ok_or_else(|| ApiError::bad("invalid argument: frpc has no config file path"))
     }
 
-    async fn read_config(&self) -> Result<Vec<u8>, Refusal> {
+    async fn read_config(&self) -> Result<Vec<u8>, ApiError> {
         let path = self.file()?.path.clone();
         match tokio::task::spawn_blocking(move || file::read(&path)).await {
             Ok(Ok(content)) => Ok(content),
-            Ok(Err(e)) => Err(Refusal::bad(format!("invalid argument: {e}"))),
+            Ok(Err(e)) => Err(ApiError::bad(format!("invalid argument: {e}"))),
             Err(e) => Err(internal(&e)),
         }
     }
 
     /// Reads the file again; the session then makes its proxies and visitors so.
-    async fn reload(&self, strict: bool) -> Result<(), Refusal> {
+    async fn reload(&self, strict: bool) -> Result<(), ApiError> {
         let ConfigFile { path, mut options } = self.file()?.clone();
         options.strict = strict;
         let loading = tokio::task::spawn_blocking(move || load_client(&path, &options));
         let loaded = match loading.await {
             Ok(Ok(loaded)) => loaded,
-            Ok(Err(e)) => return Err(Refusal::bad(format!("invalid argument: {e}"))),
+            Ok(Err(e)) => return Err(ApiError::bad(format!("invalid argument: {e}"))),
             Err(e) => return Err(internal(&e)),
         };
         for warning in &loaded.warnings {
@@ -165,22 +165,22 @@ impl Admin {
 
     /// Writes the file, which takes effect at the next reload. What could not be loaded is refused,
     /// and the file stays: frp writes anything and then cannot start again.
-    async fn write_config(&self, request: Request<Incoming>) -> Result<(), Refusal> {
+    async fn write_config(&self, request: Request<Incoming>) -> Result<(), ApiError> {
         let ConfigFile { path, mut options } = self.file()?.clone();
         options.strict = false;
         let longest = usize::try_from(file::LONGEST).unwrap_or(usize::MAX);
         let body = Limited::new(request.into_body(), longest);
         let content = match body.collect().await {
             Ok(body) => body.to_bytes(),
-            Err(e) => return Err(Refusal::bad(format!("read request body error: {e}"))),
+            Err(e) => return Err(ApiError::bad(format!("read request body error: {e}"))),
         };
         if content.is_empty() {
-            return Err(Refusal::bad("body can't be empty"));
+            return Err(ApiError::bad("body can't be empty"));
         }
         let text = String::from_utf8(content.into());
-        let text = text.map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
+        let text = text.map_err(|e| ApiError::bad(format!("invalid argument: {e}")))?;
         parse_client(&text, &path.display().to_string(), &options)
-            .map_err(|e| Refusal::bad(format!("invalid argument: {e}")))?;
+            .map_err(|e| ApiError::bad(format!("invalid argument: {e}")))?;
         let writing = tokio::task::spawn_blocking(move || file::write(&path, &text));
         match writing.await {
             Ok(Ok(())) => Ok(()),
@@ -249,8 +249,8 @@ impl Site for Admin {
     }
 }
 
-fn internal(e: &dyn std::error::Error) -> Refusal {
-    Refusal {
+fn internal(e: &dyn std::error::Error) -> ApiError {
+    ApiError {
         code: StatusCode::INTERNAL_SERVER_ERROR,
         text: e.to_string(),
     }

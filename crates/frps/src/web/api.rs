@@ -14,7 +14,7 @@ use crate::proxy::spec::{HTTP_CONNECT, Hosts, Kind, ProxySpec};
 use crate::stats::Stats;
 use crate::stats::clients::Client;
 use crate::stats::metrics::{ProxyStats, Published, Totals};
-use frp_http::web::answer::Refusal;
+use frp_http::web::answer::ApiError;
 use frp_http::web::path::Query;
 
 pub(super) const NO_PROXY: &str = "no proxy info found";
@@ -242,9 +242,9 @@ pub(super) fn clients(stats: &Stats, query: &Query) -> Vec<ClientInfo> {
 }
 
 /// `/api/clients/{key}`
-pub(super) fn client(stats: &Stats, key: &str) -> Result<ClientInfo, Refusal> {
+pub(super) fn client(stats: &Stats, key: &str) -> Result<ClientInfo, ApiError> {
     let client = stats.clients.by_key(key);
-    let client = client.ok_or_else(|| Refusal::not_found(format!("client {key} not found")))?;
+    let client = client.ok_or_else(|| ApiError::not_found(format!("client {key} not found")))?;
     Ok(client.into())
 }
 
@@ -258,16 +258,16 @@ pub(super) fn proxies(stats: &Stats, kind: &str) -> Proxies {
 }
 
 /// `/api/proxy/{type}/{name}` and `/api/proxies/{name}`
-pub(super) fn proxy(stats: &Stats, kind: Option<&str>, name: &str) -> Result<ProxyInfo, Refusal> {
+pub(super) fn proxy(stats: &Stats, kind: Option<&str>, name: &str) -> Result<ProxyInfo, ApiError> {
     let proxy = stats.metrics.by_name(name);
     let proxy = proxy.filter(|proxy| kind.is_none_or(|kind| proxy.kind.as_str() == kind));
-    Ok(proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?.into())
+    Ok(proxy.ok_or_else(|| ApiError::not_found(NO_PROXY))?.into())
 }
 
 /// `/api/traffic/{name}`
-pub(super) fn traffic(stats: &Stats, name: &str) -> Result<Traffic, Refusal> {
+pub(super) fn traffic(stats: &Stats, name: &str) -> Result<Traffic, ApiError> {
     let proxy = stats.metrics.by_name(name);
-    let proxy = proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))?;
+    let proxy = proxy.ok_or_else(|| ApiError::not_found(NO_PROXY))?;
     Ok(Traffic {
         name: proxy.name.to_string(),
         traffic_in: proxy.days.iter().map(|day| day.inward).collect(),
@@ -276,9 +276,9 @@ pub(super) fn traffic(stats: &Stats, name: &str) -> Result<Traffic, Refusal> {
 }
 
 /// `DELETE /api/proxies?status=offline`
-pub(super) fn clear(stats: &Stats, query: &Query) -> Result<Done, Refusal> {
+pub(super) fn clear(stats: &Stats, query: &Query) -> Result<Done, ApiError> {
     if query.value("status") != "offline" {
-        return Err(Refusal::bad("status only support offline"));
+        return Err(ApiError::bad("status only support offline"));
     }
     stats.metrics.prune();
     Ok(Done {

@@ -17,7 +17,7 @@ use super::route::V2;
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
 use crate::stats::Stats;
 use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
-use frp_http::web::answer::Refusal;
+use frp_http::web::answer::ApiError;
 use frp_http::web::path::Query;
 
 const PAGE_SIZE: usize = 50;
@@ -182,7 +182,7 @@ struct TrafficOfDay {
 }
 
 /// The data that a request is answered with.
-pub(super) fn answer(site: &Site, route: V2, query: &Query) -> Result<Box<RawValue>, Refusal> {
+pub(super) fn answer(site: &Site, route: V2, query: &Query) -> Result<Box<RawValue>, ApiError> {
     let stats = &*site.stats;
     match route {
         V2::Users => users(stats, query).map(data),
@@ -214,18 +214,18 @@ fn system_info(site: &Site) -> SystemInfo {
     }
 }
 
-fn prune(stats: &Stats, query: &Query) -> Result<Cleared, Refusal> {
+fn prune(stats: &Stats, query: &Query) -> Result<Cleared, ApiError> {
     match query.value("type").to_lowercase().as_str() {
-        "" => Err(Refusal::bad("type is required")),
+        "" => Err(ApiError::bad("type is required")),
         "offline_proxies" => Ok(Cleared {
             r#type: "offline_proxies",
             pruned: stats.metrics.prune(),
         }),
-        _ => Err(Refusal::bad("type must be one of offline_proxies")),
+        _ => Err(ApiError::bad("type must be one of offline_proxies")),
     }
 }
 
-fn users(stats: &Stats, query: &Query) -> Result<Page<User>, Refusal> {
+fn users(stats: &Stats, query: &Query) -> Result<Page<User>, ApiError> {
     let paging = Paging::of(query)?;
     let mut users: BTreeMap<String, User> = BTreeMap::new();
     let mut count = |user: String, clients: usize, proxies: usize| {
@@ -245,7 +245,7 @@ fn users(stats: &Stats, query: &Query) -> Result<Page<User>, Refusal> {
     Ok(paging.page(found.filter(|user| search.finds(&[&user.user])).collect()))
 }
 
-fn clients(stats: &Stats, query: &Query) -> Result<Page<ClientInfo>, Refusal> {
+fn clients(stats: &Stats, query: &Query) -> Result<Page<ClientInfo>, ApiError> {
     let paging = Paging::of(query)?;
     let status = status(query)?;
     let (id, run_id) = (query.value("clientID"), query.value("runID"));
@@ -270,9 +270,9 @@ fn clients(stats: &Stats, query: &Query) -> Result<Page<ClientInfo>, Refusal> {
     Ok(paging.page(found.collect()))
 }
 
-fn client(stats: &Stats, key: &str) -> Result<ClientDetail, Refusal> {
+fn client(stats: &Stats, key: &str) -> Result<ClientDetail, ApiError> {
     let client = stats.clients.by_key(key);
-    let client = client.ok_or_else(|| Refusal::not_found(format!("client {key} not found")))?;
+    let client = client.ok_or_else(|| ApiError::not_found(format!("client {key} not found")))?;
     let mut proxies = stats.metrics.all();
     proxies.retain(|p| *p.user == *client.user && *p.client_id == *client.id());
     let status = ClientStatus {
@@ -286,7 +286,7 @@ fn client(stats: &Stats, key: &str) -> Result<ClientDetail, Refusal> {
     })
 }
 
-fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
+fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, ApiError> {
     let paging = Paging::of(query)?;
     let status = status(query)?;
     let kind = query.value("type").to_lowercase();
@@ -318,17 +318,17 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, Refusal> {
     Ok(paging.page(found).map(Proxy::from))
 }
 
-fn unknown_type() -> Refusal {
+fn unknown_type() -> ApiError {
     let mut types = ProxyType::ALL.to_vec();
     // In frp's text it is the last one.
     types.sort_by_key(|known| *known == ProxyType::Sudp);
     let names: Vec<&str> = types.iter().map(|known| known.as_str()).collect();
-    Refusal::bad(format!("type must be one of {}", names.join(", ")))
+    ApiError::bad(format!("type must be one of {}", names.join(", ")))
 }
 
-fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, Refusal> {
+fn proxy(stats: &Stats, name: &str) -> Result<ProxyStats, ApiError> {
     let proxy = stats.metrics.by_name(name);
-    proxy.ok_or_else(|| Refusal::not_found(NO_PROXY))
+    proxy.ok_or_else(|| ApiError::not_found(NO_PROXY))
 }
 
 fn traffic(proxy: ProxyStats) -> Traffic {
@@ -349,11 +349,11 @@ fn traffic(proxy: ProxyStats) -> Traffic {
     }
 }
 
-fn status(query: &Query) -> Result<String, Refusal> {
+fn status(query: &Query) -> Result<String, ApiError> {
     let status = query.value("status").to_lowercase();
     match status.as_str() {
         "" | "all" | "online" | "offline" => Ok(status),
-        _ => Err(Refusal::bad("status must be one of all, online, offline")),
+        _ => Err(ApiError::bad("status must be one of all, online, offline")),
     }
 }
 
@@ -365,16 +365,16 @@ struct Paging {
 }
 
 impl Paging {
-    fn of(query: &Query) -> Result<Self, Refusal> {
+    fn of(query: &Query) -> Result<Self, ApiError> {
         let page = positive(query, "page", 1)?;
         let size = positive(query, "pageSize", PAGE_SIZE)?;
         if size > MAX_PAGE_SIZE {
             let text = format!("pageSize must be between 1 and {MAX_PAGE_SIZE}");
-            return Err(Refusal::bad(text));
+            return Err(ApiError::bad(text));
         }
         // Go's integers are signed.
         if page > i64::MAX as usize / size {
-            return Err(Refusal::bad("page is too large"));
+            return Err(ApiError::bad("page is too large"));
         }
         Ok(Self { page, size })
     }
@@ -402,12 +402,12 @@ impl<T> Page<T> {
     }
 }
 
-fn positive(query: &Query, name: &str, default: usize) -> Result<usize, Refusal> {
+fn positive(query: &Query, name: &str, default: usize) -> Result<usize, ApiError> {
     match query.value(name) {
         "" => Ok(default),
         text => match text.parse::<i64>().map(usize::try_from) {
             Ok(Ok(value)) if value > 0 => Ok(value),
-            _ => Err(Refusal::bad(format!("{name} must be a positive integer"))),
+            _ => Err(ApiError::bad(format!("{name} must be a positive integer"))),
         },
     }
 }

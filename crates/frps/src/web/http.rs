@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use frp_http::web::answer::{JSON, Refusal, Response, bare, envelope_v1, json, refused, with_type};
+use frp_http::web::answer::{
+    ApiError, JSON, Response, bare, envelope_v1, json, refused, with_type,
+};
 use frp_http::web::path::Query;
 use frp_http::web::{self, Path, Unrouted};
 use frp_log::{Log, info};
@@ -39,7 +41,7 @@ impl web::Site for Site {
             .await
     }
 
-    fn refuse(&self, route: Option<&Route>, refusal: Refusal, path: &str) -> Response {
+    fn refuse(&self, route: Option<&Route>, refusal: ApiError, path: &str) -> Response {
         match route {
             Some(Route::V2(_)) => envelope_v2(Err(refusal), path),
             _ => envelope_v1(Err(refusal), path),
@@ -106,7 +108,7 @@ struct EnvelopeV2<'a> {
     data: Option<Box<RawValue>>,
 }
 
-fn envelope_v2(answer: Result<Box<RawValue>, Refusal>, path: &str) -> Response {
+fn envelope_v2(answer: Result<Box<RawValue>, ApiError>, path: &str) -> Response {
     match answer {
         Ok(data) => {
             let data = Some(data);

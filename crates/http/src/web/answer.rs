@@ -20,14 +20,14 @@ pub const JSON: &str = "application/json";
 
 /// Why a request for data is refused.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ApiError {
     /// Its status.
     pub code: StatusCode,
     /// What was wrong.
     pub text: String,
 }
 
-impl Refusal {
+impl ApiError {
     /// 400
     pub fn bad(text: impl Into<String>) -> Self {
         Self {
@@ -61,7 +61,7 @@ struct ErrorV1<'a> {
 }
 
 /// The answer of the first version of the API.
-pub fn envelope_v1(answer: Result<Bytes, Refusal>, path: &str) -> Response {
+pub fn envelope_v1(answer: Result<Bytes, ApiError>, path: &str) -> Response {
     match answer {
         Ok(body) => with_type(JSON, body),
         Err(refusal) => {
@@ -72,7 +72,7 @@ pub fn envelope_v1(answer: Result<Bytes, Refusal>, path: &str) -> Response {
 }
 
 /// The answer to a request that is refused; the log has its text.
-pub fn refused(refusal: &Refusal, body: Bytes, path: &str) -> Response {
+pub fn refused(refusal: &ApiError, body: Bytes, path: &str) -> Response {
     let text = &refusal.text;
     tracing::warn!("http response [{path}]: error: {text}");
     let mut response = with_type(JSON, body);

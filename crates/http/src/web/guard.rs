@@ -2,7 +2,7 @@
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use super::answer::Refusal;
+use super::answer::ApiError;
 use super::origin::{asks_for_us, may_change};
 use crate::basic::Login;
 
@@ -22,7 +22,7 @@ pub(super) enum Denied {
     /// It has to show user and password: 401.
     Unauthorized,
     /// It is none of ours: 403, with the reason.
-    Refused(Refusal),
+    Refused(ApiError),
 }
 
 impl Guard {
@@ -48,10 +48,10 @@ impl Guard {
             return Err(Denied::Unauthorized);
         }
         if self.login.is_open() && !asks_for_us(headers, &self.addr, &self.allowed) {
-            return Err(Denied::Refused(Refusal::forbidden(NOT_OURS)));
+            return Err(Denied::Refused(ApiError::forbidden(NOT_OURS)));
         }
         if changes && !may_change(headers, &self.allowed) {
-            return Err(Denied::Refused(Refusal::forbidden(CROSS_SITE)));
+            return Err(Denied::Refused(ApiError::forbidden(CROSS_SITE)));
         }
         Ok(())
     }

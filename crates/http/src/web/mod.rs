@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::answer::{Refusal, Response, bare, envelope_v1, moved, not_found, text, unauthorized};
+use self::answer::{ApiError, Response, bare, envelope_v1, moved, not_found, text, unauthorized};
 use self::guard::{Denied, Guard};
 use self::path::{Query, relative};
 use self::route::{NoRoute, Route};
@@ -78,7 +78,7 @@ pub trait Site: Send + Sync + 'static {
     ) -> impl Future<Output = Response> + Send;
 
     /// The answer to one that was not.
-    fn refuse(&self, route: Option<&Self::Route>, refusal: Refusal, path: &str) -> Response {
+    fn refuse(&self, route: Option<&Self::Route>, refusal: ApiError, path: &str) -> Response {
         let _ = route;
         envelope_v1(Err(refusal), path)
     }

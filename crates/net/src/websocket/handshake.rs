@@ -66,9 +66,9 @@ pub struct Request {
     pub fields: Vec<Field>,
 }
 
-/// Why a request is not taken. The client is told the text, but not of [`Refusal::Field`].
+/// Why a request is not taken. The client is told the text, but not of [`UpgradeError::Field`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refusal {
+pub enum UpgradeError {
     /// It is no HTTP request.
     #[error("not an HTTP request")]
     NotHttp,
@@ -98,7 +98,7 @@ pub enum Refusal {
     Field(String),
 }
 
-impl Refusal {
+impl UpgradeError {
     fn status(&self) -> &'static str {
         match self {
             Self::Path => "404 Not Found",
@@ -130,43 +130,43 @@ impl Refusal {
 /// Judges a whole request, `head` being everything up to its blank line. Gives the answer.
 ///
 /// # Errors
-/// Why it is not taken; [`Refusal::answer`] is the answer then.
-pub fn judge(head: &[u8], accepted: &Accepted) -> Result<String, Refusal> {
+/// Why it is not taken; [`UpgradeError::answer`] is the answer then.
+pub fn judge(head: &[u8], accepted: &Accepted) -> Result<String, UpgradeError> {
     let mut fields = [EMPTY_HEADER; MAX_WEBSOCKET_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
         Ok(Status::Complete(_)) => {}
-        Ok(Status::Partial) | Err(_) => return Err(Refusal::NotHttp),
+        Ok(Status::Partial) | Err(_) => return Err(UpgradeError::NotHttp),
     }
     let fields = Fields(request.headers);
     if request.method != Some("GET") {
-        return Err(Refusal::Upgrade);
+        return Err(UpgradeError::Upgrade);
     }
     let path = request.path.unwrap_or_default();
     if path.split('?').next() != Some(&accepted.path) {
-        return Err(Refusal::Path);
+        return Err(UpgradeError::Path);
     }
     if request.version == Some(1) && fields.get("Host").is_none() {
-        return Err(Refusal::Host);
+        return Err(UpgradeError::Host);
     }
     if !fields.is("Upgrade", b"websocket") || !fields.has_word("Connection", b"upgrade") {
-        return Err(Refusal::Upgrade);
+        return Err(UpgradeError::Upgrade);
     }
     let key = fields.get("Sec-WebSocket-Key").unwrap_or_default();
     if key.is_empty() {
-        return Err(Refusal::Key);
+        return Err(UpgradeError::Key);
     }
     if fields.get("Sec-WebSocket-Version") != Some(b"13") {
-        return Err(Refusal::Version);
+        return Err(UpgradeError::Version);
     }
     if !is_address(fields.get("Origin").unwrap_or_default()) {
-        return Err(Refusal::Origin);
+        return Err(UpgradeError::Origin);
     }
     for Field { name, value } in &accepted.fields {
         let given = fields.get(name).unwrap_or_default();
         // Whoever tries values must not learn from the time that it takes.
         if verify_slices_are_equal(given, value.as_bytes()).is_err() {
-            return Err(Refusal::Field(name.clone()));
+            return Err(UpgradeError::Field(name.clone()));
         }
     }
     let mut answer = format!(
@@ -177,7 +177,7 @@ pub fn judge(head: &[u8], accepted: &Accepted) -> Result<String, Refusal> {
     if let Some(protocol) = fields.get("Sec-WebSocket-Protocol") {
         let protocol = str::from_utf8(protocol).unwrap_or_default();
         if protocol.contains(',') {
-            return Err(Refusal::Protocols);
+            return Err(UpgradeError::Protocols);
         }
         if !protocol.is_empty() {
             let _ = write!(answer, "Sec-WebSocket-Protocol: {protocol}\r\n");
@@ -459,7 +459,7 @@ mod tests {
 
         accepted.fields = ours(&[("X-Secret", "open")]).fields;
         let refusal = judge(request.as_bytes(), &accepted).unwrap_err();
-        assert_eq!(refusal, Refusal::Field("X-Secret".to_owned()));
+        assert_eq!(refusal, UpgradeError::Field("X-Secret".to_owned()));
         assert!(refusal.answer().starts_with("HTTP/1.1 403 Forbidden\r\n"));
         let answer = refusal.answer().to_lowercase();
         assert!(!answer.contains("open") && !answer.contains("x-secret"));

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use self::frame::Role;
-use self::handshake::{Accepted, AnswerError, Refusal, Request, head_len, judge};
+use self::handshake::{Accepted, AnswerError, Request, UpgradeError, head_len, judge};
 pub use self::pipe::WebsocketPipe;
 use crate::limits::{MAX_WEBSOCKET_HEAD, REFUSAL};
 use crate::stream::{Rewind, Stream};
@@ -36,7 +36,7 @@ pub enum AcceptError {
     TooLong,
     /// It was answered with a refusal.
     #[error("websocket request refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] UpgradeError),
 }
 
 /// Why there is no websocket to a server.
@@ -171,7 +171,7 @@ async fn send(io: &mut Stream, text: &[u8]) -> io::Result<()> {
 
 /// Answers, and waits until the client has hung up: closed with its bytes unread, the connection
 /// would be reset and the answer lost.
-async fn refuse(mut io: Stream, refusal: &Refusal) -> io::Result<()> {
+async fn refuse(mut io: Stream, refusal: &UpgradeError) -> io::Result<()> {
     send(&mut io, refusal.answer().as_bytes()).await?;
     io.shutdown().await?;
     let mut sink = [0; 1024];
