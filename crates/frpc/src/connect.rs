@@ -12,7 +12,7 @@ use frp_net::carrier::{Carrier, Lost, OpenError};
 use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
 use frp_net::kcp;
-use frp_net::limits::BEFORE_LOGIN;
+use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::msg_stream::MsgStream;
 use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
@@ -222,13 +222,13 @@ impl Connector {
                 first_bytes: Vec::new(),
             })?;
         }
-        let pipe = tls::connect(tls.clone(), self.server_name(), conn, BEFORE_LOGIN).await?;
+        let pipe = tls::connect(tls.clone(), self.server_name(), conn, HANDSHAKE_WAIT).await?;
         Ok(Stream::Tls(Box::new(pipe)))
     }
 
     async fn begin_websocket(&self, conn: Stream) -> Result<Stream, websocket::ConnectError> {
         let request = self.websocket_request();
-        let pipe: WebsocketPipe = websocket::connect(conn, &request, BEFORE_LOGIN).await?;
+        let pipe: WebsocketPipe = websocket::connect(conn, &request, HANDSHAKE_WAIT).await?;
         Ok(Stream::Websocket(Box::new(pipe)))
     }
 

@@ -1,7 +1,8 @@
 //! How local services are dialled, and what users of a plugin name.
 
+use crate::limits::FORWARD_DIAL;
 use frp_net::dial::DialOptions;
-use frp_net::limits::{END_KEEPALIVE, FORWARD_DIAL, LOCAL_DIAL};
+use frp_net::limits::{END_KEEPALIVE, LOCAL_DIAL};
 
 /// A local service.
 pub(crate) const LOCAL: DialOptions = DialOptions {

@@ -28,6 +28,7 @@ mod connect;
 mod diagnose;
 mod dial;
 mod health;
+mod limits;
 mod local;
 mod login;
 mod plugin;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::limits::LOGIN_ANSWER;
 use bytes::BytesMut;
 use frp_config::{ClientConfig, TransportProtocol};
 use frp_log::shown_error;
 use frp_net::carrier::Lost;
 use frp_net::layers::{ControlPipe, Negotiated, Side, control};
-use frp_net::limits::{LOGIN_ANSWER, LOGIN_ANSWER_WRITE};
+use frp_net::limits::ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
@@ -206,7 +207,7 @@ async fn send_login(
     };
     signature.sign(&mut login);
     stream.queue(&login.into())?;
-    stream.flush_within(LOGIN_ANSWER_WRITE).await
+    stream.flush_within(ANSWER_WRITE).await
 }
 
 fn client_hello(cfg: &ClientConfig) -> ClientHello {

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::limits::UNREACHABLE_AGAIN;
 use frp_log::{Level, Log, event, info};
-use frp_net::limits::UNREACHABLE_AGAIN;
 use tokio::time::Instant;
 
 /// What the last attempts to reach the service came to.

@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::MAX_KEPT_REASON;
 use frp_config::ProxyConfig;
 use frp_log::{shown_error, shown_name, trace};
-use frp_net::limits::MAX_KEPT_REASON;
 use frp_proto::msg::NewProxyResp;
 use tokio::time::Instant;
 

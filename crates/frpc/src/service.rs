@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::limits::LAST_TASKS;
 use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_http::basic::Login;
 use frp_http::web::{Web, WebError, WebSettings};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
-use frp_net::limits::LAST_TASKS;
 use frp_net::literal::socket_addr;
 use frp_net::resolve;
 use frp_net::tls::TlsSetupError;

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::LEAVE;
 use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, debug, error, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::{CONTROL_WRITE, LEAVE};
+use frp_net::limits::MESSAGE_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::or_never::or_never;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Ping, Pong};
@@ -184,7 +185,7 @@ impl Session {
             self.withdraw(name);
         }
         let leaving = async {
-            self.control.flush_within(CONTROL_WRITE).await?;
+            self.control.flush_within(MESSAGE_WRITE).await?;
             self.control.shutdown().await?;
             while self.control.recv().await.is_ok() {}
             Ok::<_, SendError>(())
@@ -231,7 +232,7 @@ impl Session {
         self.unsigned = 0;
         self.next_ping = Instant::now() + interval;
         self.control.queue(&ping.into()).map_err(SendError::from)?;
-        Ok(self.control.flush_within(CONTROL_WRITE).await?)
+        Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
     /// Makes proxies and visitors those of the settings; what is configured as before is left
@@ -249,7 +250,7 @@ impl Session {
         }
         if !removed.is_empty() {
             info!(self.log, "proxy removed: [{}]", removed.join(" "));
-            self.control.flush_within(CONTROL_WRITE).await?;
+            self.control.flush_within(MESSAGE_WRITE).await?;
         }
         let mut added = Vec::new();
         for cfg in &settings.proxies {
@@ -297,7 +298,7 @@ impl Session {
                 }
             }
         }
-        Ok(self.control.flush_within(CONTROL_WRITE).await?)
+        Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
     /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
@@ -315,7 +316,7 @@ impl Session {
             return Ok(());
         }
         self.withdraw(&proxy.cfg.name);
-        Ok(self.control.flush_within(CONTROL_WRITE).await?)
+        Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), SessionEnd> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use frp_config::ProxyKind;
 use frp_log::{Log, error, shown_error, shown_name, trace, warn};
 use frp_net::carrier::Lost;
-use frp_net::limits::CONTROL_WRITE;
+use frp_net::limits::MESSAGE_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, StartWorkConn};
@@ -120,7 +120,7 @@ impl Context {
         let mut stream = self.server.stream().await?;
         let hello = self.client.auth.new_work_conn(&self.server.run_id).await?;
         stream.queue(&hello.into()).map_err(SendError::from)?;
-        stream.flush_within(CONTROL_WRITE).await?;
+        stream.flush_within(MESSAGE_WRITE).await?;
         match stream.recv().await? {
             Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
             Message::StartWorkConn(start) => {

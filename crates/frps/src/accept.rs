@@ -15,11 +15,11 @@ use crate::shared::Shared;
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let stop = shared.drain.clone();
     let make_room = || {
-        shared.before_login.make_room();
+        shared.strangers.make_room();
     };
     accept_loop_making_room(listener, stop, make_room, |conn, peer| {
         // Here rather than in the task: who has to make room then knows it before more are taken.
-        let turn = shared.before_login.enter(peer.ip());
+        let turn = shared.strangers.enter(peer.ip());
         let thread = match shared.bound.tcp_mux {
             true => shared.threads.next(),
             // A client's work connections have to be where its session is.

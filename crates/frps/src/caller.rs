@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use frp_net::before_login::Turn;
+use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use frp_net::carrier::Carrier;
-use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
+use frp_net::limits::ANSWER_WRITE;
 use frp_net::msg_stream::MsgStream;
+use frp_net::strangers::Turn;
 use frp_net::stream::Stream;
 use frp_proto::msg::Message;
 use tokio::sync::Notify;
@@ -158,7 +159,7 @@ impl Drop for Presence {
 
 /// Tells the peer why it is about to be closed. Whether it still listens is its own affair.
 pub(crate) async fn last_word(stream: &mut Greeted, message: &Message) {
-    if stream.queue(message).is_ok() && stream.flush_within(LOGIN_ANSWER_WRITE).await.is_ok() {
-        let _ = timeout(LOGIN_ANSWER_WRITE, stream.shutdown()).await;
+    if stream.queue(message).is_ok() && stream.flush_within(ANSWER_WRITE).await.is_ok() {
+        let _ = timeout(ANSWER_WRITE, stream.shutdown()).await;
     }
 }

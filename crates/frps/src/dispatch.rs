@@ -5,21 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::{MAX_STREAMS_IN_GREETING, MUX_WITHOUT_SESSION};
 use bytes::Bytes;
 use frp_log::{Log, debug, trace, warn};
-use frp_net::before_login::Turn;
 use frp_net::carrier::{Arrivals, Carrier};
 use frp_net::kcp::{KcpStream, Stranger};
-use frp_net::limits::{
-    BEFORE_LOGIN, END_KEEPALIVE, MAX_STREAMS_BEFORE_LOGIN, MAX_STREAMS_IN_GREETING,
-    MUX_WITHOUT_SESSION,
-};
+use frp_net::limits::{END_KEEPALIVE, HANDSHAKE_WAIT, MAX_STRANGER_STREAMS};
 use frp_net::listen::{canonical, tune};
 use frp_net::memory::MemoryConn;
 use frp_net::mux;
 use frp_net::or_never::or_never;
 use frp_net::quic::Arriving;
 use frp_net::sniff::{Kind, Users, sniff};
+use frp_net::strangers::Turn;
 use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{self, HandshakeError};
 use frp_net::websocket::{self, AcceptError};
@@ -42,7 +40,7 @@ enum Opened {
 /// Why a connection was not dispatched.
 #[derive(Debug, thiserror::Error)]
 enum DoorError {
-    #[error("no first bytes within {} s", BEFORE_LOGIN.as_secs())]
+    #[error("no first bytes within {} s", HANDSHAKE_WAIT.as_secs())]
     Silent,
     #[error("closed before its first bytes: {0}")]
     Sniff(#[from] std::io::Error),
@@ -190,19 +188,19 @@ async fn look(
     users: Users,
     path: Option<&str>,
 ) -> Result<(Kind, Bytes), DoorError> {
-    let looked = timeout(BEFORE_LOGIN, sniff(conn, users, path)).await;
+    let looked = timeout(HANDSHAKE_WAIT, sniff(conn, users, path)).await;
     Ok(looked.map_err(|_| DoorError::Silent)??)
 }
 
 async fn end_tls(policy: &Policy, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
     let io = Rewind::new(first, conn);
-    let tls = tls::accept(policy.tls.clone(), io, BEFORE_LOGIN).await?;
+    let tls = tls::accept(policy.tls.clone(), io, HANDSHAKE_WAIT).await?;
     Ok(Stream::Tls(Box::new(tls)))
 }
 
 async fn end_websocket(policy: &Policy, conn: Stream, first: Bytes) -> Result<Stream, DoorError> {
     let io = Rewind::new(first, conn);
-    let websocket = websocket::accept(io, &policy.websocket, BEFORE_LOGIN).await?;
+    let websocket = websocket::accept(io, &policy.websocket, HANDSHAKE_WAIT).await?;
     Ok(Stream::Websocket(Box::new(websocket)))
 }
 
@@ -210,10 +208,10 @@ async fn end_websocket(policy: &Policy, conn: Stream, first: Bytes) -> Result<St
 pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let peer = arriving.peer();
     let log = Log::root().by(peer.ip());
-    let turn = shared.before_login.enter(peer.ip());
+    let turn = shared.strangers.enter(peer.ip());
     let settings = shared.policy().quic.clone();
     let accepted = tokio::select! {
-        accepted = arriving.accept(&settings, BEFORE_LOGIN) => accepted,
+        accepted = arriving.accept(&settings, HANDSHAKE_WAIT) => accepted,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
         () = shared.stop.cancelled() => return,
     };
@@ -342,7 +340,7 @@ fn spawn_greeting(shared: &Arc<Shared>, link: &Arc<Link>, stream: Stream, caller
     let limit = if link.has_session() {
         MAX_STREAMS_IN_GREETING
     } else {
-        MAX_STREAMS_BEFORE_LOGIN
+        MAX_STRANGER_STREAMS
     };
     let Some(greeting) = Greeting::begin(link, limit) else {
         debug!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
+use crate::limits::{MAX_ENDED, MAX_ENDED_TEXT};
 
 /// See the module. `T` says when each has ended.
 #[derive(Debug)]

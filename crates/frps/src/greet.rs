@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use frp_log::{Log, debug, shown, shown_error, trace, warn};
 use frp_net::layers::Negotiated;
-use frp_net::limits::{BEFORE_LOGIN, LOGIN_ANSWER_WRITE};
+use frp_net::limits::{ANSWER_WRITE, HANDSHAKE_WAIT};
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
@@ -25,7 +25,7 @@ use crate::{login, visit};
 /// Why a stream said nothing useful.
 #[derive(Debug, thiserror::Error)]
 enum GreetError {
-    #[error("no complete first message within {} s", BEFORE_LOGIN.as_secs())]
+    #[error("no complete first message within {} s", HANDSHAKE_WAIT.as_secs())]
     Silent,
     #[error("read first message: {0}")]
     Recv(#[from] RecvError),
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
 ) {
     let log = Log::root().by(caller.peer.ip());
     let greeted = tokio::select! {
-        greeted = timeout(BEFORE_LOGIN, greet(stream, first)) => greeted,
+        greeted = timeout(HANDSHAKE_WAIT, greet(stream, first)) => greeted,
         () = permit.evicted() => {
             return debug!(log, "[{}] made room for newer connections", caller.peer);
         }
@@ -145,7 +145,7 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
     v2::encode_frame(v2::FrameKind::ServerHello, &server_payload, &mut frame)
         .map_err(SendError::from)?;
     stream.queue_raw(&frame);
-    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
+    stream.flush_within(ANSWER_WRITE).await?;
     let algorithm = hello::check(&client_hello, &server_hello)?;
     let transcript = hello::transcript_hash(payload, &server_payload);
     Ok(Negotiated {

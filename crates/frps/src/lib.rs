@@ -34,6 +34,7 @@ mod greet;
 mod group;
 mod holder;
 mod inside;
+mod limits;
 mod login;
 mod policy;
 mod ports;
@@ -54,15 +55,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::limits::FAREWELL;
 use frp_config::ServerConfig;
 pub use frp_http::web::WebError;
 use frp_log::{Log, info};
-use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::join_host_port;
 use frp_net::kcp::KcpListener;
-use frp_net::limits::FAREWELL;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
+use frp_net::strangers::Strangers;
 use frp_net::threads::Threads;
 use frp_net::udp;
 use tokio::net::TcpListener;
@@ -113,7 +114,7 @@ impl Server {
                 source,
             })?;
         let tasks = TaskTracker::new();
-        let before_login = BeforeLogin::default();
+        let strangers = Strangers::default();
         let quic = bound.quic_port.map(|port| {
             let opened = quic::Listener::bind(&bound.bind_addr, port, &policy.quic, &tasks);
             opened.map_err(|source| BindError::Quic {
@@ -123,7 +124,7 @@ impl Server {
         });
         let kcp = bound.kcp_port.map(|port| {
             let opened = udp::bind(&bound.bind_addr, port)
-                .and_then(|socket| KcpListener::new(socket, before_login.clone()));
+                .and_then(|socket| KcpListener::new(socket, strangers.clone()));
             opened.map_err(|source| BindError::Kcp {
                 addr: at(port),
                 source,
@@ -161,7 +162,7 @@ impl Server {
             groups: Arc::default(),
             visitors: Arc::default(),
             vhosts,
-            before_login,
+            strangers,
         };
         Ok(Self {
             listener,

@@ -7,10 +7,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use bytes::BytesMut;
 use frp_log::{Log, debug, info, shown, shown_error, warn};
 use frp_net::layers::{Carried, ControlPipe, Negotiated, Side, control};
-use frp_net::limits::{LOGIN_ANSWER_WRITE, MAX_SESSIONS_ON_CONNECTION};
+use frp_net::limits::ANSWER_WRITE;
 use frp_net::msg_stream::{MsgStream, SendError};
 use frp_proto::VERSION;
 use frp_proto::features;
@@ -99,7 +100,7 @@ pub(crate) async fn serve(
             return last_word(&mut stream, &answer.into()).await;
         }
     };
-    let _home = shared.before_login.at_home(caller.peer.ip());
+    let _home = shared.strangers.at_home(caller.peer.ip());
     let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
     let heartbeat_timeout = policy.heartbeat_timeout;
     drop(policy);
@@ -205,7 +206,7 @@ async fn admit(
     seat.set_running();
     // A kcp session at whose address others appear is safe once it is no stranger's.
     permit.admit();
-    stream.flush_within(LOGIN_ANSWER_WRITE).await?;
+    stream.flush_within(ANSWER_WRITE).await?;
     Ok(((seat, guard, listed), presence))
 }
 

@@ -292,7 +292,7 @@ fn disjoint(ranges: &[PortRange]) -> Vec<PortRange> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
+    use crate::limits::{MAX_ENDED, MAX_ENDED_TEXT};
 
     fn range(start: u16, end: u16) -> PortRange {
         PortRange { start, end }

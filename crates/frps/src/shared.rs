@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use frp_net::before_login::BeforeLogin;
+use frp_net::strangers::Strangers;
 
 use crate::base::Base;
 use crate::client::registry::Registry;
@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) vhosts: Vhosts,
-    pub(crate) before_login: BeforeLogin,
+    pub(crate) strangers: Strangers,
 }
 
 /// Whoever has the tables has the base.

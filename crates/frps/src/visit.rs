@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use frp_log::{debug, info};
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
-use frp_net::limits::LOGIN_ANSWER_WRITE;
+use frp_net::limits::ANSWER_WRITE;
 use frp_net::msg_stream::SendError;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
 
@@ -120,5 +120,5 @@ async fn welcome(stream: &mut Greeted, proxy_name: String) -> Result<(), SendErr
         error: String::new(),
     };
     stream.queue(&answer.into())?;
-    stream.flush_within(LOGIN_ANSWER_WRITE).await
+    stream.flush_within(ANSWER_WRITE).await
 }

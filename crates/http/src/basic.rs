@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use crate::limits::WRONG_PASSWORD;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use frp_net::limits::WRONG_PASSWORD;
 use hyper::header::HeaderValue;
 
 /// The scheme, a space behind it (frp `pkg/util/http/http.go`: ParseBasicAuth).

@@ -13,5 +13,6 @@ pub mod fields;
 pub mod head;
 pub mod host;
 pub mod io;
+pub mod limits;
 pub mod tasks;
 pub mod web;

@@ -8,7 +8,6 @@
 //! or [`udp`] (datagrams).
 
 pub mod abort;
-pub mod before_login;
 mod buffers;
 pub mod carrier;
 pub mod crowd;
@@ -33,6 +32,7 @@ pub mod resolve;
 pub mod signals;
 pub mod sniff;
 pub mod stranger_bytes;
+pub mod strangers;
 pub mod stream;
 pub mod threads;
 pub mod tls;

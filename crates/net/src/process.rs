@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::limits::{MAX_BEFORE_LOGIN, MIN_BEFORE_LOGIN};
+use crate::limits::{MAX_STRANGERS, MIN_STRANGERS};
 
 /// Raises the limit of open files to the most that the process may have. A tunnel needs two
 /// descriptors per connection, and the usual soft limit of 1024 is from a time of `select`.
@@ -17,13 +17,13 @@ pub fn raise_file_limit() {
 }
 
 /// How many strangers there may be: an eighth of the descriptors, for there are strangers of several
-/// kinds, and sessions, work connections and users need the rest; at most [`MAX_BEFORE_LOGIN`].
-pub fn max_before_login() -> usize {
+/// kinds, and sessions, work connections and users need the rest; at most [`MAX_STRANGERS`].
+pub fn max_strangers() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current;
-    let eighth = descriptors.map_or(MAX_BEFORE_LOGIN as u64, |most| most / 8);
+    let eighth = descriptors.map_or(MAX_STRANGERS as u64, |most| most / 8);
     usize::try_from(eighth)
-        .unwrap_or(MAX_BEFORE_LOGIN)
-        .clamp(MIN_BEFORE_LOGIN, MAX_BEFORE_LOGIN)
+        .unwrap_or(MAX_STRANGERS)
+        .clamp(MIN_STRANGERS, MAX_STRANGERS)
 }
 
 /// How often [`give_memory_back`] looks.

@@ -6,11 +6,11 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use frp_net::before_login::BeforeLogin;
 use frp_net::dial::DialOptions;
 use frp_net::kcp::segment::{Command, split};
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, connect, dial};
 use frp_net::limits::MAX_KCP_UNPROVEN;
+use frp_net::strangers::Strangers;
 use frp_net::udp::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -32,7 +32,7 @@ struct Server {
 
 fn serve() -> Server {
     let listener =
-        KcpListener::new(bind("127.0.0.1", 0).unwrap(), BeforeLogin::new(STRANGERS)).unwrap();
+        KcpListener::new(bind("127.0.0.1", 0).unwrap(), Strangers::new(STRANGERS)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, accepted) = mpsc::unbounded_channel();
     let (send_driver, drivers) = mpsc::unbounded_channel();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_net::dial::DialOptions;
-use frp_net::limits::MAX_STREAMS_BEFORE_LOGIN;
+use frp_net::limits::MAX_STRANGER_STREAMS;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
     ServerSettings,
@@ -171,7 +171,7 @@ async fn strangers_have_few_streams_and_clients_many() {
         count += 1;
         assert!(count < 100);
     }
-    assert_eq!(count, MAX_STREAMS_BEFORE_LOGIN);
+    assert_eq!(count, MAX_STRANGER_STREAMS);
 
     server.admit();
     let accepting = async {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::before_login::BeforeLogin;
 use frp_net::dial::DialOptions;
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, dial};
 use frp_net::layers::{Carried, LayerOptions, Pipe, Side, wrap};
 use frp_net::relay::{Relayed, Traffic, relay};
+use frp_net::strangers::Strangers;
 use frp_net::stream::{Rewind, Stream};
 use frp_net::tls::{TlsFiles, accept, client_config, connect, server_config};
 use frp_net::udp::bind;
@@ -197,7 +197,7 @@ async fn tls_pair() -> (Stream, Stream) {
 
 /// The same over kcp, after a login.
 async fn kcp_pair() -> (KcpStream, KcpStream) {
-    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap(), BeforeLogin::default()).unwrap();
+    let listener = KcpListener::new(bind("127.0.0.1", 0).unwrap(), Strangers::default()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, mut accepted) = mpsc::unbounded_channel();
     tokio::spawn(

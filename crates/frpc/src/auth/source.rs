@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use crate::limits::{MAX_TOKEN_SOURCE, TOKEN_SOURCE};
 use frp_config::{Secret, ValueSource, ValueSourceError};
-use frp_net::limits::{MAX_TOKEN_SOURCE, TOKEN_SOURCE};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::sync::Mutex;

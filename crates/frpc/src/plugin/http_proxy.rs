@@ -5,16 +5,17 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use crate::limits::USER_REQUEST_HEAD;
 use bytes::{Buf as _, Bytes};
 use frp_config::PluginLogin;
 use frp_http::basic::{Login, REALM};
 use frp_http::fields::remove_hop_by_hop;
 use frp_http::head::{self, UnknownCoding, is_plainly_framed, may_have_body};
 use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD};
 use frp_net::listen::limit_unsent;
 use frp_net::relay;
 use frp_net::stream::Rewind;

@@ -4,9 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::limits::USER_HANDSHAKE;
 use bytes::BytesMut;
 use frp_config::PluginTls;
-use frp_net::limits::USER_HANDSHAKE;
 use frp_net::stream::Rewind;
 use frp_net::tls::{TlsFiles, TlsPipe, TlsSetupError, accept_over, server_config};
 use frp_proto::sni::HelloReader;

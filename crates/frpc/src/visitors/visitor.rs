@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::limits::VISITOR_ANSWER;
 use frp_config::VisitorConfig;
 use frp_log::{Log, shown_error};
 use frp_net::go_text::go_text;
 use frp_net::layers::{Carried, LayerOptions, Side, wrap};
-use frp_net::limits::{CONTROL_WRITE, VISITOR_ANSWER};
+use frp_net::limits::MESSAGE_WRITE;
 use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
@@ -101,7 +102,7 @@ impl Visitor {
             use_compression: self.cfg.use_compression,
         };
         stream.queue(&hello.into()).map_err(SendError::from)?;
-        stream.flush_within(CONTROL_WRITE).await?;
+        stream.flush_within(MESSAGE_WRITE).await?;
         let answer = timeout(VISITOR_ANSWER, stream.recv()).await;
         match answer.unwrap_or(Err(RecvError::TimedOut))? {
             Message::NewVisitorConnResp(answer) if answer.error.is_empty() => {

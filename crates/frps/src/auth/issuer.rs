@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use frp_http::client::{EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via};
-use frp_log::{Log, info, warn};
-use frp_net::limits::{
+use crate::limits::{
     ISSUER_FIRST_RETRY, ISSUER_KEYS_LIFE, ISSUER_KEYS_LIFE_MAX, ISSUER_KEYS_LIFE_MIN,
     ISSUER_LAST_RETRY, ISSUER_PAUSE,
 };
+use frp_http::client::{EnvProxies, HttpClient, HttpError, Outgoing, Trust, UrlError, Via};
+use frp_log::{Log, info, warn};
 use frp_net::or_never::or_never;
 use frp_proto::jwt::{Algorithm, KeySet, KeySetError};
 use hyper::header::CACHE_CONTROL;

@@ -84,7 +84,7 @@ impl Auth {
         self.token.key()
     }
 
-    /// May wait for the issuer; see `frp_net::limits::ISSUER_WAIT`.
+    /// May wait for the issuer; see `crate::limits::ISSUER_WAIT`.
     pub(crate) async fn login(&self, login: &Login) -> Result<Subject, BadCredentials> {
         match &self.oidc {
             None => {

@@ -5,8 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::limits::{ISSUER_REVALIDATE, ISSUER_WAIT};
 use frp_config::ServerOidc;
-use frp_net::limits::{ISSUER_REVALIDATE, ISSUER_WAIT};
 use frp_proto::jwt::{ClaimError, Claims, Malformed, Rules, SignedToken};
 use tokio::time::{Instant, timeout, timeout_at};
 

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_net::limits::{
-    MAX_CLIENT_TEXT, MAX_NAME, MAX_PROXIES, MAX_PROXY_ENTRIES, MAX_ROUTES, TEXT_OVERHEAD,
-};
+use crate::limits::{MAX_CLIENT_TEXT, MAX_PROXIES, MAX_PROXY_ENTRIES, MAX_ROUTES, TEXT_OVERHEAD};
+use frp_net::limits::MAX_NAME;
 use frp_proto::msg::{Login, NewProxy};
 use frp_proto::wire::{WireProtocol, v1, v2};
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::MAX_MEMBERS_TRIED;
 use bytes::Bytes;
 use frp_log::{debug, info, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::{END_KEEPALIVE, MAX_MEMBERS_TRIED, REFUSAL};
+use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
 use frp_net::stream::Stream;
 use tokio::io::AsyncWriteExt as _;

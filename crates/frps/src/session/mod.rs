@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::{ENDED_IN_A_ROW, FAREWELL};
 use frp_log::{debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::layers::ControlPipe;
-use frp_net::limits::{CONTROL_WRITE, ENDED_IN_A_ROW, FAREWELL};
+use frp_net::limits::MESSAGE_WRITE;
 use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
@@ -199,12 +200,12 @@ impl Session {
         for _ in 0..n {
             self.control.queue(&ReqWorkConn {}.into())?;
         }
-        self.control.flush_within(CONTROL_WRITE).await
+        self.control.flush_within(MESSAGE_WRITE).await
     }
 
     async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         self.control.queue(&message.into())?;
-        self.control.flush_within(CONTROL_WRITE).await
+        self.control.flush_within(MESSAGE_WRITE).await
     }
 
     async fn on_message(&mut self, message: Message) -> Result<(), SendError> {
@@ -346,7 +347,7 @@ impl Session {
                 debug!(self.handle.log, "no answer: {e}");
             }
         }
-        self.control.flush_within(CONTROL_WRITE).await
+        self.control.flush_within(MESSAGE_WRITE).await
     }
 
     async fn on_close_proxy(&mut self, close: &CloseProxy) {

@@ -200,7 +200,7 @@ fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use frp_net::limits::MAX_ENDED;
+    use crate::limits::MAX_ENDED;
 
     fn login(user: &str, client_id: &str, run_id: &str) -> Login {
         Login {

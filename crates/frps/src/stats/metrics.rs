@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frp_net::limits::STATS_UNDER_LOCK;
+use crate::limits::STATS_UNDER_LOCK;
 use frp_net::relay::Traffic;
 use frp_proto::names::ProxyType;
 use jiff::civil::Date;
@@ -439,7 +439,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use frp_net::limits::{MAX_ENDED, MAX_ENDED_TEXT};
+    use crate::limits::{MAX_ENDED, MAX_ENDED_TEXT};
     use frp_proto::msg::NewProxy;
 
     fn start(metrics: &Metrics, name: &str) -> (Running, Arc<Counters>) {

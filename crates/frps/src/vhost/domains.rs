@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::limits::MAX_LOGGED_ROUTES;
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
-use frp_net::limits::MAX_LOGGED_ROUTES;
 
 use super::router::RouteKey;
 use crate::proxy::spec::Hosts;

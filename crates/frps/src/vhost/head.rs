@@ -5,9 +5,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::limits::{MAX_USER_HEAD, USER_HEAD};
 use bytes::{Bytes, BytesMut};
 use frp_log::{Log, debug};
-use frp_net::limits::{FIRST_MESSAGE_SHARE, MAX_USER_HEAD, REFUSAL, USER_HEAD};
+use frp_net::limits::{FIRST_MESSAGE_SHARE, REFUSAL};
 use frp_net::stranger_bytes::PoolShare;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use frp_net::limits::{MAX_NAME, ROUTES_UNDER_LOCK};
+use crate::limits::ROUTES_UNDER_LOCK;
+use frp_net::limits::MAX_NAME;
 
 /// Bytes that a host name may have (RFC 1035, section 2.3.4, without the trailing dot).
 const MAX_HOST: usize = 253;

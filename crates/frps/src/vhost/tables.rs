@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use frp_net::before_login::BeforeLogin;
 use frp_net::sniff::Users;
+use frp_net::strangers::Strangers;
 
 use super::groups::VhostGroups;
 use super::target::{ConnectTarget, HttpTarget};
@@ -22,7 +22,7 @@ pub(crate) struct Vhosts {
     pub(crate) http: Arc<VhostGroups<Arc<HttpTarget>, HttpLogin>>,
     pub(crate) connect: Arc<VhostGroups<Arc<ConnectTarget>, HttpLogin>>,
     /// Users that have not said yet whom they are for.
-    pub(super) strangers: BeforeLogin,
+    pub(super) strangers: Strangers,
 }
 
 impl Vhosts {
@@ -36,7 +36,7 @@ impl Vhosts {
             https: Arc::default(),
             http: Arc::default(),
             connect: Arc::default(),
-            strangers: BeforeLogin::default(),
+            strangers: Strangers::default(),
         }
     }
 }

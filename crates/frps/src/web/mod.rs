@@ -13,12 +13,12 @@ mod route;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::MAX_API_ANSWERS;
 use frp_config::WebServer;
 use frp_http::basic::Login;
 use frp_http::web::{Web, WebError, WebSettings};
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
-use frp_net::limits::MAX_API_ANSWERS;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 

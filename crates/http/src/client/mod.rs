@@ -28,12 +28,12 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 pub use self::env_proxy::EnvProxies;
+use crate::limits::{
+    HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD, MAX_REDIRECTS,
+};
 use frp_net::dial::{DialError, DialOptions, dial, dial_server};
 use frp_net::go_text::join_host_port;
-use frp_net::limits::{
-    END_KEEPALIVE, HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD,
-    MAX_REDIRECTS,
-};
+use frp_net::limits::END_KEEPALIVE;
 use frp_net::outbound_proxy::{self, ProxyError, http_connect};
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};

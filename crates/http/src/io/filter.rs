@@ -11,7 +11,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use frp_net::limits::{HTTP_TARGET_WHOLE, MAX_HTTP_HEAD};
+use crate::limits::{HTTP_TARGET_WHOLE, MAX_HTTP_HEAD};
 
 /// The rest of a request's target, behind what its `Uri` has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::filter::Tail;
 use super::unwritten::Unwritten;
-use frp_net::limits::HTTP_READ;
+use crate::limits::HTTP_READ;
 
 /// Bytes of what stands for a tail: nobody guesses it, so it is nowhere else.
 const MARK: usize = 32;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use frp_net::limits::{HTTP_READ, HTTP_UNWRITTEN};
+use crate::limits::{HTTP_READ, HTTP_UNWRITTEN};
 
 /// Of one connection, shared by its writer and the bodies that are sent over it.
 #[derive(Debug, Clone, Default)]

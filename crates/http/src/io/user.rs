@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use super::filter::{Body, Filter, Framing};
 use super::unwritten::{Paced, Unwritten};
 use crate::fields::remove_hop_by_hop;
-use frp_net::limits::{HTTP_HEAD_SHARE, HTTP_HEADS_POOL, HTTP_READ, MAX_HINTS};
+use crate::limits::{HTTP_HEAD_SHARE, HTTP_HEADS_POOL, HTTP_READ, MAX_HINTS};
 use frp_net::stranger_bytes::{Pool, PoolShare};
 
 /// What large heads take of.

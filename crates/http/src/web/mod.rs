@@ -35,10 +35,10 @@ pub use self::route::{Path, Unrouted};
 use crate::basic::Login;
 use crate::head;
 use crate::io::{Talk, UserIo};
-use frp_net::before_login::BeforeLogin;
 use frp_net::go_text::{go_text, join_host_port};
-use frp_net::limits::BEFORE_LOGIN;
+use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::listen::{accept_loop, listen, tune};
+use frp_net::strangers::Strangers;
 use frp_net::stream::Rewind;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 
@@ -170,7 +170,7 @@ impl Web {
         } = self;
         let site = Arc::new(Guarded { site, guard, pprof });
         // Bounds the connections as those of clients.
-        let crowd = BeforeLogin::default();
+        let crowd = Strangers::default();
         accept_loop(listener, tracing::Span::none(), stop.clone(), |conn, peer| {
             let turn = crowd.enter(peer.ip());
             let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
@@ -199,7 +199,7 @@ async fn http_or_https(
     let Some(tls) = tls else {
         return serve(site, conn).await;
     };
-    match tls::accept(tls, Rewind::new(Bytes::new(), conn), BEFORE_LOGIN).await {
+    match tls::accept(tls, Rewind::new(Bytes::new(), conn), HANDSHAKE_WAIT).await {
         Ok(conn) => serve(site, conn).await,
         Err(e) => tracing::debug!("web server: TLS handshake of [{peer}]: {e}"),
     }

@@ -16,9 +16,9 @@ use super::params::SERVER_WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared, first_of};
 use super::session::{KcpSession, Opening, ask_for_echo, conv_of, echo, opening};
 use super::socket::{Batch, Socket};
-use crate::before_login::{BeforeLogin, Seat};
 use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_UNPROVEN};
 use crate::listen::canonical;
+use crate::strangers::{Seat, Strangers};
 
 /// A UDP port that takes KCP sessions, told apart by remote address and conversation.
 ///
@@ -72,7 +72,7 @@ pub struct Driver {
 #[derive(Debug)]
 struct Table {
     sessions: Mutex<Sessions>,
-    before_login: BeforeLogin,
+    strangers: Strangers,
 }
 
 /// Those with one address, without gaps.
@@ -118,14 +118,14 @@ impl Late {
 }
 
 impl KcpListener {
-    /// Takes the sessions that come to `socket`. Those who are where they say are among `before_login`.
+    /// Takes the sessions that come to `socket`. Those who are where they say are among `strangers`.
     ///
     /// # Errors
     /// The system's, where the socket cannot be set up.
-    pub fn new(socket: UdpSocket, before_login: BeforeLogin) -> io::Result<Self> {
+    pub fn new(socket: UdpSocket, strangers: Strangers) -> io::Result<Self> {
         let table = Table {
             sessions: Mutex::default(),
-            before_login,
+            strangers,
         };
         Ok(Self {
             socket: Arc::new(Socket::new(socket)?),
@@ -370,7 +370,7 @@ impl Table {
         };
         let Some(evicted) = evicted else { return };
         let ip = shared.peer().ip().to_canonical();
-        let seat = self.before_login.seat(ip, evicted);
+        let seat = self.strangers.seat(ip, evicted);
         let mut sessions = self.lock();
         let Some(standing) = sessions.strangers.get_mut(&key(shared)) else {
             return;

@@ -26,7 +26,7 @@ use self::ntlm::{Challenge, NtlmError};
 use self::socks5::SocksError;
 use crate::dial::{self, DialError, DialOptions};
 use crate::go_text::{go_text, join_host_port};
-use crate::limits::{BEFORE_LOGIN, MAX_PROXY_ANSWER, MAX_PROXY_HEAD, PROXY_ANSWER};
+use crate::limits::{HANDSHAKE_WAIT, MAX_PROXY_ANSWER, MAX_PROXY_HEAD, PROXY_ANSWER};
 use crate::stream::Stream;
 use crate::tls::{self, HandshakeError, TlsSetupError};
 
@@ -123,7 +123,7 @@ async fn secure(proxy: &ProxyUrl, conn: TcpStream) -> Result<Stream, ProxyError>
     let config = tls::client_config_of_system()
         .await
         .map_err(ProxyError::Trust)?;
-    let pipe = tls::connect(config, &proxy.host, conn, BEFORE_LOGIN)
+    let pipe = tls::connect(config, &proxy.host, conn, HANDSHAKE_WAIT)
         .await
         .map_err(ProxyError::Tls)?;
     Ok(Stream::Tls(Box::new(pipe)))

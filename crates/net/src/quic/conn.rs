@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::QuicStream;
 use super::varint;
-use crate::limits::MAX_STREAMS_BEFORE_LOGIN;
+use crate::limits::MAX_STRANGER_STREAMS;
 
 /// Streams that a peer may have open once it has logged in, to begin with. quinn makes room for as
 /// many at once, so it is not the whole of `maxIncomingStreams`.
@@ -112,7 +112,7 @@ impl QuicConn {
     pub(super) fn new(conn: Connection, max: u64, tasks: TaskTracker) -> Self {
         let shared = Shared {
             live: Arc::default(),
-            limit: AtomicU64::new(max.min(MAX_STREAMS_BEFORE_LOGIN as u64)),
+            limit: AtomicU64::new(max.min(MAX_STRANGER_STREAMS as u64)),
             max,
             tasks,
         };

@@ -26,7 +26,7 @@ pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
 pub use self::dial::{QuicDialError, connect, connect_over};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
 pub use self::stream::QuicStream;
-use crate::limits::{MAX_STREAMS_BEFORE_LOGIN, QUIC_STRANGER_WINDOW};
+use crate::limits::{MAX_STRANGER_STREAMS, QUIC_STRANGER_WINDOW};
 
 /// What both ends say in the TLS handshake (frp `client/connector.go`).
 const ALPN: &[u8] = b"frp";
@@ -77,7 +77,7 @@ fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
     let (streams, window) = match role {
         Role::Client => (VarInt::from_u32(0), VarInt::MAX),
         Role::Server => {
-            let streams = options.max_streams.min(MAX_STREAMS_BEFORE_LOGIN as u64);
+            let streams = options.max_streams.min(MAX_STRANGER_STREAMS as u64);
             (varint(streams), varint(QUIC_STRANGER_WINDOW))
         }
     };

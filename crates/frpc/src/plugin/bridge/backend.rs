@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use crate::limits::{BACKEND_IDLE, MAX_IDLE_BACKENDS};
 use frp_config::BackendTls;
 use frp_http::head::{is_plainly_framed, is_repeatable, may_have_body};
 use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
 use frp_http::tasks::Tracked;
 use frp_net::dial::{DialError, dial};
-use frp_net::limits::{
-    BACKEND_IDLE, LOCAL_DIAL, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD, MAX_IDLE_BACKENDS,
-};
+use frp_net::limits::LOCAL_DIAL;
 use frp_net::listen::limit_unsent;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles};

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::limits::{HTTP2_ALIVE, USER_REQUEST_HEAD};
 use bytes::Bytes;
 use frp_config::{BackendTls, ForwardPlugin, HttpsForwardPlugin};
 use frp_http::fields::{
@@ -19,12 +20,10 @@ use frp_http::head::{self, Refused, UnknownCoding};
 use frp_http::host::canonical_host;
 use frp_http::io::filter::Tail;
 use frp_http::io::{Talk, Upload, UserIo};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
 use frp_net::layers::Carried;
-use frp_net::limits::{
-    HTTP2_ALIVE, MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD, USER_REQUEST_HEAD,
-};
 use frp_net::relay::{self, Traffic};
 use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};

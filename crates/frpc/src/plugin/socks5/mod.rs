@@ -13,10 +13,10 @@ use std::net::SocketAddr;
 
 use frp_config::PluginLogin;
 use frp_http::basic::Login;
+use frp_http::limits::WRONG_PASSWORD;
 use frp_log::debug;
 use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;
-use frp_net::limits::WRONG_PASSWORD;
 use frp_net::relay;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};

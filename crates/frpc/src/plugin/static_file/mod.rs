@@ -16,14 +16,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::limits::USER_REQUEST_HEAD;
 use frp_config::PluginLogin;
 use frp_http::basic::{Login, REALM};
 use frp_http::head;
 use frp_http::io::{Talk, UserIo};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::web::path::relative;
 use frp_log::debug;
 use frp_net::layers::Carried;
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, USER_REQUEST_HEAD};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,

@@ -23,10 +23,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use frp_http::io::{Talk, UserIo};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Log, debug};
-use frp_net::before_login::Turn;
-use frp_net::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
+use frp_net::strangers::Turn;
 use frp_net::stream::Rewind;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;

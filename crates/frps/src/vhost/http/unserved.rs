@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use frp_net::limits::{FIRST_MESSAGE_SHARE, MAX_HTTP_HEAD};
+use frp_http::limits::MAX_HTTP_HEAD;
+use frp_net::limits::FIRST_MESSAGE_SHARE;
 use frp_net::stranger_bytes::PoolShare;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

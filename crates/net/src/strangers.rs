@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Crowd;
 use crate::kcp::Stranger;
-use crate::limits::{MAX_BEFORE_LOGIN_GUESTS, MIN_BEFORE_LOGIN};
-use crate::process::max_before_login;
+use crate::limits::{MAX_GUESTS, MIN_STRANGERS};
+use crate::process::max_strangers;
 
 /// The connections waiting to log in.
 #[derive(Debug, Clone)]
-pub struct BeforeLogin {
+pub struct Strangers {
     waiting: Arc<Mutex<Waiting>>,
 }
 
@@ -60,10 +60,10 @@ pub struct Home {
     waiting: Arc<Mutex<Waiting>>,
 }
 
-impl Default for BeforeLogin {
+impl Default for Strangers {
     /// As many as the process has descriptors for.
     fn default() -> Self {
-        Self::new(max_before_login())
+        Self::new(max_strangers())
     }
 }
 
@@ -71,7 +71,7 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl BeforeLogin {
+impl Strangers {
     /// Takes `most` strangers.
     pub fn new(most: usize) -> Self {
         let waiting = Waiting {
@@ -100,7 +100,7 @@ impl BeforeLogin {
         let mut waiting = lock(&self.waiting);
         let guest = waiting.sessions.contains_key(&ip);
         let most = match guest {
-            true => waiting.most.min(MAX_BEFORE_LOGIN_GUESTS),
+            true => waiting.most.min(MAX_GUESTS),
             false => waiting.most,
         };
         let crowd = waiting.crowd(guest);
@@ -121,7 +121,7 @@ impl BeforeLogin {
     /// strangers are no crowd, and one whose login is on its way must not pay for what users hold.
     pub fn make_room(&self) -> bool {
         let mut waiting = lock(&self.waiting);
-        let is_crowd = |crowd: &Crowd<_>| crowd.len() > MIN_BEFORE_LOGIN;
+        let is_crowd = |crowd: &Crowd<_>| crowd.len() > MIN_STRANGERS;
         let leaves = match &mut *waiting {
             Waiting { strangers, .. } if is_crowd(strangers) => strangers.make_room(),
             Waiting { guests, .. } if is_crowd(guests) => guests.make_room(),
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_crowd_makes_room_and_a_lone_stranger_stays() {
-        let strangers = BeforeLogin::new(MOST);
+        let strangers = Strangers::new(MOST);
         let mut crowd: Vec<Turn> = (0..MOST).map(|_| strangers.enter(HOSTILE)).collect();
         let honest = strangers.enter(HONEST);
         let evicted = |turns: &[Turn]| turns.iter().filter(|t| t.evicted.is_cancelled()).count();
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_address_of_a_client_has_places_of_its_own() {
-        let strangers = BeforeLogin::new(MOST);
+        let strangers = Strangers::new(MOST);
         let (home, twice) = (strangers.at_home(HONEST), strangers.at_home(HONEST));
         drop(twice);
         let work: Vec<Turn> = (0..MOST / 2).map(|_| strangers.enter(HONEST)).collect();

@@ -1,0 +1,101 @@
+//! Every wait and size of this program that a client, a user or a stranger can make it spend; those of the pipes themselves
+//! stand in `frp_net::limits`. Waits are [`Duration`]s, sizes are bytes unless a name says otherwise.
+//! A value that frp fixes carries frp's file.
+
+use std::time::Duration;
+
+use frp_net::limits::HANDSHAKE_WAIT;
+
+/// How long a multiplexed connection may stay without a session once it is up. frp keeps such
+/// connections for ever; nothing honest needs longer than one login.
+pub(crate) const MUX_WITHOUT_SESSION: Duration = HANDSHAKE_WAIT;
+
+/// How long a frps that ends waits until its peers have been told, and have let go of what they are
+/// told about. Most are in a round trip; who does not answer is not waited for.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The same once the connection has a session: work and visitor connections being opened.
+pub(crate) const MAX_STREAMS_IN_GREETING: usize = 1024;
+
+/// From a user's connection to an https or tcpmux vhost until it has said whom it is for (frp
+/// `server/service.go`: vhostReadWriteTimeout).
+pub(crate) const USER_HEAD: Duration = Duration::from_secs(30);
+
+/// Bytes that it may take to say so. A ClientHello has some 200 to 2000, a CONNECT request fewer.
+pub(crate) const MAX_USER_HEAD: usize = 64 * 1024;
+
+/// How long a login, a ping or a work connection may wait for the issuer of its token, where that
+/// takes a question to it. Less than the client's own patience ([`LOGIN_ANSWER`]), so that the client
+/// is told.
+pub(crate) const ISSUER_WAIT: Duration = Duration::from_secs(8);
+
+/// How long they wait for the issuer where its keys are known, but old.
+pub(crate) const ISSUER_REVALIDATE: Duration = Duration::from_secs(3);
+
+/// Between two questions to an issuer that answers: tokens with unknown keys, which any stranger can
+/// make, cause no more than that.
+pub(crate) const ISSUER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The first wait after an issuer did not answer; it doubles with each failure. Also the pause that
+/// logins cannot shorten.
+pub(crate) const ISSUER_FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait after an issuer did not answer.
+pub(crate) const ISSUER_LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// How long an issuer's keys may be used where it does not say so.
+pub(crate) const ISSUER_KEYS_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// The least that it can say.
+pub(crate) const ISSUER_KEYS_LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// The most that it can say.
+pub(crate) const ISSUER_KEYS_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+// What one client of frps may have at a time; see docs/limits.md. No honest client meets these.
+
+/// Proxies of one client.
+pub(crate) const MAX_PROXIES: usize = 10_000;
+
+/// Routes of one client, over all its proxies: host names, of type http each with every location.
+/// A route takes up to 1 KB of frps.
+pub(crate) const MAX_ROUTES: usize = 10_000;
+
+/// Entries that each table of a proxy may have: metadata, annotations, headers of requests and of
+/// answers. Headers cost time with each request.
+pub(crate) const MAX_PROXY_ENTRIES: usize = 1000;
+
+/// Bytes of all texts in the registrations of one client's proxies, [`TEXT_OVERHEAD`] for each text
+/// included. Ten thousand ordinary proxies have some 8 MB.
+pub(crate) const MAX_CLIENT_TEXT: usize = 16 * 1024 * 1024;
+
+/// What a text costs beside its bytes: its place in a list or table, and the allocation.
+pub(crate) const TEXT_OVERHEAD: usize = 64;
+
+/// Sessions on one multiplexed connection. frpc has one.
+pub(crate) const MAX_SESSIONS_ON_CONNECTION: usize = 16;
+
+/// Members of a group that are tried for one user; each has half of the time that is left.
+pub(crate) const MAX_MEMBERS_TRIED: usize = 16;
+
+/// Removals in a row at the end of a session, before others on its thread have their turn.
+pub(crate) const ENDED_IN_A_ROW: usize = 64;
+
+/// Routes that are taken out of the table under one lock.
+pub(crate) const ROUTES_UNDER_LOCK: usize = 256;
+
+/// Routes of one proxy that are logged one by one; of the others there is one line.
+pub(crate) const MAX_LOGGED_ROUTES: usize = 100;
+
+/// Proxies that have ended and are remembered: for the statistics, and in each of the tables of tcp
+/// and udp ports for the random port that they had. The longest ended go first.
+pub(crate) const MAX_ENDED: usize = 10_000;
+
+/// Bytes of names that are kept of them.
+pub(crate) const MAX_ENDED_TEXT: usize = 4 * 1024 * 1024;
+
+/// Answers of the web server's API that are made at a time, away from the threads of connections.
+pub(crate) const MAX_API_ANSWERS: usize = 2;
+
+/// Proxies that are looked at under one lock for such an answer.
+pub(crate) const STATS_UNDER_LOCK: usize = 1000;

@@ -1,0 +1,52 @@
+//! Every wait and size of HTTP that a peer can make us spend. Waits are [`Duration`]s, sizes are bytes
+//! unless a name says otherwise.
+
+use std::time::Duration;
+
+use frp_net::limits::HANDSHAKE_WAIT;
+
+/// A wrong password is answered after this time, so that guessing takes its time (frp
+/// `pkg/util/http/server.go`, `pkg/plugin/client/http_proxy.go`).
+pub const WRONG_PASSWORD: Duration = Duration::from_millis(200);
+
+/// Fields that the head of a user's request, or of a service's answer to it, may have. frp counts
+/// bytes only; hyper needs a number, and room for as many with each head.
+pub const MAX_HTTP_FIELDS: usize = 2048;
+
+/// Bytes that the head of a user's request of HTTP/1 may have, as in frp.
+pub const MAX_HTTP_HEAD: usize = 1024 * 1024;
+
+/// Bytes of such a head that each connection has for itself; the others come out of [`HTTP_HEADS_POOL`].
+pub const HTTP_HEAD_SHARE: usize = 64 * 1024;
+
+/// Bytes that the heads of all requests under way may have beyond the share of each.
+pub const HTTP_HEADS_POOL: usize = 64 * 1024 * 1024;
+
+/// Bytes that the head of a request of HTTP/2 may have, each of whose connections has many at a time,
+/// and that of a service's answer.
+pub const MAX_HTTP_OTHER_HEAD: usize = 256 * 1024;
+
+/// Bytes of a request's target that are given to hyper, whose `Uri` has room for 65,534.
+pub const HTTP_TARGET_WHOLE: usize = 32 * 1024;
+
+/// Bytes that are read at a time where HTTP is spoken: hyper reads into twice as many, and holds them
+/// for a peer that does not read.
+pub const HTTP_READ: u64 = 16 * 1024;
+
+/// Bytes of a body that wait in hyper to be written, before more of it is taken.
+pub const HTTP_UNWRITTEN: usize = 32 * 1024;
+
+/// Bytes of informational answers (1xx) that may wait to be told to one user. Browsers are sent
+/// some hundreds; what exceeds this is left out.
+pub const MAX_HINTS: usize = 64 * 1024;
+
+/// A request of the programs themselves to an OpenID Connect issuer, from dialling to the last byte
+/// of the answer, redirects included. frp waits for ever; but frps gives up a login that takes longer.
+pub const HTTP_ANSWER: Duration = HANDSHAKE_WAIT;
+
+/// Bytes of such an answer; tokens, keys and discovery documents have some thousands (1 MB is what
+/// golang.org/x/oauth2 reads).
+pub const MAX_HTTP_ANSWER: usize = 1024 * 1024;
+
+/// Redirects that such a request follows, as Go's `http.Client`.
+pub const MAX_REDIRECTS: usize = 10;
