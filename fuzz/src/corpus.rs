@@ -36,15 +36,15 @@ targets! {
     aead_open: proto::aead_open;
     config: config::load;
     hello: proto::hello;
+    http_head: http::requests;
     jwt: proto::jwt;
     kcp: net::kcp;
     kcp_fec: net::kcp_fec;
-    http_head: http::requests;
     mux_frames: net::mux_frames;
+    outbound_proxy: outbound_proxy::answers;
     sni: proto::sni;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
     v2_decode: |data| proto::messages(WireProtocol::V2, data);
-    outbound_proxy: outbound_proxy::answers;
     websocket_frames: websocket::frames;
     websocket_handshake: websocket::handshake;
 }

@@ -25,7 +25,7 @@ pub(crate) const USER_HEAD: Duration = Duration::from_secs(30);
 pub(crate) const MAX_USER_HEAD: usize = 64 * 1024;
 
 /// How long a login, a ping or a work connection may wait for the issuer of its token, where that
-/// takes a question to it. Less than the client's own patience ([`LOGIN_ANSWER`]), so that the client
+/// takes a question to it. Less than the client's own patience (`LOGIN_ANSWER` in frpc), so that the client
 /// is told.
 pub(crate) const ISSUER_WAIT: Duration = Duration::from_secs(8);
 

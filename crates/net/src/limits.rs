@@ -11,7 +11,7 @@ pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 pub const ANSWER_WRITE: Duration = Duration::from_secs(5);
 
 /// How long a frpc that was asked to end may take for it, whatever hangs; whole seconds. More than
-/// [`LEAVE`] and [`LAST_TASKS`] together.
+/// `LEAVE` and `LAST_TASKS` of frpc together.
 pub const GRACEFUL_END: Duration = Duration::from_secs(3);
 
 /// How long a program that ends by a signal may take to write its last lines; whole seconds.

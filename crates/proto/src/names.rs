@@ -22,7 +22,7 @@ pub trait Named: Copy + PartialEq + 'static {
 }
 
 /// Defines an enum from its variants and their names; it gets `as_str`, `Display`, `FromStr`,
-/// `Debug`, comparisons and [`Named`](crate::names::Named).
+/// `Debug`, comparisons and [`Named`].
 #[macro_export]
 macro_rules! named {
     (

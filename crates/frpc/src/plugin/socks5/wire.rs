@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// waits for ever.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// Why a user is not served; the user knows no more than the [`Reply`].
+/// Why a user is not served; the user knows no more than the reply.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SocksError {
     #[error("{}", go_text(.0))]
