@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::is_active;
+use super::entry::is_active;
 use crate::keys::{At, Listed, Setting};
 use crate::report::Report;
 use crate::{

@@ -3,6 +3,7 @@
 
 mod auth;
 mod collide;
+mod entry;
 mod order;
 mod outbound_proxy;
 mod proxy;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use frp_proto::address::ScopedIp;
 
 use crate::check::not_supported;
-use crate::keys::{At, Listed, Of, PortRangeKeys, Support};
+use crate::keys::{At, Listed, Of, PortRangeKeys};
 use crate::report::Report;
 use crate::section::Section;
 use crate::way::Transport;
@@ -102,23 +103,6 @@ fn entries<E: Listed>(sections: &[Section]) -> Vec<At<'_, E>> {
 
 fn names<E: Listed>(entries: &[At<'_, E>]) -> impl Iterator<Item = String> {
     entries.iter().map(|entry| entry.of(E::NAME).text())
-}
-
-fn is_active<E: Listed>(entry: &At<'_, E>, start: &[String]) -> bool {
-    let starts = start.is_empty() || start.contains(&entry.of(E::NAME).text());
-    entry.of(E::ENABLED).bool() && starts
-}
-
-/// Refuses a type that this version does not have.
-fn refuse_type<E: Listed>(entry: &At<'_, E>, prefix: &str, report: &mut Report<'_>) {
-    let at = entry.of(E::TYPE);
-    let kind = at.text();
-    if E::TAGGED
-        .tag(&kind)
-        .is_some_and(|tag| tag.support != Support::Ready)
-    {
-        not_supported(prefix, &format!("type = {kind:?}"), at.value_at(), report);
-    }
 }
 
 /// Says more than frp where it is open or cannot be had.

@@ -1,6 +1,6 @@
 //! `proxies`: entries to settings.
 
-use super::{is_active, refuse_type};
+use super::entry::{is_active, refuse_type};
 use crate::check::{judge, judge_decoding, not_supported};
 use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys, Support};
 use crate::report::Report;

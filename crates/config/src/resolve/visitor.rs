@@ -1,6 +1,6 @@
 //! `visitors`: entries to settings.
 
-use super::{is_active, refuse_type};
+use super::entry::{is_active, refuse_type};
 use crate::VisitorConfig;
 use crate::check::judge;
 use crate::keys::At;

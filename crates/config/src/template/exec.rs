@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::funcs;
 use super::parse::{Base, Branches, Node, Operand, Pipe};
+use super::rendered::{OUTPUT_LIMIT, Rendered, STEP_LIMIT, TemplateError};
 use super::value::Value;
-use super::{OUTPUT_LIMIT, Rendered, STEP_LIMIT, TemplateError, funcs};
 
 pub(super) fn execute(
     text: &str,

@@ -1,6 +1,6 @@
 //! Template text to pieces: text, and actions as lists of tokens.
 
-use super::TemplateError;
+use super::rendered::TemplateError;
 
 /// A piece of a template.
 #[derive(Debug)]

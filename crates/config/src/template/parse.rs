@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lex::{Kind, Piece, Token, split};
-use super::{DEPTH_LIMIT, Functions, TemplateError};
+use super::rendered::{DEPTH_LIMIT, Functions, TemplateError};
 
 /// A part of a template's body.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_proto::names::ProxyType;
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::proxy::Proxy;
 use crate::proxy::spec::{HttpLogin, HttpSettings};
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};

@@ -2,7 +2,7 @@
 
 use frp_proto::names::ProxyType;
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::proxy::spec::Hosts;
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 

@@ -4,61 +4,27 @@
 mod http;
 mod https;
 pub(crate) mod secret;
+mod setup;
 mod tcp;
 mod tcpmux;
 mod udp;
 
-use std::fmt;
 use std::sync::Arc;
 
 use frp_log::info;
-use frp_proto::names::ProxyType;
-use tokio::task::JoinHandle;
-use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::setup::ProxyError;
+use self::setup::{Held, Published, Setup};
 use crate::admission::guard::Guard;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
-use crate::ports::PortError;
 use crate::proxy::Proxy;
-use crate::proxy::names::{NameGuard, NameTaken};
+use crate::proxy::names::NameGuard;
 use crate::proxy::spec::{Kind, ProxySpec};
 use crate::shared::Shared;
 use crate::stats::metrics::Running;
-use crate::vhost::domains::DomainError;
-use crate::vhost::groups::GroupError;
-use crate::vhost::http::head::BadHeader;
-use crate::visitors::{Carries, Repeated};
-
-/// Why a proxy was not started; the texts are frp's, users search for them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ProxyError {
-    #[error("frps is leaving and takes no new proxies")]
-    Leaving,
-    #[error("{0}")]
-    Exists(#[from] NameTaken),
-    #[error("{0}")]
-    Port(#[from] PortError),
-    #[error("acquire port {wanted} error: {why}")]
-    UdpPort { wanted: u16, why: PortError },
-    #[error("{0}")]
-    Repeated(#[from] Repeated),
-    #[error("{0}")]
-    Group(#[from] crate::group::GroupError),
-    #[error(
-        "tcpmux with multiplexer httpconnect not supported because this feature is not enabled in server"
-    )]
-    NoTcpmuxPort,
-    #[error("type [{0}] not supported when vhost {0} port is not set")]
-    NoVhostPort(ProxyType),
-    #[error("{0}")]
-    Domain(#[from] DomainError),
-    #[error("{0}")]
-    Routes(#[from] GroupError),
-    #[error("{0}")]
-    Header(#[from] BadHeader),
-}
+use crate::visitors::Carries;
 
 /// A proxy that users can reach, until this is dropped. [`close`](Self::close) also waits until
 /// its port and name are free again.
@@ -70,44 +36,6 @@ pub(crate) struct RunningProxy {
     _counted: Option<Running>,
     /// After what is published: who finds the name free finds the rest free, too.
     _name: Arc<NameGuard>,
-}
-
-/// What a kind of proxy is given to publish itself with.
-struct Setup<'a> {
-    shared: &'a Shared,
-    policy: &'a Policy,
-    proxy: &'a Arc<Proxy>,
-    /// Whoever holds a port for longer than the proxy runs holds the name, too.
-    name: &'a Arc<NameGuard>,
-    /// Tasks that hold ports; a session is over only when they are.
-    listeners: &'a TaskTracker,
-}
-
-/// A kind of proxy that users can reach now.
-#[derive(Debug)]
-struct Published {
-    /// `:PORT` or host names, as the client is told.
-    remote_addr: String,
-    /// That it got, where its type has one.
-    port: Option<u16>,
-    held: Held,
-}
-
-/// What ends the publication when it is dropped.
-enum Held {
-    /// A task that gives everything back when it is told to stop.
-    Task(DropGuard, JoinHandle<()>),
-    /// Places in tables.
-    Places(Box<dyn Send + Sync>),
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Task(..) => "Task",
-            Self::Places(_) => "Places",
-        })
-    }
 }
 
 impl RunningProxy {

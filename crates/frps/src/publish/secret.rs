@@ -3,7 +3,7 @@
 
 use frp_log::info;
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::proxy::spec::Access;
 use crate::visitors::{Carries, Visited};
 

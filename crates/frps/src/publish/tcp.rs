@@ -7,7 +7,7 @@ use frp_net::listen::accept_loop;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::ports::Lease;
 use crate::proxy::members::Members;
 use crate::proxy::names::NameGuard;

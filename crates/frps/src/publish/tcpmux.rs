@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_http::basic::Login;
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::proxy::spec::TcpmuxSettings;
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 use crate::vhost::target::ConnectTarget;

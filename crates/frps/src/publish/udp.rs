@@ -9,7 +9,7 @@ use frp_net::udp::{Datagrams, Users};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::{Held, ProxyError, Published, Setup};
+use super::setup::{Held, ProxyError, Published, Setup};
 use crate::client::pool::{Admitted, TakeError};
 use crate::ports::Lease;
 use crate::proxy::Proxy;

@@ -1,0 +1,22 @@
+//! What is asked of an entry of `proxies` or `visitors`, whichever.
+
+use crate::check::not_supported;
+use crate::keys::{At, Listed, Support};
+use crate::report::Report;
+
+pub(super) fn is_active<E: Listed>(entry: &At<'_, E>, start: &[String]) -> bool {
+    let starts = start.is_empty() || start.contains(&entry.of(E::NAME).text());
+    entry.of(E::ENABLED).bool() && starts
+}
+
+/// Refuses a type that this version does not have.
+pub(super) fn refuse_type<E: Listed>(entry: &At<'_, E>, prefix: &str, report: &mut Report<'_>) {
+    let at = entry.of(E::TYPE);
+    let kind = at.text();
+    if E::TAGGED
+        .tag(&kind)
+        .is_some_and(|tag| tag.support != Support::Ready)
+    {
+        not_supported(prefix, &format!("type = {kind:?}"), at.value_at(), report);
+    }
+}
