@@ -1,6 +1,6 @@
-//! Every wait and size of this program that a server, a user or a local service can make it spend; those of the pipes themselves
-//! stand in `frp_net::limits`. Waits are [`Duration`]s, sizes are bytes unless a name says otherwise.
-//! A value that frp fixes carries frp's file.
+//! Every wait and size of this program that a server, a user or a local service can cause; those of the pipes
+//! stand in `frp_net::limits`. Waits are [`Duration`]s, sizes are bytes unless a name says otherwise. A value
+//! that frp fixes carries frp's file.
 
 use std::time::Duration;
 

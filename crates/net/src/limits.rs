@@ -1,4 +1,4 @@
-//! Every wait and size that a peer can make us spend, in one place. Waits are [`Duration`]s, sizes
+//! Every wait and size of the pipes that a peer can make us spend, in one place. Waits are [`Duration`]s, sizes
 //! are bytes unless a name says otherwise. A value that frp fixes carries frp's file.
 
 use std::time::Duration;

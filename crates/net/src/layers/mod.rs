@@ -257,7 +257,7 @@ impl Duplex for Carried {
 impl Duplex for Stream {
     fn abort(self: Box<Self>) {
         match *self {
-            Self::Tcp(tcp) => crate::relay::reset_tcp(&tcp),
+            Self::Tcp(tcp) => reset_tcp(&tcp),
             Self::Mux(mux) => mux.abort(),
             Self::Quic(quic) => quic.abort(),
             Self::Kcp(kcp) => kcp.abort(),
@@ -385,4 +385,9 @@ fn poll_read_after(
         *leftover = Bytes::new();
     }
     Poll::Ready(Ok(()))
+}
+
+/// Makes the close of `tcp` a reset. If that cannot be set, it will be a normal close.
+pub(crate) fn reset_tcp(tcp: &TcpStream) {
+    let _ = tcp.set_zero_linger();
 }

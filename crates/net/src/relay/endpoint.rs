@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::cut::Cut;
-use crate::layers::{Carried, Duplex};
+use crate::layers::{Carried, Duplex, reset_tcp};
 use crate::limits::{END_UNANSWERED, END_UNHEARD};
 use crate::mux::MuxStream;
 use crate::stream::Stream;
@@ -145,11 +145,6 @@ impl Endpoint {
             Self::Other(io) => io.abort(),
         }
     }
-}
-
-/// Makes the close of `tcp` a reset. If that cannot be set, it will be a normal close.
-pub(crate) fn reset_tcp(tcp: &TcpStream) {
-    let _ = tcp.set_zero_linger();
 }
 
 /// Bytes written to `tcp` that its peer has not acknowledged; 0 where the system cannot tell.

@@ -64,7 +64,6 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::endpoint::Endpoint;
-pub(crate) use self::endpoint::reset_tcp;
 use self::pump::{Outcome, Phase, Pump};
 use crate::cut::Cut;
 use crate::layers::Carried;
