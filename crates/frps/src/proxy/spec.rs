@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use frp_config::{BandwidthLimit, BandwidthLimitMode, Secret, parse_bandwidth};
+use frp_config::{BandwidthLimit, BandwidthLimitMode, Multiplexer, Secret, parse_bandwidth};
 use frp_proto::msg::NewProxy;
 use frp_proto::names::{Named as _, ProxyType};
 
@@ -113,7 +113,7 @@ pub(crate) enum SpecError {
 }
 
 /// frp's name of HTTP CONNECT.
-pub(crate) const HTTP_CONNECT: &str = "httpconnect";
+pub(crate) const HTTP_CONNECT: &str = Multiplexer::HttpConnect.as_str();
 
 impl ProxySpec {
     pub(crate) fn read(new: &NewProxy) -> Result<Self, SpecError> {
