@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use frp_net::layers::Carried;
@@ -14,11 +15,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Counted {
     io: Carried,
     traffic: Arc<Traffic>,
+    heard: Option<Arc<AtomicBool>>,
 }
 
 impl Counted {
     pub(super) const fn new(io: Carried, traffic: Arc<Traffic>) -> Self {
-        Self { io, traffic }
+        Self {
+            io,
+            traffic,
+            heard: None,
+        }
+    }
+
+    /// Has `heard` set whenever the user says something.
+    pub(super) fn heard_by(mut self, heard: &Arc<AtomicBool>) -> Self {
+        self.heard = Some(heard.clone());
+        self
     }
 
     /// The connection, for a relay, which counts by itself.
@@ -36,7 +48,11 @@ impl AsyncRead for Counted {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.traffic.add_far_to_near(buf.filled().len() - before);
+        let read = buf.filled().len() - before;
+        this.traffic.add_far_to_near(read);
+        if let Some(heard) = this.heard.as_ref().filter(|_| read > 0) {
+            heard.store(true, Ordering::Relaxed);
+        }
         Poll::Ready(Ok(()))
     }
 }

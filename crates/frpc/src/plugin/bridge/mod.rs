@@ -6,8 +6,9 @@
 
 mod backend;
 
-use std::convert::Infallible;
+use std::future::pending;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::{HTTP2_ALIVE, USER_REQUEST_HEAD};
@@ -18,9 +19,9 @@ use frp_http::fields::{
 };
 use frp_http::head::{self, Refused, UnknownCoding};
 use frp_http::host::canonical_host;
-use frp_http::io::filter::Tail;
-use frp_http::io::{Talk, Upload, UserIo};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
+use frp_http::io::http2::{self, Alive};
+use frp_http::io::{Talk, Upload, UserBody, UserIo, hints};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
 use frp_net::layers::Carried;
@@ -29,7 +30,7 @@ use frp_net::stream::Rewind;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, StatusCode, Version};
@@ -175,7 +176,8 @@ impl Bridge {
     pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User) {
         let log = &user.log;
         let half_closes = carried.half_closes();
-        let io = Counted::new(carried, user.traffic.clone());
+        let heard = Arc::new(AtomicBool::new(false));
+        let io = Counted::new(carried, user.traffic.clone()).heard_by(&heard);
         let mut visit = Visit {
             half_closes,
             bridge: self.clone(),
@@ -197,7 +199,7 @@ impl Bridge {
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
-                Ok(stream) => visit.serve_http2(stream).await,
+                Ok(stream) => visit.serve_http2(stream, heard).await,
                 Err(e) => debug!(log, "http: {e}"),
             }
         } else {
@@ -214,7 +216,7 @@ impl Visit {
         let service = service_fn(|request| {
             let visit = self.clone();
             self.talk.exchange(request, move |request| async move {
-                visit.answer(request).await
+                visit.answer(request.map(UserBody::from)).await
             })
         });
         let io = UserIo::new(io, &self.talk);
@@ -240,29 +242,28 @@ impl Visit {
         }
     }
 
-    async fn serve_http2<T>(self: Arc<Self>, io: T)
+    async fn serve_http2<T>(self: Arc<Self>, io: T, heard: Arc<AtomicBool>)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| {
-            let visit = self.clone();
-            async move { Ok::<_, Infallible>(visit.answer(request).await) }
-        });
         let tasks = &self.user.tasks;
-        let served = http2::Builder::new(Tracked::new(&tasks.tracker, &tasks.stop))
-            .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
-            // Idle users may stay as long as they answer.
-            .keep_alive_interval(USER_REQUEST_HEAD)
-            .keep_alive_timeout(HTTP2_ALIVE)
-            .serve_connection(TokioIo::new(io), service)
-            .await;
-        if let Err(e) = served {
+        let tasks = Tracked::new(&tasks.tracker, &tasks.stop);
+        // Idle users may stay as long as they answer.
+        let alive = Alive {
+            heard,
+            asked_after: USER_REQUEST_HEAD,
+            gone_after: HTTP2_ALIVE,
+        };
+        let answer = |request| {
+            let visit = self.clone();
+            async move { visit.answer(request).await }
+        };
+        if let Err(e) = http2::serve(io, &tasks, Some(alive), pending(), answer).await {
             debug!(self.user.log, "http: {e}");
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<UserBody>) -> Response {
         let (mut head, body) = request.into_parts();
         let host = match head::check(&mut head) {
             Ok(host) => host,
@@ -306,7 +307,7 @@ impl Visit {
 
     async fn forward(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<UserBody>,
         host: Option<HeaderValue>,
     ) -> Result<Response, ForwardError> {
         let Bridge {
@@ -339,11 +340,9 @@ impl Visit {
         state_length(fields, &head.method, &body);
         head.uri = backend.uri(&head.uri)?;
         head.version = Version::HTTP_11;
-        let tail = head.extensions.remove::<Tail>();
-        head.extensions.clear();
-        tail.map(|tail| head.extensions.insert(tail));
+        head.extensions = hints::beside(&head.extensions);
 
-        let mut response = backend.send(head, body, &self.talk, version).await?;
+        let mut response = backend.send(head, body).await?;
         head::check_coding(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let got = upgrade_of(response.headers());

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use frp_http::basic::Basic;
 use frp_http::fields::{state_length, upgrade_of};
 use frp_http::head::{
-    UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
+    Refused, UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
     plain_length,
 };
-use frp_http::io::filter::Tail;
-use frp_http::io::{Upload, UserIo};
+use frp_http::io::{Upload, UserBody, UserIo, hints};
 use frp_log::{Log, debug, warn};
 use frp_net::layers::Carried;
 use frp_net::relay::relay;
@@ -63,20 +62,29 @@ enum ForwardError {
     NotSwitched,
 }
 
+/// What CONNECT gets over HTTP/2; in frp 500.
+const NO_TUNNEL: Refused = Refused {
+    code: StatusCode::NOT_IMPLEMENTED,
+    text: "501 Not Implemented: CONNECT over HTTP/2",
+};
+
 /// Answers a request of `user`.
-pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(user: &Arc<User>, request: Request<UserBody>) -> Response<Body> {
     let busy = user.waiting.interrupt();
     user.unserved.heard();
     let response = respond(user, request).await;
     response.map(|body| body.holding(busy))
 }
 
-async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
+async fn respond(user: &Arc<User>, request: Request<UserBody>) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     let host = match check(&mut head) {
         Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
         Err(refused) => return refuse(refused, head.version),
     };
+    if head.method == Method::CONNECT && head.version == Version::HTTP_2 {
+        return refuse(NO_TUNNEL, head.version);
+    }
     let method = head.method.clone();
     let shown = host.clone();
     match route(user, head, host, body).await {
@@ -99,7 +107,7 @@ async fn route(
     user: &Arc<User>,
     head: Parts,
     host: HeaderValue,
-    body: Incoming,
+    body: UserBody,
 ) -> Result<Response<Body>, ForwardError> {
     let proxied = head::is_proxied(&head);
     let of = |name| head.headers.get(name);
@@ -147,13 +155,12 @@ async fn forward(
     target: &Arc<HttpTarget>,
     mut head: Parts,
     host: HeaderValue,
-    body: Incoming,
+    body: UserBody,
 ) -> Result<Response<Body>, ForwardError> {
     let is_connect = head.method == Method::CONNECT;
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
     let wanted = upgrade_of(&head.headers);
     let is_odd = wanted.is_some() || !body.is_end_stream() && !may_have_body(&head.method);
-    let version = head.version;
     if is_connect {
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
@@ -164,7 +171,7 @@ async fn forward(
     state_length(&mut head.headers, &head.method, &body);
     let sent = body.sent();
     let request = Request::from_parts(head, body);
-    let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    let (response, mut conn, proxy) = send(user, target, request).await?;
     check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
@@ -213,13 +220,12 @@ async fn send(
     user: &User,
     target: &HttpTarget,
     mut request: Request<Upload>,
-    version: Version,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
     let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && may_go_twice(&request)).then(|| copy(&request));
-        user.talk.pass_on(version, &mut request);
+        hints::pass_on(&mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
             Err(failed) => failed,
@@ -263,9 +269,7 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    if let Some(tail) = request.extensions().get::<Tail>() {
-        copy.extensions_mut().insert(tail.clone());
-    }
+    *copy.extensions_mut() = hints::beside(request.extensions());
     copy
 }
 
