@@ -12,7 +12,7 @@ use frp_http::basic::{Login, REALM};
 use frp_http::fields::remove_hop_by_hop;
 use frp_http::head::{self, UnknownCoding, is_plainly_framed, may_have_body};
 use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo, hints};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_ANSWER_HEAD};
+use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
 use frp_net::layers::Carried;

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 
 pub use self::env_proxy::EnvProxies;
 use crate::limits::{
-    HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_ANSWER_HEAD, MAX_REDIRECTS,
+    HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS, MAX_REDIRECTS,
 };
 use frp_net::dial::{DialError, DialOptions, dial, dial_server};
 use frp_net::go_text::join_host_port;

@@ -14,7 +14,7 @@ use crate::fields::remove_hop_by_hop;
 
 /// The way to the user that a request came from.
 #[derive(Clone)]
-pub struct Hints(Arc<dyn Fn(StatusCode, HeaderMap) + Send + Sync>);
+pub struct Hints(pub(super) Arc<dyn Fn(StatusCode, HeaderMap) + Send + Sync>);
 
 impl Hints {
     pub(super) fn new(tell: impl Fn(StatusCode, HeaderMap) + Send + Sync + 'static) -> Self {

@@ -288,7 +288,9 @@ impl Body for Received {
         if let Some(data) = ready!(self.stream.poll_data(cx)) {
             let data = data?;
             self.stream.flow_control().release_capacity(data.len())?;
-            self.length = self.length.map(|left| left.saturating_sub(data.len() as u64));
+            self.length = self
+                .length
+                .map(|left| left.saturating_sub(data.len() as u64));
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         let trailers = ready!(self.stream.poll_trailers(cx))?;
@@ -330,3 +332,7 @@ impl Alive {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "http2_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use crate::limits::{BACKEND_IDLE, MAX_IDLE_BACKENDS};
 use frp_config::BackendTls;
 use frp_http::head::{is_plainly_framed, is_repeatable, may_have_body};
 use frp_http::io::{LongTargets, ServiceIo, Unwritten, Upload, hints};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_ANSWER_HEAD};
+use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS};
 use frp_http::tasks::Tracked;
 use frp_net::dial::{DialError, dial};
 use frp_net::limits::LOCAL_DIAL;
