@@ -15,10 +15,10 @@ use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo, hint
 use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
-use frp_net::layers::Carried;
 use frp_net::listen::limit_unsent;
-use frp_net::relay;
 use frp_net::stream::Rewind;
+use frp_relay::layers::Carried;
+use frp_relay::relay;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
