@@ -149,7 +149,19 @@ impl Receiving {
             return;
         }
         self.ended = data.is_empty();
+        self.make_room(data.len());
         self.ready.extend(data);
+    }
+
+    /// As the queue would by itself, but not beyond the window.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.ready.len() + more;
+        let has = self.ready.capacity();
+        if needed > has {
+            let most = usize::from(self.window) * MSS;
+            let wanted = has.saturating_mul(2).min(most).max(needed);
+            self.ready.reserve_exact(wanted - self.ready.len());
+        }
     }
 
     fn take_early(&mut self) {
@@ -214,5 +226,24 @@ impl Receiving {
             self.ready = VecDeque::new();
             self.early = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_takes_no_more_memory_than_its_window() {
+        let mut receiving = Receiving::new(1024);
+        let full = [0; MSS];
+        let mut number = 0;
+        while receiving.free() > 0 {
+            assert_eq!(receiving.push(number, &full), Some(true));
+            number += 1;
+        }
+        assert_eq!(number, u32::from(KCP_FIRST_WINDOW));
+        assert_eq!(receiving.ready.capacity(), number as usize * MSS);
     }
 }

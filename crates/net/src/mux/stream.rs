@@ -18,6 +18,10 @@ use super::{
 };
 use crate::cut::Cut;
 
+/// Bytes that are read as from a file and may lie with the reader: hyper, TLS and the layers have
+/// buffers of their own. That much less may the peer send ahead of it.
+const READER_KEEPS: usize = 96 * 1024;
+
 /// One stream of a session, an ordered pipe of bytes in both directions.
 ///
 /// - Shutdown ends our direction after what was written (FIN); the other goes on.
@@ -49,15 +53,28 @@ impl MuxStream {
         self.id
     }
 
-    /// The next bytes without a copy; `None` at the end of the peer's direction. Taking a chunk is
-    /// what lets the peer send more.
+    /// The next bytes without a copy; `None` at the end of the peer's direction. To come back for more,
+    /// once what came before has been used, is what lets the peer send more.
     pub fn poll_read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.poll_read_keeping(cx, 0)
+    }
+
+    /// The same, while nothing has been used since.
+    pub fn poll_read_another(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.poll_read_keeping(cx, usize::MAX)
+    }
+
+    fn poll_read_keeping(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: usize,
+    ) -> Poll<io::Result<Option<Bytes>>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
         }
         let received = self
             .shared
-            .with(|inner| match inner.state.poll_read(self.id, cx) {
+            .with(|inner| match inner.state.poll_read(self.id, cx, kept) {
                 Poll::Pending => match inner.closed() {
                     Some(error) => Poll::Ready(Err(error)),
                     None => Poll::Pending,
@@ -140,7 +157,7 @@ impl AsyncRead for MuxStream {
             return Poll::Ready(Ok(()));
         }
         if this.rest.is_empty() {
-            match ready!(this.poll_read_chunk(cx))? {
+            match ready!(this.poll_read_keeping(cx, READER_KEEPS))? {
                 Some(chunk) => this.rest = chunk,
                 None => return Poll::Ready(Ok(())),
             }
