@@ -129,6 +129,16 @@ pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
 /// easily forged.
 pub const MAX_UDP_USERS: usize = 4096;
 
+/// Between two stateless resets of a QUIC server. Each is shorter than the packet that it answers, and costs
+/// less; all clients of a server that was restarted ask for theirs within a second.
+pub const QUIC_RESET_PAUSE: Duration = Duration::from_micros(100);
+
+/// A QUIC client asks this often whether anything listens at the port at all, while its handshake has no answer.
+pub const QUIC_KNOCK: Duration = Duration::from_millis(250);
+
+/// The handshake goes on for this long after the answer was no.
+pub const QUIC_REFUSED: Duration = Duration::from_millis(100);
+
 /// A kcp peer that is silent for this long is asked whether it is there: KCP has no end of a
 /// connection on the wire, so one whose peer has gone would stay for ever.
 pub const KCP_KEEPALIVE: Duration = Duration::from_secs(60);
