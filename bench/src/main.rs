@@ -25,6 +25,7 @@ mod pair;
 mod probe;
 mod process;
 mod report;
+mod restart;
 mod service;
 mod udp;
 
@@ -74,6 +75,9 @@ struct Args {
     /// Open connections for the memory of an idle one.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
+    /// Clients of a server that is restarted.
+    #[arg(long, default_value_t = 50)]
+    clients: usize,
     /// One round of one second: a first impression in two and a half minutes.
     #[arg(long)]
     quick: bool,
@@ -96,6 +100,8 @@ enum Metric {
     Http,
     /// Packets through a udp proxy.
     Udp,
+    /// How soon clients are back after a restart of frps; only where it is named.
+    Restart,
     /// Bytes per second over a long way with losses; only where it is named, and as root.
     Loss,
 }
@@ -211,6 +217,12 @@ impl Round<'_> {
             for &(side, programs) in self.sides {
                 let values = memory(programs, side, self.mode, self.args.idle);
                 self.record(side, "memory", values);
+            }
+        }
+        if self.args.measures(Metric::Restart, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = restart::measure(programs, self.mode, self.args.clients);
+                self.record(side, "restart", values);
             }
         }
         if self.args.measures(Metric::Loss, self.mode) {
