@@ -10,7 +10,7 @@
 //!    alive, [`backoff`] says how soon to try again, and [`asking`] how soon to find out over UDP that
 //!    one has to.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_relay::relay`, or a
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
 //! [`visitors`] goes the other way: local users to proxies of the server.

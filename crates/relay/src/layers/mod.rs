@@ -9,7 +9,6 @@ mod cipher;
 mod control;
 mod limit;
 mod outbox;
-pub(crate) mod scratch;
 mod snappy;
 
 use std::fmt;
@@ -28,9 +27,9 @@ pub use self::cipher::CipherStream;
 pub use self::control::{ControlPipe, Negotiated, Pipe, control};
 pub use self::limit::{Bucket, LimitStream};
 pub use self::snappy::{SnappyError, SnappyStream};
-use crate::cut::Cut;
-use crate::stream::Stream;
-use crate::tls::TlsPipe;
+use frp_net::cut::Cut;
+use frp_net::stream::Stream;
+use frp_net::tls::TlsPipe;
 
 /// Which layers a connection has.
 #[derive(Clone, Debug, Default)]
@@ -231,7 +230,7 @@ impl AsyncWrite for Carried {
 impl Duplex for Carried {
     fn abort(self: Box<Self>) {
         match *self {
-            Self::Plain { stream, .. } => Box::new(stream).abort(),
+            Self::Plain { stream, .. } => stream.abort(),
             Self::Layered(io) => io.abort(),
             Self::EndsBoth(io) => io.abort(),
         }
@@ -256,15 +255,7 @@ impl Duplex for Carried {
 
 impl Duplex for Stream {
     fn abort(self: Box<Self>) {
-        match *self {
-            Self::Tcp(tcp) => reset_tcp(&tcp),
-            Self::Mux(mux) => mux.abort(),
-            Self::Quic(quic) => quic.abort(),
-            Self::Kcp(kcp) => kcp.abort(),
-            Self::Memory(pipe) => pipe.abort(),
-            Self::Tls(tls) => tls.abort(),
-            Self::Websocket(websocket) => Box::new(websocket.into_io()).abort(),
-        }
+        (*self).abort();
     }
 
     fn socket(&self) -> Option<&TcpStream> {
@@ -385,9 +376,4 @@ fn poll_read_after(
         *leftover = Bytes::new();
     }
     Poll::Ready(Ok(()))
-}
-
-/// Makes the close of `tcp` a reset. If that cannot be set, it will be a normal close.
-pub(crate) fn reset_tcp(tcp: &TcpStream) {
-    let _ = tcp.set_zero_linger();
 }

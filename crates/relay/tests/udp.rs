@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use frp_net::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
-use frp_net::msg_stream::{MsgStream, RecvError};
-use frp_net::relay::Traffic;
-use frp_net::udp::{
-    CarryError, Datagrams, LocalOptions, LocalService, Locals, Tell, Users, bind, bridge,
-};
+use frp_net::udp_socket::bind;
 use frp_proto::msg::{Message, Ping, UdpAddr, UdpPacket};
 use frp_proto::wire::WireProtocol::{self, V1, V2};
+use frp_relay::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
+use frp_relay::msg_stream::{MsgStream, RecvError};
+use frp_relay::relay::Traffic;
+use frp_relay::udp::{
+    CarryError, Datagrams, LocalOptions, LocalService, Locals, Tell, Users, bridge,
+};
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;

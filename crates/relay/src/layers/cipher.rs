@@ -13,7 +13,7 @@ use frp_proto::crypto::cfb::{Decryptor, Encryptor, IV_LEN, Key};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outbox::Outbox;
-use super::scratch::{SCRATCH_LEN, with_scratch};
+use frp_net::scratch::{SCRATCH_LEN, with_scratch};
 
 /// Most plain bytes enciphered at once.
 const MAX_PIECE: usize = SCRATCH_LEN - IV_LEN;

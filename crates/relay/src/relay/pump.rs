@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use super::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use super::pipe::Pipe;
-use crate::buffers;
-use crate::layers::scratch::with_scratch;
-use crate::mux::MuxStream;
+use frp_net::buffers;
+use frp_net::mux::MuxStream;
+use frp_net::scratch::with_scratch;
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const BYTES_PER_POLL: usize = 1024 * 1024;

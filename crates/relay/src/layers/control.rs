@@ -7,7 +7,7 @@ use frp_proto::crypto::cfb;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{AeadStream, Carried, CipherStream, Side};
-use crate::stream::Stream;
+use frp_net::stream::Stream;
 
 /// A control connection behind its cipher.
 pub type ControlPipe = Box<dyn Pipe>;

@@ -14,7 +14,7 @@ use super::incoming::Incoming;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
 use super::socket::{BATCH, for_family, is_v6, try_send_all, would_block};
-use crate::layers::scratch::with_scratch;
+use frp_net::scratch::with_scratch;
 
 /// Decides whose datagrams are taken.
 pub trait Gate: fmt::Debug + Send {

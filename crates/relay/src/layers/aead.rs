@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Side;
 use super::outbox::Outbox;
-use super::scratch::with_scratch;
+use frp_net::scratch::with_scratch;
 
 /// A stream of sealed records on `inner`, plain outside. Made for the control connection: small
 /// messages, so it holds one record each way rather than sparing copies.

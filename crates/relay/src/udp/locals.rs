@@ -19,9 +19,10 @@ use super::incoming::Incoming;
 use super::local_service::LocalService;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
-use super::socket::{BATCH, connect, refused, try_send_all, would_block};
-use crate::layers::scratch::with_scratch;
+use super::socket::{BATCH, refused, try_send_all, would_block};
 use crate::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
+use frp_net::scratch::with_scratch;
+use frp_net::udp_socket::connect;
 
 /// Sessions that are read from in one turn.
 const SESSIONS_A_TURN: usize = 32;

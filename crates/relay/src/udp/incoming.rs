@@ -11,8 +11,8 @@ use frp_proto::wire::WireProtocol;
 use frp_proto::wire::datagram::{self, Payload};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::layers::scratch::with_scratch;
 use crate::msg_stream::RecvError;
+use frp_net::scratch::with_scratch;
 
 /// What the buffers keep at rest, bytes and datagrams.
 const IDLE_CONTENT: usize = 4 * 1024;

@@ -65,9 +65,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use self::endpoint::Endpoint;
 use self::pump::{Outcome, Phase, Pump};
-use crate::cut::Cut;
 use crate::layers::Carried;
-use crate::listen::limit_unsent;
+use frp_net::cut::Cut;
+use frp_net::listen::limit_unsent;
 
 /// How long a pair with one direction ended may be without a byte in the other; as long as frp's
 /// mux keeps a half-closed stream.

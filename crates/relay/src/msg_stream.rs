@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::limits::FIRST_MESSAGE_SHARE;
-use crate::stranger_bytes::PoolShare;
+use frp_net::stranger_bytes::PoolShare;
 
 /// Messages over a pipe. Cancelling a [`recv`](Self::recv) loses nothing; cancelling a
 /// [`flush_within`](Self::flush_within) may leave half a message behind, so the pipe is done for then.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outbox::Outbox;
-use super::scratch::with_scratch;
+use frp_net::scratch::with_scratch;
 
 /// Most plain bytes in one chunk.
 const MAX_BLOCK: usize = 65_536;
@@ -343,7 +343,7 @@ impl ChunkReader {
 }
 
 const _: () = assert!(
-    STREAM_HEADER.len() + HEADER_LEN + MAX_CHUNK <= super::scratch::SCRATCH_LEN,
+    STREAM_HEADER.len() + HEADER_LEN + MAX_CHUNK <= frp_net::scratch::SCRATCH_LEN,
     "a chunk must fit the scratch buffer"
 );
 

@@ -146,8 +146,8 @@ fn start(n: usize) -> Option<Other> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::listen::listen;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn a_connection_is_served_on_the_thread_that_adopts_it() {
@@ -155,7 +155,7 @@ mod tests {
             others: vec![OnceLock::new()],
             ..Threads::new()
         };
-        let listener = listen("127.0.0.1", 0).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut served_by = Vec::new();
         for _ in 0..2 {
             let mut user = TcpStream::connect(listener.local_addr().unwrap())

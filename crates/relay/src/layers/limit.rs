@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::scratch::with_scratch;
+use frp_net::scratch::with_scratch;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::limits::{MAX_STRANGERS, MIN_STRANGERS};
-
 /// Raises the limit of open files to the most that the process may have. A tunnel needs two
 /// descriptors per connection, and the usual soft limit of 1024 is from a time of `select`.
 pub fn raise_file_limit() {
@@ -14,16 +12,6 @@ pub fn raise_file_limit() {
     limit.current = limit.maximum;
     // Refused: then the limit stays, and the accept loop copes with running out.
     let _ = setrlimit(Resource::Nofile, limit);
-}
-
-/// How many strangers there may be: an eighth of the descriptors, for there are strangers of several
-/// kinds, and sessions, work connections and users need the rest; at most [`MAX_STRANGERS`].
-pub fn max_strangers() -> usize {
-    let descriptors = getrlimit(Resource::Nofile).current;
-    let eighth = descriptors.map_or(MAX_STRANGERS as u64, |most| most / 8);
-    usize::try_from(eighth)
-        .unwrap_or(MAX_STRANGERS)
-        .clamp(MIN_STRANGERS, MAX_STRANGERS)
 }
 
 /// How often [`give_memory_back`] looks.

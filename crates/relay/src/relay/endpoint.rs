@@ -9,11 +9,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::cut::Cut;
-use crate::layers::{Carried, Duplex, reset_tcp};
+use crate::layers::{Carried, Duplex};
 use crate::limits::{END_UNANSWERED, END_UNHEARD};
-use crate::mux::MuxStream;
-use crate::stream::Stream;
+use frp_net::cut::Cut;
+use frp_net::mux::MuxStream;
+use frp_net::stream::Stream;
 
 pub(super) enum Endpoint {
     Tcp(TcpStream),
@@ -140,7 +140,7 @@ impl Endpoint {
     /// Ends the stream so that the peer sees a failure and not an end, as far as its kind can.
     pub(super) fn abort(self) {
         match self {
-            Self::Tcp(tcp) => reset_tcp(&tcp),
+            Self::Tcp(tcp) => Stream::Tcp(tcp).abort(),
             Self::Mux(mux) => mux.abort(),
             Self::Other(io) => io.abort(),
         }

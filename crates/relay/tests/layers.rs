@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../../net/tests/support/mod.rs"]
 mod support;
 
 use std::io;
@@ -11,13 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::layers::{
-    AeadStream, Bucket, Carried, CipherStream, LayerOptions, LimitStream, Side, SnappyStream, wrap,
-};
 use frp_net::mux::{self, MuxStream};
 use frp_net::stream::Stream;
 use frp_proto::crypto::aead::Algorithm;
 use frp_proto::crypto::cfb::{Encryptor, IV_LEN, Key};
+use frp_relay::layers::{
+    AeadStream, Bucket, Carried, CipherStream, LayerOptions, LimitStream, Side, SnappyStream, wrap,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 /// Bytes in one scratch buffer: room for a 64 KiB snappy block at its worst expansion and for a
 /// 64 KiB AEAD record.
-pub(crate) const SCRATCH_LEN: usize = 128 * 1024;
+pub const SCRATCH_LEN: usize = 128 * 1024;
 
 /// Layers nest (relay, a user's TLS, compression, cipher, TLS), and each level borrows its own buffer.
 const KEPT_PER_THREAD: usize = 5;
@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Runs `work` with a buffer of [`SCRATCH_LEN`] bytes whose content is unspecified.
-pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+pub fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut buf = POOL
         .with_borrow_mut(Vec::pop)
         .unwrap_or_else(|| vec![0; SCRATCH_LEN].into_boxed_slice());

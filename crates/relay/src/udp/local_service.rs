@@ -12,8 +12,8 @@ use frp_proto::address::without_brackets;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::limits::{LOCAL_DIAL, LOOK_UP_AGAIN};
-use crate::literal::literal;
-use crate::resolve::lookup;
+use frp_net::literal::literal;
+use frp_net::resolve::lookup;
 
 /// A name is looked up again for new users after this time.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../../net/tests/support/mod.rs"]
 mod support;
 
 use std::io;
@@ -11,12 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::layers::{Bucket, Carried, LayerOptions, Pipe, Side, wrap};
 use frp_net::memory;
 use frp_net::mux::{self, MuxStream};
-use frp_net::relay::{HALF_CLOSED_PATIENCE, RelayError, Relayed, Traffic, relay, serve};
 use frp_net::stream::Stream;
 use frp_proto::crypto::cfb::Key;
+use frp_relay::layers::{Bucket, Carried, LayerOptions, Pipe, Side, wrap};
+use frp_relay::relay::{HALF_CLOSED_PATIENCE, RelayError, Relayed, Traffic, relay, serve};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf, duplex,
     split,
