@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::check::*;
-use super::guard::Held;
+use super::guard::OnEnd;
 use crate::{Server, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -130,7 +130,7 @@ impl Watcher {
                 });
             }
             told.send_modify(|told| count(&mut told.passed, what.clone()));
-            Ok(Some(Box::new(End(what, told)) as Held))
+            Ok(Some(Box::new(End(what, told)) as OnEnd))
         }
     }
 }

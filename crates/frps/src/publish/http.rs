@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_proto::names::ProxyType;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::proxy::Proxy;
 use crate::proxy::spec::{HttpLogin, HttpSettings};
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
@@ -51,7 +51,7 @@ pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Publ
     Ok(Published {
         remote_addr: remote_addr(&domains, locations, port),
         port: None,
-        held: Held::Places(Box::new(held)),
+        teardown: Teardown::Places(Box::new(held)),
     })
 }
 

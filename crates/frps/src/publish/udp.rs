@@ -9,7 +9,7 @@ use frp_relay::udp::{Datagrams, Users};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::client::pool::{Admitted, TakeError};
 use crate::ports::Lease;
 use crate::proxy::Proxy;
@@ -48,7 +48,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     Ok(Published {
         remote_addr: format!(":{port}"),
         port: Some(port),
-        held: Held::Task(stop.drop_guard(), task),
+        teardown: Teardown::Task(stop.drop_guard(), task),
     })
 }
 
