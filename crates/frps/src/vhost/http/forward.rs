@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use frp_http::basic::Basic;
@@ -135,7 +136,7 @@ async fn route(
         path.escape_debug(),
         cut(http_user).escape_debug()
     );
-    let login = &target.policy.login;
+    let login = &target.config.login;
     if !login.admits(basic.as_ref().filter(|_| shown.is_some())) {
         return Ok(unauthorized(proxied));
     }
@@ -159,13 +160,14 @@ async fn forward(
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
     } else {
-        target.policy.request(&mut head, host, user.peer.ip());
+        target.config.request(&mut head, host, user.peer.ip());
     }
     let body = Upload::new(body);
     state_length(&mut head.headers, &head.method, &body);
     let sent = body.sent();
+    let limit = user.shared.policy().vhost_http_timeout;
     let request = Request::from_parts(head, body);
-    let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    let (response, mut conn, proxy) = send(user, target, request, version, limit).await?;
     check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
@@ -176,14 +178,15 @@ async fn forward(
         || (is_connect && response.status().is_success())
     {
         let (head, _) = response.into_parts();
-        return switch(user, target, (head, wanted), (conn, proxy), on_upgrade).await;
+        let conn = (conn, proxy);
+        return switch(user, target, (head, wanted), conn, on_upgrade, limit).await;
     }
     if !sent.is_over() {
         conn.detach(&user.shared.tasks);
     }
     let (mut head, body) = response.into_parts();
     state_answers_length(&mut head, &body);
-    target.policy.response(&mut head);
+    target.config.response(&mut head);
     let mut body = Body::service(body, conn, proxy);
     body.look_ahead().await;
     Ok(Response::from_parts(head, body))
@@ -215,8 +218,8 @@ async fn send(
     target: &HttpTarget,
     mut request: Request<Upload>,
     version: Version,
+    limit: Duration,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
-    let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && may_go_twice(&request)).then(|| copy(&request));
@@ -277,6 +280,7 @@ async fn switch(
     (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
     (conn, proxy): (WorkConn, Arc<Proxy>),
     on_upgrade: Option<OnUpgrade>,
+    limit: Duration,
 ) -> Result<Response<Body>, ForwardError> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let text = |value: Option<HeaderValue>| {
@@ -287,15 +291,13 @@ async fn switch(
         if !got.eq_ignore_ascii_case(&wanted) {
             return Err(ForwardError::Switched { got, wanted });
         }
-        target.policy.set_response(&mut head);
+        target.config.set_response(&mut head);
     } else {
         head.headers.remove(CONTENT_LENGTH);
         head.headers.remove(TRANSFER_ENCODING);
         head.version = Version::HTTP_11;
     }
-    let piped = conn.into_pipe();
-    let limit = user.shared.policy().vhost_http_timeout;
-    let piped = tokio::time::timeout(limit, piped).await;
+    let piped = tokio::time::timeout(limit, conn.into_pipe()).await;
     let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
