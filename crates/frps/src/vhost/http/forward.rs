@@ -16,6 +16,7 @@ use frp_http::io::{Upload, UserIo};
 use frp_log::{Log, debug, warn};
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
 use hyper::body::{Body as _, Incoming};
@@ -32,7 +33,7 @@ use tokio::net::TcpStream;
 use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::body::Body;
 use super::conn::{SendError, WorkConn};
-use super::unserved::Counted;
+use super::unserved::Unserved;
 use super::waiting::Busy;
 use super::{User, head};
 use crate::admission::guard::Guard;
@@ -298,15 +299,12 @@ async fn switch(
         head.version = Version::HTTP_11;
     }
     let piped = tokio::time::timeout(limit, conn.into_pipe()).await;
-    let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
-        return Err(ForwardError::NotSwitched);
-    };
-    let Some((carried, serving)) = pipe.into_parts() else {
+    let (Ok(Some((pipe, serving))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
     // The answer is over at once, what the user asked for is not.
     let held = (serving, user.waiting.interrupt());
-    let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);
+    let tunnel = tunnel(user.clone(), proxy, on_upgrade, pipe, held);
     let tunnel = user.shared.users.track_future(tunnel);
     user.shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(head, Body::whole(Bytes::new())))
@@ -343,7 +341,7 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>, Unserved>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };
