@@ -8,7 +8,7 @@ use bytes::Bytes;
 use frp_http::basic::Basic;
 use frp_http::fields::{state_length, upgrade_of};
 use frp_http::head::{
-    UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
+    Refused, UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
     plain_length,
 };
 use frp_http::io::filter::Tail;
@@ -66,6 +66,12 @@ enum ForwardError {
     NotSwitched,
 }
 
+/// To a user that may not come in. Why is told to the log.
+const FORBIDDEN: Refused = Refused {
+    code: StatusCode::FORBIDDEN,
+    text: "403 Forbidden",
+};
+
 /// Answers a request of `user`.
 pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let busy = user.waiting.interrupt();
@@ -80,7 +86,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
         Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
         Err(refused) => return refuse(refused, head.version),
     };
-    let method = head.method.clone();
+    let (method, version) = (head.method.clone(), head.version);
     let shown = host.clone();
     match route(user, head, host, body).await {
         Ok(response) => response,
@@ -92,6 +98,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
             );
             match e {
                 ForwardError::Send(SendError::TimedOut) => timed_out(),
+                ForwardError::User(UserError::Refused(_)) => refuse(FORBIDDEN, version),
                 _ => not_found(&user.shared, &method).await,
             }
         }
