@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::MAX_MEMBERS_TRIED;
 use bytes::Bytes;
-use frp_log::{debug, info, warn};
+use frp_log::{debug, warn};
 use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
 use frp_net::stream::Stream;
@@ -96,10 +96,7 @@ impl Members {
         replies: Replies,
     ) {
         let Some(first) = self.next() else { return };
-        info!(
-            first.log.of_user(peer.ip()),
-            "get a user connection [{peer}]"
-        );
+        first.log_user(peer);
         let from = UserConn::new(UserAddrs::of(&user, peer));
         let stream = match first.thread.adopt(user) {
             Ok(user) => Stream::Tcp(user),
