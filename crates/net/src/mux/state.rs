@@ -125,6 +125,8 @@ pub(super) struct State {
     queued: usize,
 
     keepalive: Option<Duration>,
+    /// How often bytes have come.
+    heard: u64,
     ping: Ping,
     ping_id: u32,
 
@@ -217,6 +219,7 @@ impl State {
             small_turns: 0,
             queued: 0,
             keepalive,
+            heard: 0,
             ping: Ping::Resting {
                 until: keepalive.unwrap_or_default(),
             },
@@ -285,6 +288,7 @@ impl State {
         origin: Origin,
         now: Duration,
     ) -> Result<(), CloseReason> {
+        self.heard += 1;
         loop {
             if self.body.remaining > 0 {
                 if buf.is_empty() {
@@ -467,6 +471,11 @@ impl State {
         if self.body.remaining == 0 && self.body.fin {
             self.receive_fin(id);
         }
+    }
+
+    /// How often [`receive`](Self::receive) was called.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
     }
 
     fn receive_pong(&mut self, answered: u32, now: Duration) {
