@@ -141,7 +141,7 @@ impl Proxy {
         let _user = self.base.users.token();
         let limit = self.base.policy().user_conn_timeout;
         let opened = tokio::select! {
-            opened = self.open_within(user, limit) => opened,
+            opened = Box::pin(self.open_within(user, limit)) => opened,
             () = self.base.stop.cancelled() => return,
         };
         match opened {

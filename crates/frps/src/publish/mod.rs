@@ -52,7 +52,7 @@ impl RunningProxy {
         if shared.drain.is_cancelled() {
             return Err(ProxyError::Leaving);
         }
-        let name = Arc::new(shared.names.take(&spec.name)?);
+        let name = Arc::new(shared.names.take(&spec.name, &session.doubted)?);
         let counters = match &shared.stats {
             None => Arc::default(),
             Some(stats) => stats.metrics.counters(&spec.name, spec.proxy_type()),
