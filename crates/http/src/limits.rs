@@ -42,9 +42,9 @@ pub const MAX_HTTP_ANSWER_HEAD: usize = 256 * 1024;
 /// Bytes of a request's target that are given to hyper, whose `Uri` has room for 65,534.
 pub const HTTP_TARGET_WHOLE: usize = 32 * 1024;
 
-/// Bytes that are read at a time where HTTP is spoken: hyper reads into twice as many, and holds them
-/// for a peer that does not read.
-pub const HTTP_READ: u64 = 16 * 1024;
+/// Bytes that are read at a time where HTTP is spoken. hyper holds them for a peer that does not read, in
+/// a buffer that is made twice as large once it was filled: so it never is.
+pub const HTTP_READ: u64 = 16 * 1024 - 1;
 
 /// Bytes of a body that wait in hyper to be written, before more of it is taken.
 pub const HTTP_UNWRITTEN: usize = 32 * 1024;

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Signature;
-use crate::connect::tls_settings;
+use crate::backoff::Found;
 use crate::diagnose::{self, Explained};
 use crate::login::{self, Connected, Credentials, LoggedIn, LoginError};
+use crate::one_way::OneWay;
 use cause::cause;
 use memory::{Memory, Network};
 use race::{Loser, Lost, Outcome, Runner, race};
@@ -54,17 +55,14 @@ pub(crate) struct Auto {
 #[derive(Debug)]
 struct Candidate {
     name: String,
-    is_udp: bool,
-    cfg: Arc<ClientConfig>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    way: Arc<OneWay>,
 }
 
 /// Why no way was taken.
 #[derive(Debug)]
 pub(crate) struct NoWay {
     pub(crate) explained: Explained,
-    /// Nobody listens: asking again is cheap.
-    pub(crate) refused: bool,
+    pub(crate) found: Found,
 }
 
 impl Auto {
@@ -84,12 +82,9 @@ impl Auto {
             );
         }
         let candidate = |way: Way| {
-            let cfg = cfg.by(way);
             Ok(Candidate {
                 name: name(way),
-                is_udp: way.is_udp(),
-                tls: tls_settings(&cfg)?,
-                cfg: Arc::new(cfg),
+                way: Arc::new(OneWay::new(Arc::new(cfg.by(way)), way.protocol)?),
             })
         };
         let ways: Result<_, TlsSetupError> = order.into_iter().map(candidate).collect();
@@ -139,15 +134,15 @@ impl Auto {
                 Ok(won)
             }
             Outcome::Refused(way, error) => Err(NoWay {
-                explained: diagnose::explain(&error, &self.ways[way].cfg),
-                refused: false,
+                explained: diagnose::explain(&error, &self.ways[way].way),
+                found: Found::Someone,
             }),
             Outcome::AllFailed(losers) => {
                 let no_way = self.none(&losers);
                 let cut_short = losers
                     .iter()
                     .any(|(_, lost)| matches!(lost, Lost::Silent { .. }));
-                if cut_short || !no_way.refused {
+                if cut_short || no_way.found != Found::Nobody {
                     self.patience = (self.patience * 2).min(PATIENCE_MAX);
                 }
                 Err(no_way)
@@ -181,23 +176,30 @@ impl Auto {
             let error = lost.failed();
             error.is_some_and(|error| is_absent(&self.ways, *way, error))
         };
-        let refused = losers.iter().any(is_absent);
+        let is_silent = |(_, lost): &Loser<LoginError>| matches!(lost, Lost::Silent { .. });
+        let found = if losers.iter().any(is_absent) {
+            Found::Nobody
+        } else if losers.iter().all(is_silent) {
+            Found::Nothing
+        } else {
+            Found::Someone
+        };
         // Of TCP more is known, and mostly it is the best way; then what was to be tried first.
         let telling = losers
             .iter()
-            .min_by_key(|(way, _)| (self.ways[*way].is_udp, *way));
+            .min_by_key(|(way, _)| (self.ways[*way].way.protocol.is_udp(), *way));
         let explained = match telling {
             Some((way, lost)) => {
-                let Candidate { name, cfg, .. } = &self.ways[*way];
+                let Candidate { name, way } = &self.ways[*way];
                 let explained = match lost {
-                    Lost::Failed(error) => diagnose::explain(error, cfg),
-                    Lost::Silent { login, .. } => diagnose::explain_no_reply(*login, cfg),
+                    Lost::Failed(error) => diagnose::explain(error, way),
+                    Lost::Silent { login, .. } => diagnose::explain_no_reply(*login, way),
                 };
                 explained.one_of(what, name)
             }
             None => Explained::bare(what),
         };
-        NoWay { explained, refused }
+        NoWay { explained, found }
     }
 
     /// `quic refused, wss no reply in 1.5 s`
@@ -254,8 +256,7 @@ impl Runner for Entrants<'_> {
     type Error = LoginError;
 
     async fn connect(&self, way: usize) -> Result<Connected, LoginError> {
-        let Candidate { cfg, tls, .. } = &self.ways[way];
-        login::connect(cfg, tls.clone(), self.tasks).await
+        login::connect(&self.ways[way].way, self.tasks).await
     }
 
     async fn credentials(&self) -> Result<Signature, LoginError> {
@@ -268,7 +269,7 @@ impl Runner for Entrants<'_> {
         ready: Connected,
         signature: Signature,
     ) -> Result<LoggedIn, LoginError> {
-        login::login(&self.ways[way].cfg, ready, signature, self.credentials).await
+        login::login(&self.ways[way].way, ready, signature, self.credentials).await
     }
 
     fn is_final(error: &LoginError) -> bool {
@@ -280,7 +281,7 @@ impl Runner for Entrants<'_> {
     }
 
     fn is_deaf(&self, way: usize) -> bool {
-        self.ways[way].is_udp
+        self.ways[way].way.protocol.is_udp()
     }
 }
 
@@ -332,8 +333,8 @@ mod tests {
 
     /// What is said, and whether it is taken for a frps that is down.
     fn none(order: &[&str], losers: Vec<Loser<LoginError>>) -> (String, bool) {
-        let NoWay { explained, refused } = auto(order).none(&losers);
-        (explained.to_string(), refused)
+        let NoWay { explained, found } = auto(order).none(&losers);
+        (explained.to_string(), found == Found::Nobody)
     }
 
     #[test]

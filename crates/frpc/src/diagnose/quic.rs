@@ -1,17 +1,31 @@
 //! Why there is no QUIC connection to the server.
 
-use frp_config::ClientConfig;
+use std::io;
+
 use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 
 use super::explained::{Explained, explain_lookup, explained, server};
 use super::tls;
+use crate::one_way::OneWay;
 
 /// The alert for a certificate that is not valid now (RFC 8446, section 6.2).
 const EXPIRED: u8 = 45;
 
-pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain(error: &QuicDialError, cfg: &OneWay) -> Explained {
     match error {
         QuicDialError::Resolve(e) => explain_lookup(e),
+        QuicDialError::Socket { source, .. }
+            if source.kind() == io::ErrorKind::ConnectionRefused =>
+        {
+            explained(
+                error,
+                format!(
+                    "the host answers, but nothing listens on its UDP port {}",
+                    cfg.server_port
+                ),
+                "transport.protocol = \"quic\" needs quicBindPort in frps, and serverPort set to it",
+            )
+        }
         QuicDialError::Socket { .. } => explained(
             error,
             "no datagram can be sent to the server",
@@ -27,7 +41,7 @@ pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
     }
 }
 
-pub(super) fn explain_end(end: &QuicEnd, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_end(end: &QuicEnd, cfg: &OneWay) -> Explained {
     let server = server(cfg);
     match end {
         QuicEnd::TimedOut => explained(

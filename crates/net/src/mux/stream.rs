@@ -5,14 +5,14 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    MuxError,
+    error::MuxError,
     shared::{Inner, Shared},
     state::{Received, SendError},
 };
@@ -162,15 +162,25 @@ impl AsyncRead for MuxStream {
                 None => return Poll::Ready(Ok(())),
             }
         }
-        let n = this.rest.len().min(buf.remaining());
-        buf.put_slice(this.rest.get(..n).unwrap_or_default());
-        if n == this.rest.len() {
+        loop {
+            let n = this.rest.len().min(buf.remaining());
+            buf.put_slice(this.rest.get(..n).unwrap_or_default());
+            if n < this.rest.len() {
+                this.rest.advance(n);
+                return Poll::Ready(Ok(()));
+            }
             // Lets go of the read buffer.
             this.rest = Bytes::new();
-        } else {
-            this.rest.advance(n);
+            if buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            // What else is there; an end is found again by the next call.
+            let mut nobody = Context::from_waker(Waker::noop());
+            match this.poll_read_another(&mut nobody) {
+                Poll::Ready(Ok(Some(chunk))) => this.rest = chunk,
+                _ => return Poll::Ready(Ok(())),
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -8,7 +8,7 @@ mod backend;
 
 use std::future::pending;
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::{HTTP2_ALIVE, USER_REQUEST_HEAD};
@@ -24,7 +24,8 @@ use frp_http::io::{Talk, Upload, UserBody, UserIo, hints};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
+use frp_relay::counted::{Count, Counted};
 use frp_relay::layers::Carried;
 use frp_relay::relay::{self, Traffic};
 use http_body_util::{Either, Full};
@@ -39,7 +40,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
-use super::counted::Counted;
 use super::error::PluginError;
 use super::user_tls::UserTls;
 use crate::tasks::Tasks;
@@ -79,6 +79,19 @@ struct Visit {
     upgrade: Mutex<Option<Upgrade>>,
     /// What its connection and its requests share, where it speaks HTTP/1.
     talk: Talk,
+}
+
+/// Whether a user has said anything lately.
+#[derive(Debug, Default)]
+struct Heard(Arc<AtomicBool>);
+
+impl Count for Heard {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        if bytes > 0 {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -176,8 +189,7 @@ impl Bridge {
     pub(super) async fn serve(self: &Arc<Self>, carried: Carried, user: &User) {
         let log = &user.log;
         let half_closes = carried.half_closes();
-        let heard = Arc::new(AtomicBool::new(false));
-        let io = Counted::new(carried, user.traffic.clone()).heard_by(&heard);
+        let io = Counted::new(carried, user.traffic.clone());
         let mut visit = Visit {
             half_closes,
             bridge: self.clone(),
@@ -199,7 +211,7 @@ impl Bridge {
         let visit = Arc::new(visit);
         if http2 {
             match preface(stream).await {
-                Ok(stream) => visit.serve_http2(stream, heard).await,
+                Ok(stream) => visit.serve_http2(stream).await,
                 Err(e) => debug!(log, "http: {e}"),
             }
         } else {
@@ -242,15 +254,16 @@ impl Visit {
         }
     }
 
-    async fn serve_http2<T>(self: Arc<Self>, io: T, heard: Arc<AtomicBool>)
+    async fn serve_http2<T>(self: Arc<Self>, io: T)
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
+        let heard = Arc::<Heard>::default();
         let tasks = &self.user.tasks;
         let tasks = Tracked::new(&tasks.tracker, &tasks.stop);
         // Idle users may stay as long as they answer.
         let alive = Alive {
-            heard,
+            heard: heard.0.clone(),
             asked_after: USER_REQUEST_HEAD,
             gone_after: HTTP2_ALIVE,
         };
@@ -258,6 +271,7 @@ impl Visit {
             let visit = self.clone();
             async move { visit.answer(request).await }
         };
+        let io = Counted::new(io, heard);
         if let Err(e) = http2::serve(io, &tasks, Some(alive), pending(), answer).await {
             debug!(self.user.log, "http: {e}");
         }

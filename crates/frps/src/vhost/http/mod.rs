@@ -25,8 +25,9 @@ use frp_http::io::{Talk, UserBody, UserIo, http2};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Log, debug};
+use frp_net::rewind::Rewind;
 use frp_net::strangers::Turn;
-use frp_net::stream::Rewind;
+use frp_relay::counted::Counted;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -35,7 +36,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use self::arrival::Arrival;
-use self::unserved::{Counted, Unserved};
+use self::unserved::Unserved;
 use self::waiting::Waiting;
 use crate::proxy::user::{UserAddrs, UserConn};
 use crate::shared::Shared;
@@ -134,7 +135,7 @@ async fn serve_h1(user: &Arc<User>, conn: Rewind<TcpStream>) -> hyper::Result<()
             forward::answer(&answering, request.map(UserBody::from)).await
         })
     });
-    let conn = UserIo::new(Counted::new(conn, &user.unserved), &user.talk);
+    let conn = UserIo::new(Counted::new(conn, user.unserved.clone()), &user.talk);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
@@ -155,7 +156,7 @@ async fn serve_h1(user: &Arc<User>, conn: Rewind<TcpStream>) -> hyper::Result<()
 
 async fn serve_h2(user: &Arc<User>, conn: Rewind<TcpStream>) -> Result<(), http2::Http2Error> {
     let tasks = Tracked::new(&user.shared.tasks, &user.shared.stop);
-    let conn = Counted::new(conn, &user.unserved);
+    let conn = Counted::new(conn, user.unserved.clone());
     let drain = user.shared.drain.cancelled();
     let answer = |request| {
         let user = user.clone();
