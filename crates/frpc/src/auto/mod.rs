@@ -230,7 +230,7 @@ fn name(way: Way) -> String {
 /// Whether nobody listens at `way`, and frps is down most likely. bindPort is a TCP port; one of UDP that
 /// is closed may be switched off and says nothing where there is TCP to ask.
 fn is_absent(ways: &[Candidate], way: usize, error: &LoginError) -> bool {
-    let is_udp = |way: &Candidate| way.way.protocol.is_udp();
+    let is_udp = |of: &Candidate| of.way.protocol.is_udp();
     diagnose::is_refused(error) && (!is_udp(&ways[way]) || ways.iter().all(is_udp))
 }
 
