@@ -26,6 +26,7 @@ pub mod or_never;
 pub mod outbound_proxy;
 mod outgoing;
 pub mod process;
+mod queue_limit;
 pub mod quic;
 pub mod relay;
 pub mod resolve;

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 pub use quinn::crypto::rustls::NoInitialCipherSuite;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
+use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
-use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::{
+    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, endpoint_config, transport,
+};
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
@@ -31,8 +33,8 @@ pub struct Listener {
 /// What a connection is made with.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    config: Arc<ServerConfig>,
-    max_streams: u64,
+    config: ServerConfig,
+    options: Options,
 }
 
 impl ServerSettings {
@@ -51,13 +53,12 @@ impl ServerSettings {
             first: FIRST_WINDOW,
         }));
         config
-            .transport_config(transport(options, Role::Server))
             .max_incoming(MAX_QUIC_WAITING)
             .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
             .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
         Ok(Self {
-            config: Arc::new(config),
-            max_streams: options.max_streams,
+            config,
+            options: *options,
         })
     }
 }
@@ -95,9 +96,9 @@ impl Listener {
         settings: &ServerSettings,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
-        let config = (*settings.config).clone();
+        let config = settings.config.clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+        let endpoint = Endpoint::new(endpoint_config(), Some(config), socket, runtime)?;
         Ok(Self {
             endpoint,
             unproven: Arc::default(),
@@ -172,12 +173,16 @@ impl Arriving {
             unproven,
             tasks,
         } = self;
-        let connecting = incoming.accept_with(settings.config.clone())?;
+        let options = &settings.options;
+        let peer = incoming.remote_address().ip();
+        let mut config = settings.config.clone();
+        config.transport_config(transport(options, Role::Server, peer));
+        let connecting = incoming.accept_with(Arc::new(config))?;
         let conn = timeout(limit, connecting)
             .await
             .map_err(|_| QuicEnd::TimedOut)??;
         drop(unproven);
-        Ok(QuicConn::new(conn, settings.max_streams, tasks))
+        Ok(QuicConn::new(conn, options.max_streams, tasks))
     }
 }
 
