@@ -9,7 +9,7 @@
 //! 5. [`session`]: the task that owns a client's control connection and proxies.
 //! 6. [`publish`]: what a client has us listen for, type by type; a visitor comes by [`visit`], a
 //!    user who says a host by [`vhost`].
-//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_net::relay`.
+//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
 //! A client that lives in this program begins at the streams, [`inside`].
 //!
@@ -42,6 +42,7 @@ mod proxy;
 mod publish;
 mod random;
 mod reload;
+mod resets;
 mod session;
 mod shared;
 mod stats;
@@ -64,8 +65,8 @@ use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::strangers::Strangers;
-use frp_net::threads::Threads;
-use frp_net::udp;
+use frp_net::udp_socket;
+use frp_process::threads::Threads;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +107,7 @@ impl Server {
 
     /// The same with more that has a say in who and what may come in.
     fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
+        let resets = cfg.quic_bind_port.map(|_| resets::secret(&cfg));
         let (bound, policy, keeper) = policy::divide(cfg, None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
@@ -115,15 +117,16 @@ impl Server {
             })?;
         let tasks = TaskTracker::new();
         let strangers = Strangers::default();
-        let quic = bound.quic_port.map(|port| {
-            let opened = quic::Listener::bind(&bound.bind_addr, port, &policy.quic, &tasks);
+        let quic = bound.quic_port.zip(resets).map(|(port, resets)| {
+            let host = &bound.bind_addr;
+            let opened = quic::Listener::bind(host, port, &policy.quic, &resets, &tasks);
             opened.map_err(|source| BindError::Quic {
                 addr: at(port),
                 source,
             })
         });
         let kcp = bound.kcp_port.map(|port| {
-            let opened = udp::bind(&bound.bind_addr, port)
+            let opened = udp_socket::bind(&bound.bind_addr, port)
                 .and_then(|socket| KcpListener::new(socket, strangers.clone()));
             opened.map_err(|source| BindError::Kcp {
                 addr: at(port),

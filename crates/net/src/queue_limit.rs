@@ -15,14 +15,15 @@ use std::time::Duration;
 pub(crate) struct QueueLimit {
     /// None: as much as the window allows.
     limit: Option<u64>,
-    /// The limit doubles in each round without a queue, until there is one.
-    starting: bool,
+    /// Of a sender that no loss slows down.
+    carried: Option<Carried>,
     /// The shortest round trips: of this period, and of the one before.
     shortest: [Duration; 2],
     period: Duration,
     /// The round is over when something is acknowledged that was sent after this.
     round: Duration,
     round_shortest: Duration,
+    round_full: bool,
     /// What is acknowledged in this round was sent before the limit was.
     unsettled: bool,
     /// Reductions one after the other.
@@ -58,11 +59,12 @@ impl QueueLimit {
     pub(crate) fn none() -> Self {
         Self {
             limit: None,
-            starting: false,
+            carried: None,
             shortest: [Duration::MAX; 2],
             period: Duration::ZERO,
             round: Duration::ZERO,
             round_shortest: Duration::MAX,
+            round_full: false,
             unsettled: false,
             unheeded: 0,
             pause: Duration::ZERO,
@@ -70,31 +72,40 @@ impl QueueLimit {
         }
     }
 
-    /// So many bytes at first, and twice as many each round until they wait.
-    pub(crate) fn starting(limit: u64) -> Self {
+    /// For a sender that no loss slows down: no more than twice of what the path has carried lately within
+    /// a round trip. So many bytes at first.
+    pub(crate) fn by_what_is_carried(first: u64) -> Self {
         Self {
-            limit: Some(limit),
-            starting: true,
+            carried: Some(Carried {
+                limit: first,
+                ..Carried::default()
+            }),
             ..Self::none()
         }
     }
 
     /// What may be under way where the window is so large.
     pub(crate) fn of(&self, window: u64) -> u64 {
-        self.limit.map_or(window, |limit| limit.min(window))
+        let carried = self
+            .carried
+            .as_ref()
+            .map_or(window, |carried| carried.limit);
+        self.limit.unwrap_or(window).min(carried).min(window)
     }
 
-    /// Something that was sent at `sent` has been acknowledged. `window` and `packet` are bytes, `full`
-    /// tells whether more would be under way if it were allowed, `delay` what the peer itself may have
-    /// waited with the acknowledgement.
+    /// So many bytes have been acknowledged, the last of which were sent at `sent`. `window` and `packet` are
+    /// bytes, `full` tells whether more would have been under way if it were allowed.
     pub(crate) fn acknowledged(
         &mut self,
         now: Duration,
         sent: Duration,
+        bytes: u64,
         (window, packet): (u64, u64),
         full: bool,
-        delay: Duration,
     ) {
+        if let Some(carried) = &mut self.carried {
+            carried.bytes += bytes;
+        }
         let took = now.saturating_sub(sent);
         if now >= self.period + PERIOD {
             self.period = now;
@@ -103,11 +114,17 @@ impl QueueLimit {
         }
         self.shortest[0] = self.shortest[0].min(took);
         self.round_shortest = self.round_shortest.min(took);
+        self.round_full |= full;
         if sent < self.round {
             return;
         }
-        self.round = now;
+        let started = std::mem::replace(&mut self.round, now);
         let round = std::mem::replace(&mut self.round_shortest, Duration::MAX);
+        let full = std::mem::take(&mut self.round_full);
+        let shortest = self.shortest[0].min(self.shortest[1]);
+        if let Some(carried) = &mut self.carried {
+            carried.round(now - started, shortest, packet, full);
+        }
         if std::mem::take(&mut self.unsettled) {
             return;
         }
@@ -115,8 +132,7 @@ impl QueueLimit {
             self.limit = Some(before);
             return;
         }
-        let shortest = self.shortest[0].min(self.shortest[1]);
-        let allowed = LEAST_QUEUE.max(shortest / 2) + delay;
+        let allowed = LEAST_QUEUE.max(shortest / 2);
         if round <= shortest + allowed {
             self.unheeded = 0;
             if full {
@@ -134,15 +150,11 @@ impl QueueLimit {
 
     fn raise(&mut self, window: u64, packet: u64) {
         let Some(limit) = self.limit else { return };
-        let more = match self.starting {
-            true => limit,
-            false => packet.max(limit / 32),
-        };
+        let more = packet.max(limit / 32);
         self.limit = Some(limit + more).filter(|limit| *limit < window.saturating_mul(2));
     }
 
     fn lower(&mut self, now: Duration, window: u64, to: f64, least: u64) {
-        self.starting = false;
         self.unheeded += 1;
         if self.unheeded > UNHEEDED {
             self.unheeded = 0;
@@ -157,11 +169,48 @@ impl QueueLimit {
 
     /// For a round, so that what the path itself takes can be seen under all that is sent.
     fn empty(&mut self, window: u64) {
-        if let (Some(limit), None, false) = (self.limit, self.emptied, self.starting) {
+        if let (Some(limit), None) = (self.limit, self.emptied) {
             self.emptied = Some(limit);
             self.limit = Some(self.of(window) / 2);
             self.unsettled = true;
         }
+    }
+}
+
+/// What the path has carried in the last rounds.
+#[derive(Debug, Clone, Default)]
+struct Carried {
+    /// Bytes that may be under way.
+    limit: u64,
+    /// Of this round.
+    bytes: u64,
+    /// Bytes a second, of rounds that could have carried more, one after the other.
+    rates: [f64; CARRIED_ROUNDS],
+    next: usize,
+}
+
+/// Of what was carried in a round, so much may be under way in the next. More, and who does not heed losses
+/// causes them.
+const MORE: f64 = 1.75;
+
+/// Rounds of which the one with the most counts.
+const CARRIED_ROUNDS: usize = 8;
+
+/// A round trip counts as at least this long: kcp-go collects acknowledgements for so long.
+const LEAST_ROUND: Duration = Duration::from_millis(20);
+
+impl Carried {
+    fn round(&mut self, took: Duration, shortest: Duration, packet: u64, full: bool) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let rate = bytes as f64 / took.max(Duration::from_millis(1)).as_secs_f64();
+        let most = self.rates.iter().copied().fold(0.0, f64::max);
+        if full || rate > most {
+            self.rates[self.next % CARRIED_ROUNDS] = rate;
+            self.next += 1;
+        }
+        let most = self.rates.iter().copied().fold(0.0, f64::max);
+        let within = shortest.max(LEAST_ROUND).as_secs_f64();
+        self.limit = ((MORE * most * within) as u64).max(FEW * packet);
     }
 }
 
@@ -208,7 +257,7 @@ mod tests {
                     longest = longest.max(now - sent);
                     carried += PACKET;
                 }
-                limit.acknowledged(now, sent, (window, PACKET), true, Duration::ZERO);
+                limit.acknowledged(now, sent, PACKET, (window, PACKET), true);
             }
             (longest, carried as f64 / self.rate)
         }
@@ -223,7 +272,10 @@ mod tests {
 
     #[test]
     fn a_large_window_fills_the_link_and_no_queue() {
-        for mut limit in [QueueLimit::none(), QueueLimit::starting(16 * PACKET)] {
+        for mut limit in [
+            QueueLimit::none(),
+            QueueLimit::by_what_is_carried(16 * PACKET),
+        ] {
             let (longest, used) = SLOW.run(&mut limit, 2_000_000, 30);
             assert!(longest < Duration::from_millis(35), "{longest:?}");
             assert!(used > 0.97, "{used}");
@@ -259,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_path_that_became_longer_is_not_a_queue_for_ever() {
-        let mut limit = QueueLimit::starting(16 * PACKET);
+        let mut limit = QueueLimit::by_what_is_carried(16 * PACKET);
         SLOW.run(&mut limit, 2_000_000, 10);
         let link = Link {
             rtt: Duration::from_millis(200),

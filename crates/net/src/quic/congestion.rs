@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quinn::congestion::{
     Controller, ControllerFactory, ControllerMetrics, Cubic, CubicConfig, NewReno, NewRenoConfig,
@@ -82,9 +82,8 @@ impl Controller for CubicOrReno {
         let window = self.by_losses();
         let [now_at, sent_at] = [now, sent].map(|time| time.duration_since(self.start));
         let sizes = (window, u64::from(self.mtu));
-        let no_delay = Duration::ZERO;
         self.queue
-            .acknowledged(now_at, sent_at, sizes, !app_limited, no_delay);
+            .acknowledged(now_at, sent_at, bytes, sizes, !app_limited);
         // What is not used tells nothing of losses.
         if self.queue.of(window) == window {
             self.cubic.on_ack(now, sent, bytes, app_limited, rtt);

@@ -9,6 +9,7 @@ mod conn;
 mod dial;
 mod first_window;
 mod listener;
+mod reset;
 mod stream;
 
 use std::io;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
 pub use self::dial::{QuicDialError, connect, connect_over};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
+pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;
 use crate::limits::{MAX_STRANGER_STREAMS, QUIC_STRANGER_WINDOW};
 
@@ -119,12 +121,10 @@ fn transport(options: &Options, role: Role, peer: IpAddr) -> Arc<TransportConfig
     Arc::new(transport)
 }
 
-/// Takes datagrams as large as any that [`transport`] sends.
-fn endpoint_config() -> EndpointConfig {
-    let mut config = EndpointConfig::default();
+/// As large as any that [`transport`] sends.
+fn take_large_datagrams(config: &mut EndpointConfig) {
     // Refused only below 1200.
     let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM);
-    config
 }
 
 fn varint(value: u64) -> VarInt {
