@@ -43,7 +43,7 @@ const LEAST_QUEUE: Duration = Duration::from_millis(2);
 const NEAR: u64 = 256 * 1024;
 
 /// Packets that are never too many.
-const FEW: u64 = 4;
+const FEW: u64 = 5;
 
 /// A path may become longer: the shortest round trip of the last one or two such periods counts.
 const PERIOD: Duration = Duration::from_secs(20);
@@ -191,7 +191,7 @@ struct Carried {
 
 /// Of what was carried in a round, so much may be under way in the next. More, and who does not heed losses
 /// causes them.
-const MORE: f64 = 1.75;
+const MORE: f64 = 1.6;
 
 /// Rounds of which the one with the most counts.
 const CARRIED_ROUNDS: usize = 8;

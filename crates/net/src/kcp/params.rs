@@ -13,8 +13,8 @@ pub const DATAGRAM_MAX: usize = 1500;
 /// round trip of 100 ms; these are 430. The lower of what the one end has in flight and the other keeps
 /// counts, and what would only wait in a queue of the path is not sent.
 pub const WINDOWS: (u16, u16) = (4096, 4096);
-/// What is in flight at first: as much as TCP would send, and some.
-pub(super) const FIRST_FLIGHT: usize = 16;
+/// Segments that are in flight before any was acknowledged, as with quic-go.
+pub(super) const FIRST_FLIGHT: usize = 32;
 /// The peer's window before it has told.
 pub(super) const FIRST_WINDOW: u16 = 32;
 

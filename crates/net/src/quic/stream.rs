@@ -213,3 +213,23 @@ fn ended(lost: quinn::ConnectionError) -> io::Error {
     };
     io::Error::new(kind, QuicEnd::from(lost))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_bulk_while_it_sends_much() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut sent = Sent::default();
+        assert_eq!(sent.add(64, at(0)), None);
+        assert_eq!(sent.add(LITTLE, at(10)), Some(BULK));
+        assert_eq!(sent.add(LITTLE, at(900)), None);
+        // A new second has begun, and it goes on.
+        assert_eq!(sent.add(LITTLE, at(1500)), None);
+        // It has become quiet.
+        assert_eq!(sent.add(64, at(5000)), Some(0));
+        assert_eq!(sent.add(64, at(9000)), None);
+    }
+}
