@@ -25,6 +25,7 @@ mod outgoing;
 mod queue_limit;
 pub mod quic;
 pub mod resolve;
+pub mod rewind;
 pub mod scratch;
 pub mod sniff;
 pub mod stranger_bytes;

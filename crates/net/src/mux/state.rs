@@ -28,7 +28,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use self::entry::Stream;
 use super::{
-    CloseReason, ProtocolError, Role,
+    config::Role,
+    error::{CloseReason, ProtocolError},
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
@@ -125,6 +126,8 @@ pub(super) struct State {
     queued: usize,
 
     keepalive: Option<Duration>,
+    /// How often bytes have come.
+    heard: u64,
     ping: Ping,
     ping_id: u32,
 
@@ -217,6 +220,7 @@ impl State {
             small_turns: 0,
             queued: 0,
             keepalive,
+            heard: 0,
             ping: Ping::Resting {
                 until: keepalive.unwrap_or_default(),
             },
@@ -285,6 +289,7 @@ impl State {
         origin: Origin,
         now: Duration,
     ) -> Result<(), CloseReason> {
+        self.heard += 1;
         loop {
             if self.body.remaining > 0 {
                 if buf.is_empty() {
@@ -467,6 +472,11 @@ impl State {
         if self.body.remaining == 0 && self.body.fin {
             self.receive_fin(id);
         }
+    }
+
+    /// How often [`receive`](Self::receive) was called.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
     }
 
     fn receive_pong(&mut self, answered: u32, now: Duration) {

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    super::CloseReason, ABORT_GRACE, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING, OPEN_TIMEOUT,
-    Ping, State,
+    super::error::CloseReason, ABORT_GRACE, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING,
+    OPEN_TIMEOUT, Ping, State,
 };
 
 impl State {
@@ -62,6 +62,13 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Does not wait until the next ping is due.
+    pub(in crate::mux) fn ask(&mut self) {
+        if matches!(self.ping, Ping::Resting { .. }) {
+            self.ping = Ping::Queued;
+        }
     }
 
     fn awaits_ack(&self, id: u32) -> bool {
