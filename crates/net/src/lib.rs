@@ -22,6 +22,7 @@ pub mod mux;
 pub mod or_never;
 pub mod outbound_proxy;
 mod outgoing;
+mod queue_limit;
 pub mod quic;
 pub mod resolve;
 pub mod rewind;
