@@ -8,6 +8,7 @@
 //! or [`udp`] (datagrams).
 
 pub mod abort;
+pub mod below;
 mod buffers;
 pub mod carrier;
 pub mod crowd;
@@ -36,5 +37,6 @@ pub mod strangers;
 pub mod stream;
 pub mod threads;
 pub mod tls;
+pub mod turn;
 pub mod udp;
 pub mod websocket;

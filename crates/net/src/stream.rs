@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::below::Below;
 use crate::cut::Cut;
 use crate::kcp::{self, KcpStream};
 use crate::memory::MemoryPipe;
@@ -152,6 +153,26 @@ impl AsyncWrite for Stream {
     }
 }
 
+impl Below for Stream {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => io.poll_clear(cx),
+            Self::Tls(io) => io.poll_clear(cx),
+            Self::Websocket(io) => io.poll_clear(cx),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        match self {
+            Self::Tcp(io) => io.limit_unsent(bytes),
+            Self::Tls(io) => io.limit_unsent(bytes),
+            Self::Websocket(io) => io.limit_unsent(bytes),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
+}
+
 /// A pipe whose first bytes were already read, to find out what it is, and are read again first.
 /// It also remembers the first bytes that came from the peer, so that a failed handshake can say
 /// what the peer answered instead.
@@ -262,6 +283,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+impl<T: Below> Below for Rewind<T> {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
     }
 }
 

@@ -16,6 +16,7 @@ mod batch;
 mod driver;
 mod frame;
 mod inbox;
+mod pace;
 mod shared;
 mod state;
 #[cfg(test)]
@@ -25,10 +26,10 @@ mod stream;
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::stream::MuxStream;
 use self::{driver::Driver, shared::Shared};
+use crate::below::Below;
 
 /// Which end of the connection this is: the two number their streams differently (odd for the
 /// client, even for the server).
@@ -149,7 +150,7 @@ pub fn session<T>(
     config: Config,
 ) -> (Mux, Incoming, impl Future<Output = CloseReason> + Send)
 where
-    T: AsyncRead + AsyncWrite + Send + Unpin,
+    T: Below + Send,
 {
     let shared = Arc::new(Shared::new(role, &config));
     let driver = Driver::new(io, Arc::clone(&shared));

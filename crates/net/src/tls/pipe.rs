@@ -18,6 +18,7 @@ use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::session::{Ended, Order, Plain, TlsSession};
+use crate::below::Below;
 use crate::layers::scratch::with_scratch;
 use crate::outgoing::Outgoing;
 use crate::stream::Stream;
@@ -222,6 +223,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsPipe<T> {
             }
             Poll::Ready(self.check_held())
         })
+    }
+}
+
+impl<T: Below> Below for TlsPipe<T> {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
     }
 }
 

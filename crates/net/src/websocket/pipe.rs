@@ -16,6 +16,7 @@ use super::frame::{
     CONTROL_MAX, Decoder, Head, Mask, NORMAL, Opcode, PROTOCOL_ERROR, ReadEnd, Role, apply_mask,
     head,
 };
+use crate::below::Below;
 use crate::outgoing::Outgoing;
 use crate::stream::Stream;
 
@@ -163,6 +164,17 @@ impl WebsocketPipe {
             }
         }
         Poll::Ready(Ok(len))
+    }
+}
+
+impl Below for WebsocketPipe {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
     }
 }
 

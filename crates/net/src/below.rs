@@ -1,0 +1,64 @@
+//! What a session of the mux wants of the connection that it runs over.
+//!
+//! Whatever waits in a connection goes out in the order in which it was written, so a keystroke waits behind all
+//! of it. The mux decides who is next; it decides late, and hands on little, if the connection says when it
+//! has sent what it had, and takes no more than it is told.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest};
+use tokio::net::TcpStream;
+
+/// A connection that carries a session of the mux.
+pub trait Below: AsyncRead + AsyncWrite + Unpin {
+    /// Ready once so much of what was written has gone out that more should be. An error comes again by
+    /// the next write.
+    fn poll_clear(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Has the connection take no more than about `bytes` ahead of what it sends, and be
+    /// [clear](Self::poll_clear) at half of that.
+    fn limit_unsent(&self, _bytes: u32) {}
+}
+
+impl Below for TcpStream {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            // The runtime remembers a socket as writable until a write fails, and the system adds to what
+            // waits already without looking at the limit. So it is asked, which has it say when there is
+            // room.
+            match self.try_io(Interest::WRITABLE, || is_writable(self)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        limit_unsent(self, bytes);
+    }
+}
+
+/// Has the system take no more than `bytes` for `conn` ahead of what it sends. What is on its way is not
+/// among them, so a long path is filled all the same.
+pub fn limit_unsent(conn: &TcpStream, bytes: u32) {
+    // Without it more waits there, that is all.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(conn).set_tcp_notsent_lowat(bytes);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (conn, bytes);
+}
+
+fn is_writable(conn: &TcpStream) -> io::Result<()> {
+    let mut polled = [PollFd::new(conn, PollFlags::OUT)];
+    match poll(&mut polled, Some(&Timespec::default()))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Below for DuplexStream {}
