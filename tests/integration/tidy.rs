@@ -9,9 +9,9 @@ use tokio::process::Command;
 const UNSAFE_FILES: [&str; 6] = [
     "bench/src/process.rs",
     "crates/net/src/kcp/socket.rs",
-    "crates/net/src/process.rs",
-    "crates/net/src/relay/endpoint.rs",
-    "crates/net/src/signals.rs",
+    "crates/process/src/process.rs",
+    "crates/process/src/signals.rs",
+    "crates/relay/src/relay/endpoint.rs",
     "tests/src/network/tun.rs",
 ];
 
@@ -117,29 +117,36 @@ fn the_configuration_crate_knows_no_runtime() {
 }
 
 #[test]
-fn the_net_crate_knows_no_login_and_no_proxy() {
-    without(
-        "crates/net/src",
-        &[
-            "Login",
-            "LoginResp",
-            "NewProxy",
-            "NewWorkConn",
-            "frp_config",
-        ],
-    );
-    assert!(!dependencies("net").contains("frp-config"));
+fn pipes_and_what_goes_over_them_know_no_login_and_no_proxy() {
+    let words = [
+        "Login",
+        "LoginResp",
+        "NewProxy",
+        "NewWorkConn",
+        "frp_config",
+    ];
+    for krate in ["net", "relay", "process"] {
+        without(&format!("crates/{krate}/src"), &words);
+        assert!(!dependencies(krate).contains("frp-config"), "{krate}");
+    }
+    assert!(!dependencies("net").contains("frp-relay"));
+    assert!(!dependencies("process").contains("frp-"));
 }
 
 #[test]
 fn http_lies_between_the_pipes_and_the_programs() {
-    without("crates/net/src", &["hyper", "frp_http"]);
+    for krate in ["net", "relay"] {
+        without(&format!("crates/{krate}/src"), &["hyper", "frp_http"]);
+    }
     for (above, below) in [
         ("frp-http", "proto"),
         ("frp-http", "config"),
         ("frp-http", "net"),
+        ("frp-http", "relay"),
         ("hyper", "net"),
+        ("hyper", "relay"),
         ("frp-config", "http"),
+        ("frp-relay", "http"),
         ("frp-log", "http"),
     ] {
         assert!(

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, info, print_line};
-use frp_net::limits::GRACEFUL_END;
-use frp_net::signals::{self, EndSignals, Overdue};
-use frp_net::threads::Threads;
+use frp_process::limits::GRACEFUL_END;
+use frp_process::signals::{self, EndSignals, Overdue};
+use frp_process::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -71,9 +71,9 @@ fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
 fn block_on<F: Future>(program: F) -> Result<F::Output, String> {
     // Refused: then a signal ends the process without the last counts.
     let _ = signals::before_end(frp_log::flush);
-    let runtime = frp_net::threads::runtime().map_err(|error| error.to_string())?;
+    let runtime = frp_process::threads::runtime().map_err(|error| error.to_string())?;
     let ended = runtime.block_on(async {
-        tokio::spawn(frp_net::process::give_memory_back());
+        tokio::spawn(frp_process::process::give_memory_back());
         tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
         program.await
     });
@@ -160,7 +160,7 @@ fn prepare(loaded: Loaded<ClientConfig>) -> Result<ClientConfig, String> {
     }
     let cfg = loaded.settings;
     frp_log::init(&cfg.log).map_err(|error| error.to_string())?;
-    frp_net::process::raise_file_limit();
+    frp_process::process::raise_file_limit();
     Ok(cfg)
 }
 

@@ -13,7 +13,6 @@ use frp_net::dial::{self, DialError, DialOptions};
 use frp_net::go_text::join_host_port;
 use frp_net::kcp;
 use frp_net::limits::HANDSHAKE_WAIT;
-use frp_net::msg_stream::MsgStream;
 use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
@@ -22,6 +21,7 @@ use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Field, Request};
 use frp_net::websocket::{self, WebsocketPipe};
 use frp_proto::wire::{MAGIC_V2, WireProtocol};
+use frp_relay::msg_stream::MsgStream;
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 

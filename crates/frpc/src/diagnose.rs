@@ -20,9 +20,9 @@ use std::io;
 use frp_config::{AuthMethod, ClientConfig, TransportProtocol};
 use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
-use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError};
 use frp_net::quic::QuicDialError;
+use frp_relay::msg_stream::{RecvError, SendError};
 
 use self::broken::{explain_closed, explain_io, explain_lost, explain_mux, explain_silence};
 pub(crate) use self::explained::Explained;

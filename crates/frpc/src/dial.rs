@@ -2,7 +2,8 @@
 
 use crate::limits::FORWARD_DIAL;
 use frp_net::dial::DialOptions;
-use frp_net::limits::{END_KEEPALIVE, LOCAL_DIAL};
+use frp_net::limits::END_KEEPALIVE;
+use frp_relay::limits::LOCAL_DIAL;
 
 /// A local service.
 pub(crate) const LOCAL: DialOptions = DialOptions {

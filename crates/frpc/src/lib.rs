@@ -9,7 +9,7 @@
 //!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
 //!    alive, [`backoff`] says how soon to try again.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
-//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_net::relay`, or a
+//! 5. [`local`]: the local service is dialled and bytes are moved by `frp_relay::relay`, or a
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
 //! [`visitors`] goes the other way: local users to proxies of the server.

@@ -3,10 +3,10 @@
 
 use frp_log::{Level, debug, error};
 use frp_net::dial::dial;
-use frp_net::layers::{Side, wrap};
-use frp_net::msg_stream::MsgStream;
-use frp_net::relay;
 use frp_net::stream::Stream;
+use frp_relay::layers::{Side, wrap};
+use frp_relay::msg_stream::MsgStream;
+use frp_relay::relay;
 
 use crate::dial::LOCAL;
 use crate::proxy::Proxy;

@@ -7,9 +7,6 @@ use bytes::BytesMut;
 use frp_config::{ClientConfig, TransportProtocol};
 use frp_log::shown_error;
 use frp_net::carrier::Lost;
-use frp_net::layers::{ControlPipe, Negotiated, Side, control};
-use frp_net::limits::ANSWER_WRITE;
-use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::VERSION;
 use frp_proto::crypto::cfb;
@@ -17,6 +14,9 @@ use frp_proto::features;
 use frp_proto::msg::{Login, LoginResp, Message};
 use frp_proto::wire::hello::{self, Bootstrap, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, WireProtocol, v2};
+use frp_relay::layers::{ControlPipe, Negotiated, Side, control};
+use frp_relay::limits::ANSWER_WRITE;
+use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
 
 use tokio_util::task::TaskTracker;
 

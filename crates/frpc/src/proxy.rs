@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use frp_config::{BandwidthLimitMode, ProxyConfig};
 use frp_log::{Level, Log};
-use frp_net::layers::{Bucket, LayerOptions};
-use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::StartWorkConn;
+use frp_relay::layers::{Bucket, LayerOptions};
+use frp_relay::relay::Traffic;
 use tokio_util::sync::CancellationToken;
 
 use crate::plugin::{Plugin, PluginError};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use frp_log::{Level, debug, error, info, warn};
 use frp_net::go_text::go_text;
-use frp_net::layers::{Side, wrap};
-use frp_net::msg_stream::{MsgStream, RecvError};
 use frp_net::stream::Stream;
-use frp_net::udp::{CarryError, Datagrams, LocalOptions, LocalService, Locals, Reached, Tell};
+use frp_relay::layers::{Side, wrap};
+use frp_relay::msg_stream::{MsgStream, RecvError};
+use frp_relay::udp::{CarryError, Datagrams, LocalOptions, LocalService, Locals, Reached, Tell};
 
 use crate::proxy::Proxy;
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use frp_log::{Log, debug, warn};
-use frp_net::relay::{Relayed, Traffic};
 use frp_proto::msg::StartWorkConn;
 use frp_proto::proxy_protocol::{self, Version};
+use frp_relay::relay::{Relayed, Traffic};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::reach::Reach;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use frp_config::ProxyKind;
 use frp_log::{Log, error, shown_error, shown_name, trace, warn};
 use frp_net::carrier::Lost;
-use frp_net::limits::MESSAGE_WRITE;
-use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, StartWorkConn};
 use frp_proto::naming;
+use frp_relay::limits::MESSAGE_WRITE;
+use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use frp_log::{Log, info};
-use frp_net::threads::Threads;
+use frp_process::threads::Threads;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

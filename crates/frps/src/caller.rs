@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use frp_net::carrier::Carrier;
-use frp_net::limits::ANSWER_WRITE;
-use frp_net::msg_stream::MsgStream;
 use frp_net::strangers::Turn;
 use frp_net::stream::Stream;
 use frp_proto::msg::Message;
+use frp_relay::limits::ANSWER_WRITE;
+use frp_relay::msg_stream::MsgStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use frp_config::Environment;
 use frp_config::cli::{self, ServerTask};
 use frp_log::{Log, info, print_line};
-use frp_net::limits::GRACEFUL_END;
-use frp_net::signals::{self, EndSignals, Overdue};
+use frp_process::limits::GRACEFUL_END;
+use frp_process::signals::{self, EndSignals, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
@@ -52,13 +52,13 @@ fn run(
         Ok(auth) => auth,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
-    frp_net::process::raise_file_limit();
-    let runtime = match frp_net::threads::runtime() {
+    frp_process::process::raise_file_limit();
+    let runtime = match frp_process::threads::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     let ended = runtime.block_on(async {
-        tokio::spawn(frp_net::process::give_memory_back());
+        tokio::spawn(frp_process::process::give_memory_back());
         tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
         match Server::bind(cfg) {
             Err(e) => Err(print_line(e, ExitCode::FAILURE)),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use frp_log::{Log, debug, shown, shown_error, trace, warn};
-use frp_net::layers::Negotiated;
-use frp_net::limits::{ANSWER_WRITE, HANDSHAKE_WAIT};
-use frp_net::msg_stream::{MsgStream, RecvError, SendError};
+use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
 use frp_proto::wire::hello::{self, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
+use frp_relay::layers::Negotiated;
+use frp_relay::limits::ANSWER_WRITE;
+use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 

@@ -48,12 +48,12 @@ mod tests {
     use bytes::BytesMut;
     use frp_config::{LoadOptions, Purpose, parse_server};
     use frp_net::listen::listen;
-    use frp_net::msg_stream::MsgStream;
-    use frp_net::relay::{Traffic, serve};
     use frp_net::stream::Stream;
     use frp_proto::auth::token_key;
     use frp_proto::msg::{Login, Message, NewProxy, NewWorkConn};
     use frp_proto::wire::WireProtocol;
+    use frp_relay::msg_stream::MsgStream;
+    use frp_relay::relay::{Traffic, serve};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
@@ -161,7 +161,7 @@ mod tests {
         let mut service = listener.accept().await.unwrap().0;
         let (stream, rest) = work.into_parts();
         let served = tokio::spawn(async move {
-            let far = frp_net::layers::Carried::Plain {
+            let far = frp_relay::layers::Carried::Plain {
                 stream,
                 leftover: rest,
             };

@@ -9,7 +9,7 @@
 //! 5. [`session`]: the task that owns a client's control connection and proxies.
 //! 6. [`publish`]: what a client has us listen for, type by type; a visitor comes by [`visit`], a
 //!    user who says a host by [`vhost`].
-//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_net::relay`.
+//! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
 //! A client that lives in this program begins at the streams, [`inside`].
 //!
@@ -64,8 +64,8 @@ use frp_net::kcp::KcpListener;
 use frp_net::listen::{Host, listen};
 use frp_net::quic;
 use frp_net::strangers::Strangers;
-use frp_net::threads::Threads;
-use frp_net::udp;
+use frp_net::udp_socket;
+use frp_process::threads::Threads;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ impl Server {
             })
         });
         let kcp = bound.kcp_port.map(|port| {
-            let opened = udp::bind(&bound.bind_addr, port)
+            let opened = udp_socket::bind(&bound.bind_addr, port)
                 .and_then(|socket| KcpListener::new(socket, strangers.clone()));
             opened.map_err(|source| BindError::Kcp {
                 addr: at(port),

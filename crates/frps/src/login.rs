@@ -10,14 +10,14 @@ use std::sync::Arc;
 use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use bytes::BytesMut;
 use frp_log::{Log, debug, info, shown, shown_error, warn};
-use frp_net::layers::{Carried, ControlPipe, Negotiated, Side, control};
-use frp_net::limits::ANSWER_WRITE;
-use frp_net::msg_stream::{MsgStream, SendError};
 use frp_proto::VERSION;
 use frp_proto::features;
 use frp_proto::msg::{Login, LoginResp};
 use frp_proto::naming;
 use frp_proto::wire::WireProtocol;
+use frp_relay::layers::{Carried, ControlPipe, Negotiated, Side, control};
+use frp_relay::limits::ANSWER_WRITE;
+use frp_relay::msg_stream::{MsgStream, SendError};
 
 use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;

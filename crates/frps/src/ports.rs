@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use frp_config::PortRange;
 use frp_net::listen::Host;
-use frp_net::udp;
+use frp_net::udp_socket;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::ended::{Ended, Turn};
@@ -107,7 +107,7 @@ impl PortSocket for UdpSocket {
     const NETWORK: Network = Network::Udp;
 
     fn open(host: Host, port: u16) -> io::Result<Self> {
-        udp::bind_at(host, port)
+        udp_socket::bind_at(host, port)
     }
 
     fn port(&self) -> io::Result<u16> {

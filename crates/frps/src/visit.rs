@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use frp_log::{debug, info};
-use frp_net::layers::{Carried, LayerOptions, Side, wrap};
-use frp_net::limits::ANSWER_WRITE;
-use frp_net::msg_stream::SendError;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
+use frp_relay::layers::{Carried, LayerOptions, Side, wrap};
+use frp_relay::limits::ANSWER_WRITE;
+use frp_relay::msg_stream::SendError;
 
 use crate::admission::check::{Claim, Refusal};
 use crate::caller::{Caller, Greeted};

@@ -38,11 +38,11 @@ fn lines_of_a_process() {
     tracing::warn!(target: "rustls::client", "shown: another's, at warn");
     let span = tracing::error_span!("another's");
     let _entered = span.enter();
-    tracing::warn!(target: "frp_net::udp", parent: &proxy.span(), "of a proxy");
+    tracing::warn!(target: "frp_relay::udp", parent: &proxy.span(), "of a proxy");
     let (of_session, of_nobody) = (log.span(), Log::root().span());
     drop(of_session.clone());
-    tracing::warn!(target: "frp_net::udp", parent: &of_session, "of a session");
-    tracing::warn!(target: "frp_net::udp", parent: &of_nobody, "of nobody");
+    tracing::warn!(target: "frp_relay::udp", parent: &of_session, "of a session");
+    tracing::warn!(target: "frp_relay::udp", parent: &of_nobody, "of nobody");
     assert_eq!(
         texts(&first),
         [

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 /// Bytes of one buffer.
-pub(crate) const BUFFER_LEN: usize = 128 * 1024;
+pub const BUFFER_LEN: usize = 128 * 1024;
 
 /// A buffer with less room than this is not filled any further.
 const ROOM_MIN: usize = BUFFER_LEN / 2;
@@ -41,7 +41,7 @@ fn lock() -> MutexGuard<'static, Pool> {
 
 /// An empty buffer with room for at least half of [`BUFFER_LEN`]. Split off what was read, and
 /// [`remember`] the rest.
-pub(crate) fn take() -> BytesMut {
+pub fn take() -> BytesMut {
     let mut pool = lock();
     pool.used = Some(Instant::now());
     for _ in 0..LOOK_AT {
@@ -58,7 +58,7 @@ pub(crate) fn take() -> BytesMut {
 }
 
 /// Keeps what is left of a buffer for later.
-pub(crate) fn remember(mut buffer: BytesMut) {
+pub fn remember(mut buffer: BytesMut) {
     buffer.clear();
     let buffers = &mut lock().buffers;
     if buffer.capacity() >= ROOM_MIN {
@@ -71,7 +71,7 @@ pub(crate) fn remember(mut buffer: BytesMut) {
 
 /// Gives the memory back if nothing was read in bulk for a while; to be called by whoever comes
 /// to rest.
-pub(crate) fn rest() {
+pub fn rest() {
     let mut pool = lock();
     if pool.used.is_some_and(|used| used.elapsed() >= REST_AFTER) {
         pool.used = None;

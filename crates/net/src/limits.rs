@@ -7,35 +7,9 @@ use std::time::Duration;
 /// stream (frp `server/service.go`: connReadTimeout).
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
-/// Writing an answer to a login (frp `server/service.go`: connWriteTimeout).
-pub const ANSWER_WRITE: Duration = Duration::from_secs(5);
-
-/// How long a frpc that was asked to end may take for it, whatever hangs; whole seconds. More than
-/// `LEAVE` and `LAST_TASKS` of frpc together.
-pub const GRACEFUL_END: Duration = Duration::from_secs(3);
-
-/// How long a program that ends by a signal may take to write its last lines; whole seconds.
-pub const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// A write on an established control connection that makes no progress for this long ends the
-/// session: the peer does not read.
-pub const MESSAGE_WRITE: Duration = Duration::from_secs(10);
-
-/// frpc's dial of the local service (frp `client/proxy/proxy.go`).
-pub const LOCAL_DIAL: Duration = Duration::from_secs(10);
-
-/// A local name that was not found is looked up again after these times, then always after the last,
-/// so that a service that comes up is reached within 30 s, the look-up's own time included.
-pub const LOOK_UP_AGAIN: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-];
-
 /// Connections that have not logged in yet, over all sources, where there are descriptors for them.
 /// Beyond it one of the most crowded source is closed. What all of them may hold together is at most
-/// 64 MiB: see [`MUX_STRANGER_SHARE`], [`FIRST_MESSAGE_SHARE`], [`STRANGERS_POOL`],
+/// 64 MiB: see [`MUX_STRANGER_SHARE`], `FIRST_MESSAGE_SHARE` of `frp-relay`, [`STRANGERS_POOL`],
 /// [`KCP_STRANGER_WINDOW`], [`QUIC_STRANGER_WINDOW`].
 pub const MAX_STRANGERS: usize = 1024;
 
@@ -58,10 +32,6 @@ pub const MUX_STRANGER_BYTES: usize = 96 * 1024;
 /// v1 has less than 10 kB.
 pub const MUX_STRANGER_SHARE: usize = 12 * 1024;
 
-/// Bytes of a connection's first message that it may have to itself, on each of its streams. Most
-/// logins have some hundreds.
-pub const FIRST_MESSAGE_SHARE: usize = 4 * 1024;
-
 /// Bytes that all who have not logged in may hold beyond the share of each.
 pub const STRANGERS_POOL: usize = 8 * 1024 * 1024;
 
@@ -80,14 +50,6 @@ pub const MEMORY_BACKLOG: usize = 16;
 /// would wait there instead of where it came from, and hide that nobody reads. What is on its way is
 /// not among them, so a long path is filled all the same.
 pub const UNSENT_TO_ENDS: u32 = 256 * 1024;
-
-/// A user or service to which the end was passed on, and that acknowledges nothing for this time, has
-/// gone. The system goes on sending to it for a quarter of an hour.
-pub const END_UNANSWERED: Duration = Duration::from_secs(60);
-
-/// The same for one of which nothing was ever heard, not even that it has taken the first byte: a service
-/// that is too busy to accept the connection.
-pub const END_UNHEARD: Duration = Duration::from_secs(10);
 
 /// Pause of an accept loop when the process is out of file descriptors or memory, from the first to
 /// the longest.
@@ -112,22 +74,6 @@ pub const END_KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Probes without an answer that end a connection, as in Go.
 pub const KEEPALIVE_PROBES: u32 = 9;
-
-/// How often the proxy's side of a udp or sudp stream says that it is there (frp
-/// `client/proxy/udp.go`).
-pub const UDP_PING: Duration = Duration::from_secs(30);
-
-/// The users' side gives a udp or sudp stream up after this time without a byte (frp
-/// `server/proxy/udp.go`).
-pub const UDP_SILENCE: Duration = Duration::from_secs(60);
-
-/// A udp user's socket in frpc is closed after this time without a datagram either way (frp
-/// `pkg/proto/udp/udp.go`).
-pub const UDP_USER_IDLE: Duration = Duration::from_secs(30);
-
-/// Users of one udp or sudp stream at a time; each takes a socket of frpc. Source addresses are
-/// easily forged.
-pub const MAX_UDP_USERS: usize = 4096;
 
 /// A kcp peer that is silent for this long is asked whether it is there: KCP has no end of a
 /// connection on the wire, so one whose peer has gone would stay for ever.

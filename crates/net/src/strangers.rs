@@ -13,12 +13,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Crowd;
 use crate::kcp::Stranger;
-use crate::limits::{MAX_GUESTS, MIN_STRANGERS};
-use crate::process::max_strangers;
+use crate::limits::{MAX_GUESTS, MAX_STRANGERS, MIN_STRANGERS};
 
 /// The connections waiting to log in.
 #[derive(Debug, Clone)]
@@ -65,6 +65,16 @@ impl Default for Strangers {
     fn default() -> Self {
         Self::new(max_strangers())
     }
+}
+
+/// An eighth of the descriptors, for there are strangers of several kinds, and sessions, work
+/// connections and users need the rest; at most [`MAX_STRANGERS`].
+fn max_strangers() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let eighth = descriptors.map_or(MAX_STRANGERS as u64, |most| most / 8);
+    usize::try_from(eighth)
+        .unwrap_or(MAX_STRANGERS)
+        .clamp(MIN_STRANGERS, MAX_STRANGERS)
 }
 
 fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {

@@ -56,6 +56,21 @@ impl Stream {
         }
     }
 
+    /// Ends the stream so that the peer sees a failure instead of an end, where its kind can.
+    pub fn abort(self) {
+        match self {
+            // If a reset cannot be set, it will be a normal close.
+            Self::Tcp(tcp) => drop(tcp.set_zero_linger()),
+            Self::Mux(mux) => mux.abort(),
+            Self::Quic(quic) => quic.abort(),
+            Self::Kcp(kcp) => kcp.abort(),
+            Self::Memory(pipe) => pipe.abort(),
+            // Without its closing record the peer knows that the session was cut.
+            Self::Tls(tls) => tls.into_io().abort(),
+            Self::Websocket(websocket) => websocket.into_io().abort(),
+        }
+    }
+
     /// The peer of the kcp session below, if one carries this stream alone.
     pub(crate) fn kcp_peer(&self) -> Option<kcp::Peer> {
         match self {
@@ -67,7 +82,7 @@ impl Stream {
     }
 
     /// How the peer has cut the stream off; never where only the [`socket`](Self::socket) can tell.
-    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         match self {
             Self::Mux(io) => io.poll_cut(cx),
             Self::Quic(io) => io.poll_cut(cx),
@@ -81,7 +96,7 @@ impl Stream {
     }
 
     /// The TCP connection below, if it carries this stream alone.
-    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+    pub fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(io) => Some(io),
             Self::Tls(io) => io.io().socket(),

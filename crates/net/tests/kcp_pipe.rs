@@ -11,7 +11,7 @@ use frp_net::kcp::segment::{Command, split};
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, Stranger, connect, dial};
 use frp_net::limits::MAX_KCP_UNPROVEN;
 use frp_net::strangers::Strangers;
-use frp_net::udp::bind;
+use frp_net::udp_socket::bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;

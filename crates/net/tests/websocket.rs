@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::layers::Duplex as _;
 use frp_net::stream::{Rewind, Stream};
 use frp_net::websocket::handshake::{Accepted, FRP_PATH, Request};
 use frp_net::websocket::{AcceptError, ConnectError, WebsocketPipe, accept, connect};
@@ -140,7 +139,7 @@ async fn a_cut_connection_is_no_end() {
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
 
     let (client, mut server) = pair().await;
-    Box::new(Stream::Websocket(Box::new(client))).abort();
+    Stream::Websocket(Box::new(client)).abort();
     let error = server.read(&mut [0; 10]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }

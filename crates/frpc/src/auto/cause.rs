@@ -5,11 +5,11 @@ use std::io;
 
 use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
-use frp_net::msg_stream::{RecvError, SendError};
 use frp_net::mux::{CloseReason, MuxError};
 use frp_net::quic::{QuicDialError, QuicEnd};
 use frp_net::tls::HandshakeError;
 use frp_net::websocket;
+use frp_relay::msg_stream::{RecvError, SendError};
 
 use crate::connect::ConnectError;
 use crate::diagnose::is_out_of_time;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use frp_net::layers::Carried;
-use frp_net::relay::Traffic;
+use frp_relay::layers::Carried;
+use frp_relay::relay::Traffic;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A user's connection whose bytes count for its proxy.

@@ -16,7 +16,7 @@ mod user_tls;
 use std::sync::Arc;
 
 use frp_config::ClientPlugin;
-use frp_net::layers::Carried;
+use frp_relay::layers::Carried;
 
 use self::bridge::Bridge;
 pub(crate) use self::error::PluginError;

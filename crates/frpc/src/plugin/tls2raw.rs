@@ -3,8 +3,8 @@
 use frp_config::PluginTls;
 use frp_log::{Level, warn};
 use frp_net::dial::dial;
-use frp_net::layers::Carried;
-use frp_net::relay;
+use frp_relay::layers::Carried;
+use frp_relay::relay;
 
 use super::error::PluginError;
 use super::local_addr::LocalAddr;

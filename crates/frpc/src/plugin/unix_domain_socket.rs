@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use frp_log::{Level, warn};
 use frp_net::go_text::go_text;
-use frp_net::layers::Carried;
-use frp_net::limits::LOCAL_DIAL;
-use frp_net::relay;
+use frp_relay::layers::Carried;
+use frp_relay::limits::LOCAL_DIAL;
+use frp_relay::relay;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use frp_log::{debug, warn};
-use frp_net::layers::Carried;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
-use frp_net::relay::relay;
+use frp_relay::layers::Carried;
+use frp_relay::relay::relay;
 use tokio_util::task::TaskTracker;
 
 use super::visitor::{StartError, Visitor};

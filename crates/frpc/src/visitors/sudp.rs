@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use frp_log::{debug, info, warn};
 use frp_net::listen::Host;
-use frp_net::msg_stream::RecvError;
-use frp_net::udp::{CarryError, Datagrams, Users, bind_at};
+use frp_net::udp_socket::bind_at;
+use frp_relay::msg_stream::RecvError;
+use frp_relay::udp::{CarryError, Datagrams, Users};
 use tokio_util::task::TaskTracker;
 
 use super::visitor::{StartError, Visitor};

@@ -7,13 +7,13 @@ use crate::limits::VISITOR_ANSWER;
 use frp_config::VisitorConfig;
 use frp_log::{Log, shown_error};
 use frp_net::go_text::go_text;
-use frp_net::layers::{Carried, LayerOptions, Side, wrap};
-use frp_net::limits::MESSAGE_WRITE;
-use frp_net::msg_stream::{RecvError, SendError};
-use frp_net::relay::Traffic;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{Message, NewVisitorConn};
 use frp_proto::naming::target_wire_name;
+use frp_relay::layers::{Carried, LayerOptions, Side, wrap};
+use frp_relay::limits::MESSAGE_WRITE;
+use frp_relay::msg_stream::{RecvError, SendError};
+use frp_relay::relay::Traffic;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

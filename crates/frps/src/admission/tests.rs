@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use frp_config::{LoadOptions, Purpose, parse_server};
-use frp_net::layers::{ControlPipe, Side, control};
 use frp_net::listen::listen;
-use frp_net::msg_stream::MsgStream;
 use frp_net::stream::{Rewind, Stream};
 use frp_proto::auth::token_key;
 use frp_proto::crypto::cfb;
@@ -21,6 +19,8 @@ use frp_proto::msg::{
     StartWorkConn,
 };
 use frp_proto::wire::WireProtocol;
+use frp_relay::layers::{ControlPipe, Side, control};
+use frp_relay::msg_stream::MsgStream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;

@@ -239,9 +239,9 @@ mod tests {
     use super::*;
     use bytes::BytesMut;
     use frp_net::listen::listen;
-    use frp_net::msg_stream::MsgStream;
     use frp_net::stream::Stream;
     use frp_proto::wire::WireProtocol;
+    use frp_relay::msg_stream::MsgStream;
     use tokio::net::TcpStream;
 
     const LIMIT: Duration = Duration::from_secs(5);

@@ -11,8 +11,8 @@ pub(crate) mod user;
 use std::sync::Arc;
 
 use frp_log::Log;
-use frp_net::layers::{Bucket, LayerOptions};
-use frp_net::threads::Thread;
+use frp_process::threads::Thread;
+use frp_relay::layers::{Bucket, LayerOptions};
 
 use self::spec::{ProxySpec, Transport};
 use crate::base::Base;

@@ -2,10 +2,10 @@
 //! (frp `server/proxy/proxy.go`: joinUserConnection).
 
 use frp_log::{debug, info, warn};
-use frp_net::layers::Carried;
-use frp_net::relay::relay;
-use frp_net::udp::bridge;
 use frp_proto::wire::WireProtocol;
+use frp_relay::layers::Carried;
+use frp_relay::relay::relay;
+use frp_relay::udp::bridge;
 
 use super::Proxy;
 use super::user::UserConn;

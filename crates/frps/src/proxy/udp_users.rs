@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use frp_log::warn;
-use frp_net::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
-use frp_net::udp::Gate;
+use frp_relay::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
+use frp_relay::udp::Gate;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_log::{debug, warn};
-use frp_net::layers::{Carried, Side, wrap};
-use frp_net::relay::relay;
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
+use frp_relay::layers::{Carried, Side, wrap};
+use frp_relay::relay::relay;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -55,7 +55,7 @@ pub(crate) enum UserError {
     #[error("{0}")]
     Take(#[from] TakeError),
     #[error("no work connection could be started: {0}")]
-    Start(frp_net::msg_stream::SendError),
+    Start(frp_relay::msg_stream::SendError),
 }
 
 impl UserAddrs {

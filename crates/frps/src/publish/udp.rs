@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{info, warn};
-use frp_net::udp::{Datagrams, Users};
+use frp_relay::udp::{Datagrams, Users};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 

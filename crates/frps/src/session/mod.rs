@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::limits::{ENDED_IN_A_ROW, FAREWELL};
 use frp_log::{debug, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
-use frp_net::layers::ControlPipe;
-use frp_net::limits::MESSAGE_WRITE;
-use frp_net::msg_stream::{MsgStream, RecvError, SendError};
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
 };
+use frp_relay::layers::ControlPipe;
+use frp_relay::limits::MESSAGE_WRITE;
+use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use tokio::task::coop::consume_budget;

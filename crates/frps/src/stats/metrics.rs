@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::STATS_UNDER_LOCK;
-use frp_net::relay::Traffic;
 use frp_proto::names::ProxyType;
+use frp_relay::relay::Traffic;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 

@@ -146,7 +146,7 @@ impl Socket {
     /// See above.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn try_receive(&self, mut each: impl FnMut(Batch<'_>)) -> io::Result<()> {
-        crate::layers::scratch::with_scratch(|buffer| {
+        crate::scratch::with_scratch(|buffer| {
             let (n, from) = self.io.try_recv_from(buffer)?;
             let bytes = buffer.get(..n).unwrap_or_default();
             each(Batch {

@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::session::{Ended, Order, Plain, TlsSession};
 use crate::below::Below;
-use crate::layers::scratch::with_scratch;
 use crate::outgoing::Outgoing;
+use crate::scratch::with_scratch;
 use crate::stream::Stream;
 
 /// The least that a read takes from the socket: a whole record.
@@ -107,17 +107,17 @@ impl<T> TlsPipe<T> {
     }
 
     /// The connection below.
-    pub(crate) fn io(&self) -> &T {
+    pub fn io(&self) -> &T {
         &self.io
     }
 
     /// The same.
-    pub(crate) fn io_mut(&mut self) -> &mut T {
+    pub fn io_mut(&mut self) -> &mut T {
         &mut self.io
     }
 
     /// The connection below; what TLS still has is lost.
-    pub(crate) fn into_io(self) -> T {
+    pub fn into_io(self) -> T {
         self.io
     }
 

@@ -14,8 +14,8 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 use tokio::io::ReadBuf;
 
-use crate::layers::scratch::with_scratch;
 use crate::outgoing::Outgoing;
+use crate::scratch::with_scratch;
 
 /// Plaintext of a full record, bytes.
 const RECORD: usize = 16 * 1024;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use frp_net::layers::Carried;
+use frp_relay::layers::Carried;
 
 use super::wire::{SocksError, bytes, some_bytes};
 

@@ -16,8 +16,8 @@ use frp_http::basic::Login;
 use frp_http::limits::WRONG_PASSWORD;
 use frp_log::debug;
 use frp_net::dial::{DialError, dial};
-use frp_net::layers::Carried;
-use frp_net::relay;
+use frp_relay::layers::Carried;
+use frp_relay::relay;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 

@@ -12,9 +12,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use frp_net::layers::Carried;
 use frp_net::listen::any;
 use frp_net::resolve;
+use frp_relay::layers::Carried;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;

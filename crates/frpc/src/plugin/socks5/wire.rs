@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frp_net::dial::DialError;
 use frp_net::go_text::go_text;
-use frp_net::layers::Carried;
+use frp_relay::layers::Carried;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 

@@ -24,7 +24,7 @@ use frp_http::io::{Talk, UserIo};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::web::path::relative;
 use frp_log::debug;
-use frp_net::layers::Carried;
+use frp_relay::layers::Carried;
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_http::io::{LongTargets, Marked, ServiceIo, Unwritten, Upload};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
-use frp_net::layers::{Carried, Duplex as _};
+use frp_relay::layers::{Carried, Duplex as _};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};

@@ -13,9 +13,9 @@ use frp_http::head::{
 use frp_http::io::filter::Tail;
 use frp_http::io::{Upload, UserIo};
 use frp_log::{Log, debug, warn};
-use frp_net::layers::Carried;
-use frp_net::relay::relay;
 use frp_net::stream::{Rewind, Stream};
+use frp_relay::layers::Carried;
+use frp_relay::relay::relay;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,

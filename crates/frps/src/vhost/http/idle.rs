@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use frp_net::threads::Thread;
+use frp_process::threads::Thread;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use frp_http::limits::MAX_HTTP_HEAD;
-use frp_net::limits::FIRST_MESSAGE_SHARE;
 use frp_net::stranger_bytes::PoolShare;
+use frp_relay::limits::FIRST_MESSAGE_SHARE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes of a request that has begun. Shared by a user's connection and its requests.

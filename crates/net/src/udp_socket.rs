@@ -1,0 +1,57 @@
+//! UDP sockets, opened for users, for local services and for kcp.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use crate::listen::Host;
+
+/// What the system may keep of datagrams that were not taken yet, bytes. It gives less where its
+/// own limit is lower, and uses it only while there is something to keep.
+const SOCKET_BUFFER: usize = 1024 * 1024;
+
+/// Opens a UDP socket on `host:port`; port 0 lets the system choose.
+///
+/// # Errors
+/// Those of [`Host::resolve`] and [`bind_at`].
+pub fn bind(host: &str, port: u16) -> io::Result<UdpSocket> {
+    bind_at(Host::resolve(host)?, port)
+}
+
+/// Opens a UDP socket there; port 0 lets the system choose.
+///
+/// # Errors
+/// The system's.
+pub fn bind_at(host: Host, port: u16) -> io::Result<UdpSocket> {
+    host.open(port, bind_to)
+}
+
+fn bind_to(addr: SocketAddr, dual_stack: bool) -> io::Result<UdpSocket> {
+    let socket = open(addr)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
+    socket.bind(&addr.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A socket of its own, connected to `target`.
+///
+/// # Errors
+/// The system's.
+pub fn connect(target: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(target)?;
+    socket.connect(&target.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn open(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // What the system refuses here it does without.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    Ok(socket)
+}

@@ -1,0 +1,7 @@
+//! How a program runs, whatever it does: its [`threads`], the [`signals`] that it gets, and its
+//! descriptors and memory ([`process`]).
+
+pub mod limits;
+pub mod process;
+pub mod signals;
+pub mod threads;
