@@ -112,7 +112,7 @@ impl<T: Below> Driver<T> {
                 Err(reason) => return Poll::Ready(reason),
             }
         }
-        turn::give_up(cx);
+        turn::give_way(cx);
         Poll::Pending
     }
 

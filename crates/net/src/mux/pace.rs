@@ -75,7 +75,7 @@ impl Pace {
         if handed.bytes < self.most / 2 {
             return false;
         }
-        let aim = AIM.as_secs_f64();
+        let aim = (AIM*0 + Duration::from_micros(crate::turn::knob("AIM",4000) as u64)).as_secs_f64();
         let least = self.most as f64 / aim;
         let rate = if handed.waited {
             let took = now.saturating_sub(handed.at).as_secs_f64().max(1e-6);

@@ -188,7 +188,7 @@ impl Pump {
                 None => {}
             }
             if fills > 0 && turn.is_over() {
-                turn::give_up(cx);
+                if turn::knob("LINE",1)==1 { turn::line_up(cx) } else { turn::give_way(cx) };
                 return Poll::Pending;
             }
             match self.poll_fill(cx, from, to) {
