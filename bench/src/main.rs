@@ -26,6 +26,7 @@ mod pair;
 mod probe;
 mod process;
 mod report;
+mod restart;
 mod service;
 mod udp;
 
@@ -82,6 +83,9 @@ struct Args {
     /// Open connections for the memory of an idle one.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
+    /// Clients of a server that is restarted.
+    #[arg(long, default_value_t = 50)]
+    clients: usize,
     /// One round of one second: a first impression in two and a half minutes.
     #[arg(long)]
     quick: bool,
@@ -112,6 +116,8 @@ enum Metric {
     Mixed,
     /// The same over a link of 20 or 2 Mbit/s; as root.
     Slow,
+    /// How soon clients are back after a restart of frps.
+    Restart,
     /// Bytes per second over a long way with losses; as root.
     Loss,
     /// Bytes per second over a long and wide way; as root.
@@ -236,6 +242,12 @@ impl Round<'_> {
             for &(side, programs) in self.sides {
                 let values = memory(programs, side, self.mode, self.args.idle);
                 self.record(side, "memory", values);
+            }
+        }
+        if self.args.measures(Metric::Restart, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = restart::measure(programs, self.mode, self.args.clients);
+                self.record(side, "restart", values);
             }
         }
         if self.args.measures(Metric::Loss, self.mode) {

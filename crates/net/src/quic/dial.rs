@@ -1,5 +1,6 @@
 //! The client's end: name → addresses → QUIC connection.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,12 +9,14 @@ use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
 use quinn::{ClientConfig, Endpoint, EndpointConfig};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
 use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::go_text::go_text;
+use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
 use crate::listen::source;
 use crate::resolve::LookupError;
 
@@ -29,7 +32,7 @@ pub enum QuicDialError {
     /// The TLS settings do not do for QUIC.
     #[error("{0}")]
     Tls(#[from] NoInitialCipherSuite),
-    /// No socket, or the address cannot be dialled.
+    /// No socket, the address cannot be dialled, or nothing listens there.
     #[error("dial udp {addr}: {}", go_text(source))]
     Socket {
         /// The address tried first.
@@ -70,8 +73,12 @@ pub async fn connect(
     let mut progress = Progress::default();
     let config = &config;
     let connect = |addr| async move {
-        let socket = bind(source(dial.local_ip, addr), false).map_err(Failed::Socket)?;
-        connect_one(socket, addr, config.clone(), server_name, tasks).await
+        let from = source(dial.local_ip, addr);
+        let socket = bind(from, false).map_err(Failed::Socket)?;
+        tokio::select! {
+            connected = connect_one(socket, addr, config.clone(), server_name, tasks) => connected,
+            refused = refused(from, addr) => Err(Failed::Socket(refused)),
+        }
     };
     match dial_any(host, port, dial, &mut progress, connect).await {
         Some(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
@@ -152,4 +159,26 @@ async fn connect_one(
     connecting
         .await
         .map_err(|e| Failed::Handshake(QuicEnd::from(e)))
+}
+
+/// Completes when the system says that nothing listens at `addr`. It says so to connected sockets, and quinn's is
+/// none, lest any router end its connection. What is sent is no packet of QUIC and has no answer.
+async fn refused(from: SocketAddr, addr: SocketAddr) -> io::Error {
+    let knocking = async {
+        let socket = tokio::net::UdpSocket::bind(from).await?;
+        socket.connect(addr).await?;
+        loop {
+            socket.send(&[0]).await?;
+            if let Ok(heard) = timeout(QUIC_KNOCK, socket.recv(&mut [0])).await {
+                heard?;
+            }
+        }
+    };
+    let Err::<Infallible, io::Error>(e) = knocking.await;
+    if e.kind() != io::ErrorKind::ConnectionRefused {
+        std::future::pending::<()>().await;
+    }
+    // Who lets QUIC alone pass may say so, too.
+    sleep(QUIC_REFUSED).await;
+    e
 }

@@ -9,6 +9,7 @@ mod conn;
 mod dial;
 mod first_window;
 mod listener;
+mod reset;
 mod stream;
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
 pub use self::dial::{QuicDialError, connect, connect_over};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
+pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;
 use crate::limits::{MAX_STRANGER_STREAMS, QUIC_STRANGER_WINDOW};
 
