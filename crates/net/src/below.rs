@@ -62,3 +62,48 @@ fn is_writable(conn: &TcpStream) -> io::Result<()> {
 }
 
 impl Below for DuplexStream {}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_clear_once_little_waits_in_it() {
+        let listener = TcpSocket::new_v4().unwrap();
+        listener.set_recv_buffer_size(64 * 1024).unwrap();
+        listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listener.listen(1).unwrap();
+        let conn = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut conn = conn.unwrap();
+        let mut peer = listener.accept().await.unwrap().0;
+        conn.limit_unsent(16 * 1024);
+        // As the mux does: never more than 8 KB, and only where it is clear.
+        let mut sent = 0;
+        let mut is_clear = async || {
+            let now = poll_fn(|cx| Poll::Ready(conn.poll_clear(cx).is_ready())).await;
+            if now {
+                conn.write_all(&[0; 8 * 1024]).await.unwrap();
+                sent += 8 * 1024;
+            }
+            now
+        };
+        while is_clear().await {}
+        assert!(sent <= 300 * 1024, "{sent} bytes although nobody reads");
+        // Although the system would take more, as it tells the runtime.
+        assert!(conn.try_write(&[0; 1024]).is_ok());
+        sent += 1024;
+        let mut reading = Box::pin(async { peer.read_exact(&mut vec![0; sent]).await });
+        poll_fn(|cx| {
+            let _ = reading.as_mut().poll(cx);
+            conn.poll_clear(cx)
+        })
+        .await
+        .unwrap();
+    }
+}

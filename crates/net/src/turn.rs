@@ -36,7 +36,7 @@ impl Turn {
 
     /// Whether it has taken long enough.
     pub fn is_over(&self) -> bool {
-        self.began.elapsed() >= TURN*0 + Duration::from_micros(knob("T",100) as u64)
+        self.began.elapsed() >= TURN
     }
 }
 
@@ -112,12 +112,99 @@ impl Drop for Caller {
     }
 }
 
-pub fn knob(name: &str, default: usize) -> usize {
-    use std::sync::Mutex;
-    static K: Mutex<Vec<(String, usize)>> = Mutex::new(Vec::new());
-    let mut k = K.lock().unwrap();
-    if let Some((_, v)) = k.iter().find(|(n, _)| n == name) { return *v; }
-    let v = std::env::var(format!("FRPK_{name}")).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
-    k.push((name.to_string(), v));
-    v
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream as Blocking;
+    use std::task::Poll;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// What ran, in order.
+    type Log = Arc<Mutex<Vec<&'static str>>>;
+
+    /// Lines up after each turn, for ever; in its tenth it sends a byte.
+    async fn bulk(log: Log, mut to: Option<Blocking>) {
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            log.lock().unwrap().push("bulk");
+            if turns == 10
+                && let Some(mut to) = to.take()
+            {
+                to.write_all(b"x").unwrap();
+                log.lock().unwrap().push("sent");
+            }
+            line_up(cx);
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_io_goes_before_all_who_have_bulk() {
+        let log = Log::default();
+        let (to, from) = Blocking::pair().unwrap();
+        from.set_nonblocking(true).unwrap();
+        let mut from = UnixStream::from_std(from).unwrap();
+        let mut others = tokio::task::JoinSet::new();
+        for to in [None, Some(to), None, None] {
+            others.spawn(bulk(log.clone(), to));
+        }
+        from.read_u8().await.unwrap();
+        let log = log.lock().unwrap().clone();
+        let sent = log.iter().position(|what| *what == "sent").unwrap();
+        let after = log.len() - sent - 1;
+        assert!(after <= 1, "{after} turns of bulk after the byte was sent");
+        // And all of them had their turns.
+        assert!(sent >= 4 * 9, "{log:?}");
+    }
+
+    #[tokio::test]
+    async fn who_gives_way_goes_on_after_one_turn_of_bulk() {
+        let log = Log::default();
+        let mut others = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            others.spawn(bulk(log.clone(), None));
+        }
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            log.lock().unwrap().push("driver");
+            give_way(cx);
+            match turns {
+                50 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        let log = log.lock().unwrap().clone();
+        let in_a_row = log.split(|what| *what == "driver").map(<[_]>::len);
+        // At the start all come once.
+        assert!(in_a_row.skip(2).all(|bulk| bulk <= 1), "{log:?}");
+        assert!(log.len() > 80, "{log:?}");
+    }
+
+    #[test]
+    fn a_runtime_that_ends_leaves_nobody_in_the_line() {
+        for _ in 0..2 {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let log = Log::default();
+                let task = tokio::spawn(bulk(log.clone(), None));
+                while log.lock().unwrap().len() < 10 {
+                    yield_now().await;
+                }
+                task.abort();
+            });
+        }
+        assert!(LINE.with(|line| line.lock().tasks.is_empty()));
+    }
 }

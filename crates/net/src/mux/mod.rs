@@ -22,6 +22,8 @@ mod state;
 #[cfg(test)]
 mod state_tests;
 mod stream;
+#[cfg(test)]
+mod turns_tests;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 

@@ -654,29 +654,6 @@ fn a_writer_gets_the_window_and_the_queue_limit_and_no_more() {
 }
 
 #[test]
-fn a_small_message_overtakes_the_bulk_of_others() {
-    let mut end = End::new(Role::Client);
-    let bulk: Vec<u32> = (0..8).map(|_| end.state.open(NOW).unwrap()).collect();
-    let small = end.state.open(NOW).unwrap();
-    for id in bulk {
-        end.state.send(id, Bytes::from(vec![0; SEND_QUEUE]));
-    }
-    end.state.send(small, Bytes::from_static(b"key"));
-    let mut batch = Batch::new(true, MAX);
-    end.state.fill(&mut batch, NOW);
-    let sent = batch.take_bytes();
-    let expected = Header {
-        kind: Kind::Data,
-        flags: 0,
-        stream: small,
-        length: 3,
-    }
-    .encode();
-    let at = sent.windows(HEADER_LEN).position(|w| w == expected);
-    assert_eq!(at, Some(9 * HEADER_LEN), "right behind the SYNs");
-}
-
-#[test]
 fn stream_numbers_run_out_without_wrapping() {
     let mut end = State::new(Role::Client, None);
     let mut opened = 0;

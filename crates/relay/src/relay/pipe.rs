@@ -67,7 +67,7 @@ impl Pipe {
         };
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let n = from.try_io(Interest::READABLE, || {
-            Ok(splice(from, None, &ends.write, None, frp_net::turn::knob("SPLICE", PIPE_LEN), flags)?)
+            Ok(splice(from, None, &ends.write, None, PIPE_LEN, flags)?)
         })?;
         self.len = n;
         Ok(n)

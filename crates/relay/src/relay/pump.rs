@@ -188,7 +188,7 @@ impl Pump {
                 None => {}
             }
             if fills > 0 && turn.is_over() {
-                if turn::knob("LINE",1)==1 { turn::line_up(cx) } else { turn::give_way(cx) };
+                turn::line_up(cx);
                 return Poll::Pending;
             }
             match self.poll_fill(cx, from, to) {
@@ -364,7 +364,7 @@ impl Pump {
             _ => VecDeque::new(),
         };
         let mut gathered = 0;
-        while gathered < turn::knob("GATHER", GATHER_LEN) && chunks.len() < GATHER {
+        while gathered < GATHER_LEN && chunks.len() < GATHER {
             match from.poll_read_chunk(cx) {
                 Poll::Ready(Ok(Some(chunk))) => {
                     gathered += chunk.len();

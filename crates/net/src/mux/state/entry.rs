@@ -5,8 +5,8 @@ use std::{collections::VecDeque, task::Waker};
 use bytes::Bytes;
 
 use super::{
-    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS, SEND_QUEUE_CROWDED,
-    turns::Turn,
+    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS,
+    SEND_QUEUE_CROWDED, turns::Turn,
 };
 
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ pub(super) struct Turn {
     /// Waits for its turn.
     waits: bool,
     /// Bytes that it has sent in this round.
-    sent: usize,
+    sent: u32,
     round: u32,
 }
 
@@ -54,7 +54,7 @@ impl Turns {
             turn.round = self.round;
             turn.sent = 0;
         }
-        match turn.sent < share {
+        match (turn.sent as usize) < share {
             true => self.sparse.push_back(id),
             false => self.bulk.push_back(id),
         }
@@ -80,8 +80,9 @@ impl Turns {
 
     /// Bytes that the stream whose turn it is may send.
     pub(super) fn room(&self, turn: &Turn, share: usize) -> usize {
-        match turn.round == self.round && turn.sent < share {
-            true => share - turn.sent,
+        let sent = turn.sent as usize;
+        match turn.round == self.round && sent < share {
+            true => share - sent,
             false => share,
         }
     }
@@ -93,7 +94,7 @@ impl Turns {
             turn.round = self.round;
             turn.sent = 0;
         }
-        turn.sent = turn.sent.saturating_add(bytes);
+        turn.sent = turn.sent.saturating_add(bytes as u32);
         self.ahead = self.ahead.saturating_add(bytes + HEADER_LEN);
     }
 }
