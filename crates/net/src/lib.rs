@@ -25,6 +25,7 @@ pub mod outbound_proxy;
 mod outgoing;
 pub mod quic;
 pub mod resolve;
+pub mod rewind;
 pub mod scratch;
 pub mod sniff;
 pub mod stranger_bytes;

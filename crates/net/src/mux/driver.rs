@@ -21,7 +21,13 @@ use crate::{
     turn::{self, Turn},
 };
 
-use super::{CloseReason, ProtocolError, batch::Batch, inbox::Origin, pace::Pace, shared::Shared};
+use super::{
+    batch::Batch,
+    error::{CloseReason, ProtocolError},
+    inbox::Origin,
+    pace::Pace,
+    shared::Shared,
+};
 
 /// How long the connection may take no byte while there is something to send.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

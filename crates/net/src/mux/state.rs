@@ -29,7 +29,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use self::{entry::Stream, turns::Turns};
 use super::{
-    CloseReason, ProtocolError, Role,
+    config::Role,
+    error::{CloseReason, ProtocolError},
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
