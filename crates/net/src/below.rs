@@ -6,6 +6,7 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest};
@@ -22,7 +23,19 @@ pub trait Below: AsyncRead + AsyncWrite + Unpin {
     /// Has the connection take no more than about `bytes` ahead of what it sends, and be
     /// [clear](Self::poll_clear) at half of that.
     fn limit_unsent(&self, _bytes: u32) {}
+
+    /// Has the system keep less of what nobody has read yet, where the peer is so near that little is under
+    /// way. To be called before much has come.
+    fn limit_unread(&self) {}
 }
+
+/// A peer with a shorter round trip than this is near: at 400 MB/s no more than [`UNREAD_OF_NEAR`] is under way.
+const NEAR: Duration = Duration::from_micros(500);
+
+/// Bytes that the system keeps of what came from a peer that is near; for its own accounts it takes as many again.
+/// By itself it would keep megabytes while the program waits for the processor, and whatever comes then
+/// waits behind them.
+const UNREAD_OF_NEAR: usize = 208 * 1024;
 
 impl Below for TcpStream {
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -41,6 +54,39 @@ impl Below for TcpStream {
     fn limit_unsent(&self, bytes: u32) {
         limit_unsent(self, bytes);
     }
+
+    fn limit_unread(&self) {
+        if shortest_round_trip(self).is_some_and(|time| time < NEAR) {
+            // Without it more waits there, that is all.
+            let _ = socket2::SockRef::from(self).set_recv_buffer_size(UNREAD_OF_NEAR);
+        }
+    }
+}
+
+/// The shortest of a connection, if the system tells.
+#[cfg(target_os = "linux")]
+fn shortest_round_trip(conn: &TcpStream) -> Option<Duration> {
+    use std::os::fd::AsRawFd;
+
+    /// Where `tcpi_min_rtt` is in `struct tcp_info` (`linux/tcp.h`; libc has only its first fields).
+    const AT: usize = 148;
+    let mut info = [0; AT + 4];
+    let mut len = info.len() as libc::socklen_t;
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let fd = conn.as_raw_fd();
+    // SAFETY: the descriptor is open as long as `conn` is borrowed; the system writes at most `len` bytes to
+    // `info`.
+    #[allow(unsafe_code)]
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, info.as_mut_ptr().cast(), &raw mut len) };
+    let micros = u32::from_ne_bytes(*info.last_chunk()?);
+    let told = result == 0 && len as usize == info.len() && micros != 0 && micros != u32::MAX;
+    told.then(|| Duration::from_micros(micros.into()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shortest_round_trip(_: &TcpStream) -> Option<Duration> {
+    None
 }
 
 /// Has the system take no more than `bytes` for `conn` ahead of what it sends. What is on its way is not
@@ -49,7 +95,23 @@ pub fn limit_unsent(conn: &TcpStream, bytes: u32) {
     // Without it more waits there, that is all.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(conn).set_tcp_notsent_lowat(bytes);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(target_vendor = "apple")]
+    {
+        use std::os::fd::AsRawFd;
+
+        // `netinet/tcp.h`; neither socket2 nor libc has it.
+        const TCP_NOTSENT_LOWAT: libc::c_int = 0x201;
+        let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        let len = size_of::<libc::c_int>() as libc::socklen_t;
+        let fd = conn.as_raw_fd();
+        // SAFETY: the descriptor is open as long as `conn` is borrowed, and the option is one int.
+        #[allow(unsafe_code)]
+        unsafe {
+            let value = (&raw const value).cast();
+            libc::setsockopt(fd, libc::IPPROTO_TCP, TCP_NOTSENT_LOWAT, value, len);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
     let _ = (conn, bytes);
 }
 
@@ -105,5 +167,30 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    #[tokio::test]
+    async fn little_is_kept_of_what_comes_from_near_by() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let conn = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut conn = conn.unwrap();
+        let mut peer = listener.accept().await.unwrap().0;
+        // A busy machine may have been slow with the handshake.
+        while shortest_round_trip(&conn).is_none_or(|time| time >= NEAR) {
+            conn.write_all(&[0; 64]).await.unwrap();
+            peer.read_exact(&mut [0; 64]).await.unwrap();
+        }
+        conn.limit_unread();
+        let mut sent = 0;
+        let chunk = [0; 64 * 1024];
+        while let Ok(n) = peer.try_write(&chunk) {
+            sent += n;
+            tokio::task::yield_now().await;
+            if sent > 100_000_000 {
+                break;
+            }
+        }
+        let kept = rustix::io::ioctl_fionread(&conn).unwrap();
+        assert!(kept <= 2 * UNREAD_OF_NEAR as u64, "{kept} of {sent}");
     }
 }

@@ -131,6 +131,10 @@ impl<T: Below> Below for Rewind<T> {
     fn limit_unsent(&self, bytes: u32) {
         self.io.limit_unsent(bytes);
     }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
+    }
 }
 
 #[cfg(test)]

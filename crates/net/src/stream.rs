@@ -185,4 +185,13 @@ impl Below for Stream {
             Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => {}
         }
     }
+
+    fn limit_unread(&self) {
+        match self {
+            Self::Tcp(io) => io.limit_unread(),
+            Self::Tls(io) => io.limit_unread(),
+            Self::Websocket(io) => io.limit_unread(),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
 }

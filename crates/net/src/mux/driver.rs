@@ -68,6 +68,7 @@ impl<T: Below> Driver<T> {
         let vectored = io.is_write_vectored();
         let pace = Pace::new();
         io.limit_unsent(pace.most() as u32);
+        io.limit_unread();
         Self {
             io,
             vectored,

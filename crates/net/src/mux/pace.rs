@@ -78,7 +78,8 @@ impl Pace {
                 return false;
             }
             let took = now.saturating_sub(handed.at).as_secs_f64().max(1e-6);
-            let seen = handed.bytes as f64 / took;
+            // Nor does one moment in which all went out say that this will last.
+            let seen = (handed.bytes as f64 / took).min(4.0 * self.rate);
             // A connection that has become slow is believed sooner: too much in it makes others wait.
             self.rate += (seen - self.rate) / if seen < self.rate { 2.0 } else { 4.0 };
         } else if handed.bytes >= self.most {

@@ -69,6 +69,8 @@ const SEND_QUEUE_CROWDED: usize = 64 * 1024;
 const CROWDED: usize = 512 * 1024;
 /// The same in chunks, against an application that writes single bytes.
 const SEND_QUEUE_CHUNKS: usize = 1024;
+/// Readers of at most this many bytes run before those for whom more has come, bytes.
+const SMALL: usize = 4 * 1024;
 /// What a stream sends at a time, and first of all in each round of the bulk: a quarter of a batch, bytes, and at
 /// least and at most these.
 const MIN_SHARE: usize = 4 * 1024;
@@ -142,6 +144,8 @@ pub(super) struct State {
 
     /// Tasks to wake once the caller's lock is released.
     pub(super) wakes: Vec<Waker>,
+    /// Those in front that this [`State::receive`] has put there.
+    small_wakes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -228,6 +232,7 @@ impl State {
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
+            small_wakes: 0,
         }
     }
 
@@ -285,6 +290,7 @@ impl State {
         origin: Origin,
         now: Duration,
     ) -> Result<(), CloseReason> {
+        self.small_wakes = 0;
         loop {
             if self.body.remaining > 0 {
                 if buf.is_empty() {
@@ -460,7 +466,15 @@ impl State {
             Some(stream) => {
                 self.unread += n;
                 stream.inbox.push(buf, n, origin);
-                self.wakes.extend(stream.reader.take());
+                let is_small = stream.inbox.len() <= SMALL;
+                if let Some(reader) = stream.reader.take() {
+                    self.wakes.push(reader);
+                    if is_small {
+                        let last = self.wakes.len() - 1;
+                        self.wakes.swap(self.small_wakes.min(last), last);
+                        self.small_wakes += 1;
+                    }
+                }
             }
             None => buf.advance(n),
         }

@@ -234,6 +234,10 @@ impl<T: Below> Below for TlsPipe<T> {
     fn limit_unsent(&self, bytes: u32) {
         self.io.limit_unsent(bytes);
     }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsPipe<T> {

@@ -177,6 +177,10 @@ impl<T: Below> Below for WebsocketPipe<T> {
     fn limit_unsent(&self, bytes: u32) {
         self.io.limit_unsent(bytes);
     }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebsocketPipe<T> {
