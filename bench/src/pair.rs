@@ -25,10 +25,11 @@ pub(crate) struct Programs {
     pub(crate) name: String,
 }
 
+/// Of the two programs.
 #[derive(Debug)]
-struct Paths {
-    frps: PathBuf,
-    frpc: PathBuf,
+pub(crate) struct Paths {
+    pub(crate) frps: PathBuf,
+    pub(crate) frpc: PathBuf,
 }
 
 impl Programs {
@@ -49,6 +50,15 @@ impl Programs {
         }
         let paths = Some(Paths { frps, frpc });
         Ok(Self { paths, name })
+    }
+
+    /// For what cannot be measured without them.
+    pub(crate) fn paths(&self) -> Result<&Paths, Error> {
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, "it needs frps and frpc");
+        self.paths
+            .as_ref()
+            .ok_or_else(none)
+            .context("find the programs")
     }
 }
 

@@ -35,14 +35,15 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
         configs.write(&format!("{n:04}.toml"), &own)?;
     }
 
+    let paths = programs.paths()?;
     let start = |logs: &TempDir| {
-        let mut frps = Command::new(programs.dir().join("frps"));
+        let mut frps = Command::new(&paths.frps);
         frps.arg("-c").arg(&frps_toml);
         Process::spawn("frps", frps, logs)
     };
     let mut frps = start(&dir)?;
     frps.wait_for_port((ports.host, bind).into())?;
-    let mut frpc = Command::new(programs.dir().join("frpc"));
+    let mut frpc = Command::new(&paths.frpc);
     frpc.arg("--config_dir").arg(configs.path());
     let mut frpc = Process::spawn("frpc", frpc, &dir)?;
     wait_for(&mut frpc, clients)?;

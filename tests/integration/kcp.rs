@@ -400,6 +400,38 @@ async fn hostile_first_packets_open_nothing_and_disturb_nobody() {
     assert!(!pair.frps.program.log().text().contains("panicked"));
 }
 
+/// A server that was restarted knows none of its sessions. Whoever says that it is in one gets no more bytes for it
+/// than it sent, and their echo gets none.
+#[tokio::test]
+async fn who_is_in_the_middle_of_nothing_is_told_so() {
+    let pair = pair(&Side::Ours, &Side::Ours, DEFAULT, None).await;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let target = (Ipv4Addr::LOCALHOST, pair.kcp_port);
+    socket.connect(target).await.unwrap();
+    let over = |conv| segment(conv, 84, 0, u32::MAX, 0, &[]);
+    let mut last = over(1);
+    for (conv, command, number) in [(2, 81, 7), (3, 82, 7), (4, 83, 0), (5, 84, 0)] {
+        // Neither what was said in answer, nor what opens nothing, is answered.
+        socket.send(&last).await.unwrap();
+        socket
+            .send(&segment(99, command, 0, 1 << 20, 0, &[]))
+            .await
+            .unwrap();
+        socket
+            .send(&segment(conv, command, 0, number, 9, &[]))
+            .await
+            .unwrap();
+        let mut answer = [0; 2000];
+        let heard = within(LONG, "an answer", socket.recv(&mut answer)).await;
+        let answer = answer[..heard.unwrap()].to_vec();
+        assert_eq!(answer.len(), 24);
+        assert_eq!((answer[0], answer[4]), (conv as u8, 84));
+        assert_eq!(answer[12..16], u32::MAX.to_le_bytes());
+        last = answer;
+    }
+    echo(pair.port, b"after").await;
+}
+
 /// From the address of an established session: somebody who knows it may forge it.
 #[tokio::test]
 async fn a_first_packet_with_anothers_address_does_not_end_its_session() {

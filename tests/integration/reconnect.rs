@@ -70,6 +70,50 @@ async fn a_killed_frpc_is_served_again_at_once() {
     }
 }
 
+/// Nobody tells frps that the first one has ended, and the second one is a stranger to it.
+#[tokio::test]
+async fn a_frpc_that_was_killed_is_served_again_over_udp() {
+    for protocol in ["quic", "kcp"] {
+        let (rig, service) = (Rig::new(), Service::echo().await);
+        let (udp_port, port) = (free_udp_port(), free_port());
+        let frps = rig
+            .frps(&format!("{TOKEN}{protocol}BindPort = {udp_port}\n"))
+            .await;
+        let proxy = tcp_proxy("ssh", service.port, port, "");
+        let client = format!("{TOKEN}transport.protocol = \"{protocol}\"\n{proxy}");
+        let mut frpc = rig.frpc(udp_port, &client);
+        frpc.expect("[ssh] start proxy success").await;
+        frpc.kill().await;
+        frpc.start_again();
+        let soon = Duration::from_secs(15);
+        frpc.expect_from(0, "[ssh] start proxy success", soon).await;
+        echo(port, b"after").await;
+        frps.program
+            .expect("the client does not answer, and another one wants its proxies")
+            .await;
+    }
+}
+
+/// Who is there keeps what it has.
+#[tokio::test]
+async fn a_client_that_answers_keeps_its_names() {
+    let (rig, service) = (Rig::new(), Service::echo().await);
+    let (udp_port, port) = (free_udp_port(), free_port());
+    let frps = rig
+        .frps(&format!("{TOKEN}quicBindPort = {udp_port}\n"))
+        .await;
+    let proxy = tcp_proxy("ssh", service.port, port, "");
+    let client = format!("{TOKEN}transport.protocol = \"quic\"\n{proxy}");
+    let first = rig.frpc(udp_port, &client);
+    first.expect("[ssh] start proxy success").await;
+    let second = rig.frpc(udp_port, &client);
+    // Once, and again after the first was asked.
+    let refused = || second.log().count("proxy [ssh] already exists");
+    eventually("a second refusal", || async { refused() >= 2 }).await;
+    assert!(!frps.program.log().text().contains("does not answer"));
+    echo(port, b"served").await;
+}
+
 #[tokio::test]
 async fn the_same_run_id_replaces_the_session_and_takes_its_proxies() {
     let rig = Rig::new();

@@ -267,6 +267,37 @@ async fn http_source(content: Vec<u8>) -> Service {
     .await
 }
 
+/// Datagrams have no end, so their users go on for as long as others may.
+#[tokio::test]
+async fn users_of_datagrams_go_on_while_frps_drains() {
+    let rig = Rig::new();
+    let echo = UdpService::echo().await;
+    let (busy, quiet) = (free_udp_port(), free_udp_port());
+    let mut frps = Server::start(&rig, &Side::Ours, "", &["--drain", DRAIN]).await;
+    let proxies = [
+        udp_proxy("busy", echo.port, busy, ""),
+        udp_proxy("quiet", echo.port, quiet, ""),
+    ];
+    let frpc = rig.frpc(frps.port, &proxies.concat());
+    for name in ["busy", "quiet"] {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+    }
+    let user = UdpUser::of(busy).await;
+    user.echo(b"before").await;
+    frps.program.signal("TERM").await;
+    frps.program.expect("user connections may finish").await;
+    let is_free = |port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    eventually("the port without users is free", || async {
+        is_free(quiet)
+    })
+    .await;
+    user.echo(b"after").await;
+    assert!(!is_free(busy));
+    frps.program.signal("TERM").await;
+    frps.is_killed(15).await;
+    assert!(is_free(busy));
+}
+
 /// Every kind of user, each in the middle of an answer, and those who come too late.
 #[tokio::test]
 async fn users_of_every_kind_finish_and_late_ones_are_refused() {

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use frp_tests::clients::echo_on;
@@ -36,6 +37,26 @@ async fn a_plain_login_that_is_reset_ends_with_an_explanation() {
             "no advice in: {advice}"
         );
     }
+}
+
+/// What README shows first, but for building.
+#[tokio::test]
+async fn the_demo_tells_it_and_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let scratch = rig.path().join("demo");
+    std::fs::create_dir(&scratch).unwrap();
+    let mut demo = tokio::process::Command::new(env!("CARGO_BIN_EXE_demo"));
+    demo.env("TMPDIR", &scratch).kill_on_drop(true);
+    let output = within(Duration::from_secs(60), "the demo", demo.output())
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for part in ["frps.toml", "frpc.toml", "ssh -p ", "hello from home"] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    let left = std::fs::read_dir(&scratch).unwrap().count();
+    assert_eq!(left, 0, "files are left in {}", scratch.display());
 }
 
 #[tokio::test]

@@ -99,6 +99,12 @@ impl Walk<'_> {
         let Some(value) = fit(key, &written, entry.node, place, report) else {
             return;
         };
+        let list = |written, items| List {
+            at: entry.at,
+            written,
+            items,
+            support,
+        };
         match (key.kind, value.1) {
             (Kind::Table(below), Value::Table(entries)) => {
                 section.tables.insert(path.clone(), entry.at);
@@ -112,27 +118,16 @@ impl Walk<'_> {
             (Kind::Tables(below), Value::List(nodes)) => {
                 let item = |node| plain_item(below, node, &path, place, report);
                 let items = nodes.into_iter().filter_map(item).collect();
-                let list = List {
-                    at: entry.at,
-                    written,
-                    items,
-                    support,
-                };
-                section.lists.insert(path, list);
+                section.lists.insert(path, list(written, items));
             }
             (Kind::Tagged(tagged), Value::Table(entries)) => {
                 let node = Node {
                     at: value.0,
                     value: Value::Table(entries),
                 };
-                let items = tagged_item(tagged, node, (0, entry.at), place, report);
-                let list = List {
-                    at: entry.at,
-                    written,
-                    items: items.into_iter().collect(),
-                    support,
-                };
-                section.lists.insert(path, list);
+                let item = tagged_item(tagged, node, (0, entry.at), place, report);
+                let items = item.into_iter().collect();
+                section.lists.insert(path, list(written, items));
             }
             (Kind::TaggedList(tagged), Value::List(nodes)) => {
                 let list_at = nodes.first().map_or(entry.at, |node| node.at);
@@ -143,13 +138,7 @@ impl Walk<'_> {
                         tagged_item(tagged, node, (index, list_at), place, report)
                     })
                     .collect();
-                let list = List {
-                    at: entry.at,
-                    written,
-                    items,
-                    support,
-                };
-                section.lists.insert(path, list);
+                section.lists.insert(path, list(written, items));
             }
             (_, fitting) => {
                 let field = Field {

@@ -43,27 +43,14 @@ impl TransportProtocol {
     }
 }
 
-/// So that code for one way reads the same whatever the way is.
-impl PartialEq<TransportProtocol> for Transport {
-    fn eq(&self, other: &TransportProtocol) -> bool {
-        self.one() == Some(*other)
-    }
-}
-
 impl Transport {
-    /// The one that is named; `None` for `auto`.
-    #[must_use]
-    pub const fn one(&self) -> Option<TransportProtocol> {
-        match self {
-            Self::One(protocol) => Some(*protocol),
-            Self::Auto(_) => None,
-        }
-    }
-
     /// Whether it runs over UDP, or may do so.
     #[must_use]
     pub fn may_be_udp(&self) -> bool {
-        self.one().is_none_or(TransportProtocol::is_udp)
+        match self {
+            Self::One(protocol) => protocol.is_udp(),
+            Self::Auto(_) => true,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! How soon to try again.
 //!
 //! frp's schedule (2, 4, 8, ... seconds, behind every failure the same) is for a server that answers and does not
-//! let us in. One that is not there costs nothing to look for, and is missed: it is found within half a second if
-//! it was away for less than ten, else within a twentieth of the time that it was away. Every wait is spread
+//! let us in. One that is not there costs nothing to look for, and is missed: it is found within 0.6 s if
+//! it was away for less than twelve, else within a twentieth of the time that it was away. Every wait is spread
 //! over half its length, so that the clients of a restarted server do not come back in step.
 
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ pub(crate) enum Found {
 }
 
 /// The longest wait while nobody is there: at first, and after a while.
-const NOBODY_FIRST: Duration = Duration::from_millis(500);
+const NOBODY_FIRST: Duration = Duration::from_millis(600);
 const NOBODY_MAX: Duration = Duration::from_millis(2200);
 
 /// Of the time that nobody was there, so much may be waited more.
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn clients_do_not_come_back_in_step() {
         for (found, spread) in [
-            (Found::Nobody, 250),
+            (Found::Nobody, 300),
             (Found::Nothing, 1000),
             (Found::Someone, 1000),
         ] {

@@ -24,8 +24,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(cfg: ClientConfig) -> Result<Self, EndpointSetupError> {
-        let cfg = Arc::new(cfg);
+    pub(crate) fn new(cfg: Arc<ClientConfig>) -> Result<Self, EndpointSetupError> {
         Ok(Self {
             auth: Auth::new(&cfg)?,
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),

@@ -17,7 +17,7 @@ use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use frp_net::tls::{self, HandshakeError, TlsFiles};
 use frp_net::websocket;
 use frp_net::websocket::handshake::{Field, Request};
 use frp_proto::wire::{MAGIC_V2, WireProtocol};
@@ -25,11 +25,12 @@ use frp_relay::msg_stream::MsgStream;
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
-/// Opens streams to the server of one configuration.
+use crate::one_way::OneWay;
+
+/// Opens streams to the server on one way.
 #[derive(Debug)]
 pub(crate) struct Connector {
-    cfg: Arc<ClientConfig>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    way: Arc<OneWay>,
     shared: Option<Carrier>,
     /// Of the first connection; once its login is answered, only over kcp.
     abort: OnceLock<Option<AbortHandle>>,
@@ -65,33 +66,10 @@ pub(crate) enum ConnectError {
     Unheard,
 }
 
-/// TLS towards the server of `cfg`, where its protocol has some. `wss` and `quic` have it whatever
-/// `transport.tls.enable` is; `quic` then takes the files only where that is on, as in frp.
-pub(crate) fn tls_settings(
-    cfg: &ClientConfig,
-) -> Result<Option<Arc<rustls::ClientConfig>>, TlsSetupError> {
-    let settings = &cfg.transport.tls;
-    let files = match cfg.transport.protocol.one() {
-        Some(TransportProtocol::Quic) if !settings.enable => TlsFiles::default(),
-        Some(TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Websocket)
-        | None
-            if !settings.enable =>
-        {
-            return Ok(None);
-        }
-        _ => TlsFiles {
-            cert: settings.cert_file.clone(),
-            key: settings.key_file.clone(),
-            trusted_ca: settings.trusted_ca_file.clone(),
-        },
-    };
-    tls::client_config(&files).map(Some)
-}
-
 impl ServerLink {
     /// A new stream, on which the first message can be sent.
     pub(crate) async fn stream(&self) -> Result<MsgStream<Stream>, ConnectError> {
-        let protocol = self.connector.cfg.transport.wire_protocol;
+        let protocol = self.connector.way.transport.wire_protocol;
         let stream = self.connector.stream().await?;
         let mut stream = MsgStream::new(stream, protocol, BytesMut::new());
         if protocol == WireProtocol::V2 {
@@ -103,26 +81,21 @@ impl ServerLink {
 
 impl Connector {
     /// Connects where streams share a connection; otherwise every stream connects by itself.
-    pub(crate) async fn open(
-        cfg: Arc<ClientConfig>,
-        tls: Option<Arc<rustls::ClientConfig>>,
-        tasks: &TaskTracker,
-    ) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(way: Arc<OneWay>, tasks: &TaskTracker) -> Result<Self, ConnectError> {
         let mut connector = Self {
-            cfg,
-            tls,
+            way,
             shared: None,
             abort: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
         };
-        let transport = &connector.cfg.transport;
-        if transport.protocol == TransportProtocol::Quic {
+        let way = &connector.way;
+        if way.protocol == TransportProtocol::Quic {
             let conn = connector.dial_quic(tasks).await?;
             connector.shared = Some(Carrier::Quic(conn));
-        } else if transport.tcp_mux {
+        } else if way.transport.tcp_mux {
             let config = mux::Config {
-                keepalive_interval: Some(transport.tcp_mux_keepalive_interval),
+                keepalive_interval: Some(way.transport.tcp_mux_keepalive_interval),
                 stranger: false,
             };
             let io = connector.dial().await?;
@@ -168,11 +141,8 @@ impl Connector {
 
     /// Whether nobody tells us when the server's program has ended. With TCP its system does.
     pub(crate) fn ends_silently(&self) -> bool {
-        let protocol = self.cfg.transport.protocol.one();
-        matches!(
-            protocol,
-            Some(TransportProtocol::Kcp | TransportProtocol::Quic)
-        )
+        let protocol = self.way.protocol;
+        matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
     }
 
     /// Has the server say something over UDP, be it that it knows nothing of us, for it was restarted.
@@ -210,32 +180,34 @@ impl Connector {
 
     /// The layers of the protocol, from the wire up, in frp's order.
     async fn dial(&self) -> Result<Stream, ConnectError> {
-        let conn = dial_server(&self.cfg, &self.tasks).await?;
+        let conn = dial_server(&self.way, &self.tasks).await?;
         self.abort.get_or_init(|| AbortHandle::of(&conn));
-        match self.cfg.transport.protocol.one() {
-            Some(TransportProtocol::Wss) => {
+        match self.way.protocol {
+            TransportProtocol::Wss => {
                 let conn = self.begin_tls(conn, false).await?;
                 Ok(self.begin_websocket(conn).await?)
             }
-            Some(TransportProtocol::Websocket) => {
+            TransportProtocol::Websocket => {
                 let conn = self.begin_websocket(conn).await?;
                 Ok(self.begin_tls(conn, true).await?)
             }
-            _ => match self.begin_tls(conn, true).await {
-                Err(e) if e.source.kind() == io::ErrorKind::TimedOut && self.is_unheard() => {
-                    Err(ConnectError::Unheard)
+            TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Quic => {
+                match self.begin_tls(conn, true).await {
+                    Err(e) if e.source.kind() == io::ErrorKind::TimedOut && self.is_unheard() => {
+                        Err(ConnectError::Unheard)
+                    }
+                    begun => Ok(begun?),
                 }
-                begun => Ok(begun?),
-            },
+            }
         }
     }
 
     /// Where TLS is on. `mark`: frp's first byte goes in front, if that is configured.
     async fn begin_tls(&self, mut conn: Stream, mark: bool) -> Result<Stream, HandshakeError> {
-        let Some(tls) = &self.tls else {
+        let Some(tls) = &self.way.tls else {
             return Ok(conn);
         };
-        if mark && !self.cfg.transport.tls.disable_custom_first_byte {
+        if mark && !self.way.transport.tls.disable_custom_first_byte {
             let marked = conn.write_all(&[FRP_TLS_FIRST_BYTE]).await;
             marked.map_err(|source| HandshakeError {
                 source,
@@ -253,20 +225,20 @@ impl Connector {
     }
 
     fn websocket_request(&self) -> Request {
-        let cfg = &self.cfg;
-        let host = match cfg.transport.protocol.one() {
+        let way = &self.way;
+        let host = match way.protocol {
             // As in frp: the name that TLS checks, without a port.
-            Some(TransportProtocol::Wss) if self.server_name().contains(':') => {
+            TransportProtocol::Wss if self.server_name().contains(':') => {
                 format!("[{}]", self.server_name())
             }
-            Some(TransportProtocol::Wss) => self.server_name().to_owned(),
-            _ => join_host_port(&cfg.server_addr, cfg.server_port),
+            TransportProtocol::Wss => self.server_name().to_owned(),
+            _ => join_host_port(&way.server_addr, way.server_port),
         };
         let field = |(name, value): (&String, &Secret)| Field {
             name: name.clone(),
             value: value.expose().to_owned(),
         };
-        let settings = &cfg.transport.websocket;
+        let settings = &way.transport.websocket;
         Request {
             path: settings.path.clone(),
             host,
@@ -275,33 +247,33 @@ impl Connector {
     }
 
     async fn dial_quic(&self, tasks: &TaskTracker) -> Result<quic::QuicConn, ConnectError> {
-        let cfg = &self.cfg;
-        let settings = &cfg.transport.quic;
+        let way = &self.way;
+        let settings = &way.transport.quic;
         let options = quic::Options {
             keepalive: settings.keepalive_period,
             idle: settings.max_idle_timeout,
             max_streams: settings.max_incoming_streams,
         };
-        // `tls_settings` has them for this protocol.
-        let tls = self.tls.as_deref().ok_or(QuicDialError::NoTls)?;
-        let (host, port) = (&cfg.server_addr, cfg.server_port);
-        let dial = dial_options(cfg);
+        // This protocol always has it.
+        let tls = way.tls.as_deref().ok_or(QuicDialError::NoTls)?;
+        let (host, port) = (&way.server_addr, way.server_port);
+        let dial = dial_options(way);
         let name = self.server_name();
         Ok(quic::connect(host, port, &dial, tls, name, &options, tasks).await?)
     }
 
     fn server_name(&self) -> &str {
-        let configured = self.cfg.transport.tls.server_name.as_ref();
-        configured.unwrap_or(&self.cfg.server_addr)
+        let configured = self.way.transport.tls.server_name.as_ref();
+        configured.unwrap_or(&self.way.server_addr)
     }
 }
 
 /// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
-pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool {
+pub(crate) async fn answers_tls(way: &OneWay, tasks: &TaskTracker) -> bool {
     let probe = async {
         let tls = tls::client_config(&TlsFiles::default()).ok()?;
-        let conn = dial_server(cfg, tasks).await.ok()?;
-        tls::connect(tls, &cfg.server_addr, conn, PROBE).await.ok()
+        let conn = dial_server(way, tasks).await.ok()?;
+        tls::connect(tls, &way.server_addr, conn, PROBE).await.ok()
     };
     matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(_)))
 }
@@ -310,16 +282,16 @@ pub(crate) async fn answers_tls(cfg: &ClientConfig, tasks: &TaskTracker) -> bool
 const PROBE: Duration = Duration::from_secs(3);
 
 /// The connection that everything else runs on, perhaps made by a proxy.
-async fn dial_server(cfg: &ClientConfig, tasks: &TaskTracker) -> Result<Stream, DialError> {
-    let options = dial_options(cfg);
-    if cfg.transport.protocol == TransportProtocol::Kcp {
+async fn dial_server(way: &OneWay, tasks: &TaskTracker) -> Result<Stream, DialError> {
+    let options = dial_options(way);
+    if way.protocol == TransportProtocol::Kcp {
         // No proxy of these carries UDP.
-        let (conn, driver) = kcp::dial(&cfg.server_addr, cfg.server_port, &options).await?;
+        let (conn, driver) = kcp::dial(&way.server_addr, way.server_port, &options).await?;
         tasks.spawn(driver);
         return Ok(Stream::Kcp(conn));
     }
-    let proxy = cfg.transport.proxy_url.as_ref();
-    dial::dial_server(&cfg.server_addr, cfg.server_port, &options, proxy).await
+    let proxy = way.transport.proxy_url.as_ref();
+    dial::dial_server(&way.server_addr, way.server_port, &options, proxy).await
 }
 
 fn dial_options(cfg: &ClientConfig) -> DialOptions {

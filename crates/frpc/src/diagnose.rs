@@ -17,7 +17,7 @@ mod websocket;
 use std::fmt;
 use std::io;
 
-use frp_config::{AuthMethod, ClientConfig, TransportProtocol};
+use frp_config::{AuthMethod, TransportProtocol};
 use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::mux::{CloseReason, MuxError};
@@ -33,6 +33,7 @@ pub(crate) use self::tls::is_out_of_time;
 use crate::backoff::Found;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
+use crate::one_way::OneWay;
 
 /// What the attempt came upon.
 pub(crate) fn found(error: &LoginError) -> Found {
@@ -104,20 +105,20 @@ fn io_error(error: &LoginError) -> Option<&io::Error> {
 
 /// Whether it would help to know if the port answers TLS: the connection stood and broke on a
 /// plaintext login.
-pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &ClientConfig) -> bool {
+pub(crate) fn wants_tls_probe(error: &LoginError, cfg: &OneWay) -> bool {
     let broke = match error {
         LoginError::Send { .. } => true,
         LoginError::Answer { error, .. } => !matches!(error, RecvError::Decode(_)),
         LoginError::Connect(ConnectError::Open(_)) => true,
         _ => false,
     };
-    let plain = cfg.transport.protocol == TransportProtocol::Tcp;
+    let plain = cfg.protocol == TransportProtocol::Tcp;
     broke && plain && !cfg.transport.tls.enable
 }
 
 /// Explains a failed login under the configuration that it was tried with.
-pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
-    let is_kcp = cfg.transport.protocol == TransportProtocol::Kcp;
+pub(crate) fn explain(error: &LoginError, cfg: &OneWay) -> Explained {
+    let is_kcp = cfg.protocol == TransportProtocol::Kcp;
     match error {
         _ if is_kcp && is_refused(error) => explain_closed_port(cfg),
         LoginError::Connect(ConnectError::Unheard) => explain_unheard(error, cfg),
@@ -166,16 +167,16 @@ pub(crate) fn explain(error: &LoginError, cfg: &ClientConfig) -> Explained {
 }
 
 /// Explains why nothing had come yet when it was given up: on a `login` that was sent, or before.
-pub(crate) fn explain_no_reply(login: bool, cfg: &ClientConfig) -> Explained {
-    match cfg.transport.protocol.one() {
+pub(crate) fn explain_no_reply(login: bool, cfg: &OneWay) -> Explained {
+    match cfg.protocol {
         _ if login => explain_silence(cfg),
-        Some(TransportProtocol::Quic) => quic::explain(&QuicDialError::TimedOut, cfg),
-        Some(TransportProtocol::Kcp) => explain_unheard(ConnectError::Unheard, cfg),
+        TransportProtocol::Quic => quic::explain(&QuicDialError::TimedOut, cfg),
+        TransportProtocol::Kcp => explain_unheard(ConnectError::Unheard, cfg),
         _ => explain_nobody("i/o timeout", cfg),
     }
 }
 
-fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
+fn explain_dial(error: &DialError, cfg: &OneWay) -> Explained {
     let server = server(cfg);
     match error {
         DialError::Proxy { proxy, source } => proxy::explain(proxy, source, cfg),
@@ -224,7 +225,7 @@ fn explain_dial(error: &DialError, cfg: &ClientConfig) -> Explained {
     }
 }
 
-fn explain_nobody(what: impl fmt::Display, cfg: &ClientConfig) -> Explained {
+fn explain_nobody(what: impl fmt::Display, cfg: &OneWay) -> Explained {
     explained(
         what,
         format!("nothing at {} answers", server(cfg)),
@@ -235,7 +236,7 @@ fn explain_nobody(what: impl fmt::Display, cfg: &ClientConfig) -> Explained {
 
 /// What is different over UDP: there is no connection that could be refused or time out before the
 /// login does.
-fn explain_closed_port(cfg: &ClientConfig) -> Explained {
+fn explain_closed_port(cfg: &OneWay) -> Explained {
     let port = cfg.server_port;
     explained(
         "connection refused",
@@ -244,7 +245,7 @@ fn explain_closed_port(cfg: &ClientConfig) -> Explained {
     )
 }
 
-fn explain_unheard(error: impl fmt::Display, cfg: &ClientConfig) -> Explained {
+fn explain_unheard(error: impl fmt::Display, cfg: &OneWay) -> Explained {
     let (server, port) = (server(cfg), cfg.server_port);
     explained(
         error,
@@ -257,7 +258,7 @@ fn explain_unheard(error: impl fmt::Display, cfg: &ClientConfig) -> Explained {
     )
 }
 
-fn explain_rejection(text: &str, cfg: &ClientConfig) -> Explained {
+fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
     let by_oidc = cfg.auth.method == AuthMethod::Oidc;
     let advice = if text.contains("OIDC") {
         match by_oidc {

@@ -33,6 +33,7 @@ mod health;
 mod limits;
 mod local;
 mod login;
+mod one_way;
 mod plugin;
 mod proxy;
 mod reach;

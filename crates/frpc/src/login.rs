@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::limits::LOGIN_ANSWER;
 use bytes::BytesMut;
-use frp_config::{ClientConfig, TransportProtocol};
+use frp_config::ClientConfig;
 use frp_log::shown_error;
 use frp_net::carrier::Lost;
 use frp_net::rewind::Rewind;
@@ -86,14 +86,13 @@ pub(crate) struct Credentials<'a> {
     pub(crate) run_id: &'a str,
 }
 
-/// Connects, by whatever layers `cfg` has below a login. [`Auth::for_login`] comes behind that, as in
+/// Connects, by whatever layers `way` has below a login. [`Auth::for_login`] comes behind that, as in
 /// frp: a server that is away must not have us ask an issuer for tokens again and again.
 pub(crate) async fn connect(
-    cfg: &Arc<ClientConfig>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    way: &Arc<OneWay>,
     tasks: &TaskTracker,
 ) -> Result<Connected, LoginError> {
-    let connector = Connector::open(cfg.clone(), tls, tasks).await?;
+    let connector = Connector::open(way.clone(), tasks).await?;
     let stream = connector.stream().await?;
     Ok(Connected { connector, stream })
 }
@@ -101,7 +100,7 @@ pub(crate) async fn connect(
 /// Logs in. If this fails, or is dropped, nothing of the login arrives any more, as far as that is in
 /// our hands: it could end the session of the next one.
 pub(crate) async fn login(
-    cfg: &Arc<ClientConfig>,
+    way: &OneWay,
     connected: Connected,
     signature: Signature,
     credentials: Credentials<'_>,
@@ -112,12 +111,12 @@ pub(crate) async fn login(
         stream,
     } = connected;
     connector.expect_answer();
-    let protocol = cfg.transport.wire_protocol;
+    let protocol = way.transport.wire_protocol;
     let pipe = Rewind::new(bytes::Bytes::new(), stream);
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
 
-    let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(cfg));
-    let sent = send_login(&mut stream, cfg, signature, client_hello.as_ref(), run_id).await;
+    let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(way));
+    let sent = send_login(&mut stream, way, signature, client_hello.as_ref(), run_id).await;
     sent.map_err(|error| match error {
         SendError::TimedOut if connector.is_unheard() => ConnectError::Unheard.into(),
         error => LoginError::Send {
@@ -160,7 +159,7 @@ pub(crate) async fn login(
     }
 
     let (pipe, rest) = stream.into_parts();
-    let token = cfg.auth.token.expose().as_bytes();
+    let token = way.auth.token.expose().as_bytes();
     let pipe = control(
         pipe.into_io(),
         rest,
@@ -211,18 +210,11 @@ async fn send_login(
     stream.flush_within(ANSWER_WRITE).await
 }
 
-fn client_hello(cfg: &ClientConfig) -> ClientHello {
-    // Each way of `auto` has settings with its own protocol.
-    let protocol = cfg
-        .transport
-        .protocol
-        .one()
-        .unwrap_or(TransportProtocol::Tcp);
-    let has_tls = matches!(protocol, TransportProtocol::Quic | TransportProtocol::Wss);
+fn client_hello(way: &OneWay) -> ClientHello {
     let bootstrap = Bootstrap {
-        transport: protocol.to_string(),
-        tls: cfg.transport.tls.enable || has_tls,
-        tcp_mux: cfg.transport.tcp_mux,
+        transport: way.protocol.to_string(),
+        tls: way.tls.is_some(),
+        tcp_mux: way.transport.tcp_mux,
     };
     let mut random = [0; 32];
     // aws-lc's generator fails only where the machine has no entropy source at all.

@@ -13,27 +13,35 @@ use frp_net::resolve;
 use frp_net::tls::TlsSetupError;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, ConfigFile};
 use crate::auth::EndpointSetupError;
 use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::client::Client;
-use crate::connect::{answers_tls, tls_settings};
+use crate::connect::answers_tls;
 use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
+use crate::one_way::OneWay;
 use crate::session::Session;
 
 /// A client of one configuration.
 #[derive(Debug)]
 pub struct Service {
     client: Arc<Client>,
-    tls: Option<Arc<rustls::ClientConfig>>,
-    /// What chooses the way to the server, where the settings leave it open.
-    auto: Option<Auto>,
+    ways: Ways,
     /// Where the settings came from, to be read again from there.
     file: Option<ConfigFile>,
     web: Option<Web>,
+}
+
+/// How the server is reached.
+#[derive(Debug)]
+enum Ways {
+    One(Arc<OneWay>),
+    /// What chooses among several.
+    Auto(Auto),
 }
 
 /// Why a client could not be set up.
@@ -65,7 +73,14 @@ impl Service {
     /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
-        let tls = tls_settings(&cfg);
+        let cfg = Arc::new(cfg);
+        let ways = match &cfg.transport.protocol {
+            Transport::Auto(order) => Auto::new(&cfg, order).map(Ways::Auto),
+            Transport::One(protocol) => {
+                let way = OneWay::new(cfg.clone(), *protocol);
+                way.map(|way| Ways::One(Arc::new(way)))
+            }
+        };
         let web = cfg.web_server.as_ref().map(|web| {
             let tls = web.tls.as_ref();
             let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
@@ -78,13 +93,8 @@ impl Service {
                 pprof: web.pprof_enable,
             })
         });
-        let auto = match &cfg.transport.protocol {
-            Transport::Auto(order) => Some(Auto::new(&cfg, order)),
-            Transport::One(_) => None,
-        };
         Ok(Self {
-            auto: auto.transpose()?,
-            tls: tls?,
+            ways: ways?,
             client: Arc::new(Client::new(cfg)?),
             web: web.transpose()?,
             file,
@@ -96,8 +106,7 @@ impl Service {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_network_settings();
         self.serve_admin(&stop);
-        let mut auto = self.auto.take();
-        let ended = self.keep_session(auto.as_mut(), &stop).await;
+        let ended = self.keep_session(&stop).await;
         self.client.tasks.stop.cancel();
         self.client.tasks.tracker.close();
         let _ = timeout(LAST_TASKS, self.client.tasks.tracker.wait()).await;
@@ -141,17 +150,13 @@ impl Service {
     }
 
     /// Ends when `stop` is cancelled, after a session has left.
-    async fn keep_session(
-        &self,
-        mut auto: Option<&mut Auto>,
-        stop: &CancellationToken,
-    ) -> Result<(), RunError> {
+    async fn keep_session(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut log = Log::root();
         let mut run_id = String::new();
         let mut losses = LossBackoff::default();
         let mut first = true;
         loop {
-            let logging_in = self.login_until_success(auto.as_deref_mut(), &run_id, first, &log);
+            let logging_in = self.login_until_success(&run_id, first, &log);
             let logged_in = tokio::select! {
                 logged_in = logging_in => logged_in?,
                 () = stop.cancelled() => return Ok(()),
@@ -180,8 +185,7 @@ impl Service {
     }
 
     async fn login_until_success(
-        &self,
-        mut auto: Option<&mut Auto>,
+        &mut self,
         run_id: &str,
         first: bool,
         log: &Log,
@@ -206,12 +210,10 @@ impl Service {
                 key: &self.client.key,
                 run_id,
             };
-            let tried = match &mut auto {
-                Some(auto) => {
-                    auto.login(credentials, &self.client.tasks.tracker, log)
-                        .await
-                }
-                None => self.login(credentials, &mut probed).await,
+            let tasks = &self.client.tasks.tracker;
+            let tried = match &mut self.ways {
+                Ways::Auto(auto) => auto.login(credentials, tasks, log).await,
+                Ways::One(way) => login_by(way, credentials, tasks, &mut probed).await,
             };
             let NoWay { explained, found } = match tried {
                 Ok(logged_in) => return Ok(logged_in),
@@ -229,38 +231,37 @@ impl Service {
             tokio::time::sleep(wait).await;
         }
     }
+}
 
-    /// Logs in on the one way that is configured. Whether the port answers TLS is looked up once,
-    /// where that matters: `probed`.
-    async fn login(
-        &self,
-        credentials: Credentials<'_>,
-        probed: &mut bool,
-    ) -> Result<LoggedIn, NoWay> {
-        let error = match self.log_in_once(credentials).await {
-            Ok(logged_in) => return Ok(logged_in),
-            Err(error) => error,
-        };
-        let mut explained = diagnose::explain(&error, &self.client.cfg);
-        if !*probed && diagnose::wants_tls_probe(&error, &self.client.cfg) {
-            explained = explained
-                .with_tls_probe(answers_tls(&self.client.cfg, &self.client.tasks.tracker).await);
-            *probed = true;
-        }
-        let found = diagnose::found(&error);
-        Err(NoWay { explained, found })
+/// Logs in on the one way that is configured. Whether the port answers TLS is looked up once, where that
+/// matters: `probed`.
+async fn login_by(
+    way: &Arc<OneWay>,
+    credentials: Credentials<'_>,
+    tasks: &TaskTracker,
+    probed: &mut bool,
+) -> Result<LoggedIn, NoWay> {
+    let error = match login_once(way, credentials, tasks).await {
+        Ok(logged_in) => return Ok(logged_in),
+        Err(error) => error,
+    };
+    let mut explained = diagnose::explain(&error, way);
+    if !*probed && diagnose::wants_tls_probe(&error, way) {
+        explained = explained.with_tls_probe(answers_tls(way, tasks).await);
+        *probed = true;
     }
+    let found = diagnose::found(&error);
+    Err(NoWay { explained, found })
+}
 
-    async fn log_in_once(&self, credentials: Credentials<'_>) -> Result<LoggedIn, LoginError> {
-        let connected = connect(
-            &self.client.cfg,
-            self.tls.clone(),
-            &self.client.tasks.tracker,
-        )
-        .await?;
-        let signature = credentials.auth.for_login().await?;
-        login(&self.client.cfg, connected, signature, credentials).await
-    }
+async fn login_once(
+    way: &Arc<OneWay>,
+    credentials: Credentials<'_>,
+    tasks: &TaskTracker,
+) -> Result<LoggedIn, LoginError> {
+    let connected = connect(way, tasks).await?;
+    let signature = credentials.auth.for_login().await?;
+    login(way, connected, signature, credentials).await
 }
 
 /// From 0 to 1; good enough to spread clients.

@@ -32,6 +32,8 @@ pub(crate) struct Base {
     pub(crate) tasks: TaskTracker,
     /// A token for each user who may finish while the server drains.
     pub(crate) users: TaskTracker,
+    /// One for each udp proxy, which finishes when its users have fallen silent.
+    pub(crate) udp_users: TaskTracker,
     /// Nobody new comes in once this is cancelled, which `stop` does, too.
     pub(crate) drain: CancellationToken,
     pub(crate) stop: CancellationToken,
@@ -48,6 +50,7 @@ impl Base {
         stop.draining().await;
         self.drain.cancel();
         self.users.close();
+        self.udp_users.close();
         let drained = async {
             let users = self.users.len();
             info!(
@@ -55,6 +58,7 @@ impl Base {
                 "frps is leaving: it takes no new users; {users} user connections may finish"
             );
             self.users.wait().await;
+            self.udp_users.wait().await;
         };
         tokio::select! {
             biased;

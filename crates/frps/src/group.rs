@@ -13,7 +13,7 @@ use frp_net::listen::accept_loop_polled;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
-use crate::ports::{AllowedPorts, Held, Lease, PortError};
+use crate::ports::{AllowedPorts, Lease, PortError, PortGuard};
 use crate::proxy::members::{Members, Membership};
 use crate::proxy::{Proxy, spec};
 
@@ -58,7 +58,7 @@ struct Group {
 /// The open port. The loop that accepts has it only while it polls, so that whoever closes it need
 /// not wait for the loop.
 #[derive(Debug)]
-struct SharedListener(Mutex<Option<(TcpListener, Held)>>);
+struct SharedListener(Mutex<Option<(TcpListener, PortGuard)>>);
 
 impl Groups {
     /// Makes `proxy` a member of its group, the first of which opens `wanted`.
@@ -157,7 +157,7 @@ impl SharedListener {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(TcpListener, Held)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(TcpListener, PortGuard)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -153,6 +153,7 @@ impl Server {
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),
+            udp_users: TaskTracker::new(),
             drain: stop.child_token(),
             stop,
         };

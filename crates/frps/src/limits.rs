@@ -14,6 +14,10 @@ pub(crate) const MUX_WITHOUT_SESSION: Duration = HANDSHAKE_WAIT;
 /// told about. Most are in a round trip; who does not answer is not waited for.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 
+/// A client whose names another one wants has this long to show that it is there. Less than the 2 s after which a
+/// frpc that was started again asks a second time.
+pub(crate) const DOUBT: Duration = Duration::from_millis(1500);
+
 /// The same once the connection has a session: work and visitor connections being opened.
 pub(crate) const MAX_STREAMS_IN_GREETING: usize = 1024;
 

@@ -175,12 +175,12 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Lease<S = TcpListener> {
     listener: S,
-    held: Held<S>,
+    guard: PortGuard<S>,
 }
 
 /// The part of a [`Lease`] that gives the port back.
 #[derive(Debug)]
-pub(crate) struct Held<S = TcpListener> {
+pub(crate) struct PortGuard<S = TcpListener> {
     port: u16,
     ports: Arc<Ports<S>>,
 }
@@ -216,7 +216,7 @@ impl<S: PortSocket> Ports<S> {
         state.taken(port, name);
         Ok(Lease {
             listener,
-            held: Held {
+            guard: PortGuard {
                 port,
                 ports: self.clone(),
             },
@@ -256,16 +256,16 @@ impl<S> Ports<S> {
 
 impl<S> Lease<S> {
     pub(crate) fn port(&self) -> u16 {
-        self.held.port
+        self.guard.port
     }
 
     /// The listener, and what must be dropped after it.
-    pub(crate) fn into_listener(self) -> (S, Held<S>) {
-        (self.listener, self.held)
+    pub(crate) fn into_listener(self) -> (S, PortGuard<S>) {
+        (self.listener, self.guard)
     }
 }
 
-impl<S> Drop for Held<S> {
+impl<S> Drop for PortGuard<S> {
     fn drop(&mut self) {
         self.ports.lock().released(self.port);
     }

@@ -23,8 +23,9 @@ impl Stop {
     }
 
     /// Nobody new is taken from here on: ports are closed, logins and visitors refused. Users who are
-    /// there go on, with the sessions of the clients that serve them, until the last has left. UDP has no
-    /// such end, so udp proxies end here, and users of sudp visitors are not waited for.
+    /// there go on, with the sessions of the clients that serve them, until the last has left. Datagrams have no
+    /// such end: a udp proxy goes on until nobody has sent it any for 30 s, and users of sudp visitors are not
+    /// waited for.
     pub fn drain(&self) {
         self.drain.cancel();
     }

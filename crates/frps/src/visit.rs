@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use frp_log::{debug, info};
+use frp_log::debug;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
 use frp_relay::layers::{Carried, LayerOptions, Side, wrap};
 use frp_relay::limits::ANSWER_WRITE;
@@ -97,7 +97,7 @@ pub(crate) async fn serve_visitor(
         return debug!(proxy.log, "visitor [{peer}] left at once: {e}");
     }
     if let Some(src) = user.at.src {
-        info!(proxy.log.of_user(src.ip()), "get a user connection [{src}]");
+        proxy.log_user(src);
     }
     // The leg of the visitor: the layers that it asked for, and the key of the proxy's secret.
     let layers = LayerOptions {

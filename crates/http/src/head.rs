@@ -21,7 +21,7 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// Why a request goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// 400, 417 or 501.
+    /// Of the answer.
     pub code: StatusCode,
     /// For the user, as Go's server writes it.
     pub text: &'static str,

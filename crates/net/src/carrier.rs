@@ -83,6 +83,24 @@ impl Carrier {
         }
     }
 
+    /// Sends something that the peer answers.
+    pub fn ask(&self) {
+        match self {
+            Self::Mux(mux) => mux.ask(),
+            Self::Quic(conn) => conn.ask(),
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// How much has come from the peer, in a unit of its own; `None` where it cannot be away.
+    pub fn heard(&self) -> Option<u64> {
+        match self {
+            Self::Mux(mux) => Some(mux.heard()),
+            Self::Quic(conn) => Some(conn.heard()),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// Ends the connection and its streams.
     pub fn close(&self) {
         match self {

@@ -4,7 +4,7 @@ use frp_proto::proxy_url::{ProxyUrl, ProxyUrlError};
 
 use crate::keys::At;
 use crate::report::Report;
-use crate::{ClientTransport, TransportProtocol};
+use crate::{ClientTransport, Transport, TransportProtocol};
 
 /// The variable that frp reads, and no other (frp `pkg/config/v1/client.go`).
 const VARIABLE: &str = "http_proxy";
@@ -16,7 +16,10 @@ pub(super) fn settle(
     transport: &mut ClientTransport,
     report: &mut Report<'_>,
 ) {
-    let datagrams = transport.protocol.one().filter(|one| one.is_udp());
+    let datagrams = match transport.protocol {
+        Transport::One(protocol) => Some(protocol).filter(|protocol| protocol.is_udp()),
+        Transport::Auto(_) => None,
+    };
     let Some(field) = at.field() else {
         let Some(value) = report.options.environment.filled(VARIABLE) else {
             return;

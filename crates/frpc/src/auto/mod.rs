@@ -23,9 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Signature;
 use crate::backoff::Found;
-use crate::connect::tls_settings;
 use crate::diagnose::{self, Explained};
 use crate::login::{self, Connected, Credentials, LoggedIn, LoginError};
+use crate::one_way::OneWay;
 use cause::cause;
 use memory::{Memory, Network};
 use race::{Loser, Lost, Outcome, Runner, race};
@@ -55,9 +55,7 @@ pub(crate) struct Auto {
 #[derive(Debug)]
 struct Candidate {
     name: String,
-    is_udp: bool,
-    cfg: Arc<ClientConfig>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    way: Arc<OneWay>,
 }
 
 /// Why no way was taken.
@@ -84,12 +82,9 @@ impl Auto {
             );
         }
         let candidate = |way: Way| {
-            let cfg = cfg.by(way);
             Ok(Candidate {
                 name: name(way),
-                is_udp: way.is_udp(),
-                tls: tls_settings(&cfg)?,
-                cfg: Arc::new(cfg),
+                way: Arc::new(OneWay::new(Arc::new(cfg.by(way)), way.protocol)?),
             })
         };
         let ways: Result<_, TlsSetupError> = order.into_iter().map(candidate).collect();
@@ -139,7 +134,7 @@ impl Auto {
                 Ok(won)
             }
             Outcome::Refused(way, error) => Err(NoWay {
-                explained: diagnose::explain(&error, &self.ways[way].cfg),
+                explained: diagnose::explain(&error, &self.ways[way].way),
                 found: Found::Someone,
             }),
             Outcome::AllFailed(losers) => {
@@ -192,13 +187,13 @@ impl Auto {
         // Of TCP more is known, and mostly it is the best way; then what was to be tried first.
         let telling = losers
             .iter()
-            .min_by_key(|(way, _)| (self.ways[*way].is_udp, *way));
+            .min_by_key(|(way, _)| (self.ways[*way].way.protocol.is_udp(), *way));
         let explained = match telling {
             Some((way, lost)) => {
-                let Candidate { name, cfg, .. } = &self.ways[*way];
+                let Candidate { name, way } = &self.ways[*way];
                 let explained = match lost {
-                    Lost::Failed(error) => diagnose::explain(error, cfg),
-                    Lost::Silent { login, .. } => diagnose::explain_no_reply(*login, cfg),
+                    Lost::Failed(error) => diagnose::explain(error, way),
+                    Lost::Silent { login, .. } => diagnose::explain_no_reply(*login, way),
                 };
                 explained.one_of(what, name)
             }
@@ -261,8 +256,7 @@ impl Runner for Entrants<'_> {
     type Error = LoginError;
 
     async fn connect(&self, way: usize) -> Result<Connected, LoginError> {
-        let Candidate { cfg, tls, .. } = &self.ways[way];
-        login::connect(cfg, tls.clone(), self.tasks).await
+        login::connect(&self.ways[way].way, self.tasks).await
     }
 
     async fn credentials(&self) -> Result<Signature, LoginError> {
@@ -275,7 +269,7 @@ impl Runner for Entrants<'_> {
         ready: Connected,
         signature: Signature,
     ) -> Result<LoggedIn, LoginError> {
-        login::login(&self.ways[way].cfg, ready, signature, self.credentials).await
+        login::login(&self.ways[way].way, ready, signature, self.credentials).await
     }
 
     fn is_final(error: &LoginError) -> bool {
@@ -287,7 +281,7 @@ impl Runner for Entrants<'_> {
     }
 
     fn is_deaf(&self, way: usize) -> bool {
-        self.ways[way].is_udp
+        self.ways[way].way.protocol.is_udp()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use frp_config::{ClientConfig, TransportProtocol};
+use frp_config::TransportProtocol;
 use frp_net::go_text::go_text;
 use frp_net::mux::{CloseReason, MuxError, ProtocolError};
 use frp_proto::wire::WireProtocol;
@@ -10,8 +10,9 @@ use frp_proto::wire::WireProtocol;
 use super::explained::{Explained, explained, server};
 use super::stranger::explain_stranger;
 use super::tls;
+use crate::one_way::OneWay;
 
-pub(super) fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_mux(error: &MuxError, cfg: &OneWay) -> Explained {
     match error {
         MuxError::Closed(reason) => explain_lost(reason, cfg),
         MuxError::GoAway
@@ -22,7 +23,7 @@ pub(super) fn explain_mux(error: &MuxError, cfg: &ClientConfig) -> Explained {
     }
 }
 
-pub(super) fn explain_lost(reason: &CloseReason, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_lost(reason: &CloseReason, cfg: &OneWay) -> Explained {
     match reason {
         CloseReason::Io(e) => explain_io(e, cfg),
         CloseReason::LocalClose | CloseReason::PeerClosed => explain_closed("EOF", cfg),
@@ -37,7 +38,7 @@ pub(super) fn explain_lost(reason: &CloseReason, cfg: &ClientConfig) -> Explaine
     }
 }
 
-pub(super) fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_io(error: &io::Error, cfg: &OneWay) -> Explained {
     if let Some(tls) = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -51,10 +52,10 @@ pub(super) fn explain_io(error: &io::Error, cfg: &ClientConfig) -> Explained {
 }
 
 /// The connection stood, the login went out, and then it was closed or reset.
-pub(super) fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_closed(what: &str, cfg: &OneWay) -> Explained {
     let has_tls = matches!(
-        cfg.transport.protocol.one(),
-        Some(TransportProtocol::Wss | TransportProtocol::Quic)
+        cfg.protocol,
+        TransportProtocol::Wss | TransportProtocol::Quic
     );
     if !cfg.transport.tls.enable && !has_tls {
         return explained(
@@ -66,7 +67,7 @@ pub(super) fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
              is the bindPort of frps",
         );
     }
-    if cfg.transport.protocol == TransportProtocol::Quic {
+    if cfg.protocol == TransportProtocol::Quic {
         let advice = match cfg.transport.wire_protocol {
             WireProtocol::V1 => "the log of frps may say why",
             WireProtocol::V2 => {
@@ -90,20 +91,19 @@ pub(super) fn explain_closed(what: &str, cfg: &ClientConfig) -> Explained {
     )
 }
 
-pub(super) fn explain_silence(cfg: &ClientConfig) -> Explained {
-    let protocol = cfg.transport.protocol.one();
-    let (how, advice) = match protocol {
+pub(super) fn explain_silence(cfg: &OneWay) -> Explained {
+    let (how, advice) = match cfg.protocol {
         // A session of kcp is closed without a word, so this is also how frps refuses one.
-        Some(TransportProtocol::Kcp) => (
+        TransportProtocol::Kcp => (
             " over UDP",
             "check that the port is the kcpBindPort of frps and that transport.tcpMux is the same \
              on both ends",
         ),
-        Some(TransportProtocol::Quic) => (
+        TransportProtocol::Quic => (
             " over QUIC",
             "check that the port is the quicBindPort of frps; its log may say why",
         ),
-        _ if cfg.transport.tls.enable || protocol == Some(TransportProtocol::Wss) => (
+        _ if cfg.transport.tls.enable || cfg.protocol == TransportProtocol::Wss => (
             " within TLS",
             "check that the port is the bindPort of frps and not that of another TLS service, and \
              that transport.tcpMux is the same on both ends; a device on the path may end TLS \

@@ -9,6 +9,7 @@ use frp_net::outbound_proxy::socks5::SocksError;
 use frp_proto::proxy_url::{ProxyScheme, ProxyUrl};
 
 use super::explained::{Explained, explained, server, visible};
+use crate::one_way::OneWay;
 
 /// The setting that names the proxy.
 pub(crate) fn setting(cfg: &ClientConfig) -> &'static str {
@@ -19,7 +20,7 @@ pub(crate) fn setting(cfg: &ClientConfig) -> &'static str {
     }
 }
 
-pub(super) fn explain(proxy: &ProxyUrl, error: &ProxyError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain(proxy: &ProxyUrl, error: &ProxyError, cfg: &OneWay) -> Explained {
     let setting = setting(cfg);
     let what = format!("proxy {proxy}: {error}");
     let what: String = what.chars().flat_map(visible).collect();
@@ -82,7 +83,7 @@ pub(super) fn explain(proxy: &ProxyUrl, error: &ProxyError, cfg: &ClientConfig) 
     }
 }
 
-fn explain_unreached(what: &str, error: &DialError, cfg: &ClientConfig) -> Explained {
+fn explain_unreached(what: &str, error: &DialError, cfg: &OneWay) -> Explained {
     let setting = setting(cfg);
     match error {
         DialError::Resolve(_) | DialError::TimedOut { addr: None, .. } => explained(
@@ -106,7 +107,7 @@ fn explain_unreached(what: &str, error: &DialError, cfg: &ClientConfig) -> Expla
 }
 
 /// What a status other than 200 means, and what to do.
-fn refused(status: u16, proxy: &ProxyUrl, cfg: &ClientConfig) -> (String, String) {
+fn refused(status: u16, proxy: &ProxyUrl, cfg: &OneWay) -> (String, String) {
     let setting = setting(cfg);
     match status {
         407 if proxy.login.is_none() => (
@@ -145,7 +146,7 @@ fn refused(status: u16, proxy: &ProxyUrl, cfg: &ClientConfig) -> (String, String
     }
 }
 
-fn socks(error: &SocksError, proxy: &ProxyUrl, cfg: &ClientConfig) -> (String, String) {
+fn socks(error: &SocksError, proxy: &ProxyUrl, cfg: &OneWay) -> (String, String) {
     let setting = setting(cfg);
     match error {
         SocksError::NoSocks(_) => (

@@ -2,16 +2,16 @@
 
 use std::io;
 
-use frp_config::ClientConfig;
 use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 
 use super::explained::{Explained, explain_lookup, explained, server};
 use super::tls;
+use crate::one_way::OneWay;
 
 /// The alert for a certificate that is not valid now (RFC 8446, section 6.2).
 const EXPIRED: u8 = 45;
 
-pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain(error: &QuicDialError, cfg: &OneWay) -> Explained {
     match error {
         QuicDialError::Resolve(e) => explain_lookup(e),
         QuicDialError::Socket { source, .. }
@@ -41,7 +41,7 @@ pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
     }
 }
 
-pub(super) fn explain_end(end: &QuicEnd, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain_end(end: &QuicEnd, cfg: &OneWay) -> Explained {
     let server = server(cfg);
     match end {
         QuicEnd::TimedOut => explained(

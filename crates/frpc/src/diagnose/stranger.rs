@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use frp_config::ClientConfig;
-
 use super::explained::{Explained, explained, server};
+use crate::one_way::OneWay;
 
 /// Something answered that is not frp.
 pub(super) fn explain_stranger(
     what: impl fmt::Display,
     first_bytes: &[u8],
-    cfg: &ClientConfig,
+    cfg: &OneWay,
 ) -> Explained {
     let (found, advice) = stranger(first_bytes, cfg);
     explained(
@@ -21,7 +20,7 @@ pub(super) fn explain_stranger(
 }
 
 /// What the first bytes of an answer look like, and what to do about it.
-pub(super) fn stranger(first_bytes: &[u8], cfg: &ClientConfig) -> (String, String) {
+pub(super) fn stranger(first_bytes: &[u8], cfg: &OneWay) -> (String, String) {
     let port = cfg.server_port;
     let not_frps = |what: &str| {
         format!("port {port} belongs to {what}: set serverPort to the bindPort of frps")

@@ -1,23 +1,29 @@
 //! What is said of failures that are seldom seen.
 #![allow(clippy::unwrap_used)]
 
-use frp_config::{LoadOptions, Purpose, parse_client};
+use std::sync::Arc;
+
+use frp_config::{LoadOptions, Purpose, Transport, parse_client};
 use frp_net::quic::QuicEnd;
 use rustls::{CertificateError, PeerIncompatible};
 
 use super::*;
 
-fn cfg(lines: &str) -> ClientConfig {
+fn cfg(lines: &str) -> OneWay {
     let text = format!("serverAddr = \"frps.example\"\n{lines}");
     let loaded = parse_client(&text, "frpc", &LoadOptions::new(Purpose::Run));
-    loaded.unwrap_or_else(|e| panic!("{e}")).settings
+    let cfg = loaded.unwrap_or_else(|e| panic!("{e}")).settings;
+    let Transport::One(protocol) = cfg.transport.protocol else {
+        panic!("{:?}", cfg.transport.protocol)
+    };
+    OneWay::new(Arc::new(cfg), protocol).unwrap()
 }
 
-fn protocol(name: &str) -> ClientConfig {
+fn protocol(name: &str) -> OneWay {
     cfg(&format!("transport.protocol = \"{name}\"\n"))
 }
 
-fn silence(cfg: &ClientConfig) -> String {
+fn silence(cfg: &OneWay) -> String {
     let error = LoginError::Answer {
         error: RecvError::TimedOut,
         lost: None,
@@ -26,7 +32,7 @@ fn silence(cfg: &ClientConfig) -> String {
     explain(&error, cfg).to_string()
 }
 
-fn handshake(source: io::Error, cfg: &ClientConfig) -> String {
+fn handshake(source: io::Error, cfg: &OneWay) -> String {
     let error = frp_net::tls::HandshakeError {
         source,
         first_bytes: Vec::new(),

@@ -2,15 +2,16 @@
 
 use std::io;
 
-use frp_config::{ClientConfig, TransportProtocol};
+use frp_config::TransportProtocol;
 use frp_net::go_text::go_text;
 use frp_net::tls::HandshakeError;
 use rustls::{AlertDescription, CertificateError};
 
 use super::explained::{Explained, explained, server};
 use super::stranger::stranger;
+use crate::one_way::OneWay;
 
-pub(super) fn explain(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain(error: &HandshakeError, cfg: &OneWay) -> Explained {
     if let Some(tls) = error.tls() {
         return explain_error(tls, &error.first_bytes, cfg);
     }
@@ -22,8 +23,8 @@ pub(super) fn explain(error: &HandshakeError, cfg: &ClientConfig) -> Explained {
     explained(what, format!("{} {why}", server(cfg)), advice)
 }
 
-fn silent(cfg: &ClientConfig) -> (&'static str, &'static str) {
-    if cfg.transport.protocol != TransportProtocol::Kcp {
+fn silent(cfg: &OneWay) -> (&'static str, &'static str) {
+    if cfg.protocol != TransportProtocol::Kcp {
         return (
             "accepts connections but does not answer a TLS hello",
             "check that the port is the bindPort of frps; a device on the path may swallow TLS",
@@ -41,8 +42,8 @@ fn silent(cfg: &ClientConfig) -> (&'static str, &'static str) {
     )
 }
 
-fn closed(cfg: &ClientConfig) -> (&'static str, &'static str) {
-    let advice = if cfg.transport.protocol == TransportProtocol::Wss {
+fn closed(cfg: &OneWay) -> (&'static str, &'static str) {
+    let advice = if cfg.protocol == TransportProtocol::Wss {
         // Nothing goes in front of this TLS.
         "either a device on the path rejects TLS to this port, or the port takes no wss: frps of \
          frp ends no TLS around a websocket and needs a proxy before it"
@@ -57,11 +58,7 @@ fn closed(cfg: &ClientConfig) -> (&'static str, &'static str) {
 }
 
 /// What rustls says. `first_bytes`: those of the server's answer, as far as known.
-pub(super) fn explain_error(
-    error: &rustls::Error,
-    first_bytes: &[u8],
-    cfg: &ClientConfig,
-) -> Explained {
+pub(super) fn explain_error(error: &rustls::Error, first_bytes: &[u8], cfg: &OneWay) -> Explained {
     match error {
         rustls::Error::InvalidCertificate(e) if is_out_of_time(e) => out_of_time(error),
         rustls::Error::InvalidCertificate(_) => untrusted(error),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use frp_config::{ClientConfig, TransportProtocol};
+use frp_config::TransportProtocol;
 use frp_net::go_text::go_text;
 use frp_net::websocket::ConnectError;
 use frp_net::websocket::handshake::AnswerError;
@@ -10,10 +10,11 @@ use frp_net::websocket::handshake::AnswerError;
 use super::broken::explain_io;
 use super::explained::{Explained, explained, server};
 use super::stranger::stranger;
+use crate::one_way::OneWay;
 
 const IN_BETWEEN: &str = "check that what stands before frps (a proxy, a CDN) passes websockets on";
 
-pub(super) fn explain(error: &ConnectError, cfg: &ClientConfig) -> Explained {
+pub(super) fn explain(error: &ConnectError, cfg: &OneWay) -> Explained {
     let server = server(cfg);
     match error {
         ConnectError::Io(e) if e.get_ref().is_some() => explain_io(e, cfg),
@@ -63,9 +64,9 @@ pub(super) fn explain(error: &ConnectError, cfg: &ClientConfig) -> Explained {
     }
 }
 
-fn closed(cfg: &ClientConfig) -> String {
-    let within = match cfg.transport.protocol.one() {
-        Some(TransportProtocol::Wss) => {
+fn closed(cfg: &OneWay) -> String {
+    let within = match cfg.protocol {
+        TransportProtocol::Wss => {
             "frps of frp ends no TLS around a websocket: use a proxy before it, or protocol \
              websocket; "
         }
@@ -77,7 +78,7 @@ fn closed(cfg: &ClientConfig) -> String {
     )
 }
 
-fn explain_status(error: &ConnectError, status: u16, cfg: &ClientConfig) -> Explained {
+fn explain_status(error: &ConnectError, status: u16, cfg: &OneWay) -> Explained {
     let path = &cfg.transport.websocket.path;
     let host = "set transport.websocket.headers.Host to the name that it is known by";
     let (why, advice) = match status {

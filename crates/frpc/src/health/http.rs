@@ -1,19 +1,18 @@
 //! The http check: a GET that must be answered with success, as Go's `http.DefaultClient` makes it
 //! for frp.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_http::client::{exchange, resolve};
 use frp_net::dial::{DialError, DialOptions, dial};
 use frp_net::go_text::join_host_port;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 /// As many as Go follows.
@@ -119,34 +118,20 @@ async fn get(
     };
     let port = url.port_u16().unwrap_or(80);
     let tcp = dial(url.host().unwrap_or_default(), port, &options).await?;
-    let mut builder = http1::Builder::new();
-    let (mut sender, connection) = builder
-        .title_case_headers(true)
-        .handshake(TokioIo::new(tcp))
-        .await?;
-    let exchange = async {
-        let path = url.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::new(Empty::<Bytes>::new());
-        *request.uri_mut() = path.parse().unwrap_or_default();
-        let authority = url.authority().map_or("", |authority| authority.as_str());
-        let named = host.cloned().or_else(|| authority.parse().ok());
-        let out = request.headers_mut();
-        out.extend(named.map(|host| (header::HOST, host)));
-        out.extend(headers.clone());
-        let answer = sender.send_request(request).await?;
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let named = host.cloned().or_else(|| authority.parse().ok());
+    let out = request.headers_mut();
+    out.extend(named.map(|host| (header::HOST, host)));
+    out.extend(headers.clone());
+    let answered = exchange(tcp, request, async |answer: Response<Incoming>| {
         let (head, body) = answer.into_parts();
         drain(body).await;
-        Ok(Response::from_parts(head, ()))
-    };
-    let never = async {
-        // Its failures are those of the exchange.
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        answer = exchange => answer,
-        never = never => match never {},
-    }
+        Response::from_parts(head, ())
+    });
+    Ok(answered.await?)
 }
 
 /// The status has been judged by its number only, so a body that breaks off does no harm; but a
@@ -171,22 +156,8 @@ fn redirect(answer: &Response<()>) -> Option<String> {
 
 /// The URL that `location` means on the page `from`; `None` unless it is one of http.
 fn follow(from: &Uri, location: &str) -> Option<Uri> {
-    let location = escaped(location);
-    let from_place = from.authority()?;
-    let absolute = if location.starts_with("//") {
-        format!("http:{location}")
-    } else if location.contains("://") {
-        location
-    } else if location.starts_with('/') {
-        format!("http://{from_place}{location}")
-    } else if location.starts_with('?') {
-        format!("http://{from_place}{}{location}", from.path())
-    } else {
-        let (directory, _) = from.path().rsplit_once('/')?;
-        format!("http://{from_place}{directory}/{location}")
-    };
-    let url: Uri = absolute.parse().ok()?;
-    (url.scheme_str() == Some("http") && url.host().is_some()).then_some(url)
+    let url = resolve(from, &escaped(location))?;
+    (url.scheme() == Some(&Scheme::HTTP)).then_some(url)
 }
 
 fn url_of((host, port): (&str, u16), path: &str) -> Option<Uri> {

@@ -17,6 +17,7 @@ use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
 use frp_net::listen::limit_unsent;
 use frp_net::rewind::Rewind;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use frp_relay::relay;
 use http_body_util::{Either, Full};
@@ -34,7 +35,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::counted::Counted;
 use super::login::login;
 use crate::dial::ANYWHERE;
 use crate::user::User;
@@ -125,7 +125,9 @@ impl HttpProxy {
             return;
         };
         let upgraded = match upgrade.await {
-            Ok(upgraded) => upgraded.downcast::<TokioIo<UserIo<Counted>>>(),
+            Ok(upgraded) => {
+                upgraded.downcast::<TokioIo<UserIo<Counted<Carried, relay::Traffic>>>>()
+            }
             Err(e) => return debug!(log, "http_proxy: {}", with_causes(&e)),
         };
         let Ok(parts) = upgraded else {

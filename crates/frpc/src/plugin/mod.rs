@@ -2,7 +2,6 @@
 //! (frp `pkg/plugin/client`). A file for each; the settings are in `frp_config::ClientPlugin`.
 
 mod bridge;
-mod counted;
 mod error;
 mod http_proxy;
 mod local_addr;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use frp_config::{VisitorConfig, VisitorKind};
 use frp_log::{Log, info, warn};
 use frp_net::listen::Host;
+use frp_net::udp_socket::bind_at;
 use tokio_util::task::TaskTracker;
 
 use self::visitor::{Server, StartError, Visitor};
@@ -164,9 +165,28 @@ fn start(
     host: io::Result<Host>,
     listeners: &TaskTracker,
 ) -> Result<(), StartError> {
-    match &visitor.cfg.kind {
-        VisitorKind::Stcp => stcp::start(visitor, host, listeners),
-        VisitorKind::Sudp => sudp::start(visitor, host, listeners),
-        kind @ VisitorKind::Xtcp(_) => Err(StartError::Kind(kind.as_str())),
+    let cfg = &visitor.cfg;
+    let addr = |port| format!("{}:{port}", cfg.bind_addr);
+    match (&cfg.kind, cfg.bind_port) {
+        (kind @ VisitorKind::Xtcp(_), _) => return Err(StartError::Kind(kind.as_str())),
+        // Without a port there is nothing to do.
+        (VisitorKind::Stcp | VisitorKind::Sudp, None) => {}
+        (VisitorKind::Stcp, Some(port)) => {
+            let listener = host.and_then(|host| host.listen(port));
+            let addr = addr(port);
+            let listener = listener.map_err(|source| StartError::Listen { addr, source })?;
+            listeners.spawn(stcp::serve(visitor.clone(), listener));
+        }
+        (VisitorKind::Sudp, Some(port)) => {
+            let socket = host.and_then(|host| bind_at(host, port));
+            let addr = addr(port);
+            let socket = match socket {
+                Ok(socket) => socket,
+                Err(source) => return Err(StartError::ListenUdp { addr, source }),
+            };
+            info!(visitor.log, "sudp start to work, listen on {addr}");
+            listeners.spawn(sudp::serve(visitor.clone(), socket));
+        }
     }
+    Ok(())
 }

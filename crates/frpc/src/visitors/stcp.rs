@@ -1,44 +1,26 @@
 //! A stcp visitor: a local port whose users reach the proxy (frp `client/visitor/stcp.go`).
 
-use std::io;
 use std::sync::Arc;
 
 use frp_log::{debug, warn};
 use frp_net::limits::END_KEEPALIVE;
-use frp_net::listen::{Host, accept_loop, tune};
+use frp_net::listen::{accept_loop, tune};
 use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
-use tokio_util::task::TaskTracker;
+use tokio::net::TcpListener;
 
-use super::visitor::{StartError, Visitor};
+use super::visitor::Visitor;
 
-/// Listens on `host`, the visitor's address; without a port there is nothing to do.
-pub(super) fn start(
-    visitor: &Arc<Visitor>,
-    host: io::Result<Host>,
-    listeners: &TaskTracker,
-) -> Result<(), StartError> {
-    let cfg = &visitor.cfg;
-    let Some(port) = cfg.bind_port else {
-        return Ok(());
-    };
-    let listener = host.and_then(|host| host.listen(port));
-    let listener = listener.map_err(|source| StartError::Listen {
-        addr: format!("{}:{port}", cfg.bind_addr),
-        source,
-    })?;
-    let visitor = visitor.clone();
-    listeners.spawn(async move {
-        let stop = visitor.stop.clone();
-        accept_loop(listener, visitor.log.span(), stop, |user, peer| {
-            tune(&user, Some(END_KEEPALIVE));
-            let from = peer.to_string();
-            let serving = serve_user(visitor.clone(), user.into(), from);
-            visitor.server.client.tasks.tracker.spawn(serving);
-        })
-        .await;
-    });
-    Ok(())
+/// Serves the users of `listener` until the visitor stops.
+pub(super) async fn serve(visitor: Arc<Visitor>, listener: TcpListener) {
+    let stop = visitor.stop.clone();
+    accept_loop(listener, visitor.log.span(), stop, |user, peer| {
+        tune(&user, Some(END_KEEPALIVE));
+        let from = peer.to_string();
+        let serving = serve_user(visitor.clone(), user.into(), from);
+        visitor.server.client.tasks.tracker.spawn(serving);
+    })
+    .await;
 }
 
 /// Carries a user that came `from` somewhere to the proxy, until both ends are done.

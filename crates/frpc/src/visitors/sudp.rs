@@ -1,51 +1,30 @@
 //! A sudp visitor: a local UDP port whose users reach the proxy, all by one connection
 //! (frp `client/visitor/sudp.go`).
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_log::{debug, info, warn};
-use frp_net::listen::Host;
-use frp_net::udp_socket::bind_at;
+use frp_log::{debug, warn};
 use frp_relay::msg_stream::RecvError;
 use frp_relay::udp::{CarryError, Datagrams, Users};
-use tokio_util::task::TaskTracker;
+use tokio::net::UdpSocket;
 
-use super::visitor::{StartError, Visitor};
+use super::visitor::Visitor;
 
 /// After a failure to reach the proxy the next try comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Listens on `host`, the visitor's address; without a port there is nothing to do.
-pub(super) fn start(
-    visitor: &Arc<Visitor>,
-    host: io::Result<Host>,
-    listeners: &TaskTracker,
-) -> Result<(), StartError> {
-    let cfg = &visitor.cfg;
-    let Some(port) = cfg.bind_port else {
-        return Ok(());
-    };
-    let addr = format!("{}:{port}", cfg.bind_addr);
-    let socket = match host.and_then(|host| bind_at(host, port)) {
-        Ok(socket) => socket,
-        Err(source) => return Err(StartError::ListenUdp { addr, source }),
-    };
-    info!(visitor.log, "sudp start to work, listen on {addr}");
+/// Serves the users of `socket` until the visitor stops.
+pub(super) async fn serve(visitor: Arc<Visitor>, socket: UdpSocket) {
     let users = Users::new(socket, visitor.server.client.cfg.udp_packet_size);
-    let visitor = visitor.clone();
-    listeners.spawn(async move {
-        tokio::select! {
-            () = serve(&visitor, users) => {}
-            () = visitor.stop.cancelled() => {}
-        }
-    });
-    Ok(())
+    tokio::select! {
+        () = carry(&visitor, users) => {}
+        () = visitor.stop.cancelled() => {}
+    }
 }
 
 /// Opens a connection when a datagram wants one, and carries all users' datagrams by it.
-async fn serve(visitor: &Visitor, users: Users) {
+async fn carry(visitor: &Visitor, users: Users) {
     let protocol = visitor.server.client.cfg.transport.wire_protocol;
     let mut datagrams = Datagrams::new(users, visitor.log.span());
     loop {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use frp_proto::msg::{Login, NewProxy, NewWorkConn, Ping};
 use frp_proto::wire::WireProtocol;
 
-use super::guard::Held;
+use super::guard::OnEnd;
 use crate::auth::Subject;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
@@ -46,7 +46,7 @@ pub(crate) enum Verdict<'a> {
 }
 
 /// Whether it may pass, and what is to be kept as long as it is there.
-pub(crate) type Decided = Result<Option<Held>, Refusal>;
+pub(crate) type Decided = Result<Option<OnEnd>, Refusal>;
 
 /// Why something may not pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

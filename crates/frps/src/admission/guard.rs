@@ -3,16 +3,16 @@
 use std::fmt;
 
 /// Dropped once, when what was let pass has ended; its `Drop` is the report.
-pub(crate) type Held = Box<dyn Send + Sync>;
+pub(crate) type OnEnd = Box<dyn Send + Sync>;
 
 /// What all checks hold. Whoever was let pass keeps it as long as it is there: so an end is reported
 /// once, however it comes.
 #[derive(Default)]
-pub(crate) struct Guard(Vec<Held>);
+pub(crate) struct Guard(Vec<OnEnd>);
 
 impl Guard {
-    pub(super) fn hold(&mut self, held: Option<Held>) {
-        self.0.extend(held);
+    pub(super) fn add(&mut self, on_end: Option<OnEnd>) {
+        self.0.extend(on_end);
     }
 }
 

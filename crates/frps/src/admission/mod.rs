@@ -75,7 +75,7 @@ impl Admission {
                 Verdict::Now(decided) => decided,
                 Verdict::Later(deciding) => deciding.await,
             };
-            guard.hold(decided?);
+            guard.add(decided?);
         }
         Ok(guard)
     }

@@ -13,6 +13,7 @@ use frp_config::{LoadOptions, Purpose, parse_server};
 use frp_net::listen::listen;
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
+use frp_net::tls::{self, TlsFiles};
 use frp_proto::auth::token_key;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{
@@ -29,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::check::*;
-use super::guard::Held;
+use super::guard::OnEnd;
 use crate::{Server, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -130,7 +131,7 @@ impl Watcher {
                 });
             }
             told.send_modify(|told| count(&mut told.passed, what.clone()));
-            Ok(Some(Box::new(End(what, told)) as Held))
+            Ok(Some(Box::new(End(what, told)) as OnEnd))
         }
     }
 }
@@ -176,28 +177,38 @@ impl Check for Watcher {
 
 struct Running {
     addr: SocketAddr,
+    tcpmux: SocketAddr,
     stop: Stop,
     server: JoinHandle<()>,
 }
 
 impl Running {
-    /// bindPort is that of http, too.
+    /// bindPort is that of http and https, too.
     fn start(watcher: &Watcher) -> Self {
         let text = "bindAddr = \"127.0.0.1\"\ntransport.tcpMux = false\n";
         // Another process may take the port before it is bound.
         for _ in 0..5 {
             let loaded = parse_server(text, "frps.toml", &LoadOptions::new(Purpose::Run));
             let mut settings = loaded.unwrap().settings;
-            let free = listen("127.0.0.1", 0).unwrap().local_addr().unwrap().port();
-            settings.bind_port = free;
-            settings.vhost_http_port = Some(free);
+            let free = || listen("127.0.0.1", 0).unwrap().local_addr().unwrap().port();
+            settings.bind_port = free();
+            settings.vhost_http_port = Some(settings.bind_port);
+            settings.vhost_https_port = Some(settings.bind_port);
+            let tcpmux = free();
+            settings.tcpmux_http_connect_port = Some(tcpmux);
             let Ok(server) = Server::bind_with(settings, vec![Box::new(watcher.clone())]) else {
                 continue;
             };
             let addr = server.addr().unwrap();
             let stop = Stop::new();
             let server = tokio::spawn(server.run(stop.clone()));
-            return Self { addr, stop, server };
+            let tcpmux = SocketAddr::new(addr.ip(), tcpmux);
+            return Self {
+                addr,
+                tcpmux,
+                stop,
+                server,
+            };
         }
         panic!("no free port five times");
     }
@@ -529,11 +540,69 @@ async fn users_of_http_enter_once_for_a_proxy() {
     watcher.refuse("user h");
     let mut other = TcpStream::connect(server.addr).await.unwrap();
     other.write_all(REQUEST).await.unwrap();
-    assert!(read_head(&mut other).await.starts_with("HTTP/1.1 404"));
+    let refusal = read_head(&mut other).await;
+    assert!(refusal.starts_with("HTTP/1.1 403"), "{refusal}");
+    let mut rest = Vec::new();
+    let closed = timeout(PATIENCE, other.read_to_end(&mut rest)).await;
+    closed
+        .expect("the connection ends with the refusal")
+        .unwrap();
     let nothing = timeout(Duration::from_millis(1), service.read_u8()).await;
     assert!(nothing.is_err(), "{nothing:?}");
     drop(user);
     watcher.ended("user h").await;
+}
+
+/// As those of a port: whoever waits for a decision holds up nobody, and who is refused costs no work
+/// connection.
+#[tokio::test]
+async fn users_of_https_and_tcpmux_enter_by_the_same_door() {
+    const CONNECT: &[u8] = b"CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n";
+    let watcher = Watcher::new();
+    let server = Running::start(&watcher);
+    let mut client = server.login("a").await;
+    for kind in ["https", "tcpmux"] {
+        let new = NewProxy {
+            custom_domains: vec!["a.test".to_owned()],
+            multiplexer: "httpconnect".to_owned(),
+            ..proxy(kind, kind)
+        };
+        client.register(new).await;
+    }
+    // What the user sees, once it is over.
+    let visit = async |kind: &str| {
+        if kind == "https" {
+            let user = TcpStream::connect(server.addr).await.unwrap();
+            let config = tls::client_config(&TlsFiles::default()).unwrap();
+            let tunnel = tls::connect(config, "a.test", user, PATIENCE).await;
+            return tunnel.unwrap_err().to_string();
+        }
+        let mut user = TcpStream::connect(server.tcpmux).await.unwrap();
+        user.write_all(CONNECT).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(PATIENCE, user.read_to_string(&mut answer)).await;
+        read.unwrap().unwrap();
+        answer
+    };
+    for (kind, refusal) in [("https", "eof"), ("tcpmux", "HTTP/1.1 502")] {
+        let asked = format!("user {kind}");
+        watcher.hold(&asked);
+        let (_, ()) = tokio::join!(visit(kind), async {
+            watcher.asked(&asked).await;
+            client.ping().await;
+            watcher.let_go(&asked);
+            let mut work = server.work_conn(&client).await;
+            assert_eq!(started(&mut work).await.proxy_name, kind);
+            drop(work);
+            watcher.ended(&asked).await;
+        });
+        watcher.refuse(&asked);
+        let seen = visit(kind).await;
+        assert!(seen.contains(refusal), "{kind}: {seen}");
+        assert_eq!(watcher.times_asked(&asked), 2);
+    }
+    client.ping().await;
+    watcher.all_ended().await;
 }
 
 #[tokio::test]

@@ -6,12 +6,15 @@ use std::sync::atomic::AtomicBool;
 use frp_log::Log;
 use frp_proto::features;
 use frp_proto::msg::Login;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::allowance::Allowance;
 use super::pool::Pool;
 use crate::auth::{Auth, Subject};
 use crate::caller::Caller;
+use crate::limits::DOUBT;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct SessionHandle {
     pub(crate) replaced: CancellationToken,
     /// Cancelled when the session has given back all that it had taken.
     pub(crate) released: CancellationToken,
+    /// Another client wants a name of its proxies: perhaps it is the same one, which was started again.
+    pub(crate) doubted: Arc<Notify>,
     /// What its proxies may have together.
     pub(crate) allowance: Arc<Allowance>,
     pub(super) running: AtomicBool,
@@ -50,6 +55,7 @@ impl SessionHandle {
             log,
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
+            doubted: Arc::default(),
             allowance: Arc::default(),
             running: AtomicBool::new(false),
             half_closes: features::half_closes(&login.features),
@@ -59,6 +65,23 @@ impl SessionHandle {
             auth,
             subject,
             caller,
+        }
+    }
+
+    /// Completes when the client was doubted and has not answered. Over UDP nobody tells that a program has ended, nor
+    /// by TCP that a machine has.
+    pub(crate) async fn gone(&self) {
+        let carrier = self.caller.link.as_ref().map(|link| &link.carrier);
+        loop {
+            self.doubted.notified().await;
+            let Some((carrier, before)) = carrier.and_then(|c| Some((c, c.heard()?))) else {
+                continue;
+            };
+            carrier.ask();
+            sleep(DOUBT).await;
+            if carrier.heard() == Some(before) {
+                return;
+            }
         }
     }
 

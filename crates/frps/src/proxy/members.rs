@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::MAX_MEMBERS_TRIED;
 use bytes::Bytes;
-use frp_log::{debug, info, warn};
+use frp_log::{debug, warn};
 use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
 use frp_net::stream::Stream;
@@ -96,10 +96,7 @@ impl Members {
         replies: Replies,
     ) {
         let Some(first) = self.next() else { return };
-        info!(
-            first.log.of_user(peer.ip()),
-            "get a user connection [{peer}]"
-        );
+        first.log_user(peer);
         let from = UserConn::new(UserAddrs::of(&user, peer));
         let stream = match first.thread.adopt(user) {
             Ok(user) => Stream::Tcp(user),
@@ -122,8 +119,9 @@ impl Members {
         replies: Replies,
     ) {
         let stop = first.base.stop.clone();
+        // Boxed, so that nothing of it takes room for as long as bytes move.
         let opened = tokio::select! {
-            opened = self.open_from(first, &user) => opened,
+            opened = Box::pin(self.open_from(first, &user)) => opened,
             () = stop.cancelled() => return,
         };
         let words = match opened {
@@ -204,5 +202,21 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let gone = self.members.lock().list.remove(&self.number);
         drop(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Bytes of an idle user's task.
+    #[test]
+    fn a_user_takes_little_memory() {
+        let size = size(Members::serve);
+        assert!(size <= 1536, "{size} bytes");
     }
 }

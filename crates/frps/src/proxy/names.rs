@@ -1,12 +1,16 @@
 //! The proxy names in use, over all clients and kinds.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    taken: Mutex<HashSet<Arc<str>>>,
+    /// And what has whoever holds it asked whether it is there.
+    taken: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
 }
 
 /// The name is another's; frp's text.
@@ -22,17 +26,26 @@ pub(crate) struct NameGuard {
 }
 
 impl Names {
-    pub(crate) fn take(self: &Arc<Self>, name: &Arc<str>) -> Result<NameGuard, NameTaken> {
-        if !self.lock().insert(name.clone()) {
-            return Err(NameTaken(name.to_string()));
-        }
+    /// Takes the name for whom `doubted` wakes when another one wants it.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        name: &Arc<str>,
+        doubted: &Arc<Notify>,
+    ) -> Result<NameGuard, NameTaken> {
+        match self.lock().entry(name.clone()) {
+            Entry::Vacant(free) => free.insert(doubted.clone()),
+            Entry::Occupied(taken) => {
+                taken.get().notify_one();
+                return Err(NameTaken(name.to_string()));
+            }
+        };
         Ok(NameGuard {
             name: name.clone(),
             names: self.clone(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Notify>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_log::{debug, warn};
+use frp_log::{debug, info, warn};
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
 use frp_relay::layers::{Carried, Side, wrap};
@@ -130,13 +130,18 @@ impl UserConn {
 }
 
 impl Proxy {
+    /// Says that a user has come from `src`.
+    pub(crate) fn log_user(&self, src: SocketAddr) {
+        info!(self.log.of_user(src.ip()), "get a user connection [{src}]");
+    }
+
     /// Takes a user's connection to a work connection and moves bytes until both ends are done or
     /// the server stops.
     pub(crate) async fn serve_user(&self, conn: Carried, user: &UserConn) {
         let _user = self.base.users.token();
         let limit = self.base.policy().user_conn_timeout;
         let opened = tokio::select! {
-            opened = self.open_within(user, limit) => opened,
+            opened = Box::pin(self.open_within(user, limit)) => opened,
             () = self.base.stop.cancelled() => return,
         };
         match opened {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use frp_proto::names::ProxyType;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::proxy::Proxy;
 use crate::proxy::spec::{HttpLogin, HttpSettings};
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 use crate::vhost::groups::Routes;
-use crate::vhost::http::head::Policy;
+use crate::vhost::http::head::RouteConfig;
 use crate::vhost::target::HttpTarget;
 
 /// Takes the routes that the proxy asks for.
@@ -20,10 +20,10 @@ pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Publ
         .vhost_http_port
         .ok_or(ProxyError::NoVhostPort(ProxyType::Http))?;
     let domains = domains(&settings.hosts, &setup.policy.sub_domain_host)?;
-    let policy = Policy::new(settings)?;
+    let config = RouteConfig::new(settings)?;
     let (locations, user) = (&settings.locations, &settings.route_by_http_user);
     let keys = routes(&domains, locations, user);
-    let target = |members| Arc::new(HttpTarget { members, policy });
+    let target = |members| Arc::new(HttpTarget { members, config });
     let login = settings.login.clone();
     let tables = &shared.vhosts.http;
     let held = HeldRoutes {
@@ -51,7 +51,7 @@ pub(super) fn publish(setup: &Setup<'_>, settings: &HttpSettings) -> Result<Publ
     Ok(Published {
         remote_addr: remote_addr(&domains, locations, port),
         port: None,
-        held: Held::Places(Box::new(held)),
+        teardown: Teardown::Places(Box::new(held)),
     })
 }
 

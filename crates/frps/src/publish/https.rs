@@ -2,7 +2,7 @@
 
 use frp_proto::names::ProxyType;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::proxy::spec::Hosts;
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 
@@ -25,6 +25,6 @@ pub(super) fn publish(setup: &Setup<'_>, hosts: &Hosts) -> Result<Published, Pro
     Ok(Published {
         remote_addr: remote_addr(&domains, &[], port),
         port: None,
-        held: Held::Places(Box::new(routes)),
+        teardown: Teardown::Places(Box::new(routes)),
     })
 }

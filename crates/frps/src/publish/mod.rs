@@ -15,7 +15,7 @@ use frp_log::info;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::setup::ProxyError;
-use self::setup::{Held, Published, Setup};
+use self::setup::{Published, Setup, Teardown};
 use crate::admission::guard::Guard;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
@@ -31,7 +31,7 @@ use crate::visitors::Carries;
 #[derive(Debug)]
 pub(crate) struct RunningProxy {
     proxy: Arc<Proxy>,
-    held: Held,
+    teardown: Teardown,
     _admitted: Guard,
     _counted: Option<Running>,
     /// After what is published: who finds the name free finds the rest free, too.
@@ -52,7 +52,7 @@ impl RunningProxy {
         if shared.drain.is_cancelled() {
             return Err(ProxyError::Leaving);
         }
-        let name = Arc::new(shared.names.take(&spec.name)?);
+        let name = Arc::new(shared.names.take(&spec.name, &session.doubted)?);
         let counters = match &shared.stats {
             None => Arc::default(),
             Some(stats) => stats.metrics.counters(&spec.name, spec.proxy_type()),
@@ -81,11 +81,13 @@ impl RunningProxy {
             stats.metrics.start(spec, published.port, owner, counters)
         });
         let Published {
-            remote_addr, held, ..
+            remote_addr,
+            teardown,
+            ..
         } = published;
         let running = Self {
             proxy,
-            held,
+            teardown,
             _admitted: admitted,
             _counted: counted,
             _name: name,
@@ -96,12 +98,12 @@ impl RunningProxy {
     /// Stops listening; connections that are under way go on.
     pub(crate) async fn close(self) {
         info!(self.proxy.log.of_session(), "proxy closing");
-        match self.held {
-            Held::Task(stop, task) => {
+        match self.teardown {
+            Teardown::Task(stop, task) => {
                 drop(stop);
                 let _ = task.await;
             }
-            Held::Places(places) => drop(places),
+            Teardown::Places(places) => drop(places),
         }
     }
 }

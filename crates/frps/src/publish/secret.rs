@@ -3,7 +3,7 @@
 
 use frp_log::info;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::proxy::spec::Access;
 use crate::visitors::{Carries, Visited};
 
@@ -21,6 +21,6 @@ pub(super) fn publish(
     Ok(Published {
         remote_addr: String::new(),
         port: None,
-        held: Held::Places(Box::new(listed)),
+        teardown: Teardown::Places(Box::new(listed)),
     })
 }

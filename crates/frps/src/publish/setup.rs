@@ -65,18 +65,18 @@ pub(super) struct Published {
     pub(super) remote_addr: String,
     /// That it got, where its type has one.
     pub(super) port: Option<u16>,
-    pub(super) held: Held,
+    pub(super) teardown: Teardown,
 }
 
 /// What ends the publication when it is dropped.
-pub(super) enum Held {
+pub(super) enum Teardown {
     /// A task that gives everything back when it is told to stop.
     Task(DropGuard, JoinHandle<()>),
     /// Places in tables.
     Places(Box<dyn Send + Sync>),
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for Teardown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Task(..) => "Task",

@@ -7,7 +7,7 @@ use frp_net::listen::accept_loop;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::ports::Lease;
 use crate::proxy::members::Members;
 use crate::proxy::names::NameGuard;
@@ -17,7 +17,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let Setup { shared, proxy, .. } = setup;
     let allowed = &setup.policy.allow_ports;
     let group = &proxy.spec.group;
-    let (port, held) = if group.name.is_empty() {
+    let (port, teardown) = if group.name.is_empty() {
         let lease = shared.ports.acquire(&proxy.name, wanted, allowed)?;
         let port = lease.port();
         info!(proxy.log.of_session(), "tcp proxy listen port [{port}]");
@@ -29,16 +29,16 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
             proxy.log.of_session(),
             "tcp proxy listen port [{port}] in group [{group}]"
         );
-        (port, Held::Places(Box::new(place)))
+        (port, Teardown::Places(Box::new(place)))
     };
     Ok(Published {
         remote_addr: format!(":{port}"),
         port: Some(port),
-        held,
+        teardown,
     })
 }
 
-fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
+fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Teardown {
     let members = Arc::new(Members::default());
     let stop = setup.shared.drain.child_token();
     let accepting = accept(members.clone(), lease, setup.proxy.log.span(), stop.clone());
@@ -49,7 +49,7 @@ fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Held {
         drop(membership);
         drop::<Arc<NameGuard>>(name);
     });
-    Held::Task(stop.drop_guard(), task)
+    Teardown::Task(stop.drop_guard(), task)
 }
 
 /// Hands users to `members` in turn until `stop`; the port is free again when this returns.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_http::basic::Login;
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::proxy::spec::TcpmuxSettings;
 use crate::vhost::domains::{domains, log_routes, remote_addr, routes};
 use crate::vhost::target::ConnectTarget;
@@ -37,6 +37,6 @@ pub(super) fn publish(
     Ok(Published {
         remote_addr: remote_addr(&domains, &[], port),
         port: None,
-        held: Held::Places(Box::new(routes)),
+        teardown: Teardown::Places(Box::new(routes)),
     })
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frp_log::{info, warn};
-use frp_relay::udp::{Datagrams, Users};
-use tokio::net::UdpSocket;
+use frp_relay::limits::UDP_USER_IDLE;
+use frp_relay::udp::{Activity, Datagrams, Users};
 use tokio::time::{Instant, sleep};
 
-use super::setup::{Held, ProxyError, Published, Setup};
+use super::setup::{ProxyError, Published, Setup, Teardown};
 use crate::client::pool::{Admitted, TakeError};
-use crate::ports::Lease;
 use crate::proxy::Proxy;
 use crate::proxy::names::NameGuard;
 use crate::proxy::udp_users::UdpUsers;
@@ -35,27 +34,41 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
     let packet_size = setup.policy.udp_packet_size;
-    let stop = shared.drain.child_token();
+    let stop = shared.stop.child_token();
     let ends = stop.clone();
     let (proxy, name) = (Arc::clone(proxy), setup.name.clone());
+    let (socket, port_guard) = lease.into_listener();
+    let users = Users::new(socket, packet_size);
+    let activity = users.activity();
+    let finishing = shared.udp_users.token();
     let task = setup.listeners.spawn(async move {
         tokio::select! {
-            () = serve(&proxy, lease, packet_size) => {}
+            () = serve(&proxy, users) => {}
+            () = drained(&proxy, &activity) => {}
             () = ends.cancelled() => {}
         }
+        drop((port_guard, finishing));
         drop::<Arc<NameGuard>>(name);
     });
     Ok(Published {
         remote_addr: format!(":{port}"),
         port: Some(port),
-        held: Held::Task(stop.drop_guard(), task),
+        teardown: Teardown::Task(stop.drop_guard(), task),
     })
 }
 
+/// Completes when the server drains and nobody has sent anything for a while: datagrams have no end.
+async fn drained(proxy: &Proxy, activity: &Activity) {
+    proxy.base.drain.cancelled().await;
+    while let Some(idle) = activity.idle_for()
+        && idle < UDP_USER_IDLE
+    {
+        sleep(UDP_USER_IDLE - idle).await;
+    }
+}
+
 /// Carries users' datagrams as long as the client's session lasts.
-async fn serve(proxy: &Arc<Proxy>, lease: Lease<UdpSocket>, packet_size: i64) {
-    let (socket, _port) = lease.into_listener();
-    let mut users = Users::new(socket, packet_size);
+async fn serve(proxy: &Arc<Proxy>, mut users: Users) {
     if proxy.base.admission.asks_more() {
         users = users.behind(Box::new(UdpUsers::new(proxy)));
     }

@@ -67,6 +67,8 @@ type Checking = Pin<Box<dyn Future<Output = Result<Guard, Refusal>> + Send>>;
 enum SessionEnd {
     #[error("replaced by a new login of the same client")]
     Replaced,
+    #[error("the client does not answer, and another one wants its proxies")]
+    Gone,
     #[error("the server stops")]
     Stopped,
     #[error("heartbeat timeout")]
@@ -113,6 +115,7 @@ impl Session {
         let end = tokio::select! {
             end = self.serve() => end,
             () = handle.replaced.cancelled() => SessionEnd::Replaced,
+            () = handle.gone() => SessionEnd::Gone,
             () = stop.cancelled() => SessionEnd::Stopped,
         };
         // All clients may end at once.

@@ -5,12 +5,14 @@
 //! is counted for the next.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::STATS_UNDER_LOCK;
 use frp_proto::names::ProxyType;
+use frp_relay::counted::Count;
 use frp_relay::relay::Traffic;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
@@ -30,6 +32,17 @@ pub(crate) struct Counters {
     pub(crate) traffic: Traffic,
     open: AtomicU64,
     opened: AtomicU64,
+}
+
+/// Of the connections to its service, which are the far side.
+impl Count for Counters {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        self.traffic.read(bytes)
+    }
+
+    fn written(&self, bytes: usize) {
+        self.traffic.written(bytes);
+    }
 }
 
 /// A user's connection being served, counted until dropped.

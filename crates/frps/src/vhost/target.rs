@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use frp_http::basic::Login;
 
-use super::http::head::Policy;
+use super::http::head::RouteConfig;
 use crate::proxy::members::Members;
 
 /// What the routes of an http proxy, or of a group of them, lead to.
@@ -12,7 +12,7 @@ use crate::proxy::members::Members;
 pub(crate) struct HttpTarget {
     pub(crate) members: Arc<Members>,
     /// Of the first member, as in frp.
-    pub(crate) policy: Policy,
+    pub(crate) config: RouteConfig,
 }
 
 /// What a route of tcpmux leads to.

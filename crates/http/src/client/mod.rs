@@ -5,11 +5,11 @@
 //! when a request is dropped.
 
 mod env_proxy;
+mod exchange;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,18 +19,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_proto::proxy_url::{ProxyLogin, ProxyScheme, ProxyUrl};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::uri::Scheme;
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 pub use self::env_proxy::EnvProxies;
-use crate::limits::{
-    HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD, MAX_REDIRECTS,
-};
+pub use self::exchange::exchange;
+use crate::limits::{HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_REDIRECTS};
 use frp_net::dial::{DialError, DialOptions, dial, dial_server};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
@@ -307,7 +304,7 @@ impl HttpClient {
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Answer, HttpError> {
         let limit = tokio::time::Instant::now() + self.limits.time;
         for _ in 0..=MAX_REDIRECTS {
-            let answered = tokio::time::timeout_at(limit, self.exchange(&outgoing)).await;
+            let answered = tokio::time::timeout_at(limit, self.answer(&outgoing)).await;
             let answered = answered.unwrap_or(Err(Reason::TimedOut(self.limits.time)));
             let answer = answered.map_err(|reason| outgoing.error(reason))?;
             match redirected(&outgoing, &answer) {
@@ -320,7 +317,7 @@ impl HttpClient {
         Err(outgoing.error(Reason::Redirect(why)))
     }
 
-    async fn exchange(&self, outgoing: &Outgoing) -> Result<Answer, Reason> {
+    async fn answer(&self, outgoing: &Outgoing) -> Result<Answer, Reason> {
         let Outgoing {
             method, uri, body, ..
         } = outgoing;
@@ -348,23 +345,14 @@ impl HttpClient {
                 .headers_mut()
                 .insert(header::PROXY_AUTHORIZATION, login);
         }
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HTTP_OTHER_HEAD)
-            .max_headers(MAX_HTTP_FIELDS)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        // What went wrong with the connection comes back by the exchange.
-        let connection = async {
-            let _ = connection.await;
-            std::future::pending::<Infallible>().await
-        };
-        let exchange = async {
-            let (head, mut body) = sender.send_request(request).await?.into_parts();
+        let limit = self.limits.bytes;
+        exchange(stream, request, async |answer| {
+            let (head, mut body) = answer.into_parts();
             let mut whole = Vec::new();
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame?.into_data() {
-                    if whole.len() + data.len() > self.limits.bytes {
-                        return Err(Reason::TooLong(self.limits.bytes));
+                    if whole.len() + data.len() > limit {
+                        return Err(Reason::TooLong(limit));
                     }
                     whole.extend_from_slice(&data);
                 }
@@ -374,11 +362,8 @@ impl HttpClient {
                 headers: head.headers,
                 body: whole.into(),
             })
-        };
-        tokio::select! {
-            answer = exchange => answer,
-            never = connection => match never {},
-        }
+        })
+        .await?
     }
 }
 
@@ -524,8 +509,9 @@ fn redirected(from: &Outgoing, answer: &Answer) -> Result<Option<Outgoing>, &'st
     Ok(Some(next))
 }
 
-/// A reference in an answer from `base` (RFC 3986 section 5.2).
-fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+/// What a reference in an answer from `base` means (RFC 3986 section 5.2); `None` unless it is an http or
+/// https URL.
+pub fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let scheme = base.scheme_str()?;
     let scheme_first = reference.split_once("://").is_some_and(|(scheme, _)| {
         let scheme_like = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);

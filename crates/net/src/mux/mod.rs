@@ -103,6 +103,16 @@ impl Mux {
         self.shared.with(|inner| inner.state.go_away());
     }
 
+    /// Sends a keep-alive ping now, unless one is unanswered.
+    pub fn ask(&self) {
+        self.shared.with(|inner| inner.state.ask());
+    }
+
+    /// How often something has come: whether it does again shows that the peer is there.
+    pub fn heard(&self) -> u64 {
+        self.shared.lock().state.heard()
+    }
+
     /// Waits for the end of the session.
     pub async fn closed(&self) -> CloseReason {
         self.shared.finished().await

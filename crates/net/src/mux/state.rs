@@ -128,6 +128,8 @@ pub(super) struct State {
     queued: usize,
 
     keepalive: Option<Duration>,
+    /// How often bytes have come.
+    heard: u64,
     ping: Ping,
     ping_id: u32,
 
@@ -221,6 +223,7 @@ impl State {
             share: MAX_SHARE,
             queued: 0,
             keepalive,
+            heard: 0,
             ping: Ping::Resting {
                 until: keepalive.unwrap_or_default(),
             },
@@ -291,6 +294,7 @@ impl State {
         now: Duration,
     ) -> Result<(), CloseReason> {
         self.small_wakes = 0;
+        self.heard += 1;
         loop {
             if self.body.remaining > 0 {
                 if buf.is_empty() {
@@ -481,6 +485,11 @@ impl State {
         if self.body.remaining == 0 && self.body.fin {
             self.receive_fin(id);
         }
+    }
+
+    /// How often [`receive`](Self::receive) was called.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
     }
 
     fn receive_pong(&mut self, answered: u32, now: Duration) {

@@ -171,6 +171,11 @@ impl QuicConn {
         self.conn.set_receive_window(VarInt::MAX);
     }
 
+    /// Packets that have come: whether there are more shows that the peer is there.
+    pub fn heard(&self) -> u64 {
+        self.conn.stats().udp_rx.datagrams
+    }
+
     /// Ends the connection and its streams at once; the peer is told.
     pub fn close(&self) {
         self.conn.close(VarInt::from_u32(0), b"");

@@ -24,4 +24,4 @@ pub use self::carry::{CarryError, Datagrams};
 pub use self::ends::{Ends, Heartbeat, MAX_DATAGRAM};
 pub use self::local_service::LocalService;
 pub use self::locals::{LocalOptions, Locals, Reached, Tell};
-pub use self::users::{Gate, Users};
+pub use self::users::{Activity, Gate, Users};

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use frp_proto::msg::UdpAddr;
 use frp_proto::wire::datagram::AddrText;
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
 use super::ends::{Ends, Heartbeat, packet_limit};
 use super::incoming::Incoming;
@@ -25,12 +29,45 @@ pub trait Gate: fmt::Debug + Send {
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<(SocketAddr, Bytes)>;
 }
 
+/// When users of a socket sent last.
+#[derive(Debug, Clone)]
+pub struct Activity {
+    start: Instant,
+    /// Milliseconds behind `start`, and one; 0: nobody ever has.
+    at: Arc<AtomicU64>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            at: Arc::default(),
+        }
+    }
+
+    fn note(&self) {
+        let at = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.store(at.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How long ago that was; `None` where nobody has sent anything.
+    pub fn idle_for(&self) -> Option<Duration> {
+        let at = self.at.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(
+            self.start
+                .elapsed()
+                .saturating_sub(Duration::from_millis(at)),
+        )
+    }
+}
+
 /// A socket that any number of users send to and are answered from.
 #[derive(Debug)]
 pub struct Users {
     socket: UdpSocket,
     /// Without one, all are.
     gate: Option<Box<dyn Gate>>,
+    activity: Activity,
     v6: bool,
     longest: usize,
     /// Who sent last: datagrams of one user come in a row.
@@ -44,6 +81,7 @@ impl Users {
             v6: is_v6(&socket),
             socket,
             gate: None,
+            activity: Activity::new(),
             longest: packet_limit(udp_packet_size),
             last: None,
         }
@@ -54,6 +92,11 @@ impl Users {
     pub fn behind(mut self, gate: Box<dyn Gate>) -> Self {
         self.gate = Some(gate);
         self
+    }
+
+    /// When they sent last, for as long as somebody wants to know.
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
     fn receive(
@@ -108,6 +151,7 @@ impl Users {
     ) -> Poll<()> {
         while let Ok(()) = ready!(self.socket.poll_recv_ready(cx)) {
             if self.take_all(out, losses) {
+                self.activity.note();
                 return Poll::Ready(());
             }
         }

@@ -24,6 +24,7 @@ use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
 use frp_net::rewind::Rewind;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use frp_relay::relay::{self, Traffic};
 use http_body_util::{Either, Full};
@@ -38,7 +39,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::timeout;
 
 use self::backend::{Backend, BackendError};
-use super::counted::Counted;
 use super::error::PluginError;
 use super::user_tls::UserTls;
 use crate::tasks::Tasks;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use frp_net::listen::any;
 use frp_net::resolve;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
@@ -21,7 +22,6 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, consume_budget, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
-use super::super::counted::Counted;
 use super::address::{Address, Host, Numbering};
 use super::wire::{HANDSHAKE, SocksError, bytes};
 use crate::user::User;

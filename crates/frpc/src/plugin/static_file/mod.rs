@@ -24,6 +24,7 @@ use frp_http::io::{Talk, UserIo};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::web::path::relative;
 use frp_log::debug;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -38,7 +39,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use self::body::Body;
 use self::content::Content;
-use super::counted::Counted;
 use super::login::login;
 use crate::user::User;
 

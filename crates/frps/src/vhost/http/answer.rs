@@ -119,8 +119,8 @@ pub(super) fn unauthorized(proxied: bool) -> Response<Body> {
     response
 }
 
-/// To a request that means nothing, or more than one thing. Over HTTP/1 the connection ends, since
-/// nobody knows what it speaks.
+/// To a request that means nothing, or more than one thing, and to a user that may not come in. Over HTTP/1
+/// the connection ends, since nobody knows what it speaks.
 pub(super) fn refuse(refused: Refused, version: Version) -> Response<Body> {
     let mut response = plain(refused.code, refused.text);
     let headers = response.headers_mut();

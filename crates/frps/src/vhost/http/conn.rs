@@ -7,7 +7,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -16,13 +16,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_http::io::{LongTargets, Marked, ServiceIo, Unwritten, Upload};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
+use frp_net::or_never::or_never;
+use frp_relay::counted::Counted;
 use frp_relay::layers::{Carried, Duplex as _};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -41,7 +42,16 @@ pub(crate) struct WorkConn {
     unanswered: Arc<AtomicBool>,
 }
 
-type Wire = Connection<TokioIo<ServiceIo<Counted>>, Upload>;
+type Http = Connection<TokioIo<ServiceIo<Counted<Carried, Counters>>>, Upload>;
+
+/// A connection, and what counts as long as it lives. Dropped before the answer is complete, because the
+/// user has gone, it is cut off: the service is not to make the rest of the answer for nobody.
+struct Wire {
+    /// There until it is given away.
+    http: Option<Http>,
+    unanswered: Arc<AtomicBool>,
+    serving: Option<(Serving, Guard)>,
+}
 
 enum Driver {
     Here(Wire),
@@ -78,15 +88,9 @@ impl WorkConn {
     ) -> hyper::Result<Self> {
         let unanswered = Arc::new(AtomicBool::new(false));
         let targets = LongTargets::default();
-        let counted = Counted {
-            io: Some(carried),
-            unanswered: unanswered.clone(),
-            counters: counters.clone(),
-            serving: Some((counters.serving(), held)),
-        };
-        let io = ServiceIo::new(counted, &targets);
+        let io = ServiceIo::new(Counted::new(carried, counters.clone()), &targets);
         let unwritten = io.unwritten().clone();
-        let (sender, wire) = Builder::new()
+        let (sender, http) = Builder::new()
             .title_case_headers(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(MAX_HTTP_FIELDS)
@@ -97,7 +101,11 @@ impl WorkConn {
             sender,
             targets,
             unwritten,
-            driver: Driver::Here(wire),
+            driver: Driver::Here(Wire {
+                http: Some(http),
+                unanswered: unanswered.clone(),
+                serving: Some((counters.serving(), held)),
+            }),
             is_last: false,
             unanswered,
         })
@@ -165,10 +173,10 @@ impl WorkConn {
     /// Has the connection go on without being driven. It takes no further request.
     pub(super) fn detach(&mut self, tasks: &TaskTracker) {
         match std::mem::replace(&mut self.driver, Driver::Gone) {
-            Driver::Here(wire) => {
+            Driver::Here(mut wire) => {
                 let task = tasks.spawn(async move {
                     // Whoever reads the answer hears of an error, too.
-                    let _ = wire.await;
+                    let _ = or_never(wire.http.as_mut()).await;
                 });
                 self.driver = Driver::Task(AbortOnDropHandle::new(task));
             }
@@ -177,8 +185,8 @@ impl WorkConn {
     }
 
     /// The pipe itself with what was read of it beyond the answer, once that has changed the
-    /// protocol. `None` where the connection ended instead.
-    pub(super) async fn into_pipe(mut self) -> Option<(Counted, Bytes)> {
+    /// protocol, and what goes on counting the connection. `None` where the connection ended instead.
+    pub(super) async fn into_pipe(mut self) -> Option<((Carried, Bytes), (Serving, Guard))> {
         std::future::poll_fn(|cx| {
             self.driver.poll(cx);
             match self.driver {
@@ -188,11 +196,26 @@ impl WorkConn {
         })
         .await;
         match self.driver {
-            Driver::Over(wire) => {
-                let parts = wire.into_parts();
-                Some((parts.io.into_inner().into_inner(), parts.read_buf))
-            }
+            Driver::Over(mut wire) => wire.take_pipe().zip(wire.serving.take()),
             _ => None,
+        }
+    }
+}
+
+impl Wire {
+    fn take_pipe(&mut self) -> Option<(Carried, Bytes)> {
+        let parts = self.http.take()?.into_parts();
+        let counted = parts.io.into_inner().into_inner();
+        Some((counted.into_inner(), parts.read_buf))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.unanswered.load(Ordering::Relaxed)
+            && let Some((carried, _)) = self.take_pipe()
+        {
+            Box::new(carried).abort();
         }
     }
 }
@@ -201,7 +224,8 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {
         let Self::Here(wire) = self else { return };
         // An error reaches whoever waits for the answer or reads it.
-        if wire.poll_without_shutdown(cx).is_ready()
+        let over = |http: &mut Http| http.poll_without_shutdown(cx).is_ready();
+        if wire.http.as_mut().is_some_and(over)
             && let Self::Here(wire) = std::mem::replace(self, Self::Gone)
         {
             *self = Self::Over(wire);
@@ -215,77 +239,4 @@ fn failed(mut e: TrySendError<Request<Upload>>, marked: Option<&Marked>) -> Fail
         marked.undo(request);
     }
     (SendError::Http(e.into_error()), request)
-}
-
-/// A pipe whose bytes are counted for its proxy, and that counts as one of its connections. Dropped
-/// before the answer is complete, because the user has gone, it is cut off: the service is not to
-/// make the rest of the answer for nobody.
-pub(super) struct Counted {
-    /// There until it is given away.
-    io: Option<Carried>,
-    unanswered: Arc<AtomicBool>,
-    counters: Arc<Counters>,
-    serving: Option<(Serving, Guard)>,
-}
-
-impl Counted {
-    /// The pipe, and what goes on counting the connection.
-    pub(super) fn into_parts(mut self) -> Option<(Carried, (Serving, Guard))> {
-        self.io.take().zip(self.serving.take())
-    }
-
-    fn io(&mut self) -> io::Result<Pin<&mut Carried>> {
-        let io = self.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        Ok(Pin::new(io))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if let Some(io) = self.io.take()
-            && self.unanswered.load(Ordering::Relaxed)
-        {
-            Box::new(io).abort();
-        }
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = this.io()?.poll_read(cx, buf);
-        let read = buf.filled().len().saturating_sub(before);
-        if read > 0 {
-            this.counters.traffic.add_far_to_near(read);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = this.io()?.poll_write(cx, buf);
-        if let Poll::Ready(Ok(written)) = polled {
-            this.counters.traffic.add_near_to_far(written);
-        }
-        polled
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().io()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().io()?.poll_shutdown(cx)
-    }
 }

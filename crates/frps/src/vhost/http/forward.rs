@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use frp_http::basic::Basic;
 use frp_http::fields::{state_length, upgrade_of};
 use frp_http::head::{
-    UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
+    Refused, UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
     plain_length,
 };
 use frp_http::io::filter::Tail;
@@ -15,6 +16,7 @@ use frp_http::io::{Upload, UserIo};
 use frp_log::{Log, debug, warn};
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
+use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
 use hyper::body::{Body as _, Incoming};
@@ -31,7 +33,7 @@ use tokio::net::TcpStream;
 use super::answer::{not_found, refuse, timed_out, unauthorized};
 use super::body::Body;
 use super::conn::{SendError, WorkConn};
-use super::unserved::Counted;
+use super::unserved::Unserved;
 use super::waiting::Busy;
 use super::{User, head};
 use crate::admission::guard::Guard;
@@ -64,6 +66,12 @@ enum ForwardError {
     NotSwitched,
 }
 
+/// To a user that may not come in. Why is told to the log.
+const FORBIDDEN: Refused = Refused {
+    code: StatusCode::FORBIDDEN,
+    text: "403 Forbidden",
+};
+
 /// Answers a request of `user`.
 pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
     let busy = user.waiting.interrupt();
@@ -78,7 +86,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
         Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
         Err(refused) => return refuse(refused, head.version),
     };
-    let method = head.method.clone();
+    let (method, version) = (head.method.clone(), head.version);
     let shown = host.clone();
     match route(user, head, host, body).await {
         Ok(response) => response,
@@ -90,6 +98,7 @@ async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body>
             );
             match e {
                 ForwardError::Send(SendError::TimedOut) => timed_out(),
+                ForwardError::User(UserError::Refused(_)) => refuse(FORBIDDEN, version),
                 _ => not_found(&user.shared, &method).await,
             }
         }
@@ -135,7 +144,7 @@ async fn route(
         path.escape_debug(),
         cut(http_user).escape_debug()
     );
-    let login = &target.policy.login;
+    let login = &target.config.login;
     if !login.admits(basic.as_ref().filter(|_| shown.is_some())) {
         return Ok(unauthorized(proxied));
     }
@@ -159,13 +168,14 @@ async fn forward(
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
     } else {
-        target.policy.request(&mut head, host, user.peer.ip());
+        target.config.request(&mut head, host, user.peer.ip());
     }
     let body = Upload::new(body);
     state_length(&mut head.headers, &head.method, &body);
     let sent = body.sent();
+    let limit = user.shared.policy().vhost_http_timeout;
     let request = Request::from_parts(head, body);
-    let (response, mut conn, proxy) = send(user, target, request, version).await?;
+    let (response, mut conn, proxy) = send(user, target, request, version, limit).await?;
     check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
@@ -176,14 +186,15 @@ async fn forward(
         || (is_connect && response.status().is_success())
     {
         let (head, _) = response.into_parts();
-        return switch(user, target, (head, wanted), (conn, proxy), on_upgrade).await;
+        let conn = (conn, proxy);
+        return switch(user, target, (head, wanted), conn, on_upgrade, limit).await;
     }
     if !sent.is_over() {
         conn.detach(&user.shared.tasks);
     }
     let (mut head, body) = response.into_parts();
     state_answers_length(&mut head, &body);
-    target.policy.response(&mut head);
+    target.config.response(&mut head);
     let mut body = Body::service(body, conn, proxy);
     body.look_ahead().await;
     Ok(Response::from_parts(head, body))
@@ -215,8 +226,8 @@ async fn send(
     target: &HttpTarget,
     mut request: Request<Upload>,
     version: Version,
+    limit: Duration,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
-    let limit = user.shared.policy().vhost_http_timeout;
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && may_go_twice(&request)).then(|| copy(&request));
@@ -277,6 +288,7 @@ async fn switch(
     (mut head, wanted): (http::response::Parts, Option<HeaderValue>),
     (conn, proxy): (WorkConn, Arc<Proxy>),
     on_upgrade: Option<OnUpgrade>,
+    limit: Duration,
 ) -> Result<Response<Body>, ForwardError> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let text = |value: Option<HeaderValue>| {
@@ -287,24 +299,19 @@ async fn switch(
         if !got.eq_ignore_ascii_case(&wanted) {
             return Err(ForwardError::Switched { got, wanted });
         }
-        target.policy.set_response(&mut head);
+        target.config.set_response(&mut head);
     } else {
         head.headers.remove(CONTENT_LENGTH);
         head.headers.remove(TRANSFER_ENCODING);
         head.version = Version::HTTP_11;
     }
-    let piped = conn.into_pipe();
-    let limit = user.shared.policy().vhost_http_timeout;
-    let piped = tokio::time::timeout(limit, piped).await;
-    let (Ok(Some((pipe, early))), Some(on_upgrade)) = (piped, on_upgrade) else {
-        return Err(ForwardError::NotSwitched);
-    };
-    let Some((carried, serving)) = pipe.into_parts() else {
+    let piped = tokio::time::timeout(limit, conn.into_pipe()).await;
+    let (Ok(Some((pipe, serving))), Some(on_upgrade)) = (piped, on_upgrade) else {
         return Err(ForwardError::NotSwitched);
     };
     // The answer is over at once, what the user asked for is not.
     let held = (serving, user.waiting.interrupt());
-    let tunnel = tunnel(user.clone(), proxy, on_upgrade, (carried, early), held);
+    let tunnel = tunnel(user.clone(), proxy, on_upgrade, pipe, held);
     let tunnel = user.shared.users.track_future(tunnel);
     user.shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(head, Body::whole(Bytes::new())))
@@ -341,7 +348,7 @@ async fn tunnel(
 
 /// The user's end of a tunnel: the TCP connection itself, where the tunnel is all of it.
 fn near(upgraded: Upgraded) -> Carried {
-    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>>>>>() {
+    let parts = match upgraded.downcast::<TokioIo<UserIo<Counted<Rewind<TcpStream>, Unserved>>>>() {
         Ok(parts) => parts,
         Err(stream) => return Carried::other(TokioIo::new(stream)),
     };

@@ -18,7 +18,7 @@ use crate::proxy::spec::HttpSettings;
 
 /// What a proxy has done to the requests of its routes and to their answers.
 #[derive(Debug, Default)]
-pub(crate) struct Policy {
+pub(crate) struct RouteConfig {
     /// `hostHeaderRewrite`
     host: Option<HeaderValue>,
     /// `requestHeaders.set`
@@ -38,7 +38,7 @@ pub(crate) struct BadHeader {
     name: String,
 }
 
-impl Policy {
+impl RouteConfig {
     pub(crate) fn new(settings: &HttpSettings) -> Result<Self, BadHeader> {
         let host = match settings.host_header_rewrite.as_str() {
             "" => None,
@@ -149,10 +149,10 @@ mod tests {
     use hyper::header::HeaderMap;
     use hyper::{Request, Response};
 
-    fn request(head: http::request::Builder, policy: &Policy) -> http::request::Parts {
+    fn request(head: http::request::Builder, config: &RouteConfig) -> http::request::Parts {
         let (mut head, ()) = head.body(()).unwrap().into_parts();
         let host = HeaderValue::from_static("a.b:80");
-        policy.request(&mut head, host, "1.2.3.4".parse().unwrap());
+        config.request(&mut head, host, "1.2.3.4".parse().unwrap());
         head
     }
 
@@ -173,7 +173,7 @@ mod tests {
             .header("x-forwarded-for", "8.8.8.8")
             .header("x-forwarded-proto", "https")
             .header("forwarded", "for=7.7.7.7");
-        let head = request(head, &Policy::default());
+        let head = request(head, &RouteConfig::default());
         assert_eq!(head.uri, "/x?a;b=%zz");
         assert_eq!(
             lines(&head.headers),
@@ -197,7 +197,7 @@ mod tests {
             .header("te", "deflate, trailers")
             .header("upgrade", "ignored")
             .header("authorization", "kept");
-        let head = request(head, &Policy::default());
+        let head = request(head, &RouteConfig::default());
         assert_eq!(
             lines(&head.headers)[..3],
             ["authorization: kept", "host: a.b:80", "te: trailers"]
@@ -211,7 +211,7 @@ mod tests {
             .header("content-length", "5")
             .header("trailer", "x-sum");
         let (mut head, ()) = answer.body(()).unwrap().into_parts();
-        Policy::default().response(&mut head);
+        RouteConfig::default().response(&mut head);
         assert_eq!(lines(&head.headers), ["trailer: x-sum"]);
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let head = Request::get("/")
             .header("connection", "keep-alive, upgrade")
             .header("upgrade", "websocket");
-        let head = request(head, &Policy::default());
+        let head = request(head, &RouteConfig::default());
         assert_eq!(head.headers["connection"], "Upgrade");
         assert_eq!(head.headers["upgrade"], "websocket");
     }
@@ -234,8 +234,8 @@ mod tests {
                 .into(),
             ..HttpSettings::default()
         };
-        let policy = Policy::new(&settings).unwrap();
-        let head = request(Request::get("/").header("x-a", "theirs"), &policy);
+        let config = RouteConfig::new(&settings).unwrap();
+        let head = request(Request::get("/").header("x-a", "theirs"), &config);
         assert_eq!(head.headers["x-a"], "b");
         assert_eq!(head.headers["host"], "inner");
         assert_eq!(head.headers["x-forwarded-host"], "a.b:80");
@@ -245,19 +245,19 @@ mod tests {
             response_headers: [("a b".to_owned(), "c".to_owned())].into(),
             ..HttpSettings::default()
         };
-        let text = Policy::new(&settings).unwrap_err().to_string();
+        let text = RouteConfig::new(&settings).unwrap_err().to_string();
         assert_eq!(text, "responseHeaders.set: [a b] is not a valid header");
     }
 
     #[test]
     fn a_request_to_a_proxy_stays_one_and_http2_becomes_plain() {
-        let rewrite = Policy {
+        let rewrite = RouteConfig {
             host: Some(HeaderValue::from_static("inner")),
-            ..Policy::default()
+            ..RouteConfig::default()
         };
         let proxied = || Request::get("http://u:p@a.b:80/x?y");
         assert_eq!(
-            request(proxied(), &Policy::default()).uri,
+            request(proxied(), &RouteConfig::default()).uri,
             "http://a.b:80/x?y"
         );
         assert_eq!(request(proxied(), &rewrite).uri, "http://inner/x?y");

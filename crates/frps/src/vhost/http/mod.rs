@@ -28,6 +28,7 @@ use frp_http::tasks::Tracked;
 use frp_log::{Log, debug};
 use frp_net::rewind::Rewind;
 use frp_net::strangers::Turn;
+use frp_relay::counted::Counted;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -36,7 +37,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use self::arrival::Arrival;
-use self::unserved::{Counted, Unserved};
+use self::unserved::Unserved;
 use self::waiting::Waiting;
 use crate::proxy::user::{UserAddrs, UserConn};
 use crate::shared::Shared;
@@ -132,7 +133,7 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
             forward::answer(&answering, request).await
         })
     });
-    let conn = UserIo::new(Counted::new(conn, &user.unserved), &user.talk);
+    let conn = UserIo::new(Counted::new(conn, user.unserved.clone()), &user.talk);
     let served = http1::Builder::new()
         // The time is kept by `Waiting`, without a new timer for each request.
         .header_read_timeout(None)
@@ -153,7 +154,10 @@ async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
     let served = http2::Builder::new(tasks)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
-        .serve_connection(TokioIo::new(Counted::new(conn, &user.unserved)), service);
+        .serve_connection(
+            TokioIo::new(Counted::new(conn, user.unserved.clone())),
+            service,
+        );
     to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
 }
 

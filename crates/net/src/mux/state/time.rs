@@ -64,6 +64,13 @@ impl State {
         Ok(())
     }
 
+    /// Does not wait until the next ping is due.
+    pub(in crate::mux) fn ask(&mut self) {
+        if matches!(self.ping, Ping::Resting { .. }) {
+            self.ping = Ping::Queued;
+        }
+    }
+
     fn awaits_ack(&self, id: u32) -> bool {
         self.streams
             .get(&id)

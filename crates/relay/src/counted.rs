@@ -1,33 +1,58 @@
-//! Counts a user's bytes where no relay does.
+//! Counts the bytes of a pipe that no relay moves.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use frp_relay::layers::Carried;
-use frp_relay::relay::Traffic;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A user's connection whose bytes count for its proxy.
-#[derive(Debug)]
-pub(super) struct Counted {
-    io: Carried,
-    traffic: Arc<Traffic>,
+use crate::relay::Traffic;
+
+/// Is told what passes.
+pub trait Count {
+    /// So many bytes were read.
+    ///
+    /// # Errors
+    /// That the read then has: they are too many.
+    fn read(&self, bytes: usize) -> io::Result<()>;
+
+    /// So many bytes were written.
+    fn written(&self, _bytes: usize) {}
 }
 
-impl Counted {
-    pub(super) const fn new(io: Carried, traffic: Arc<Traffic>) -> Self {
-        Self { io, traffic }
+/// The pipe is the far side.
+impl Count for Traffic {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        self.add_far_to_near(bytes);
+        Ok(())
     }
 
-    /// The connection, for a relay, which counts by itself.
-    pub(super) fn into_inner(self) -> Carried {
+    fn written(&self, bytes: usize) {
+        self.add_near_to_far(bytes);
+    }
+}
+
+/// A pipe whose bytes are counted by `C`.
+#[derive(Debug)]
+pub struct Counted<T, C> {
+    io: T,
+    count: Arc<C>,
+}
+
+impl<T, C> Counted<T, C> {
+    /// Counts what passes from here on.
+    pub const fn new(io: T, count: Arc<C>) -> Self {
+        Self { io, count }
+    }
+
+    /// The pipe, for whoever counts by itself.
+    pub fn into_inner(self) -> T {
         self.io
     }
 }
 
-impl AsyncRead for Counted {
+impl<T: AsyncRead + Unpin, C: Count> AsyncRead for Counted<T, C> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -36,12 +61,11 @@ impl AsyncRead for Counted {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.traffic.add_far_to_near(buf.filled().len() - before);
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.count.read(buf.filled().len() - before))
     }
 }
 
-impl AsyncWrite for Counted {
+impl<T: AsyncWrite + Unpin, C: Count> AsyncWrite for Counted<T, C> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +73,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
-        this.traffic.add_near_to_far(written);
+        this.count.written(written);
         Poll::Ready(Ok(written))
     }
 
@@ -60,7 +84,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
-        this.traffic.add_near_to_far(written);
+        this.count.written(written);
         Poll::Ready(Ok(written))
     }
 

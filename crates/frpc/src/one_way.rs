@@ -1,0 +1,61 @@
+//! One way to the server, ready to be taken: the settings that hold on it, and its TLS.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use frp_config::{ClientConfig, TransportProtocol};
+use frp_net::tls::{TlsFiles, TlsSetupError, client_config};
+
+/// See the module. Its settings are those of the client, but for what the way decides.
+#[derive(Debug)]
+pub(crate) struct OneWay {
+    cfg: Arc<ClientConfig>,
+    /// `transport.protocol`, or what `auto` stands for here.
+    pub(crate) protocol: TransportProtocol,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl OneWay {
+    /// Reads the files of `transport.tls`.
+    pub(crate) fn new(
+        cfg: Arc<ClientConfig>,
+        protocol: TransportProtocol,
+    ) -> Result<Self, TlsSetupError> {
+        Ok(Self {
+            tls: tls(&cfg, protocol)?,
+            cfg,
+            protocol,
+        })
+    }
+}
+
+impl Deref for OneWay {
+    type Target = ClientConfig;
+
+    fn deref(&self) -> &ClientConfig {
+        &self.cfg
+    }
+}
+
+/// `wss` and `quic` have TLS whatever `transport.tls.enable` is; `quic` then takes the files only where
+/// that is on, as in frp.
+fn tls(
+    cfg: &ClientConfig,
+    protocol: TransportProtocol,
+) -> Result<Option<Arc<rustls::ClientConfig>>, TlsSetupError> {
+    let settings = &cfg.transport.tls;
+    let files = match protocol {
+        TransportProtocol::Quic if !settings.enable => TlsFiles::default(),
+        TransportProtocol::Tcp | TransportProtocol::Kcp | TransportProtocol::Websocket
+            if !settings.enable =>
+        {
+            return Ok(None);
+        }
+        _ => TlsFiles {
+            cert: settings.cert_file.clone(),
+            key: settings.key_file.clone(),
+            trusted_ca: settings.trusted_ca_file.clone(),
+        },
+    };
+    client_config(&files).map(Some)
+}
