@@ -116,12 +116,7 @@ mod tests {
 
     #[test]
     fn a_slow_connection_is_handed_what_it_takes_in_a_few_milliseconds() {
-        for (rate, expected) in [
-            (250e3, MIN),
-            (2.5e6, 8 * 1024),
-            (1e3, MIN),
-            (25e6, 64 * 1024),
-        ] {
+        for (rate, expected) in [(250e3, MIN), (2.5e6, 8 * 1024), (25e6, 64 * 1024)] {
             for before in [1e3, 1e9] {
                 let mut pace = Pace::new();
                 run(&mut pace, before, Duration::from_secs(10), MAX);

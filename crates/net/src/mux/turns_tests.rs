@@ -28,14 +28,13 @@ impl Sender {
         }
     }
 
-    /// As many streams, whose SYNs have gone out.
+    /// As many streams, which the peer lets send.
     fn open<const N: usize>(&mut self) -> [u32; N] {
-        let ids = [(); N].map(|()| self.state.open(NOW).unwrap());
-        self.batch();
-        for id in ids {
+        [(); N].map(|()| {
+            let id = self.state.open(NOW).unwrap();
             self.widen(id, u32::MAX / 2);
-        }
-        ids
+            id
+        })
     }
 
     fn widen(&mut self, stream: u32, length: u32) {
@@ -76,9 +75,10 @@ impl Sender {
         frames
     }
 
-    /// As [`Sender::batch`], of which all are data.
+    /// The data in it, which is behind all else.
     fn data(&mut self) -> Vec<(u32, usize)> {
         let all = self.batch().into_iter();
+        let all = all.skip_while(|(kind, ..)| *kind != Kind::Data);
         all.map(|(kind, stream, payload)| {
             assert_eq!(kind, Kind::Data);
             (stream, payload)
@@ -102,6 +102,8 @@ fn a_keystroke_is_the_next_frame_however_much_bulk_waits() {
         let [one, two, key] = sender.open();
         sender.send(one, SEND_QUEUE);
         sender.send(two, SEND_QUEUE);
+        // Both have had their first share.
+        sender.data();
         sender.data();
         // Again and again, though each is sent before the bulk has gone round.
         for _ in 0..10 {
@@ -156,14 +158,10 @@ fn bulk_is_shared_by_bytes() {
         let mut all = Vec::new();
         for _ in 0..400 {
             for (n, id) in streams.into_iter().enumerate() {
-                // One queues much at a time, another only a little more than a share.
-                let queued = if n == 0 {
-                    SEND_QUEUE
-                } else {
-                    most / 4 + 1000 * n
-                };
-                while sender.state.poll_room(id, &cx()).is_ready_with(queued) {
-                    sender.send(id, queued);
+                // In pieces of another size each.
+                let piece = 500 + 900 * n;
+                while sender.state.poll_room(id, &cx()).is_ready_with(piece) {
+                    sender.send(id, piece);
                 }
             }
             all.extend(sender.data());
@@ -182,13 +180,14 @@ fn bulk_is_shared_by_bytes() {
 fn bulk_is_not_starved_by_any_number_that_send_little() {
     let mut sender = Sender::new(MAX);
     let [bulk] = sender.open();
-    let many: [u32; 200] = sender.open();
     let mut all = Vec::new();
     for _ in 0..50 {
         while sender.state.poll_room(bulk, &cx()).is_ready_with(MAX / 4) {
             sender.send(bulk, MAX / 4);
         }
-        for id in many {
+        // More than goes out, and each from a stream that has sent nothing before.
+        let new: [u32; 100] = sender.open();
+        for id in new {
             sender.send(id, 4000);
         }
         all.extend(sender.data());

@@ -29,8 +29,10 @@ pub(super) struct Turns {
     round: u32,
     /// Of `bulk`, those that have not had their turn in this round.
     left: usize,
-    /// Bytes sent since it was the bulk's turn, those included.
+    /// Bytes that sparse ones have sent before bulk, less three for each byte of bulk.
     ahead: usize,
+    /// It is the turn of one of the bulk.
+    is_bulk: bool,
 }
 
 impl Turns {
@@ -63,12 +65,16 @@ impl Turns {
     /// The stream whose turn it is; one that is gone may be among them. It is to [enter](Self::enter) again if
     /// it has more.
     pub(super) fn next(&mut self, share: usize) -> Option<u32> {
-        if (self.ahead < SHARES_AHEAD * share || self.bulk.is_empty())
+        if self.bulk.is_empty() {
+            self.ahead = 0;
+        }
+        if self.ahead < SHARES_AHEAD * share
             && let Some(id) = self.sparse.pop_front()
         {
+            self.is_bulk = false;
             return Some(id);
         }
-        self.ahead = 0;
+        self.is_bulk = true;
         let id = self.bulk.pop_front()?;
         if self.left == 0 {
             self.left = self.bulk.len() + 1;
@@ -95,6 +101,9 @@ impl Turns {
             turn.sent = 0;
         }
         turn.sent = turn.sent.saturating_add(bytes as u32);
-        self.ahead = self.ahead.saturating_add(bytes + HEADER_LEN);
+        self.ahead = match self.is_bulk {
+            true => self.ahead.saturating_sub(3 * bytes),
+            false => self.ahead.saturating_add(bytes + HEADER_LEN),
+        };
     }
 }
