@@ -22,6 +22,7 @@ mod http;
 mod https;
 mod interop;
 mod kcp;
+mod keystroke;
 mod labels;
 mod leaving;
 mod limits;

@@ -38,6 +38,7 @@ pub mod releases;
 pub mod rig;
 pub mod service;
 pub mod site;
+pub mod slow_link;
 pub mod temp;
 pub mod tls;
 pub mod udp;

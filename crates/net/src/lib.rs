@@ -7,6 +7,7 @@
 //! streams) → `frp-relay`.
 
 pub mod abort;
+pub mod below;
 pub mod buffers;
 pub mod carrier;
 pub mod crowd;
@@ -32,5 +33,6 @@ pub mod stranger_bytes;
 pub mod strangers;
 pub mod stream;
 pub mod tls;
+pub mod turn;
 pub mod udp_socket;
 pub mod websocket;
