@@ -13,25 +13,38 @@ pub const WRONG_PASSWORD: Duration = Duration::from_millis(200);
 /// bytes only; hyper needs a number, and room for as many with each head.
 pub const MAX_HTTP_FIELDS: usize = 2048;
 
-/// Bytes that the head of a user's request of HTTP/1 may have, as in frp.
+/// Bytes that the head of a user's request may have, as in frp.
 pub const MAX_HTTP_HEAD: usize = 1024 * 1024;
 
-/// Bytes of such a head that each connection has for itself; the others come out of [`HTTP_HEADS_POOL`].
+/// Bytes of such a head that each connection of HTTP/1 has for itself; the others come out of
+/// [`HTTP_HEADS_POOL`].
 pub const HTTP_HEAD_SHARE: usize = 64 * 1024;
+
+/// Bytes of such a head that each request of HTTP/2 has for itself, as [`HTTP_HEAD_SHARE`].
+pub const HTTP2_HEAD_SHARE: usize = 4 * 1024;
 
 /// Bytes that the heads of all requests under way may have beyond the share of each.
 pub const HTTP_HEADS_POOL: usize = 64 * 1024 * 1024;
 
-/// Bytes that the head of a request of HTTP/2 may have, each of whose connections has many at a time,
-/// and that of a service's answer.
-pub const MAX_HTTP_OTHER_HEAD: usize = 256 * 1024;
+/// Requests under way on one connection of HTTP/2, as in Go (`golang.org/x/net/http2`).
+pub const HTTP2_REQUESTS: u32 = 250;
+
+/// Bytes of bodies that a user may send ahead over HTTP/2, of one request and of all on a connection,
+/// as in Go.
+pub const HTTP2_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of one answer that wait for a user of HTTP/2 who does not read.
+pub const HTTP2_UNSENT: usize = 64 * 1024;
+
+/// Bytes that the head of a service's answer may have.
+pub const MAX_HTTP_ANSWER_HEAD: usize = 256 * 1024;
 
 /// Bytes of a request's target that are given to hyper, whose `Uri` has room for 65,534.
 pub const HTTP_TARGET_WHOLE: usize = 32 * 1024;
 
-/// Bytes that are read at a time where HTTP is spoken: hyper reads into twice as many, and holds them
-/// for a peer that does not read.
-pub const HTTP_READ: u64 = 16 * 1024;
+/// Bytes that are read at a time where HTTP is spoken. hyper holds them for a peer that does not read, in
+/// a buffer that is made twice as large once it was filled: so it never is.
+pub const HTTP_READ: u64 = 16 * 1024 - 1;
 
 /// Bytes of a body that wait in hyper to be written, before more of it is taken.
 pub const HTTP_UNWRITTEN: usize = 32 * 1024;

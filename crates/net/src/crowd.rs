@@ -180,11 +180,18 @@ impl<T> Crowd<T> {
 
     /// Takes out the one who is to make room.
     pub fn make_room(&mut self) -> Option<T> {
-        let id = self.draw()?;
+        let id = self.draw(None)?;
         self.remove(id)
     }
 
-    fn draw(&mut self) -> Option<u64> {
+    /// The same for `newcomer`, who has just been taken in and is to have the time to say something,
+    /// though it may come from where a crowd does.
+    pub fn make_room_for(&mut self, newcomer: u64) -> Option<T> {
+        let id = self.draw(Some(newcomer))?;
+        self.remove(id)
+    }
+
+    fn draw(&mut self, newcomer: Option<u64>) -> Option<u64> {
         let weight = |size: &usize| self.sizes[*size].most() >> (SHIFT * size);
         // Of equally bad ones the smallest.
         let worst = (0..SIZES).rev().max_by_key(weight)?;
@@ -198,7 +205,9 @@ impl<T> Crowd<T> {
             true => &here.silent,
             false => &here.spoke,
         };
-        list.get(self.random.below(list.len())).copied()
+        let is_newcomer = list.len() > 1 && list.last().copied() == newcomer;
+        let others = list.len() - usize::from(is_newcomer);
+        list.get(self.random.below(others)).copied()
     }
 }
 

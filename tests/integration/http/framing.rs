@@ -1,7 +1,7 @@
 //! Requests and answers that could be read in more than one way: nobody gets what is another's, and
 //! the service gets nothing that is in doubt. And informational answers.
 
-use frp_tests::backend::{fetch, get, ok, raw, read_head, read_request, split};
+use frp_tests::backend::{curl, fetch, get, ok, raw, read_head, read_request, split};
 use frp_tests::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -199,6 +199,14 @@ async fn informational_answers_reach_the_user_before_the_answer_they_belong_to()
         second.starts_with(hints) && second.ends_with("/2"),
         "{answer}"
     );
+
+    let at = format!("a.test:{}:127.0.0.1", site.port);
+    let url = format!("http://a.test:{}/3", site.port);
+    let answer = curl(&["--http2-prior-knowledge", "--resolve", &at, "-i", &url]).await;
+    let hints = "HTTP/2 102 \r\n\r\nHTTP/2 103 \r\nlink: </a.css>; rel=preload\r\n\
+                 link: </b.css>\r\n\r\nHTTP/2 200 \r\n";
+    assert!(answer.starts_with(hints), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n/3"), "{answer}");
 
     // HTTP/1.0 has none.
     let old = "GET /1 HTTP/1.0\r\nHost: a.test\r\n\r\n";

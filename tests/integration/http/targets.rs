@@ -352,5 +352,8 @@ async fn over_http2_authority_and_host_are_one() {
         0x8c
     );
     assert_eq!(asked(&[("host", "a.test"), ("host", "b.test")]).await, 0x8c);
+    // 501, which has no number of its own.
+    let tunnel = [(":method", "CONNECT"), (":authority", "a.test:80")];
+    assert_eq!(h2(site.port, &tunnel).await, 0x48);
     assert_eq!(backend.seen().len(), seen);
 }

@@ -115,6 +115,24 @@ async fn informational_answers_pass_through_plugins() {
         assert!(answer.starts_with(hint), "{plugin}: {answer}");
         assert!(answer.ends_with("\r\n\r\ndone"), "{plugin}: {answer}");
     }
+    let plugin = format!("type = \"https2http\"\nlocalAddr = \"{local}\"");
+    let web = plugged(&rig, "", &plugin).await;
+    let url = format!("https://127.0.0.1:{}/", web.port);
+    for (version, hint) in [
+        (
+            "--http1.1",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n",
+        ),
+        (
+            "--http2",
+            "HTTP/2 103 \r\nlink: </a.css>\r\n\r\nHTTP/2 200 \r\n",
+        ),
+    ] {
+        let answer = curl(rig.path(), ["-k", "-i", version, &url]).await;
+        let answer = answer.text();
+        assert!(answer.starts_with(hint), "{version}: {answer}");
+        assert!(answer.ends_with("\r\n\r\ndone"), "{version}: {answer}");
+    }
 }
 
 #[tokio::test]

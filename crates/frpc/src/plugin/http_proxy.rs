@@ -11,8 +11,8 @@ use frp_config::PluginLogin;
 use frp_http::basic::{Login, REALM};
 use frp_http::fields::remove_hop_by_hop;
 use frp_http::head::{self, UnknownCoding, is_plainly_framed, may_have_body};
-use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
+use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload, UserIo, hints};
+use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
 use frp_net::listen::limit_unsent;
@@ -210,8 +210,8 @@ async fn forward(
     }
     let path = parts.path_and_query.take();
     *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
-    visit.talk.pass_on(version, &mut request);
+    *request.version_mut() = Version::HTTP_11;
+    hints::pass_on(&mut request);
     let has_odd_body = !request.body().is_end_stream() && !may_have_body(request.method());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
@@ -290,7 +290,7 @@ impl Upstream {
         let unwritten = io.unwritten().clone();
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(MAX_HTTP_OTHER_HEAD)
+            .max_buf_size(MAX_HTTP_ANSWER_HEAD)
             .max_headers(MAX_HTTP_FIELDS)
             .handshake(TokioIo::new(io))
             .await

@@ -9,7 +9,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
+use crate::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS};
 
 /// Sends `request` on `io`, and has `read` do what it likes with the answer, of which more comes as long as
 /// it is asked for.
@@ -29,7 +29,7 @@ where
 {
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
-        .max_buf_size(MAX_HTTP_OTHER_HEAD)
+        .max_buf_size(MAX_HTTP_ANSWER_HEAD)
         .max_headers(MAX_HTTP_FIELDS)
         .handshake(TokioIo::new(io))
         .await?;

@@ -38,9 +38,8 @@ impl Unwritten {
             && let Some(data) = frame.data_mut()
         {
             self.0.bytes.fetch_add(data.len(), Ordering::AcqRel);
-            // hyper has read it into a buffer for twice as much as it reads at a time, which would be
-            // held for it.
-            if data.len() < HTTP_READ as usize {
+            // It would hold the buffer that hyper has read it into.
+            if data.len() < HTTP_READ as usize / 2 {
                 *data = Bytes::copy_from_slice(data);
             }
         }

@@ -1,5 +1,6 @@
 //! The body of a user's request on its way to a service.
 
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,12 +10,22 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::http2::Received;
 use super::unwritten::Unwritten;
+
+/// The body of a user's request, by the HTTP that the user speaks.
+#[derive(Debug)]
+pub enum UserBody {
+    /// Over HTTP/1.
+    Http1(Incoming),
+    /// Over HTTP/2.
+    Http2(Received),
+}
 
 /// See the module.
 pub struct Upload {
     /// `None`: there is nothing to send.
-    body: Option<Incoming>,
+    body: Option<UserBody>,
     sent: Sent,
     find: Option<Find>,
     unwritten: Option<Unwritten>,
@@ -43,7 +54,8 @@ impl Sent {
 
 impl Upload {
     /// `body`, if it has anything.
-    pub fn new(body: Incoming) -> Self {
+    pub fn new(body: impl Into<UserBody>) -> Self {
+        let body = body.into();
         match body.is_end_stream() {
             true => Self::empty(),
             false => Self {
@@ -93,14 +105,49 @@ impl Drop for Upload {
     }
 }
 
+impl From<Incoming> for UserBody {
+    fn from(body: Incoming) -> Self {
+        Self::Http1(body)
+    }
+}
+
+impl Body for UserBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);

@@ -17,18 +17,18 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderMap, TRAILER, UPGRADE};
+use hyper::header::{HeaderMap, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::filter::{Body, Filter, Framing};
+use super::hints::Hints;
 use super::unwritten::{Paced, Unwritten};
-use crate::fields::remove_hop_by_hop;
 use crate::limits::{HTTP_HEAD_SHARE, HTTP_HEADS_POOL, HTTP_READ, MAX_HINTS};
 use frp_net::stranger_bytes::{Pool, PoolShare};
 
 /// What large heads take of.
-static HEADS: Pool = Pool::new(HTTP_HEADS_POOL);
+pub(super) static HEADS: Pool = Pool::new(HTTP_HEADS_POOL);
 
 /// What a user's connection and its requests share.
 #[derive(Debug, Clone, Default)]
@@ -101,21 +101,13 @@ impl Talk {
             Err(unseen) => drop(request.extensions_mut().insert(unseen)),
         }
         shared.read_on();
-    }
-
-    /// Has the informational answers to `request`, sent to a service by hyper's HTTP/1 client,
-    /// passed on to the user, whose HTTP is `version`. HTTP/1.0 has none (RFC 9110, section 15.2).
-    /// 100 is between us and either side: `Expect` is answered when the body is asked for.
-    pub fn pass_on<B>(&self, version: Version, request: &mut Request<B>) {
-        if version != Version::HTTP_11 {
-            return;
+        drop(shared);
+        // HTTP/1.0 has none (RFC 9110, section 15.2).
+        if request.version() == Version::HTTP_11 {
+            let talk = self.clone();
+            let hints = Hints::new(move |status, headers| talk.push(head(status, &headers)));
+            request.extensions_mut().insert(hints);
         }
-        let talk = self.clone();
-        hyper::ext::on_informational(request, move |answer| {
-            if answer.status() != StatusCode::CONTINUE {
-                talk.push(head(answer.status(), answer.headers()));
-            }
-        });
     }
 
     /// Completes once all have gone out, so that the answer itself may.
@@ -150,15 +142,11 @@ impl Talk {
     }
 }
 
-/// An informational answer as it goes over the wire, without what concerns one hop only.
+/// An informational answer as it goes over the wire.
 fn head(status: StatusCode, headers: &HeaderMap) -> Bytes {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    let mut headers = headers.clone();
-    remove_hop_by_hop(&mut headers);
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRAILER);
-    for (name, value) in &headers {
+    for (name, value) in headers {
         let mut upper = true;
         for byte in name.as_str().bytes() {
             head.push(match upper {

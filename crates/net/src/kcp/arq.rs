@@ -342,6 +342,11 @@ impl Arq {
         n
     }
 
+    /// Whether there is room for nothing more, because nobody reads.
+    pub fn is_full(&self) -> bool {
+        self.receiving.free() == 0
+    }
+
     /// Whether there is something to read.
     pub fn is_readable(&self) -> bool {
         self.receiving.is_readable()

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::params::DATAGRAM_MAX;
 use super::segment::HEADER;
 use super::sending::MSS;
-use crate::limits::KCP_FIRST_WINDOW;
+use crate::limits::{KCP_FIRST_WINDOW, UNSENT_TO_ENDS};
 
 /// The most that one segment can have.
 const SEGMENT_MAX: usize = DATAGRAM_MAX - HEADER;
@@ -149,7 +149,19 @@ impl Receiving {
             return;
         }
         self.ended = data.is_empty();
+        self.make_room(data.len());
         self.ready.extend(data);
+    }
+
+    /// As the queue would by itself, but not beyond the window.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.ready.len() + more;
+        let has = self.ready.capacity();
+        if needed > has {
+            let most = usize::from(self.window) * MSS;
+            let wanted = has.saturating_mul(2).min(most).max(needed);
+            self.ready.reserve_exact(wanted - self.ready.len());
+        }
     }
 
     fn take_early(&mut self) {
@@ -165,10 +177,12 @@ impl Receiving {
     }
 
     /// A reader that has emptied the queue, and has read twice the window since that grew last, may be
-    /// kept waiting by it: it doubles. Whether the peer should be told; as for streams of the mux.
+    /// kept waiting by it: it doubles. Whether the peer should be told; as for streams of the mux, and
+    /// likewise what the system takes at first is not enough.
     pub(super) fn grow(&mut self, read: usize) -> bool {
         self.taken = self.taken.saturating_add(read);
-        let enough = self.taken / 2 >= usize::from(self.window) * MSS;
+        let window = usize::from(self.window) * MSS;
+        let enough = self.taken / 2 >= window.max(UNSENT_TO_ENDS as usize);
         let grows = enough && self.ready.is_empty() && self.window < self.most;
         if grows {
             self.window = self.window.saturating_mul(2).min(self.most);
@@ -214,5 +228,36 @@ impl Receiving {
             self.ready = VecDeque::new();
             self.early = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_takes_no_more_memory_than_its_window() {
+        let mut receiving = Receiving::new(1024);
+        let full = [0; MSS];
+        let mut number = 0;
+        while receiving.free() > 0 {
+            assert_eq!(receiving.push(number, &full), Some(true));
+            number += 1;
+        }
+        assert_eq!(number, u32::from(KCP_FIRST_WINDOW));
+        assert_eq!(receiving.ready.capacity(), number as usize * MSS);
+    }
+
+    #[test]
+    fn the_window_grows_for_a_reader_that_takes_more_than_the_system_does_for_it() {
+        let mut receiving = Receiving::new(1024);
+        let system = UNSENT_TO_ENDS as usize + 200_000;
+        assert!(!receiving.grow(system));
+        assert!(receiving.grow(2 * UNSENT_TO_ENDS as usize - system));
+        assert_eq!(receiving.free(), 2 * KCP_FIRST_WINDOW);
+        let twice = 4 * usize::from(KCP_FIRST_WINDOW) * MSS;
+        assert!(!receiving.grow(twice - 1));
+        assert!(receiving.grow(1));
     }
 }

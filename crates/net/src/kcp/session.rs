@@ -250,6 +250,10 @@ impl KcpSession {
         if all.proved {
             self.unproven = None;
         }
+        if self.arq.is_full() {
+            // Nothing is on its way that could have to be restored, and it may stay so for long.
+            self.decoder.rest();
+        }
         all
     }
 

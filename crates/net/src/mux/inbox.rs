@@ -39,9 +39,26 @@ pub(super) struct Inbox {
     tail: BytesMut,
     queued: usize,
     pinned: usize,
+    /// Bytes that were taken, and of which nobody knows that they have been used.
+    lent: usize,
+    /// Nothing was left when some of them were taken.
+    emptied: bool,
 }
 
 impl Inbox {
+    /// Bytes that have not been used: unread ones, and those that the application holds.
+    pub(super) fn unused(&self) -> usize {
+        self.queued + self.lent
+    }
+
+    /// What was taken has been used, but for `kept` bytes. How many that were, and whether nothing else
+    /// was there when they were taken.
+    pub(super) fn settle(&mut self, kept: usize) -> (usize, bool) {
+        let used = self.lent.saturating_sub(kept);
+        self.lent -= used;
+        (used, used > 0 && std::mem::take(&mut self.emptied))
+    }
+
     /// Unread bytes.
     pub(super) fn len(&self) -> usize {
         self.queued
@@ -73,6 +90,13 @@ impl Inbox {
 
     /// Takes the next chunk, `None` when nothing is queued.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let chunk = self.pop_queued()?;
+        self.lent += chunk.len();
+        self.emptied |= self.queued == 0;
+        Some(chunk)
+    }
+
+    fn pop_queued(&mut self) -> Option<Bytes> {
         let Some(chunk) = self.chunks.pop_front() else {
             if self.tail.is_empty() {
                 return None;
@@ -172,6 +196,24 @@ mod tests {
         );
         while inbox.pop().is_some() {}
         assert_eq!((inbox.pinned(), inbox.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_taken_counts_until_it_has_been_used() {
+        let mut inbox = Inbox::default();
+        for n in 1..4 {
+            inbox.push(&mut BytesMut::from(&[0; 4096][..]), 4096, origin(n));
+        }
+        assert_eq!(inbox.settle(0), (0, false));
+        inbox.pop().unwrap();
+        inbox.pop().unwrap();
+        assert_eq!((inbox.len(), inbox.unused()), (4096, 3 * 4096));
+        assert_eq!(inbox.settle(usize::MAX), (0, false));
+        assert_eq!(inbox.settle(5000), (8192 - 5000, false));
+        inbox.pop().unwrap();
+        inbox.push(&mut BytesMut::from(&[0; 4096][..]), 4096, origin(4));
+        assert_eq!(inbox.settle(0), (5000 + 4096, true));
+        assert_eq!((inbox.len(), inbox.unused()), (4096, 4096));
     }
 
     proptest::proptest! {

@@ -561,22 +561,28 @@ impl State {
         }
     }
 
-    /// The next chunk in order. Taking it is what gives the peer the right to send more.
-    pub(super) fn poll_read(&mut self, id: u32, cx: &Context<'_>) -> Poll<Received> {
+    /// The next chunk in order. What was taken before has been used, but for `kept` bytes at most; that is
+    /// what gives the peer the right to send more.
+    pub(super) fn poll_read(&mut self, id: u32, cx: &Context<'_>, kept: usize) -> Poll<Received> {
         let most = self.most();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Received::Reset);
         };
-        if let Some(chunk) = stream.inbox.pop() {
+        let half = stream.window.min(most) / 2;
+        stream.settle(kept, most);
+        let is_due = !stream.remote_fin && !stream.reset && stream.unannounced(most) >= half;
+        let chunk = stream.inbox.pop();
+        if is_due {
+            stream.update_due = true;
+            self.queue_control(id);
+        }
+        if let Some(chunk) = chunk {
             self.unread -= chunk.len();
-            stream.take(chunk.len(), most);
-            let half = stream.window.min(most) / 2;
-            if !stream.remote_fin && !stream.reset && stream.unannounced(most) >= half {
-                stream.update_due = true;
-                self.queue_control(id);
-            }
             return Poll::Ready(Received::Chunk(chunk));
         }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Received::Reset);
+        };
         if stream.remote_fin {
             return Poll::Ready(Received::End);
         }

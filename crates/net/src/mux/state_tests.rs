@@ -106,7 +106,7 @@ impl End {
 
     fn read(&mut self, stream: u32) -> bool {
         let app = self.streams.get_mut(&stream).unwrap();
-        match self.state.poll_read(stream, &cx()) {
+        match self.state.poll_read(stream, &cx(), 0) {
             Poll::Ready(Received::Chunk(chunk)) => {
                 assert!(!app.ended);
                 let peer = if self.role == Role::Client {
@@ -333,7 +333,7 @@ proptest! {
             }
             prop_assert!(input.len() < HEADER_LEN);
             if let Poll::Ready(id) = end.poll_accept(&cx()) {
-                let _ = end.poll_read(id, &cx());
+                let _ = end.poll_read(id, &cx(), 0);
             }
         }
         let mut batch = Batch::new(true, MAX);
@@ -439,7 +439,7 @@ fn a_stranger_gets_the_first_window_only_and_no_more_before_its_login() {
         fed.state.receive(&mut fed.input, ORIGIN, NOW).unwrap();
         assert!(fed.output().is_empty());
         // What is read is made good for.
-        while fed.state.poll_read(1, &cx()).is_ready() {}
+        while fed.state.poll_read(1, &cx(), 0).is_ready() {}
         let output = fed.output();
         good += allowed(&output).iter().map(|(_, more)| more).sum::<u32>();
     }
@@ -473,7 +473,7 @@ impl Fed {
         for _ in 0..n {
             self.data(id, 64 * 1024);
             room -= 64 * 1024;
-            while self.state.poll_read(id, &cx()).is_ready() {}
+            while self.state.poll_read(id, &cx(), 0).is_ready() {}
             room += allowed(&self.output()).iter().map(|(_, n)| n).sum::<u32>();
             most = most.max(room);
         }
@@ -483,7 +483,7 @@ impl Fed {
             self.data(id, len);
             room -= len;
         }
-        while self.state.poll_read(id, &cx()).is_ready() {}
+        while self.state.poll_read(id, &cx(), 0).is_ready() {}
         most
     }
 }
@@ -504,6 +504,28 @@ fn the_window_grows_for_a_reader_that_keeps_up_and_for_no_other() {
             ..
         }))
     ));
+}
+
+#[test]
+fn what_a_reader_has_not_used_yet_is_not_made_good_for() {
+    let mut fed = Fed::new();
+    fed.opened(1);
+    fed.data(1, INITIAL_WINDOW);
+    // Taken, and held for a user who does not read.
+    while fed.state.poll_read(1, &cx(), usize::MAX).is_ready() {}
+    assert!(fed.output().is_empty());
+    let kept = INITIAL_WINDOW as usize / 4;
+    assert!(fed.state.poll_read(1, &cx(), kept).is_pending());
+    let used = INITIAL_WINDOW - kept as u32;
+    assert_eq!(allowed(&fed.output()), [(0, used)]);
+    fed.data(1, used);
+    while fed.state.poll_read(1, &cx(), usize::MAX).is_ready() {}
+    assert!(fed.state.poll_read(1, &cx(), 0).is_pending());
+    assert_eq!(allowed(&fed.output()), [(0, INITIAL_WINDOW)]);
+    // Then it has used twice the window, and that grows.
+    fed.data(1, INITIAL_WINDOW);
+    while fed.state.poll_read(1, &cx(), 0).is_ready() {}
+    assert_eq!(allowed(&fed.output()), [(0, 2 * INITIAL_WINDOW)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,6 +17,10 @@ use super::{
     state::{Received, SendError},
 };
 use crate::cut::Cut;
+
+/// Bytes that are read as from a file and may lie with the reader: hyper, TLS and the layers have
+/// buffers of their own. That much less may the peer send ahead of it.
+const READER_KEEPS: usize = 96 * 1024;
 
 /// One stream of a session, an ordered pipe of bytes in both directions.
 ///
@@ -49,15 +53,28 @@ impl MuxStream {
         self.id
     }
 
-    /// The next bytes without a copy; `None` at the end of the peer's direction. Taking a chunk is
-    /// what lets the peer send more.
+    /// The next bytes without a copy; `None` at the end of the peer's direction. To come back for more,
+    /// once what came before has been used, is what lets the peer send more.
     pub fn poll_read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.poll_read_keeping(cx, 0)
+    }
+
+    /// The same, while nothing has been used since.
+    pub fn poll_read_another(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.poll_read_keeping(cx, usize::MAX)
+    }
+
+    fn poll_read_keeping(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: usize,
+    ) -> Poll<io::Result<Option<Bytes>>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Ok(Some(std::mem::take(&mut self.rest))));
         }
         let received = self
             .shared
-            .with(|inner| match inner.state.poll_read(self.id, cx) {
+            .with(|inner| match inner.state.poll_read(self.id, cx, kept) {
                 Poll::Pending => match inner.closed() {
                     Some(error) => Poll::Ready(Err(error)),
                     None => Poll::Pending,
@@ -140,20 +157,30 @@ impl AsyncRead for MuxStream {
             return Poll::Ready(Ok(()));
         }
         if this.rest.is_empty() {
-            match ready!(this.poll_read_chunk(cx))? {
+            match ready!(this.poll_read_keeping(cx, READER_KEEPS))? {
                 Some(chunk) => this.rest = chunk,
                 None => return Poll::Ready(Ok(())),
             }
         }
-        let n = this.rest.len().min(buf.remaining());
-        buf.put_slice(this.rest.get(..n).unwrap_or_default());
-        if n == this.rest.len() {
+        loop {
+            let n = this.rest.len().min(buf.remaining());
+            buf.put_slice(this.rest.get(..n).unwrap_or_default());
+            if n < this.rest.len() {
+                this.rest.advance(n);
+                return Poll::Ready(Ok(()));
+            }
             // Lets go of the read buffer.
             this.rest = Bytes::new();
-        } else {
-            this.rest.advance(n);
+            if buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            // What else is there; an end is found again by the next call.
+            let mut nobody = Context::from_waker(Waker::noop());
+            match this.poll_read_another(&mut nobody) {
+                Poll::Ready(Ok(Some(chunk))) => this.rest = chunk,
+                _ => return Poll::Ready(Ok(())),
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 

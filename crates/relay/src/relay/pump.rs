@@ -365,7 +365,12 @@ impl Pump {
         };
         let mut gathered = 0;
         while gathered < GATHER_LEN && chunks.len() < GATHER {
-            match from.poll_read_chunk(cx) {
+            // What was gathered before has been written.
+            let read = match chunks.is_empty() {
+                true => from.poll_read_chunk(cx),
+                false => from.poll_read_another(cx),
+            };
+            match read {
                 Poll::Ready(Ok(Some(chunk))) => {
                     gathered += chunk.len();
                     chunks.push_back(chunk);

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use crate::limits::{BACKEND_IDLE, MAX_IDLE_BACKENDS};
 use frp_config::BackendTls;
 use frp_http::head::{is_plainly_framed, is_repeatable, may_have_body};
-use frp_http::io::{LongTargets, ServiceIo, Talk, Unwritten, Upload};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
+use frp_http::io::{LongTargets, ServiceIo, Unwritten, Upload, hints};
+use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS};
 use frp_http::tasks::Tracked;
 use frp_net::dial::{DialError, dial};
 use frp_net::listen::limit_unsent;
@@ -24,7 +24,7 @@ use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::{Request, Response, Uri, Version};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -97,7 +97,7 @@ impl Backend {
             .pool_idle_timeout(BACKEND_IDLE)
             .pool_max_idle_per_host(MAX_IDLE_BACKENDS)
             .http1_title_case_headers(true)
-            .http1_max_buf_size(MAX_HTTP_OTHER_HEAD)
+            .http1_max_buf_size(MAX_HTTP_ANSWER_HEAD)
             .http1_max_headers(MAX_HTTP_FIELDS)
             .set_host(false)
             .build(connector);
@@ -125,7 +125,7 @@ impl Backend {
     }
 
     /// Sends a request. One that may be repeated is, when it met a kept connection that the service
-    /// was just closing. Informational answers go to `talk`, for a user whose HTTP is `version`.
+    /// was just closing. Informational answers are passed on.
     ///
     /// The connection is kept for other users only where nobody can be in doubt about where the
     /// request and its answer end.
@@ -133,8 +133,6 @@ impl Backend {
         &self,
         head: Parts,
         body: Upload,
-        talk: &Talk,
-        version: Version,
     ) -> Result<Response<Incoming>, BackendError> {
         let random = |e: io::Error| BackendError::Other(self.authority.to_string(), e.to_string());
         let is_empty = body.is_end_stream();
@@ -146,7 +144,7 @@ impl Backend {
         loop {
             let body = body.take().unwrap_or_else(Upload::empty);
             let mut request = Request::from_parts(head.clone(), body);
-            talk.pass_on(version, &mut request);
+            hints::pass_on(&mut request);
             let _marked = self.targets.mark(&mut request).map_err(random)?;
             let connection = capture_connection(&mut request);
             let taken = connection.clone();

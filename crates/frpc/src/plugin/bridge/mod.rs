@@ -6,8 +6,9 @@
 
 mod backend;
 
-use std::convert::Infallible;
+use std::future::pending;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::{HTTP2_ALIVE, USER_REQUEST_HEAD};
@@ -18,19 +19,19 @@ use frp_http::fields::{
 };
 use frp_http::head::{self, Refused, UnknownCoding};
 use frp_http::host::canonical_host;
-use frp_http::io::filter::Tail;
-use frp_http::io::{Talk, Upload, UserIo};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
+use frp_http::io::http2::{self, Alive};
+use frp_http::io::{Talk, Upload, UserBody, UserIo, hints};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
 use frp_net::rewind::Rewind;
-use frp_relay::counted::Counted;
+use frp_relay::counted::{Count, Counted};
 use frp_relay::layers::Carried;
 use frp_relay::relay::{self, Traffic};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, StatusCode, Version};
@@ -78,6 +79,19 @@ struct Visit {
     upgrade: Mutex<Option<Upgrade>>,
     /// What its connection and its requests share, where it speaks HTTP/1.
     talk: Talk,
+}
+
+/// Whether a user has said anything lately.
+#[derive(Debug, Default)]
+struct Heard(Arc<AtomicBool>);
+
+impl Count for Heard {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        if bytes > 0 {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 /// Both sides of a connection that becomes another protocol's.
@@ -214,7 +228,7 @@ impl Visit {
         let service = service_fn(|request| {
             let visit = self.clone();
             self.talk.exchange(request, move |request| async move {
-                visit.answer(request).await
+                visit.answer(request.map(UserBody::from)).await
             })
         });
         let io = UserIo::new(io, &self.talk);
@@ -242,27 +256,28 @@ impl Visit {
 
     async fn serve_http2<T>(self: Arc<Self>, io: T)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| {
-            let visit = self.clone();
-            async move { Ok::<_, Infallible>(visit.answer(request).await) }
-        });
+        let heard = Arc::<Heard>::default();
         let tasks = &self.user.tasks;
-        let served = http2::Builder::new(Tracked::new(&tasks.tracker, &tasks.stop))
-            .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
-            // Idle users may stay as long as they answer.
-            .keep_alive_interval(USER_REQUEST_HEAD)
-            .keep_alive_timeout(HTTP2_ALIVE)
-            .serve_connection(TokioIo::new(io), service)
-            .await;
-        if let Err(e) = served {
+        let tasks = Tracked::new(&tasks.tracker, &tasks.stop);
+        // Idle users may stay as long as they answer.
+        let alive = Alive {
+            heard: heard.0.clone(),
+            asked_after: USER_REQUEST_HEAD,
+            gone_after: HTTP2_ALIVE,
+        };
+        let answer = |request| {
+            let visit = self.clone();
+            async move { visit.answer(request).await }
+        };
+        let io = Counted::new(io, heard);
+        if let Err(e) = http2::serve(io, &tasks, Some(alive), pending(), answer).await {
             debug!(self.user.log, "http: {e}");
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<UserBody>) -> Response {
         let (mut head, body) = request.into_parts();
         let host = match head::check(&mut head) {
             Ok(host) => host,
@@ -306,7 +321,7 @@ impl Visit {
 
     async fn forward(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<UserBody>,
         host: Option<HeaderValue>,
     ) -> Result<Response, ForwardError> {
         let Bridge {
@@ -339,11 +354,9 @@ impl Visit {
         state_length(fields, &head.method, &body);
         head.uri = backend.uri(&head.uri)?;
         head.version = Version::HTTP_11;
-        let tail = head.extensions.remove::<Tail>();
-        head.extensions.clear();
-        tail.map(|tail| head.extensions.insert(tail));
+        head.extensions = hints::beside(&head.extensions);
 
-        let mut response = backend.send(head, body, &self.talk, version).await?;
+        let mut response = backend.send(head, body).await?;
         head::check_coding(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let got = upgrade_of(response.headers());

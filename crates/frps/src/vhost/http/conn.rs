@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_http::io::{LongTargets, Marked, ServiceIo, Unwritten, Upload};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_OTHER_HEAD};
+use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS};
 use frp_net::or_never::or_never;
 use frp_relay::counted::Counted;
 use frp_relay::layers::{Carried, Duplex as _};
@@ -94,7 +94,7 @@ impl WorkConn {
             .title_case_headers(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(MAX_HTTP_FIELDS)
-            .max_buf_size(MAX_HTTP_OTHER_HEAD)
+            .max_buf_size(MAX_HTTP_ANSWER_HEAD)
             .handshake(TokioIo::new(io))
             .await?;
         Ok(Self {

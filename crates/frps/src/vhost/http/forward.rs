@@ -11,8 +11,7 @@ use frp_http::head::{
     Refused, UnknownCoding, check, check_coding, is_plainly_framed, is_repeatable, may_have_body,
     plain_length,
 };
-use frp_http::io::filter::Tail;
-use frp_http::io::{Upload, UserIo};
+use frp_http::io::{Upload, UserBody, UserIo, hints};
 use frp_log::{Log, debug, warn};
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
@@ -66,6 +65,12 @@ enum ForwardError {
     NotSwitched,
 }
 
+/// What CONNECT gets over HTTP/2; in frp 500.
+const NO_TUNNEL: Refused = Refused {
+    code: StatusCode::NOT_IMPLEMENTED,
+    text: "501 Not Implemented: CONNECT over HTTP/2",
+};
+
 /// To a user that may not come in. Why is told to the log.
 const FORBIDDEN: Refused = Refused {
     code: StatusCode::FORBIDDEN,
@@ -73,20 +78,23 @@ const FORBIDDEN: Refused = Refused {
 };
 
 /// Answers a request of `user`.
-pub(super) async fn answer(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(user: &Arc<User>, request: Request<UserBody>) -> Response<Body> {
     let busy = user.waiting.interrupt();
     user.unserved.heard();
     let response = respond(user, request).await;
     response.map(|body| body.holding(busy))
 }
 
-async fn respond(user: &Arc<User>, request: Request<Incoming>) -> Response<Body> {
+async fn respond(user: &Arc<User>, request: Request<UserBody>) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     let host = match check(&mut head) {
         Ok(host) => host.unwrap_or(HeaderValue::from_static("")),
         Err(refused) => return refuse(refused, head.version),
     };
     let (method, version) = (head.method.clone(), head.version);
+    if method == Method::CONNECT && version == Version::HTTP_2 {
+        return refuse(NO_TUNNEL, version);
+    }
     let shown = host.clone();
     match route(user, head, host, body).await {
         Ok(response) => response,
@@ -109,7 +117,7 @@ async fn route(
     user: &Arc<User>,
     head: Parts,
     host: HeaderValue,
-    body: Incoming,
+    body: UserBody,
 ) -> Result<Response<Body>, ForwardError> {
     let proxied = head::is_proxied(&head);
     let of = |name| head.headers.get(name);
@@ -157,13 +165,12 @@ async fn forward(
     target: &Arc<HttpTarget>,
     mut head: Parts,
     host: HeaderValue,
-    body: Incoming,
+    body: UserBody,
 ) -> Result<Response<Body>, ForwardError> {
     let is_connect = head.method == Method::CONNECT;
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
     let wanted = upgrade_of(&head.headers);
     let is_odd = wanted.is_some() || !body.is_end_stream() && !may_have_body(&head.method);
-    let version = head.version;
     if is_connect {
         head.headers.insert(HOST, host);
         head.version = Version::HTTP_11;
@@ -175,7 +182,7 @@ async fn forward(
     let sent = body.sent();
     let limit = user.shared.policy().vhost_http_timeout;
     let request = Request::from_parts(head, body);
-    let (response, mut conn, proxy) = send(user, target, request, version, limit).await?;
+    let (response, mut conn, proxy) = send(user, target, request, limit).await?;
     check_coding(response.headers())?;
     // Not for anybody else where service and user might disagree about where the next request or
     // its answer begins.
@@ -225,13 +232,12 @@ async fn send(
     user: &User,
     target: &HttpTarget,
     mut request: Request<Upload>,
-    version: Version,
     limit: Duration,
 ) -> Result<(Response<Incoming>, WorkConn, Arc<Proxy>), ForwardError> {
     loop {
         let (mut conn, proxy, is_reused) = connection(user, target).await?;
         let again = (is_reused && may_go_twice(&request)).then(|| copy(&request));
-        user.talk.pass_on(version, &mut request);
+        hints::pass_on(&mut request);
         let (e, unsent) = match conn.send(request, limit).await {
             Ok(response) => return Ok((response, conn, proxy)),
             Err(failed) => failed,
@@ -275,9 +281,7 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    if let Some(tail) = request.extensions().get::<Tail>() {
-        copy.extensions_mut().insert(tail.clone());
-    }
+    *copy.extensions_mut() = hints::beside(request.extensions());
     copy
 }
 

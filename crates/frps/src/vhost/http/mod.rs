@@ -17,19 +17,18 @@ pub(crate) mod idle;
 mod unserved;
 mod waiting;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 
-use frp_http::io::{Talk, UserIo};
-use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
+use frp_http::io::{Talk, UserBody, UserIo, http2};
+use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Log, debug};
 use frp_net::rewind::Rewind;
 use frp_net::strangers::Turn;
 use frp_relay::counted::Counted;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -41,9 +40,6 @@ use self::unserved::Unserved;
 use self::waiting::Waiting;
 use crate::proxy::user::{UserAddrs, UserConn};
 use crate::shared::Shared;
-
-/// Requests at a time on one HTTP/2 connection, as Go's server allows.
-const MAX_STREAMS: u32 = 250;
 
 /// A user's connection.
 struct User {
@@ -94,13 +90,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
         let stop = user.shared.stop.clone();
         let evicted = evicted(user.clone(), turn);
         let served = async {
-            match is_h2 {
-                true => serve_h2(user, conn).await,
-                false => serve_h1(user, conn).await,
+            let ended = match is_h2 {
+                true => serve_h2(&user, conn).await.map_err(|e| e.to_string()),
+                false => serve_h1(&user, conn).await.map_err(|e| e.to_string()),
+            };
+            if let Err(e) = ended {
+                let log = Log::root().by(user.peer.ip());
+                debug!(log, "http connection [{peer}] ended: {e}");
             }
         };
+        let idle = idle_for_too_long(user.clone());
         tokio::select! {
             () = served => {}
+            () = idle => {}
             () = evicted => made_room(peer),
             () = stop.cancelled() => {}
         }
@@ -126,11 +128,11 @@ fn made_room(peer: SocketAddr) {
     );
 }
 
-async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
+async fn serve_h1(user: &Arc<User>, conn: Rewind<TcpStream>) -> hyper::Result<()> {
     let service = service_fn(|request| {
         let answering = user.clone();
         user.talk.exchange(request, move |request| async move {
-            forward::answer(&answering, request).await
+            forward::answer(&answering, request.map(UserBody::from)).await
         })
     });
     let conn = UserIo::new(Counted::new(conn, user.unserved.clone()), &user.talk);
@@ -142,48 +144,28 @@ async fn serve_h1(user: Arc<User>, conn: Rewind<TcpStream>) {
         .max_buf_size(MAX_HTTP_HEAD)
         .serve_connection(TokioIo::new(conn), service)
         .with_upgrades();
-    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
-}
-
-async fn serve_h2(user: Arc<User>, conn: Rewind<TcpStream>) {
-    let tasks = Tracked::new(&user.shared.tasks, &user.shared.stop);
-    let service = service_fn(|request| {
-        let user = user.clone();
-        async move { Ok::<_, Infallible>(forward::answer(&user, request).await) }
-    });
-    let served = http2::Builder::new(tasks)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HTTP_OTHER_HEAD as u32)
-        .serve_connection(
-            TokioIo::new(Counted::new(conn, user.unserved.clone())),
-            service,
-        );
-    to_its_end(&user, served, |conn| conn.graceful_shutdown()).await;
-}
-
-/// Once the server drains, that is the end of the requests that are under way.
-async fn to_its_end<C>(user: &User, conn: C, shut_down: impl FnOnce(Pin<&mut C>))
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let served = async {
-        let mut conn = pin!(conn);
-        tokio::select! {
-            served = conn.as_mut() => return served,
-            () = user.shared.drain.cancelled() => {}
-        }
-        shut_down(conn.as_mut());
-        conn.await
-    };
+    let mut served = pin!(served);
     tokio::select! {
-        served = served => if let Err(e) = served {
-            debug!(Log::root().by(user.peer.ip()), "http connection [{}] ended: {e}", user.peer);
-        },
-        () = idle_for_too_long(user) => {}
+        served = served.as_mut() => return served,
+        () = user.shared.drain.cancelled() => {}
     }
+    // The end of the requests that are under way is that of the connection.
+    served.as_mut().graceful_shutdown();
+    served.await
 }
 
-async fn idle_for_too_long(user: &User) {
+async fn serve_h2(user: &Arc<User>, conn: Rewind<TcpStream>) -> Result<(), http2::Http2Error> {
+    let tasks = Tracked::new(&user.shared.tasks, &user.shared.stop);
+    let conn = Counted::new(conn, user.unserved.clone());
+    let drain = user.shared.drain.cancelled();
+    let answer = |request| {
+        let user = user.clone();
+        async move { forward::answer(&user, request).await }
+    };
+    http2::serve(conn, &tasks, None, drain, answer).await
+}
+
+async fn idle_for_too_long(user: Arc<User>) {
     user.waiting.too_long().await;
     debug!(
         Log::root().by(user.peer.ip()),

@@ -81,13 +81,15 @@ impl Stream {
             .min(self.send_window as usize)
     }
 
-    /// Counts `n` bytes that were read. A reader that has emptied the queue, and has read twice the
-    /// window since that grew last, may be kept waiting by it: it doubles, up to `most`. One that stops
-    /// reading has so much unread at its end as it showed that it needs; what the system takes for it
-    /// at first ([`UNSENT_TO_ENDS`](crate::limits::UNSENT_TO_ENDS)) is not enough to show that.
-    pub(super) fn take(&mut self, n: usize, most: u32) {
-        self.taken = self.taken.saturating_add(n as u32);
-        if self.inbox.len() == 0 && self.window < most && self.taken / 2 >= self.window {
+    /// Counts what was read and has been used: all but `kept` bytes. A reader that has emptied the queue,
+    /// and has used twice the window since that grew last, may be kept waiting by it: it doubles, up to
+    /// `most`. One that stops reading has so much unread at its end as it showed that it needs; what the
+    /// system takes for it at first ([`UNSENT_TO_ENDS`](crate::limits::UNSENT_TO_ENDS)) is not enough to
+    /// show that.
+    pub(super) fn settle(&mut self, kept: usize, most: u32) {
+        let (used, emptied) = self.inbox.settle(kept);
+        self.taken = self.taken.saturating_add(used as u32);
+        if emptied && self.window < most && self.taken / 2 >= self.window {
             self.window = self.window.saturating_mul(2).min(most);
             self.taken = 0;
         }
@@ -98,7 +100,7 @@ impl Stream {
         let free = self
             .window
             .min(most)
-            .saturating_sub(self.inbox.len() as u32);
+            .saturating_sub(self.inbox.unused() as u32);
         free.saturating_sub(self.recv_window)
     }
 }
