@@ -1,11 +1,10 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::LAST_TASKS;
-use frp_config::{ClientConfig, DnsServer, Transport};
-use frp_http::basic::Login;
-use frp_http::web::{Web, WebError, WebSettings};
+use frp_config::{ClientConfig, DnsServer, LoadOptions, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -14,7 +13,7 @@ use frp_net::tls::TlsSetupError;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Admin, ConfigFile};
+use crate::admin::{self, Admin, Web, WebError};
 use crate::auth::EndpointSetupError;
 use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
@@ -34,6 +33,15 @@ pub struct Service {
     /// Where the settings came from, to be read again from there.
     file: Option<ConfigFile>,
     web: Option<Web>,
+}
+
+/// Where a client's settings came from, to be read again from there.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// How it was read.
+    pub options: LoadOptions,
 }
 
 /// Why a client could not be set up.
@@ -66,18 +74,7 @@ impl Service {
     /// where `cfg` came from. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
         let tls = tls_settings(&cfg);
-        let web = cfg.web_server.as_ref().map(|web| {
-            let tls = web.tls.as_ref();
-            let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-            Web::bind(WebSettings {
-                addr: &web.addr,
-                port: web.port,
-                tls,
-                login: Login::new(&web.user, web.password.expose()),
-                allowed_hosts: &web.allowed_hosts,
-                pprof: web.pprof_enable,
-            })
-        });
+        let web = cfg.web_server.as_ref().map(admin::bind);
         let auto = match &cfg.transport.protocol {
             Transport::Auto(order) => Some(Auto::new(&cfg, order)),
             Transport::One(_) => None,
