@@ -46,8 +46,18 @@ struct Shared {
 impl Backend {
     /// Listens on a free port of the loopback, one for TCP and one for UDP.
     pub(crate) fn start() -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen")?;
-        let addr = listener.local_addr().context("listen")?;
+        Self::on(Ipv4Addr::LOCALHOST, THREADS)
+    }
+
+    /// Listens on a free port of the loopback and of all other addresses; for few connections at a time.
+    pub(crate) fn small() -> Result<Self, Error> {
+        Self::on(Ipv4Addr::UNSPECIFIED, FEW_THREADS)
+    }
+
+    fn on(ip: Ipv4Addr, threads: usize) -> Result<Self, Error> {
+        let listener = TcpListener::bind((ip, 0)).context("listen")?;
+        let port = listener.local_addr().context("listen")?.port();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let datagrams = service::socket().context("open a UDP socket")?;
         let udp_addr = datagrams.local_addr().context("open a UDP socket")?;
         let shared = Arc::new(Shared {
@@ -65,7 +75,7 @@ impl Backend {
             threads: Vec::new(),
         };
         backend.spawn(Shared::serve_datagrams)?;
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             backend.spawn(Shared::serve)?;
         }
         Ok(backend)
@@ -230,6 +240,8 @@ fn payload() -> Vec<u8> {
 
 /// More than any load has open at a time, with those that are still closing or kept for later.
 const THREADS: usize = 128;
+/// A few loads of some connections.
+const FEW_THREADS: usize = 16;
 const STACK: usize = 128 << 10;
 const PAYLOAD: usize = 128 << 10;
 const QUIET_LIMIT: Duration = Duration::from_secs(3);

@@ -27,6 +27,8 @@ pub(crate) enum Error {
     },
     #[error("no bytes arrived")]
     NoBytes,
+    #[error("a thread of the load panicked")]
+    Panicked,
     #[error("no certificate for nginx: {0}")]
     Certificate(String),
     #[error("no network of its own; it takes root, and the reason stands above")]

@@ -15,17 +15,20 @@
 
 mod backend;
 mod error;
+mod far;
 mod front;
 mod http;
 mod load;
-mod lossy;
 mod machine;
+mod mixed;
 mod mode;
 mod pair;
 mod probe;
 mod process;
 mod report;
+mod restart;
 mod service;
+mod start;
 mod udp;
 
 use std::path::PathBuf;
@@ -50,9 +53,16 @@ struct Args {
     #[arg(long, default_value = "target/release")]
     ours: PathBuf,
     /// Folder with frps and frpc to compare with, or with one such folder per version (the newest is
-    /// taken); without it, only our figures are shown.
+    /// taken), or `direct` for nothing between users and service; without it, only our figures are
+    /// shown.
     #[arg(long, env = "FRP_REFERENCE_DIR")]
     theirs: Option<PathBuf>,
+    /// Folder with the frpc of our side, if it is another one.
+    #[arg(long)]
+    ours_frpc: Option<PathBuf>,
+    /// The same of theirs.
+    #[arg(long)]
+    theirs_frpc: Option<PathBuf>,
     /// Transports to measure [default: tls-mux,mux,tls,plain; http and udp in tls-mux and plain]
     #[arg(long, value_delimiter = ',', value_parser = parse_mode)]
     modes: Vec<&'static Mode>,
@@ -74,9 +84,15 @@ struct Args {
     /// Open connections for the memory of an idle one.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
+    /// Clients of a server that is restarted.
+    #[arg(long, default_value_t = 50)]
+    clients: usize,
     /// One round of one second: a first impression in two and a half minutes.
     #[arg(long)]
     quick: bool,
+    /// Print the medians as tables in Markdown, `ours / theirs`, with a column for each transport.
+    #[arg(long)]
+    markdown: bool,
     /// Also write all figures, of every round, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -96,8 +112,19 @@ enum Metric {
     Http,
     /// Packets through a udp proxy.
     Udp,
-    /// Bytes per second over a long way with losses; only where it is named, and as root.
+    /// Round trips of 64 bytes beside two downloads or uploads; only where it is named, as are the
+    /// following.
+    Mixed,
+    /// The same over a link of 20 or 2 Mbit/s; as root.
+    Slow,
+    /// How soon clients are back after a restart of frps.
+    Restart,
+    /// Bytes per second over a long way with losses; as root.
     Loss,
+    /// Bytes per second over a long and wide way; as root.
+    Long,
+    /// Time and CPU until a pair serves.
+    Start,
 }
 
 const DEFAULT_METRICS: [Metric; 6] = [
@@ -149,8 +176,10 @@ fn main() -> ExitCode {
 /// Runs everything and prints the report; false if a figure is missing.
 fn run(args: &Args) -> Result<bool, Error> {
     raise_file_limit();
-    let ours = Programs::locate(&args.ours)?;
-    let theirs = args.theirs.as_deref().map(Programs::locate).transpose()?;
+    let ours = Programs::locate(&args.ours, args.ours_frpc.as_deref())?;
+    let theirs = args.theirs.as_deref();
+    let theirs = theirs.map(|dir| Programs::locate(dir, args.theirs_frpc.as_deref()));
+    let theirs = theirs.transpose()?;
     let mut sides = vec![(Side::Ours, &ours)];
     sides.extend(theirs.as_ref().map(|theirs| (Side::Theirs, theirs)));
 
@@ -173,7 +202,10 @@ fn run(args: &Args) -> Result<bool, Error> {
     if let (Some(begin), Some(end)) = (begin, Ticks::now()) {
         report.used_by_others = Some(begin.used_by_others_until(&end));
     }
-    println!("{report}");
+    match args.markdown {
+        true => println!("{}", report.markdown()),
+        false => println!("{report}"),
+    }
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report.to_json(args.seconds));
         std::fs::write(path, text).context(format!("write {}", path.display()))?;
@@ -196,6 +228,8 @@ enum Figure {
     Latency,
     Churn,
     Bulk(Way, usize),
+    /// Echoes beside bulk data.
+    Mixed(mixed::Load),
     Http(Style),
     /// At a fixed rate of packets a second, of so many bytes each.
     Udp(usize, u32),
@@ -213,17 +247,64 @@ impl Round<'_> {
                 self.record(side, "memory", values);
             }
         }
+        if self.args.measures(Metric::Restart, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = restart::measure(programs, self.mode, self.args.clients);
+                self.record(side, "restart", values);
+            }
+        }
         if self.args.measures(Metric::Loss, self.mode) {
             for &(side, programs) in self.sides {
-                let values = lossy::measure(programs, side, self.mode, self.args.seconds);
+                let values = far::loss(programs, side, self.mode, self.args.seconds);
                 self.record(side, "loss", values);
             }
+        }
+        if self.args.measures(Metric::Long, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = far::long(programs, side, self.mode, self.args.seconds);
+                self.record(side, "long", values);
+            }
+        }
+        if self.args.measures(Metric::Start, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = start::measure(programs, side, self.mode);
+                self.record(side, "start", values);
+            }
+        }
+        if self.args.measures(Metric::Slow, self.mode) {
+            self.measure_slow();
         }
         for kind in [Kind::Tcp, Kind::Http, Kind::Udp] {
             let figures = self.figures(kind);
             if !figures.is_empty() {
                 self.measure_in_turns(kind, figures);
             }
+        }
+    }
+
+    /// All links, loads and sides at once, each with programs and hosts of its own: what such links
+    /// carry takes little of the machine.
+    fn measure_slow(&mut self) {
+        let (mode, seconds) = (self.mode, self.args.seconds);
+        let settings = self.sides.iter().flat_map(|side| {
+            let loads = |mbit| mixed::LOADS.map(|load| (*side, mbit, load));
+            mixed::SLOW.into_iter().flat_map(loads)
+        });
+        let results = std::thread::scope(|scope| {
+            let running = settings.map(|((side, programs), mbit, load)| {
+                let measure =
+                    move || mixed::measure_slow(programs, side, mode, mbit, load, seconds);
+                (side, mbit, load, scope.spawn(measure))
+            });
+            let running = running.collect::<Vec<_>>();
+            let results = running.into_iter().map(|(side, mbit, load, thread)| {
+                let panicked = |_| Err(Error::Panicked);
+                (side, mbit, load, thread.join().unwrap_or_else(panicked))
+            });
+            results.collect::<Vec<_>>()
+        });
+        for (side, mbit, load, values) in results {
+            self.record(side, &format!("{mbit} Mbit/s {load:?}"), values);
         }
     }
 
@@ -270,6 +351,9 @@ impl Round<'_> {
             Kind::Tcp => {
                 if measures(Metric::Latency) {
                     figures.push(Figure::Latency);
+                }
+                if measures(Metric::Mixed) {
+                    figures.extend(mixed::LOADS.map(Figure::Mixed));
                 }
                 if measures(Metric::Churn) {
                     figures.push(Figure::Churn);
@@ -344,6 +428,7 @@ impl Figure {
                     (format!("{way} x{streams}, MB/s"), bulk.mb_per_s),
                 ])
             }
+            Self::Mixed(load) => mixed::measure(pair, backend, load, window.div_f64(2.0)),
             Self::Http(style) => {
                 let http = http::requests(pair, style, window)?;
                 Ok(vec![

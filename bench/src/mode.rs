@@ -14,6 +14,9 @@ pub(crate) enum Kind {
 /// What the names of figures begin with that are taken on a way with losses.
 pub(crate) const LOSSY: &str = "1 % lost, ";
 
+/// The same on a long and wide way.
+pub(crate) const LONG: &str = "100 ms, 500 Mbit/s, ";
+
 /// The name that the http proxy serves.
 pub(crate) const DOMAIN: &str = "bench.test";
 
@@ -64,19 +67,25 @@ pub(crate) struct Mode {
     targets: &'static [&'static [(&'static str, f64)]],
 }
 
-/// The ratio ours / theirs that is asked for.
+/// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Target {
+    /// Of the ratio ours / theirs.
     AtMost(f64),
+    /// The same.
     AtLeast(f64),
+    /// Of our figure, whatever theirs is.
+    OursAtMost(f64),
 }
 
 impl Target {
-    pub(crate) fn is_met(self, ratio: f64) -> bool {
-        match self {
-            Self::AtMost(target) => ratio <= target,
-            Self::AtLeast(target) => ratio >= target,
-        }
+    /// None if there is nothing to compare with.
+    pub(crate) fn is_met(self, ours: Option<f64>, ratio: Option<f64>) -> Option<bool> {
+        Some(match self {
+            Self::AtMost(target) => ratio? <= target,
+            Self::AtLeast(target) => ratio? >= target,
+            Self::OursAtMost(target) => ours? <= target,
+        })
     }
 }
 
@@ -85,6 +94,7 @@ impl fmt::Display for Target {
         match self {
             Self::AtMost(target) => write!(f, "<= {target:.2}"),
             Self::AtLeast(target) => write!(f, ">= {target:.2}"),
+            Self::OursAtMost(target) => write!(f, "ours <= {target:.0}"),
         }
     }
 }
@@ -242,6 +252,13 @@ impl Mode {
         let key = match metric {
             _ if is("CPU", "s/GB") => return self.cpu_target.map(Target::AtMost),
             _ if metric.starts_with(LOSSY) => return Some(Target::AtLeast(1.0)),
+            // Beside the 20 ms of the way itself.
+            _ if is("20 Mbit/s ", "echo p50, ms") => return Some(Target::OursAtMost(40.0)),
+            _ if is("20 Mbit/s ", "echo p99, ms") => return Some(Target::OursAtMost(60.0)),
+            _ if is("2 Mbit/s ", "") => return None,
+            _ if is("", "echo p50, ms") || is("", "echo p99, ms") => {
+                return Some(Target::AtMost(0.5));
+            }
             _ if is("http ", "CPU, us/req") => "http CPU",
             _ if is("http ", "p99, us") => "http p99",
             _ if is("udp ", "CPU, us/echo") => "udp CPU",

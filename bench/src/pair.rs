@@ -16,39 +16,65 @@ use crate::mode::{Front, Kind, Mode, Ports};
 use crate::process::{POLL, Process, START_LIMIT, TempDir};
 use crate::report::Side;
 
-/// Where the programs of one side are.
+/// What one side runs.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    dir: PathBuf,
-    /// What `frps -v` prints.
-    pub(crate) version: String,
+    /// None: users reach the service without any.
+    paths: Option<Paths>,
+    /// What the report calls them.
+    pub(crate) name: String,
+}
+
+#[derive(Debug)]
+struct Paths {
+    frps: PathBuf,
+    frpc: PathBuf,
 }
 
 impl Programs {
-    /// Finds frps and frpc in `dir`, or in the folder of `dir` with the highest version as name.
-    pub(crate) fn locate(dir: &Path) -> Result<Self, Error> {
-        let holds_both = |dir: &Path| dir.join("frps").is_file() && dir.join("frpc").is_file();
-        let dir = if holds_both(dir) {
-            dir.to_owned()
-        } else {
-            let entries = fs::read_dir(dir).context(format!("read {}", dir.display()))?;
-            entries
-                .flatten()
-                .map(|entry| entry.path())
-                .filter(|path| holds_both(path))
-                .max_by_key(|path| version_key(path))
-                .ok_or_else(|| Error::NoPrograms(dir.to_owned()))?
-        };
-        let frps = dir.join("frps");
-        let what = format!("run {} -v", frps.display());
-        let output = Command::new(&frps).arg("-v").output().context(what)?;
-        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Self { dir, version })
+    /// Finds frps and frpc in `dir`, or in the folder of `dir` with the highest version as name; frpc
+    /// in `frpc_dir`, if that is given. `direct` is no folder: there is nothing in between then.
+    pub(crate) fn locate(dir: &Path, frpc_dir: Option<&Path>) -> Result<Self, Error> {
+        if dir == Path::new(DIRECT) {
+            return Ok(Self {
+                paths: None,
+                name: "no programs in between".to_owned(),
+            });
+        }
+        let frps = find(dir)?.join("frps");
+        let frpc = find(frpc_dir.unwrap_or(dir))?.join("frpc");
+        let mut name = said(&frps)?;
+        if frpc_dir.is_some() {
+            name = format!("frps {name}, frpc {}", said(&frpc)?);
+        }
+        let paths = Some(Paths { frps, frpc });
+        Ok(Self { paths, name })
     }
+}
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+/// What stands for no programs at all.
+const DIRECT: &str = "direct";
+
+fn find(dir: &Path) -> Result<PathBuf, Error> {
+    let holds_both = |dir: &Path| dir.join("frps").is_file() && dir.join("frpc").is_file();
+    if holds_both(dir) {
+        return Ok(dir.to_owned());
     }
+    let entries = fs::read_dir(dir).context(format!("read {}", dir.display()))?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| holds_both(path))
+        .max_by_key(|path| version_key(path))
+        .ok_or_else(|| Error::NoPrograms(dir.to_owned()))
+}
+
+/// Its version, and where it is.
+fn said(program: &Path) -> Result<String, Error> {
+    let what = format!("run {} -v", program.display());
+    let output = Command::new(program).arg("-v").output().context(what)?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(format!("{version} ({})", program.display()))
 }
 
 /// `0.70.1` as [0, 70, 1]; a name that is no version sorts first.
@@ -83,13 +109,21 @@ pub(crate) struct Start<'a> {
 
 /// A running pair with one proxy. Dropping it kills both.
 pub(crate) struct Pair {
+    running: Option<Running>,
+    kind: Kind,
+    user_addr: SocketAddr,
+}
+
+struct Running {
     // In this order: a frpc that loses its server would log and retry.
     frpc: Process,
     front: Option<Process>,
     frps: Process,
     front_counts: bool,
-    kind: Kind,
-    user_addr: SocketAddr,
+    /// From the start of frps until it listened.
+    listens: Duration,
+    /// From the start of frpc until the service answered through it.
+    ready: Duration,
 }
 
 impl<'a> Start<'a> {
@@ -126,35 +160,55 @@ impl<'a> Start<'a> {
         let Self {
             mode, kind, local, ..
         } = self;
+        let Some(paths) = &self.programs.paths else {
+            let host = self.client.map_or(local.ip(), |host| host.ip.into());
+            let mut pair = Pair {
+                running: None,
+                kind,
+                user_addr: SocketAddr::new(host, local.port()),
+            };
+            pair.wait_for_answer(asks)?;
+            return Ok(pair);
+        };
         let ports = self.free_ports().context("find a port")?;
         let dir = TempDir::new()?;
         let frps_toml = dir.write("frps.toml", &mode.frps_toml(kind, &ports))?;
         let frpc_toml = dir.write("frpc.toml", &mode.frpc_toml(kind, &ports, local))?;
 
-        let mut frps = Command::new(self.programs.dir.join("frps"));
+        let mut frps = Command::new(&paths.frps);
         frps.arg("-c").arg(frps_toml);
+        let begin = Instant::now();
         let mut frps = Process::spawn("frps", frps, &dir)?;
         frps.wait_for_port((ports.host, ports.bind).into())?;
+        let listens = begin.elapsed();
         let front = match ports.front {
             Some(port) => Some(front::start((ports.host, port).into(), ports.bind, &dir)?),
             None => None,
         };
-        let frpc = self.programs.dir.join("frpc");
         let mut frpc = match self.client {
-            Some(host) => host.command(&frpc),
-            None => Command::new(frpc),
+            Some(host) => host.command(&paths.frpc),
+            None => Command::new(&paths.frpc),
         };
         frpc.arg("-c").arg(frpc_toml);
+        let begin = Instant::now();
         let frpc = Process::spawn("frpc", frpc, &dir)?;
-        let mut pair = Pair {
+        let running = Running {
             frpc,
             front,
             frps,
             front_counts: mode.front == Front::WhereNeeded,
+            listens,
+            ready: Duration::ZERO,
+        };
+        let mut pair = Pair {
+            running: Some(running),
             kind,
             user_addr: SocketAddr::from((ports.host, ports.user)),
         };
         pair.wait_for_answer(asks)?;
+        if let Some(running) = &mut pair.running {
+            running.ready = begin.elapsed();
+        }
         Ok(pair)
     }
 
@@ -189,6 +243,12 @@ impl Pair {
         self.user_addr
     }
 
+    /// How long frps took to listen, and frpc to serve; `None` where nothing runs.
+    pub(crate) fn start_times(&self) -> Option<(Duration, Duration)> {
+        let running = self.running.as_ref()?;
+        Some((running.listens, running.ready))
+    }
+
     /// User and system time that all which count have used so far.
     pub(crate) fn cpu(&self) -> Result<Duration, Error> {
         self.counted().map(Process::cpu).sum()
@@ -200,8 +260,10 @@ impl Pair {
     }
 
     fn counted(&self) -> impl Iterator<Item = &Process> {
-        let front = self.front.as_ref().filter(|_| self.front_counts);
-        [&self.frps, &self.frpc].into_iter().chain(front)
+        self.running.iter().flat_map(|running| {
+            let front = running.front.as_ref().filter(|_| running.front_counts);
+            [&running.frps, &running.frpc].into_iter().chain(front)
+        })
     }
 
     fn wait_for_answer(&mut self, asks: Ask) -> Result<(), Error> {
@@ -210,10 +272,13 @@ impl Pair {
             let Err(last) = asks(self.kind, self.user_addr) else {
                 return Ok(());
             };
-            self.frps.check_alive()?;
-            self.frpc.check_alive()?;
+            let mut output = String::new();
+            if let Some(Running { frps, frpc, .. }) = &mut self.running {
+                frps.check_alive()?;
+                frpc.check_alive()?;
+                output = format!("{}\n{}", frps.output(), frpc.output());
+            }
             if begin.elapsed() > START_LIMIT {
-                let output = format!("{}\n{}", self.frps.output(), self.frpc.output());
                 return Err(Error::NoAnswer {
                     seconds: START_LIMIT.as_secs(),
                     last,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::mode::Mode;
+use crate::mode::{MODES, Mode};
 use crate::pair::Programs;
 
 /// The mean over ways and numbers of streams.
@@ -49,10 +49,9 @@ type Rounds = BTreeMap<usize, f64>;
 
 impl Report {
     pub(crate) fn new(ours: &Programs, theirs: Option<&Programs>) -> Self {
-        let name = |p: &Programs| format!("{} ({})", p.version, p.dir().display());
         Self {
-            ours: name(ours),
-            theirs: theirs.map(name),
+            ours: ours.name.clone(),
+            theirs: theirs.map(|theirs| theirs.name.clone()),
             rows: Vec::new(),
             failures: Vec::new(),
             used_by_others: None,
@@ -96,6 +95,47 @@ impl Report {
         self.failures.is_empty()
     }
 
+    /// Those that were measured, in the order that they are known in.
+    fn modes(&self) -> Vec<&'static Mode> {
+        let measured = |mode: &&Mode| self.rows.iter().any(|row| row.mode.name == mode.name);
+        MODES.iter().filter(measured).collect()
+    }
+
+    /// Medians as a table: a row for each metric, a column for each mode.
+    pub(crate) fn markdown(&self) -> String {
+        let modes = self.modes();
+        let mut metrics = Vec::new();
+        for row in &self.rows {
+            if !metrics.contains(&&row.metric) {
+                metrics.push(&row.metric);
+            }
+        }
+        let theirs = self.theirs.as_deref().unwrap_or("none");
+        let names = modes.iter().map(|mode| mode.name).collect::<Vec<_>>();
+        let mut text = format!(
+            "ours: {}; theirs: {theirs}\n\n| ours / theirs | {} |\n|---|{}\n",
+            self.ours,
+            names.join(" | "),
+            "---|".repeat(names.len())
+        );
+        for metric in metrics {
+            let cells = modes.iter().map(|mode| {
+                let is_it = |row: &&Row| row.mode.name == mode.name && row.metric == *metric;
+                match self.rows.iter().find(is_it) {
+                    Some(row) if row.theirs.is_empty() => figure(&row.ours),
+                    Some(row) => format!("{} / {}", figure(&row.ours), figure(&row.theirs)),
+                    None => String::new(),
+                }
+            });
+            let cells = cells.collect::<Vec<_>>().join(" | ");
+            text.push_str(&format!("| {metric} | {cells} |\n"));
+        }
+        for failure in &self.failures {
+            text.push_str(&format!("\nmissing: {failure}\n"));
+        }
+        text
+    }
+
     pub(crate) fn to_json(&self, seconds: f64) -> Value {
         let rows = self.rows.iter().map(|row| {
             let ratio = row.ratio();
@@ -129,14 +169,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "ours:   {}", self.ours)?;
         writeln!(f, "theirs: {}", self.theirs.as_deref().unwrap_or("none"))?;
-        let mut modes = self.rows.iter().map(|row| row.mode).collect::<Vec<_>>();
-        modes.sort_by_key(|mode| crate::mode::MODES.iter().position(|m| m.name == mode.name));
-        modes.dedup_by_key(|mode| mode.name);
-        for mode in modes {
+        for mode in self.modes() {
             writeln!(f, "\n{} - {}", mode.name, mode.what)?;
             writeln!(
                 f,
-                "  {:<28} {:>9} {:>9} {:>6}  {:<12} target",
+                "  {:<34} {:>9} {:>9} {:>6}  {:<12} target",
                 "median of the rounds", "ours", "theirs", "ratio", "min..max"
             )?;
             for row in self.rows.iter().filter(|row| row.mode.name == mode.name) {
@@ -165,28 +202,33 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figure = |rounds: &Rounds| match median(rounds.values()) {
-            Some(value) if value >= 100.0 => format!("{value:.0}"),
-            Some(value) if value >= 10.0 => format!("{value:.1}"),
-            Some(value) => format!("{value:.3}"),
-            None => "-".to_owned(),
-        };
         write!(
             f,
-            "{:<28} {:>9} {:>9}",
+            "{:<34} {:>9} {:>9}",
             self.metric,
             figure(&self.ours),
             figure(&self.theirs)
         )?;
-        let Some(ratio) = self.ratio() else {
-            return Ok(());
-        };
-        let range = format!("{:.2}..{:.2}", ratio.min, ratio.max);
-        write!(f, " {:>6.2}  {range:<12}", ratio.median)?;
+        match self.ratio() {
+            Some(ratio) => {
+                let range = format!("{:.2}..{:.2}", ratio.min, ratio.max);
+                write!(f, " {:>6.2}  {range:<12}", ratio.median)?;
+            }
+            None => write!(f, " {:>6}  {:<12}", "", "")?,
+        }
         if let (Some(target), Some(passes)) = (self.mode.target(&self.metric), self.passes()) {
             write!(f, " {target} {}", if passes { "pass" } else { "MISS" })?;
         }
         Ok(())
+    }
+}
+
+fn figure(rounds: &Rounds) -> String {
+    match median(rounds.values()) {
+        Some(value) if value >= 100.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.3}"),
+        None => "-".to_owned(),
     }
 }
 
@@ -214,12 +256,13 @@ impl Row {
 
     fn passes(&self) -> Option<bool> {
         let target = self.mode.target(&self.metric)?;
-        Some(target.is_met(self.ratio()?.median))
+        let ratio = self.ratio().map(|ratio| ratio.median);
+        target.is_met(median(self.ours.values()), ratio)
     }
 }
 
 /// None of nothing.
-fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
+pub(crate) fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
     let mut sorted = values.into_iter().copied().collect::<Vec<_>>();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;
@@ -233,8 +276,6 @@ fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mode::MODES;
-
     fn row(metric: &str, ours: &[f64], theirs: &[f64]) -> Row {
         Row {
             mode: &MODES[0],

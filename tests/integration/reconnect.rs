@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::carries::free_udp_port;
 use frp_tests::clients::{echoes, until_echoes};
 use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{Control, NEW_PROXY, NEW_PROXY_RESP};
@@ -184,4 +185,96 @@ async fn both_sides_say_why_a_session_ended() {
     frps.program.kill().await;
     let line = second.expect("session ended: ").await;
     assert!(!line.ends_with(": "), "no reason: {line}");
+}
+
+/// Over UDP nobody tells a client that frps has ended; the next frps does, when it is asked. Silence alone would take
+/// more than half a minute.
+#[tokio::test]
+async fn a_frps_that_was_killed_is_missed_over_every_transport() {
+    const NO_MUX: &str = "transport.tcpMux = false\n";
+    const NO_TLS: &str = "transport.tls.enable = false\n";
+    let ways = [
+        ("tcp", "", ""),
+        ("tcp", NO_MUX, ""),
+        ("tcp", "", NO_TLS),
+        ("websocket", "", ""),
+        ("wss", "", ""),
+        ("kcp", "", ""),
+        ("kcp", NO_MUX, ""),
+        ("kcp", "", NO_TLS),
+        ("quic", "", ""),
+    ];
+    for (protocol, both, client) in ways {
+        println!("{protocol} {both}{client}");
+        let (rig, service) = (Rig::new(), Service::echo().await);
+        let udp_port = free_udp_port();
+        let listen = match protocol {
+            "kcp" | "quic" => format!("{protocol}BindPort = {udp_port}\n"),
+            _ => String::new(),
+        };
+        let mut frps = rig.frps(&format!("{TOKEN}{both}{listen}")).await;
+        let server = if listen.is_empty() {
+            frps.port
+        } else {
+            udp_port
+        };
+        let port = free_port();
+        let proxy = tcp_proxy("ssh", service.port, port, "");
+        let protocol_line = format!("transport.protocol = \"{protocol}\"\n");
+        let frpc = rig.frpc(
+            server,
+            &format!("{TOKEN}{protocol_line}{both}{client}{proxy}"),
+        );
+        frpc.expect("[ssh] start proxy success").await;
+        echo(port, b"before").await;
+
+        frps.program.kill().await;
+        frps.program.start_again();
+        until_echoes(port, Duration::from_secs(12)).await;
+        if protocol == "quic" {
+            let why = "session ended: the connection was lost: received a stateless reset";
+            frpc.expect(why).await;
+        }
+    }
+}
+
+/// Whoever has no token of its own to know it by: clients of a server that asks for none are told, too.
+#[tokio::test]
+async fn a_frps_without_a_token_is_missed_over_quic() {
+    let (rig, service) = (Rig::new(), Service::echo().await);
+    let (udp_port, port) = (free_udp_port(), free_port());
+    let mut frps = rig.frps(&format!("quicBindPort = {udp_port}\n")).await;
+    let proxy = tcp_proxy("ssh", service.port, port, "");
+    let frpc = rig.frpc(udp_port, &format!("transport.protocol = \"quic\"\n{proxy}"));
+    frpc.expect("[ssh] start proxy success").await;
+    frps.program.kill().await;
+    frps.program.start_again();
+    frpc.expect("received a stateless reset").await;
+    until_echoes(port, Duration::from_secs(12)).await;
+}
+
+/// What is at the port while frps is away is told by the system, which nobody has to wait for.
+#[tokio::test]
+async fn a_closed_quic_port_is_refused_at_once() {
+    let rig = Rig::new();
+    let mut frpc = rig.frpc(free_udp_port(), "transport.protocol = \"quic\"\n");
+    let line = frpc.expect("login to the server failed").await;
+    assert!(line.contains("connection refused"), "{line}");
+    assert!(line.contains("quicBindPort"), "{line}");
+    assert_eq!(frpc.exit_code().await, Some(1));
+}
+
+/// One line for many attempts, which come often while nobody is there.
+#[tokio::test]
+async fn a_server_that_is_away_fills_no_log() {
+    let rig = Rig::new();
+    let mut frps = rig.frps(TOKEN).await;
+    let frpc = rig.frpc(frps.port, TOKEN);
+    frpc.expect("login to server success").await;
+    frps.program.kill().await;
+    let told = || frpc.log().count("connect to server error");
+    eventually("it is told again", || async { told() >= 3 }).await;
+    let log = frpc.log();
+    let tries = log.count("try to connect to server");
+    assert!(tries <= 5, "{}", log.text());
 }

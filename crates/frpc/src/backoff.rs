@@ -1,17 +1,36 @@
 //! How soon to try again.
 //!
-//! frp's schedule (2, 4, 8, ... seconds, behind every failure the same) is the ceiling here, not
-//! the measure. A server that refuses connections is cheap to ask again, so it is asked within
-//! [`REFUSED_MAX`] and found soon after it listens again; and every wait is spread over half its
-//! length, so that the clients of a restarted server do not come back in step.
+//! frp's schedule (2, 4, 8, ... seconds, behind every failure the same) is for a server that answers and does not
+//! let us in. One that is not there costs nothing to look for, and is missed: it is found within half a second if
+//! it was away for less than ten, else within a twentieth of the time that it was away. Every wait is spread
+//! over half its length, so that the clients of a restarted server do not come back in step.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest wait while the server's host answers that nobody listens.
-const REFUSED_MAX: Duration = Duration::from_millis(2200);
+/// What an attempt came upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nobody: the server's host, or a router, says so at once.
+    Nobody,
+    /// Nothing: no answer came.
+    Nothing,
+    /// Someone, with whom it did not work out.
+    Someone,
+}
+
+/// The longest wait while nobody is there: at first, and after a while.
+const NOBODY_FIRST: Duration = Duration::from_millis(500);
+const NOBODY_MAX: Duration = Duration::from_millis(2200);
+
+/// Of the time that nobody was there, so much may be waited more.
+const NOBODY_SHARE: u32 = 20;
+
+/// Between the beginnings of attempts that have no answer. One takes as long by itself, and the system asks all
+/// the while.
+const NOTHING_MAX: Duration = Duration::from_secs(10);
 
 /// The longest wait between two logins (frp `client/service.go`).
 const LOGIN_MAX: Duration = Duration::from_secs(20);
@@ -30,35 +49,49 @@ const QUICK_RETRIES: u32 = 3;
 pub(crate) struct LoginBackoff {
     ceiling: Duration,
     max: Duration,
+    /// Since when it is tried.
+    began: Instant,
 }
 
 impl LoginBackoff {
     /// Before the first login of the process.
-    pub(crate) fn first() -> Self {
+    pub(crate) fn first(now: Instant) -> Self {
         Self {
             ceiling: Duration::from_secs(1),
             max: FIRST_LOGIN_MAX,
+            began: now,
         }
     }
 
     /// After a session was lost.
-    pub(crate) fn again() -> Self {
+    pub(crate) fn again(now: Instant) -> Self {
         Self {
-            ceiling: Duration::from_secs(1),
             max: LOGIN_MAX,
+            ..Self::first(now)
         }
     }
 
-    /// The wait after a failure. `refused`: nobody listens at the server's port. `random` is from
-    /// 0 to 1.
-    pub(crate) fn next(&mut self, refused: bool, random: f64) -> Duration {
+    /// The wait after an attempt that took from `began` until `now`. `random` is from 0 to 1.
+    pub(crate) fn next(
+        &mut self,
+        found: Found,
+        began: Instant,
+        now: Instant,
+        random: f64,
+    ) -> Duration {
         self.ceiling = (self.ceiling * 2).min(self.max);
-        let ceiling = if refused {
-            self.ceiling.min(REFUSED_MAX)
-        } else {
-            self.ceiling
-        };
-        ceiling.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+        let share = now.duration_since(self.began) / NOBODY_SHARE;
+        let soon = share.clamp(NOBODY_FIRST, NOBODY_MAX);
+        let spread = |wait: Duration| wait.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
+        match found {
+            Found::Nobody => spread(self.ceiling.min(soon)),
+            Found::Nothing => {
+                let wait = spread(self.ceiling.min(NOTHING_MAX));
+                let took = now.duration_since(began);
+                wait.saturating_sub(took).max(spread(NOBODY_FIRST))
+            }
+            Found::Someone => spread(self.ceiling),
+        }
     }
 }
 
@@ -99,29 +132,72 @@ impl LossBackoff {
 mod tests {
     use super::*;
 
+    const ALWAYS: Duration = Duration::from_secs(3600);
+
+    /// The waits of one who is not there, or does not answer, `within` a time, where an attempt takes `each`.
+    fn waits(found: Found, each: Duration, within: Duration, random: f64) -> Vec<Duration> {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut backoff = LoginBackoff::again(now);
+        let mut waits = Vec::new();
+        while now < begin + within {
+            let began = now;
+            now += each;
+            let wait = backoff.next(found, began, now, random);
+            waits.push(wait);
+            now += wait;
+        }
+        waits
+    }
+
     #[test]
-    fn frps_schedule_is_the_ceiling() {
-        let mut backoff = LoginBackoff::again();
-        let waits: Vec<u64> = (0..6).map(|_| backoff.next(false, 1.0).as_secs()).collect();
+    fn a_server_that_does_not_let_us_in_is_asked_as_frp_asks() {
+        let now = Instant::now();
+        let next = |backoff: &mut LoginBackoff| {
+            let wait = backoff.next(Found::Someone, now, now, 1.0);
+            wait.as_secs()
+        };
+        let mut again = LoginBackoff::again(now);
+        let waits: Vec<u64> = (0..6).map(|_| next(&mut again)).collect();
         assert_eq!(waits, [2, 4, 8, 16, 20, 20]);
-        let mut first = LoginBackoff::first();
-        let waits: Vec<u64> = (0..5).map(|_| first.next(false, 1.0).as_secs()).collect();
+        let mut first = LoginBackoff::first(now);
+        let waits: Vec<u64> = (0..5).map(|_| next(&mut first)).collect();
         assert_eq!(waits, [2, 4, 8, 10, 10]);
     }
 
     #[test]
     fn a_server_that_is_down_is_found_soon_after_it_is_back() {
-        let mut backoff = LoginBackoff::again();
-        for _ in 0..100 {
-            assert!(backoff.next(true, 1.0) <= REFUSED_MAX);
-        }
+        let each = Duration::from_millis(1);
+        let soon = waits(Found::Nobody, each, Duration::from_secs(10), 1.0);
+        assert!(soon.iter().all(|wait| *wait <= NOBODY_FIRST), "{soon:?}");
+        let long = waits(Found::Nobody, each, ALWAYS, 1.0);
+        assert!(long.iter().all(|wait| *wait <= NOBODY_MAX));
+        // And looked for no more often than needed.
+        assert!(long.len() < 1750, "{} attempts in an hour", long.len());
+    }
+
+    #[test]
+    fn there_is_always_an_attempt_under_way_to_a_server_that_does_not_answer() {
+        let each = Duration::from_secs(10);
+        let long = waits(Found::Nothing, each, ALWAYS, 1.0);
+        assert!(long.iter().all(|wait| *wait <= NOBODY_FIRST), "{long:?}");
+        // An attempt may have a lower limit of its own.
+        let long = waits(Found::Nothing, Duration::from_secs(1), ALWAYS, 1.0);
+        assert!(long.len() < 400, "{} attempts in an hour", long.len());
     }
 
     #[test]
     fn clients_do_not_come_back_in_step() {
-        let spread =
-            LoginBackoff::again().next(false, 1.0) - LoginBackoff::again().next(false, 0.0);
-        assert_eq!(spread, Duration::from_secs(1));
+        for (found, spread) in [
+            (Found::Nobody, 250),
+            (Found::Nothing, 1000),
+            (Found::Someone, 1000),
+        ] {
+            let now = Instant::now();
+            let wait = |random| LoginBackoff::again(now).next(found, now, now, random);
+            let between = wait(1.0) - wait(0.0);
+            assert_eq!(between, Duration::from_millis(spread), "{found:?}");
+        }
     }
 
     #[test]

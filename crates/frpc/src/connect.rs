@@ -31,7 +31,7 @@ pub(crate) struct Connector {
     cfg: Arc<ClientConfig>,
     tls: Option<Arc<rustls::ClientConfig>>,
     shared: Option<Carrier>,
-    /// Of the first connection, until its login is answered.
+    /// Of the first connection; once its login is answered, only over kcp.
     abort: OnceLock<Option<AbortHandle>>,
     /// A login is on its way.
     unanswered: bool,
@@ -162,7 +162,27 @@ impl Connector {
     /// What is sent from here on may arrive late.
     pub(crate) fn answered(&mut self) {
         self.unanswered = false;
-        self.abort = OnceLock::from(None);
+        let kept = self.abort.take().flatten();
+        self.abort = OnceLock::from(kept.and_then(AbortHandle::without_descriptor));
+    }
+
+    /// Whether nobody tells us when the server's program has ended. With TCP its system does.
+    pub(crate) fn ends_silently(&self) -> bool {
+        let protocol = self.cfg.transport.protocol.one();
+        matches!(
+            protocol,
+            Some(TransportProtocol::Kcp | TransportProtocol::Quic)
+        )
+    }
+
+    /// Has the server say something over UDP, be it that it knows nothing of us, for it was restarted.
+    pub(crate) fn ask(&self) {
+        if let Some(Some(kcp)) = self.abort.get() {
+            kcp.ask();
+        }
+        if let Some(Carrier::Quic(conn)) = &self.shared {
+            conn.ask();
+        }
     }
 
     /// The server ends one direction of a stream at a time.

@@ -22,7 +22,7 @@ use frp_config::{AuthMethod, ClientConfig, TransportProtocol};
 use frp_net::carrier::{Lost, OpenError};
 use frp_net::dial::DialError;
 use frp_net::mux::{CloseReason, MuxError};
-use frp_net::quic::QuicDialError;
+use frp_net::quic::{QuicDialError, QuicEnd};
 use frp_relay::msg_stream::{RecvError, SendError};
 
 use self::broken::{explain_closed, explain_io, explain_lost, explain_mux, explain_silence};
@@ -31,15 +31,47 @@ use self::explained::{explain_lookup, explained, server, visible};
 pub(crate) use self::proxy::setting as proxy_setting;
 use self::stranger::explain_stranger;
 pub(crate) use self::tls::is_out_of_time;
+use crate::backoff::Found;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 
-/// Whether nobody listens at the server's port: asking again is cheap then.
+/// What the attempt came upon.
+pub(crate) fn found(error: &LoginError) -> Found {
+    let LoginError::Connect(connect) = error else {
+        return match is_refused(error) {
+            true => Found::Nobody,
+            false => Found::Someone,
+        };
+    };
+    let kind = match connect {
+        ConnectError::Dial(DialError::TimedOut { addr: Some(_), .. })
+        | ConnectError::Quic(
+            QuicDialError::TimedOut | QuicDialError::Handshake(QuicEnd::TimedOut),
+        )
+        | ConnectError::Unheard => return Found::Nothing,
+        ConnectError::Dial(DialError::Connect { source, .. })
+        | ConnectError::Quic(QuicDialError::Socket { source, .. }) => Some(source.kind()),
+        _ => io_error(error).map(io::Error::kind),
+    };
+    match kind {
+        Some(
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown,
+        ) => Found::Nobody,
+        Some(io::ErrorKind::TimedOut) if matches!(connect, ConnectError::Dial(_)) => Found::Nothing,
+        _ => Found::Someone,
+    }
+}
+
+/// Whether nobody listens at the server's port.
 pub(crate) fn is_refused(error: &LoginError) -> bool {
     match error {
-        LoginError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) => {
-            source.kind() == io::ErrorKind::ConnectionRefused
-        }
+        LoginError::Connect(
+            ConnectError::Dial(DialError::Connect { source, .. })
+            | ConnectError::Quic(QuicDialError::Socket { source, .. }),
+        ) => source.kind() == io::ErrorKind::ConnectionRefused,
         _ => io_error(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused),
     }
 }

@@ -7,7 +7,8 @@
 //!    [`auto`] tries both on several ways, where it may choose.
 //! 3. [`session`]: the task that owns the control connection and the proxies' phases
 //!    ([`registration`]); [`health`] watches local services for it. [`service`] keeps a session
-//!    alive, [`backoff`] says how soon to try again.
+//!    alive, [`backoff`] says how soon to try again, and [`asking`] how soon to find out over UDP that
+//!    one has to.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_relay::relay`, or a
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
@@ -35,6 +36,7 @@
 mod admin;
 #[cfg_attr(not(feature = "pages"), path = "absent/admin_call.rs")]
 mod admin_call;
+mod asking;
 mod auth;
 mod auto;
 mod backoff;

@@ -16,6 +16,16 @@ pub(crate) const LEAVE: Duration = Duration::from_millis(500);
 /// that does not take it.
 pub(crate) const LAST_TASKS: Duration = Duration::from_secs(1);
 
+/// A server that would not tell of its end is asked whether it is there this long after the last time, while users
+/// come. The answer to that may be that it was restarted, so this is a part of an outage.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(600);
+
+/// Nor is it asked that more seldom than this: the keep-alives of QUIC have the same interval.
+pub(crate) const ASK_NO_MORE: Duration = Duration::from_secs(10);
+
+/// The same trouble with the server is told again in the log no sooner than this.
+pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(2);
+
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub(crate) const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 

@@ -7,6 +7,7 @@ use frp_net::stream::Stream;
 use frp_relay::layers::{Side, wrap};
 use frp_relay::msg_stream::MsgStream;
 use frp_relay::relay;
+use tokio::net::TcpStream;
 
 use crate::dial::LOCAL;
 use crate::proxy::Proxy;
@@ -19,23 +20,37 @@ pub(crate) async fn serve(
     stream: MsgStream<Stream>,
     half_closes: bool,
 ) {
-    if let Some(plugin) = proxy.plugin() {
+    let wrapped = |stream: MsgStream<Stream>| {
         let (stream, rest) = stream.into_parts();
+        wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes)
+    };
+    if let Some(plugin) = proxy.plugin() {
         debug!(proxy.log, "handle by plugin: {}", plugin.name());
-        let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
-        plugin.serve(carried, user).await;
+        plugin.serve(wrapped(stream), user).await;
         return debug!(proxy.log, "handle by plugin finished");
     }
+    // Boxed, so that nothing of it takes room for as long as bytes move.
+    if let Some(local) = Box::pin(reach(proxy, user)).await {
+        user.log_end(&relay::serve(local, wrapped(stream), &proxy.traffic).await);
+    }
+}
+
+/// The local service, which knows who the user is.
+async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
     let cfg = &proxy.cfg;
     let mut local = match dial(&cfg.local_ip, cfg.local_port, &LOCAL).await {
         Ok(local) => local,
-        Err(e) => return proxy.unreachable(Level::Error, e),
+        Err(e) => {
+            proxy.unreachable(Level::Error, e);
+            return None;
+        }
     };
     proxy.reach.succeeded();
-    if let Err(e) = user.write_header(&mut local).await {
-        return error!(proxy.log, "{e}");
+    match user.write_header(&mut local).await {
+        Ok(()) => Some(local),
+        Err(e) => {
+            error!(proxy.log, "{e}");
+            None
+        }
     }
-    let (stream, rest) = stream.into_parts();
-    let carried = wrap(stream, rest, &proxy.layers, Side::Client).of_peer(half_closes);
-    user.log_end(&relay::serve(local, carried, &proxy.traffic).await);
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::limits::LAST_TASKS;
+use crate::limits::{LAST_TASKS, TELL_AGAIN};
 use frp_config::{ClientConfig, DnsServer, LoadOptions, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
@@ -184,13 +184,20 @@ impl Service {
         log: &Log,
     ) -> Result<LoggedIn, RunError> {
         let mut backoff = if first {
-            LoginBackoff::first()
+            LoginBackoff::first(Instant::now())
         } else {
-            LoginBackoff::again()
+            LoginBackoff::again(Instant::now())
         };
         let mut probed = false;
+        let mut told: Option<(Instant, String)> = None;
         loop {
-            info!(log, "try to connect to server...");
+            let began = Instant::now();
+            let is_news = told
+                .as_ref()
+                .is_none_or(|(at, _)| began >= *at + TELL_AGAIN);
+            if is_news {
+                info!(log, "try to connect to server...");
+            }
             let credentials = Credentials {
                 auth: &self.client.auth,
                 key: &self.client.key,
@@ -203,15 +210,20 @@ impl Service {
                 }
                 None => self.login(credentials, &mut probed).await,
             };
-            let NoWay { explained, refused } = match tried {
+            let NoWay { explained, found } = match tried {
                 Ok(logged_in) => return Ok(logged_in),
                 Err(no_way) => no_way,
             };
-            warn!(log, "connect to server error: {explained}");
-            if first && self.client.cfg.login_fail_exit {
-                return Err(RunError::FirstLogin(explained.to_string()));
+            let text = explained.to_string();
+            if is_news || told.as_ref().is_some_and(|(_, last)| *last != text) {
+                warn!(log, "connect to server error: {text}");
+                told = Some((Instant::now(), text.clone()));
             }
-            tokio::time::sleep(backoff.next(refused, random())).await;
+            if first && self.client.cfg.login_fail_exit {
+                return Err(RunError::FirstLogin(text));
+            }
+            let wait = backoff.next(found, began, Instant::now(), random());
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -232,8 +244,8 @@ impl Service {
                 .with_tls_probe(answers_tls(&self.client.cfg, &self.client.tasks.tracker).await);
             *probed = true;
         }
-        let refused = diagnose::is_refused(&error);
-        Err(NoWay { explained, refused })
+        let found = diagnose::found(&error);
+        Err(NoWay { explained, found })
     }
 
     async fn log_in_once(&self, credentials: Credentials<'_>) -> Result<LoggedIn, LoginError> {

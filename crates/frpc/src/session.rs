@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Asking;
 use crate::auth::CredentialError;
 use crate::client::Client;
 use crate::connect::ServerLink;
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     health: mpsc::Receiver<Change>,
     work: WorkConns,
     last_pong: Instant,
+    /// Over UDP.
+    asking: Option<Asking>,
     /// The next heartbeat, while it waits for its credentials.
     signing: Option<Signing>,
     next_ping: Instant,
@@ -99,6 +102,7 @@ impl Session {
             control,
             connector,
         } = logged_in;
+        let silent = connector.ends_silently();
         let server = ServerLink {
             connector: Arc::new(connector),
             run_id,
@@ -115,6 +119,7 @@ impl Session {
             client: client.clone(),
             control,
             last_pong: Instant::now(),
+            asking: silent.then(|| Asking::new(Instant::now())),
             signing: None,
             next_ping: Instant::now(),
             stop,
@@ -145,6 +150,7 @@ impl Session {
                 .and(transport.heartbeat_timeout)
                 .map(|limit| self.last_pong + limit);
             let registration_due = self.client.registrations().next_due();
+            let ask_at = self.asking.as_ref().and_then(Asking::next);
             let now = Instant::now();
             let served = tokio::select! {
                 received = self.control.recv() => match received {
@@ -160,6 +166,10 @@ impl Session {
                 () = sleep_until(registration_due.unwrap_or(now)), if registration_due.is_some() => {
                     self.register().await
                 }
+                () = sleep_until(ask_at.unwrap_or(now)), if ask_at.is_some() => {
+                    self.ask();
+                    Ok(())
+                }
                 Some(change) = self.health.recv() => self.on_health(&change).await,
                 Ok(()) = self.settings.changed() => self.configure().await,
                 () = self.stop.cancelled() => {
@@ -174,6 +184,13 @@ impl Session {
             if let Err(end) = served {
                 return end;
             }
+        }
+    }
+
+    fn ask(&mut self) {
+        self.work.ask_server();
+        if let Some(asking) = &mut self.asking {
+            asking.asked(Instant::now());
         }
     }
 
@@ -321,7 +338,12 @@ impl Session {
 
     fn on_message(&mut self, message: Message) -> Result<(), SessionEnd> {
         match message {
-            Message::ReqWorkConn(_) => self.work.open_one(),
+            Message::ReqWorkConn(_) => {
+                if let Some(asking) = &mut self.asking {
+                    asking.user_came(Instant::now());
+                }
+                self.work.open_one();
+            }
             Message::NewProxyResp(answer) => self.on_new_proxy_resp(&answer),
             Message::Pong(pong) => return self.on_pong(pong),
             other => debug!(self.log, "ignored {} from the server", other.name()),

@@ -56,6 +56,7 @@ mod proxy;
 mod publish;
 mod random;
 mod reload;
+mod resets;
 mod session;
 mod shared;
 mod stats;
@@ -126,6 +127,7 @@ impl Server {
 
     /// The same with more that has a say in who and what may come in.
     fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
+        let resets = cfg.quic_bind_port.map(|_| resets::secret(&cfg));
         let (bound, policy, keeper) = policy::divide(cfg, None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
@@ -135,8 +137,9 @@ impl Server {
             })?;
         let tasks = TaskTracker::new();
         let strangers = Strangers::default();
-        let quic = bound.quic_port.map(|port| {
-            let opened = quic::Listener::bind(&bound.bind_addr, port, &policy.quic, &tasks);
+        let quic = bound.quic_port.zip(resets).map(|(port, resets)| {
+            let host = &bound.bind_addr;
+            let opened = quic::Listener::bind(host, port, &policy.quic, &resets, &tasks);
             opened.map_err(|source| BindError::Quic {
                 addr: at(port),
                 source,

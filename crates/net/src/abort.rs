@@ -38,6 +38,23 @@ impl AbortHandle {
         }
     }
 
+    /// What can be kept for as long as the stream: no descriptor.
+    #[must_use]
+    pub fn without_descriptor(self) -> Option<Self> {
+        match self.0 {
+            Wire::Tcp(_) => None,
+            Wire::Kcp(_) => Some(self),
+        }
+    }
+
+    /// Has a peer that would not tell of its end by itself say that it is there, or that it knows nothing of this.
+    pub fn ask(&self) {
+        match &self.0 {
+            Wire::Tcp(_) => {}
+            Wire::Kcp(peer) => peer.ask(),
+        }
+    }
+
     /// Nothing is delivered any more: by kcp from now on, by TCP once this and the stream are dropped,
     /// which then resets the connection.
     pub fn abort(&self) {

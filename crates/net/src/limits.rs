@@ -79,6 +79,16 @@ pub const END_KEEPALIVE: Duration = Duration::from_secs(15);
 /// Probes without an answer that end a connection, as in Go.
 pub const KEEPALIVE_PROBES: u32 = 9;
 
+/// Between two stateless resets of a QUIC server. Each is shorter than the packet that it answers, and costs
+/// less; all clients of a server that was restarted ask for theirs within a second.
+pub const QUIC_RESET_PAUSE: Duration = Duration::from_micros(100);
+
+/// A QUIC client asks this often whether anything listens at the port at all, while its handshake has no answer.
+pub const QUIC_KNOCK: Duration = Duration::from_millis(250);
+
+/// The handshake goes on for this long after the answer was no.
+pub const QUIC_REFUSED: Duration = Duration::from_millis(100);
+
 /// A kcp peer that is silent for this long is asked whether it is there: KCP has no end of a
 /// connection on the wire, so one whose peer has gone would stay for ever.
 pub const KCP_KEEPALIVE: Duration = Duration::from_secs(60);

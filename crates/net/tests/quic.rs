@@ -9,7 +9,7 @@ use frp_net::dial::DialOptions;
 use frp_net::limits::MAX_STRANGER_STREAMS;
 use frp_net::quic::{
     self, Listener, NO_APPLICATION_PROTOCOL, Options, QuicConn, QuicDialError, QuicEnd, QuicStream,
-    ServerSettings,
+    ResetSecret, ServerSettings,
 };
 use frp_net::tls::{self, TlsFiles};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,7 +24,14 @@ const OPTIONS: Options = Options {
 };
 
 fn listener() -> Listener {
-    Listener::bind("127.0.0.1", 0, &settings(), &TaskTracker::new()).unwrap()
+    Listener::bind(
+        "127.0.0.1",
+        0,
+        &settings(),
+        &ResetSecret::random(),
+        &TaskTracker::new(),
+    )
+    .unwrap()
 }
 
 fn settings() -> ServerSettings {
@@ -370,7 +377,13 @@ async fn a_connection_runs_over_sockets_that_are_open_already() {
     let (ours, theirs) = (socket(), socket());
     let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
     ours.send_to(b"punch", them).unwrap();
-    let listener = Listener::over(theirs, &settings(), &TaskTracker::new()).unwrap();
+    let listener = Listener::over(
+        theirs,
+        &settings(),
+        &ResetSecret::random(),
+        &TaskTracker::new(),
+    )
+    .unwrap();
     let tls = tls::client_config(&TlsFiles::default()).unwrap();
     let tasks = TaskTracker::new();
     let (client, server) = tokio::join!(

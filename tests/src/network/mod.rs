@@ -29,7 +29,7 @@ pub use flow::Flow;
 pub use host::Host;
 pub use middlebox::{Middlebox, Verdict};
 pub use packet::{Packet, TCP, UDP};
-pub use path::Path;
+pub use path::{Path, Rate};
 
 use crate::program::skipped;
 use forwarder::Conditions;

@@ -11,12 +11,18 @@ pub struct Path {
     pub delay: Duration,
     /// How many of a thousand packets get lost, by a generator with a fixed start.
     pub lost_of_1000: u32,
-    /// Bytes per second in one direction; None for no limit.
-    pub rate: Option<u32>,
+    /// How wide it is in one direction; None for no limit.
+    pub rate: Option<Rate>,
 }
 
-/// A packet waits at most this long for the way to be free, then it is lost.
-const LONGEST_QUEUE: Duration = Duration::from_millis(100);
+/// How wide a way is, and what happens to what does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bytes per second, headers of IP included.
+    pub bytes: u32,
+    /// A packet that would wait longer than this for the way to be free is lost.
+    pub queue: Duration,
+}
 
 /// The packets on their way.
 #[derive(Debug)]
@@ -49,10 +55,10 @@ impl Line {
         let mut sent = now;
         if let Some(rate) = path.rate {
             let free = self.free[to].map_or(now, |free| free.max(now));
-            if free.duration_since(now) > LONGEST_QUEUE {
+            if free.duration_since(now) > rate.queue {
                 return;
             }
-            sent = free + Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate));
+            sent = free + Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate.bytes));
             self.free[to] = Some(sent);
         }
         self.count += 1;
@@ -118,7 +124,10 @@ mod tests {
         assert!((98_500..=99_500).contains(&arrived), "{arrived}");
 
         let narrow = Path {
-            rate: Some(1000),
+            rate: Some(Rate {
+                bytes: 1000,
+                queue: Duration::from_millis(100),
+            }),
             ..Path::default()
         };
         let mut line = Line::new(1);

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Signature;
+use crate::backoff::Found;
 use crate::connect::tls_settings;
 use crate::diagnose::{self, Explained};
 use crate::login::{self, Connected, Credentials, LoggedIn, LoginError};
@@ -63,8 +64,7 @@ struct Candidate {
 #[derive(Debug)]
 pub(crate) struct NoWay {
     pub(crate) explained: Explained,
-    /// Nobody listens: asking again is cheap.
-    pub(crate) refused: bool,
+    pub(crate) found: Found,
 }
 
 impl Auto {
@@ -140,14 +140,14 @@ impl Auto {
             }
             Outcome::Refused(way, error) => Err(NoWay {
                 explained: diagnose::explain(&error, &self.ways[way].cfg),
-                refused: false,
+                found: Found::Someone,
             }),
             Outcome::AllFailed(losers) => {
                 let no_way = self.none(&losers);
                 let cut_short = losers
                     .iter()
                     .any(|(_, lost)| matches!(lost, Lost::Silent { .. }));
-                if cut_short || !no_way.refused {
+                if cut_short || no_way.found != Found::Nobody {
                     self.patience = (self.patience * 2).min(PATIENCE_MAX);
                 }
                 Err(no_way)
@@ -181,7 +181,14 @@ impl Auto {
             let error = lost.failed();
             error.is_some_and(|error| is_absent(&self.ways, *way, error))
         };
-        let refused = losers.iter().any(is_absent);
+        let is_silent = |(_, lost): &Loser<LoginError>| matches!(lost, Lost::Silent { .. });
+        let found = if losers.iter().any(is_absent) {
+            Found::Nobody
+        } else if losers.iter().all(is_silent) {
+            Found::Nothing
+        } else {
+            Found::Someone
+        };
         // Of TCP more is known, and mostly it is the best way; then what was to be tried first.
         let telling = losers
             .iter()
@@ -197,7 +204,7 @@ impl Auto {
             }
             None => Explained::bare(what),
         };
-        NoWay { explained, refused }
+        NoWay { explained, found }
     }
 
     /// `quic refused, wss no reply in 1.5 s`
@@ -332,8 +339,8 @@ mod tests {
 
     /// What is said, and whether it is taken for a frps that is down.
     fn none(order: &[&str], losers: Vec<Loser<LoginError>>) -> (String, bool) {
-        let NoWay { explained, refused } = auto(order).none(&losers);
-        (explained.to_string(), refused)
+        let NoWay { explained, found } = auto(order).none(&losers);
+        (explained.to_string(), found == Found::Nobody)
     }
 
     #[test]

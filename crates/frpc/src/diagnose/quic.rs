@@ -1,5 +1,7 @@
 //! Why there is no QUIC connection to the server.
 
+use std::io;
+
 use frp_config::ClientConfig;
 use frp_net::quic::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 
@@ -12,6 +14,18 @@ const EXPIRED: u8 = 45;
 pub(super) fn explain(error: &QuicDialError, cfg: &ClientConfig) -> Explained {
     match error {
         QuicDialError::Resolve(e) => explain_lookup(e),
+        QuicDialError::Socket { source, .. }
+            if source.kind() == io::ErrorKind::ConnectionRefused =>
+        {
+            explained(
+                error,
+                format!(
+                    "the host answers, but nothing listens on its UDP port {}",
+                    cfg.server_port
+                ),
+                "transport.protocol = \"quic\" needs quicBindPort in frps, and serverPort set to it",
+            )
+        }
         QuicDialError::Socket { .. } => explained(
             error,
             "no datagram can be sent to the server",

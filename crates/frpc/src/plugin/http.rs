@@ -47,9 +47,9 @@ impl Http {
 
     pub(super) async fn serve(&self, carried: Carried, user: &User) {
         match self {
-            Self::Proxy(plugin) => plugin.serve(carried, user).await,
-            Self::StaticFile(plugin) => plugin.serve(carried, user).await,
-            Self::Bridge(plugin) => plugin.serve(carried, user).await,
+            Self::Proxy(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::StaticFile(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::Bridge(plugin) => Box::pin(plugin.serve(carried, user)).await,
         }
     }
 

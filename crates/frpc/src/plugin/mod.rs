@@ -63,11 +63,12 @@ impl Plugin {
     /// Serves one user to the end. Dropping the future, as at the client's end, must end whatever
     /// it began, but for connections kept for later users; those belong to the client's tasks.
     pub(crate) async fn serve(&self, carried: Carried, user: &User) {
+        // Each is boxed: users of a service that needs no plugin would take the room of the largest.
         match self {
-            Self::Http(plugin) => plugin.serve(carried, user).await,
-            Self::Socks5(plugin) => plugin.serve(carried, user).await,
-            Self::Tls2Raw(plugin) => plugin.serve(carried, user).await,
-            Self::UnixDomainSocket(plugin) => plugin.serve(carried, user).await,
+            Self::Http(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::Socks5(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::Tls2Raw(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::UnixDomainSocket(plugin) => Box::pin(plugin.serve(carried, user)).await,
         }
     }
 

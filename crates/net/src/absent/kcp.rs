@@ -75,6 +75,10 @@ impl Peer {
     pub(crate) fn abort(&self) {
         match *self {}
     }
+
+    pub(crate) fn ask(&self) {
+        match *self {}
+    }
 }
 
 impl Stranger {

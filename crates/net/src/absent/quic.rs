@@ -53,6 +53,24 @@ pub enum NoInitialCipherSuite {}
 #[derive(Debug, Clone)]
 pub struct ServerSettings;
 
+/// That of a server that has no connections to end.
+#[derive(Debug)]
+pub struct ResetSecret;
+
+impl ResetSecret {
+    /// As where there is QUIC.
+    #[must_use]
+    pub fn new(_: &[&[u8]]) -> Self {
+        Self
+    }
+
+    /// As where there is QUIC.
+    #[must_use]
+    pub fn random() -> Self {
+        Self
+    }
+}
+
 impl ServerSettings {
     /// # Errors
     /// Never.
@@ -64,7 +82,13 @@ impl ServerSettings {
 impl Listener {
     /// # Errors
     /// Always.
-    pub fn bind(_: &str, _: u16, _: &ServerSettings, _: &TaskTracker) -> io::Result<Self> {
+    pub fn bind(
+        _: &str,
+        _: u16,
+        _: &ServerSettings,
+        _: &ResetSecret,
+        _: &TaskTracker,
+    ) -> io::Result<Self> {
         Err(lacking("quic"))
     }
 
@@ -114,6 +138,11 @@ impl QuicConn {
 
     /// Never.
     pub fn close(&self) {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn ask(&self) {
         match *self {}
     }
 

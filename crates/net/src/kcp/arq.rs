@@ -83,7 +83,7 @@ pub(super) const ECHO: u32 = u32::MAX;
 
 /// The number on a [`Command::Tell`] that says that the conversation is broken off. No KCP looks at it
 /// elsewhere.
-const BREAK: u32 = u32::MAX;
+pub(super) const BREAK: u32 = u32::MAX;
 
 /// That is said again after this time, milliseconds, then each time after twice as long.
 const BREAKS_AGAIN: u64 = 50;
@@ -179,6 +179,11 @@ impl Arq {
     pub fn break_off(&mut self, now: u64) {
         self.end();
         self.breaking = Some((now, BREAKS_AGAIN));
+    }
+
+    /// The peer is to say that it is there.
+    pub fn ask(&mut self) {
+        self.ask = true;
     }
 
     /// Whether the peer has broken the conversation off.

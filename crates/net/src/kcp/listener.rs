@@ -14,7 +14,9 @@ use super::arq::millis;
 use super::newcomers::Newcomers;
 use super::params::SERVER_WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared, first_of};
-use super::session::{KcpSession, Opening, ask_for_echo, conv_of, echo, opening};
+use super::session::{
+    KcpSession, Opening, ask_for_echo, broken_off, conv_of, echo, forgotten, opening,
+};
 use super::socket::{Batch, Socket};
 use crate::limits::{KCP_UNANSWERED, MAX_KCP_AT_ADDRESS, MAX_KCP_ENDED, MAX_KCP_UNPROVEN};
 use crate::listen::canonical;
@@ -24,7 +26,8 @@ use crate::strangers::{Seat, Strangers};
 ///
 /// kcp-go has one session per address, and a first packet of another conversation ends it. Source
 /// addresses are easily forged, so here it stands beside it; one that has lost its peer ends by
-/// itself. What comes late of a session that has ended, perhaps a repeated first packet, begins none.
+/// itself. What comes late of a session that has ended, perhaps a repeated first packet, begins none. Who is in the
+/// middle of one that is not known at all is told that it is over.
 ///
 /// A first packet begins a session at once while there are few whose peers may not be where they say.
 /// Beyond that it is answered by a question ([`Newcomers`]), and whoever answers that has its session,
@@ -235,7 +238,7 @@ impl KcpListener {
             return;
         }
         let Some(opening) = opening(datagram) else {
-            return;
+            return self.tell_forgotten(datagram, from, to);
         };
         if self.table.has_ended(from, opening.conv) {
             return;
@@ -250,6 +253,16 @@ impl KcpListener {
         let _ = self
             .socket
             .try_send(from, to, &ask_for_echo(opening, time), 0, 1);
+    }
+
+    /// A server that was restarted knows none of its sessions. Their peers would find out by silence.
+    fn tell_forgotten(&self, datagram: &[u8], from: SocketAddr, to: Option<IpAddr>) {
+        if let Some(of) = forgotten(datagram)
+            && !self.table.has_ended(from, of.conv)
+        {
+            // The peer repeats itself.
+            let _ = self.socket.try_send(from, to, &broken_off(of), 0, 1);
+        }
     }
 
     fn newcomers(&self) -> MutexGuard<'_, Newcomers> {

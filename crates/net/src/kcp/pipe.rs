@@ -64,6 +64,16 @@ impl Peer {
         Poll::Pending
     }
 
+    /// Asks whether it is there.
+    pub(crate) fn ask(&self) {
+        let now = self.0.now();
+        let mut state = self.0.lock();
+        if state.ended.is_none() {
+            state.session.arq_mut().ask();
+            self.0.send_due(&mut state, now);
+        }
+    }
+
     /// Ends both directions at once, whatever was written.
     pub(crate) fn abort(&self) {
         self.0.end(Ended::Closed);

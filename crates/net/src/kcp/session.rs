@@ -1,6 +1,6 @@
 //! A KCP session without I/O and clock: datagrams ↔ bytes, with or without error correction.
 
-use super::arq::{Arq, Brought, ECHO};
+use super::arq::{Arq, BREAK, Brought, ECHO};
 use super::fec::{self, DATA_HEADER, Decoder, Encoder, Packet};
 use super::params::MTU;
 use super::segment::{self, Command, HEADER, Segment};
@@ -75,25 +75,61 @@ pub fn opening(datagram: &[u8]) -> Option<Opening> {
 /// A packet that asks who began a conversation to send `time` back, which shows that it is where it says.
 /// It has no more bytes than the shortest that opens a conversation in the same way.
 pub fn ask_for_echo(opening: Opening, time: u32) -> Datagrams {
-    let mut asking = Datagrams::default();
-    let segment = Segment {
-        conv: opening.conv,
-        command: Command::Push,
-        window: KCP_STRANGER_WINDOW,
-        time,
-        number: ECHO,
-        next: 0,
-        data: &[],
+    alone(
+        opening,
+        Segment {
+            conv: opening.conv,
+            command: Command::Push,
+            window: KCP_STRANGER_WINDOW,
+            time,
+            number: ECHO,
+            next: 0,
+            data: &[],
+        },
+    )
+}
+
+/// Whether a datagram is of a peer that has had something from its other end: a session that is not known has been
+/// forgotten.
+pub fn forgotten(datagram: &[u8]) -> Option<Opening> {
+    let (mut packet, fec) = match fec::parse(datagram)? {
+        Packet::Bare(packet) => (packet, false),
+        Packet::Data { packet, .. } => (packet, true),
+        Packet::Parity { .. } => return None,
     };
-    if opening.fec {
-        asking.bytes.resize(DATA_HEADER, 0);
+    let first = segment::split(&mut packet).ok()??;
+    let conv = first.conv;
+    (first.next != 0).then_some(Opening { conv, fec })
+}
+
+/// A packet that says that a conversation is broken off. None is shorter, and it is no answer's reason itself.
+pub fn broken_off(of: Opening) -> Datagrams {
+    alone(
+        of,
+        Segment {
+            conv: of.conv,
+            command: Command::Tell,
+            window: KCP_STRANGER_WINDOW,
+            time: 0,
+            number: BREAK,
+            next: 0,
+            data: &[],
+        },
+    )
+}
+
+/// One segment in one packet, of no session.
+fn alone(of: Opening, segment: Segment<'_>) -> Datagrams {
+    let mut out = Datagrams::default();
+    if of.fec {
+        out.bytes.resize(DATA_HEADER, 0);
     }
-    segment.encode_header(0, &mut asking.bytes);
-    if opening.fec {
-        Encoder::outside().seal_alone(&mut asking.bytes, 0);
+    segment.encode_header(0, &mut out.bytes);
+    if of.fec {
+        Encoder::outside().seal_alone(&mut out.bytes, 0);
     }
-    asking.ends.push(asking.bytes.len());
-    asking
+    out.ends.push(out.bytes.len());
+    out
 }
 
 /// The answer to that: the conversation, and what is sent back.

@@ -125,6 +125,15 @@ impl QuicConn {
         }
     }
 
+    /// Sends something that the peer answers, if it is only that it does not know the connection.
+    pub fn ask(&self) {
+        // That it may send as much as it may already (RFC 9000, section 19.9), which quinn says again whenever the
+        // window grows.
+        self.conn
+            .set_receive_window(varint(VarInt::MAX.into_inner() - 1));
+        self.conn.set_receive_window(VarInt::MAX);
+    }
+
     /// Ends the connection and its streams at once; the peer is told.
     pub fn close(&self) {
         self.conn.close(VarInt::from_u32(0), b"");

@@ -1,5 +1,6 @@
 //! The client's end: name → addresses → QUIC connection.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
 use quinn::{ClientConfig, Endpoint, EndpointConfig};
 use rustls::pki_types::ServerName;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
@@ -14,6 +16,7 @@ use super::{
     ALPN, FIRST_WINDOW, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind, transport,
 };
 use crate::dial::{DialOptions, Progress, dial_any};
+use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
 use crate::listen::source;
 
 /// Why one address did not do.
@@ -41,8 +44,12 @@ pub async fn connect(
     let mut progress = Progress::default();
     let config = &config;
     let connect = |addr| async move {
-        let socket = bind(source(dial.local_ip, addr), false).map_err(Failed::Socket)?;
-        connect_one(socket, addr, config.clone(), server_name, tasks).await
+        let from = source(dial.local_ip, addr);
+        let socket = bind(from, false).map_err(Failed::Socket)?;
+        tokio::select! {
+            connected = connect_one(socket, addr, config.clone(), server_name, tasks) => connected,
+            refused = refused(from, addr) => Err(Failed::Socket(refused)),
+        }
     };
     match dial_any(host, port, dial, &mut progress, connect).await {
         Some(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
@@ -123,4 +130,26 @@ async fn connect_one(
     connecting
         .await
         .map_err(|e| Failed::Handshake(QuicEnd::from(e)))
+}
+
+/// Completes when the system says that nothing listens at `addr`. It says so to connected sockets, and quinn's is
+/// none, lest any router end its connection. What is sent is no packet of QUIC and has no answer.
+async fn refused(from: SocketAddr, addr: SocketAddr) -> io::Error {
+    let knocking = async {
+        let socket = tokio::net::UdpSocket::bind(from).await?;
+        socket.connect(addr).await?;
+        loop {
+            socket.send(&[0]).await?;
+            if let Ok(heard) = timeout(QUIC_KNOCK, socket.recv(&mut [0])).await {
+                heard?;
+            }
+        }
+    };
+    let Err::<Infallible, io::Error>(e) = knocking.await;
+    if e.kind() != io::ErrorKind::ConnectionRefused {
+        std::future::pending::<()>().await;
+    }
+    // Who lets QUIC alone pass may say so, too.
+    sleep(QUIC_REFUSED).await;
+    e
 }

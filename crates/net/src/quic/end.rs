@@ -21,7 +21,7 @@ pub enum QuicDialError {
     /// The TLS settings do not do for QUIC.
     #[error("{0}")]
     Tls(#[from] NoInitialCipherSuite),
-    /// No socket, or the address cannot be dialled.
+    /// No socket, the address cannot be dialled, or nothing listens there.
     #[error("dial udp {addr}: {}", go_text(source))]
     Socket {
         /// The address tried first.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 pub use quinn::crypto::rustls::NoInitialCipherSuite;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig};
+use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
-use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::{
+    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind, transport,
+};
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
@@ -71,8 +73,8 @@ pub struct Arriving {
 }
 
 impl Listener {
-    /// Opens a socket on `host:port`, port 0 letting the system choose. The tasks of all connections are
-    /// spawned by `tasks`.
+    /// Opens a socket on `host:port`, port 0 letting the system choose. Clients of a server that was here before
+    /// with the same `resets` learn that it has gone. The tasks of all connections are spawned by `tasks`.
     ///
     /// # Errors
     /// The host name has no address, the port is taken or not ours to open.
@@ -80,10 +82,11 @@ impl Listener {
         host: &str,
         port: u16,
         settings: &ServerSettings,
+        resets: &ResetSecret,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
         let socket = Host::resolve(host)?.open(port, bind)?;
-        Self::over(socket, settings, tasks)
+        Self::over(socket, settings, resets, tasks)
     }
 
     /// Listens on a socket that is open already, such as one that a hole was punched with.
@@ -93,11 +96,13 @@ impl Listener {
     pub fn over(
         socket: UdpSocket,
         settings: &ServerSettings,
+        resets: &ResetSecret,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
+        let endpoint = resets.endpoint(socket.local_addr()?);
         let config = (*settings.config).clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+        let endpoint = Endpoint::new(endpoint, Some(config), socket, runtime)?;
         Ok(Self {
             endpoint,
             unproven: Arc::default(),

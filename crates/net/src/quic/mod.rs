@@ -10,6 +10,7 @@ mod dial;
 mod end;
 mod first_window;
 mod listener;
+mod reset;
 mod stream;
 
 use std::io;
@@ -27,6 +28,7 @@ pub use self::conn::QuicConn;
 pub use self::dial::{connect, connect_over};
 pub use self::end::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
+pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;
 use crate::limits::{MAX_STRANGER_STREAMS, QUIC_STRANGER_WINDOW};
 
