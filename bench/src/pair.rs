@@ -20,15 +20,15 @@ use crate::report::Side;
 #[derive(Debug)]
 pub(crate) struct Programs {
     /// None: users reach the service without any.
-    paths: Option<Paths>,
+    pub(crate) paths: Option<Paths>,
     /// What the report calls them.
     pub(crate) name: String,
 }
 
 #[derive(Debug)]
-struct Paths {
-    frps: PathBuf,
-    frpc: PathBuf,
+pub(crate) struct Paths {
+    pub(crate) frps: PathBuf,
+    pub(crate) frpc: PathBuf,
 }
 
 impl Programs {

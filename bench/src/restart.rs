@@ -24,6 +24,9 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
         user: 0,
         front: None,
     };
+    let Some(paths) = &programs.paths else {
+        return Ok(Values::new());
+    };
     let dir = TempDir::new()?;
     let frps_toml = mode.frps_toml(Kind::Tcp, &ports) + NO_COLOR;
     let frps_toml = dir.write("frps.toml", &frps_toml)?;
@@ -36,13 +39,13 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
     }
 
     let start = |logs: &TempDir| {
-        let mut frps = Command::new(programs.dir().join("frps"));
+        let mut frps = Command::new(&paths.frps);
         frps.arg("-c").arg(&frps_toml);
         Process::spawn("frps", frps, logs)
     };
     let mut frps = start(&dir)?;
     frps.wait_for_port((ports.host, bind).into())?;
-    let mut frpc = Command::new(programs.dir().join("frpc"));
+    let mut frpc = Command::new(&paths.frpc);
     frpc.arg("--config_dir").arg(configs.path());
     let mut frpc = Process::spawn("frpc", frpc, &dir)?;
     wait_for(&mut frpc, clients)?;

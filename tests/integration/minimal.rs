@@ -1,5 +1,6 @@
 //! A build with the feature `minimal` only: it does what is left, and says what it lacks.
 
+use frp_tests::clients::read_all;
 use frp_tests::openssh::Sshd;
 use frp_tests::rig::{tcp_proxy, udp_proxy};
 use frp_tests::*;
@@ -199,10 +200,10 @@ async fn a_peer_that_asks_for_what_it_lacks_is_told() {
         assert!(line.contains(said), "{line}");
     }
 
-    let mut websocket = frp_tests::clients::connect(frps.port).await;
-    let request = frp_tests::websocket::REQUEST;
-    websocket.write_all(request.as_bytes()).await.unwrap();
-    let answer = frp_tests::clients::read_all(&mut websocket).await;
+    let mut stream = connect(frps.port).await;
+    let request = websocket::REQUEST;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = read_all(&mut stream).await;
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
     let said = "this frps was built without the feature \"websocket\"";

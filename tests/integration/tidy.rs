@@ -52,12 +52,23 @@ fn all_rust_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The lines that are code, with their numbers; test modules and comments are left out.
+/// The lines that are code, with their numbers; items for tests and comments are left out.
 pub(crate) fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-        .map(|(i, line)| (i + 1, line.split("//").next().unwrap_or(line)))
+    // How far the item is indented that is left out; rustfmt ends it at the same depth.
+    let mut left_out = None;
+    text.lines().enumerate().filter_map(move |(i, line)| {
+        let code = line.split("//").next().unwrap_or(line);
+        let words = code.trim();
+        let depth = code.len() - code.trim_start().len();
+        if words == "#[cfg(test)]" {
+            left_out = Some(depth);
+        } else if left_out.is_none() {
+            return Some((i + 1, code));
+        } else if left_out == Some(depth) && words.ends_with([';', '}']) {
+            left_out = None;
+        }
+        None
+    })
 }
 
 /// Whether `word` stands in `line` as a whole word.
@@ -248,6 +259,16 @@ fn is_path(name: &str) -> bool {
         .all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c));
     let known = [".rs", ".md", ".example"].iter().any(|e| name.ends_with(e));
     plain && (known || name.starts_with("crates/") || name.starts_with("./"))
+}
+
+#[test]
+fn what_stands_behind_an_item_for_tests_is_code() {
+    let text = "mod a;\n#[cfg(test)]\n#[allow(x)]\nmod tests;\nuse b;\nimpl C {\n    #[cfg(test)]\n    fn d() {\n        e;\n    }\n\n    fn f() {} // g\n}\n#[cfg(test)]\nmod h {\n    i;\n}\n";
+    let lines: Vec<&str> = code(text).map(|(_, line)| line.trim()).collect();
+    assert_eq!(
+        lines.join(" ").trim(),
+        "mod a; use b; impl C {  fn f() {} }"
+    );
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use frp_net::websocket;
 use frp_net::websocket::handshake::{Field, Request};
-use frp_net::websocket::{self, WebsocketPipe};
 use frp_proto::wire::{MAGIC_V2, WireProtocol};
 use frp_relay::msg_stream::MsgStream;
 use tokio::io::AsyncWriteExt;
@@ -248,7 +248,7 @@ impl Connector {
 
     async fn begin_websocket(&self, conn: Stream) -> Result<Stream, websocket::ConnectError> {
         let request = self.websocket_request();
-        let pipe: WebsocketPipe = websocket::connect(conn, &request, HANDSHAKE_WAIT).await?;
+        let pipe = websocket::connect(conn, &request, HANDSHAKE_WAIT).await?;
         Ok(Stream::Websocket(Box::new(pipe)))
     }
 

@@ -38,6 +38,7 @@ mod outgoing;
 #[cfg_attr(not(feature = "quic"), path = "absent/quic.rs")]
 pub mod quic;
 pub mod resolve;
+pub mod rewind;
 pub mod scratch;
 pub mod sniff;
 pub mod stranger_bytes;

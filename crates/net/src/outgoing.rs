@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use crate::tls::OUT_LEN;
+/// Bytes of a buffer: sixteen TLS records, as many as one system call should carry, and what rustls sends
+/// of its own in front of them.
+pub(crate) const OUT_LEN: usize = 16 * (16 * 1024 + 64) + 1024;
 
 /// Buffers kept per thread. Filling and emptying one happens in one poll unless the socket blocks,
 /// so busy connections share few, which stay in the cache.

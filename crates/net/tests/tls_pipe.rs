@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
 use frp_net::tls::{self, HandshakeError, TlsFiles, TlsPipe};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
@@ -39,7 +39,7 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 async fn pair(
     we_are_server: bool,
     version: &'static SupportedProtocolVersion,
-) -> (TlsPipe, TlsStream<TcpStream>) {
+) -> (TlsPipe<TcpStream>, TlsStream<TcpStream>) {
     let (client, server) = tcp_pair().await;
     if we_are_server {
         let config = tls::server_config(&TlsFiles::default()).unwrap();
@@ -56,7 +56,10 @@ async fn pair(
     }
 }
 
-async fn accept(config: Arc<ServerConfig>, io: TcpStream) -> Result<TlsPipe, HandshakeError> {
+async fn accept(
+    config: Arc<ServerConfig>,
+    io: TcpStream,
+) -> Result<TlsPipe<TcpStream>, HandshakeError> {
     tls::accept(config, Rewind::new(Bytes::new(), io), LIMIT).await
 }
 
@@ -336,7 +339,7 @@ async fn where_a_pipe_may_be_cut_an_end_between_two_records_is_one() {
         let peer = TlsConnector::from(peer_client(&TLS13));
         let name = ServerName::try_from("frps").unwrap();
         let (ours, peer) = tokio::join!(
-            tls::accept_over(config, Rewind::new(Bytes::new(), server), LIMIT),
+            tls::accept(config, Rewind::new(Bytes::new(), server), LIMIT),
             peer.connect(name, client)
         );
         let (mut ours, mut peer) = (ours.unwrap().may_be_cut(), peer.unwrap());

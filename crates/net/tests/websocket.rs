@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_net::stream::{Rewind, Stream};
+use frp_net::rewind::Rewind;
+use frp_net::stream::Stream;
 use frp_net::websocket::handshake::{Accepted, FRP_PATH, Request};
 use frp_net::websocket::{AcceptError, ConnectError, WebsocketPipe, accept, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -28,11 +29,13 @@ fn request() -> Request {
     }
 }
 
+type Pipe = WebsocketPipe<Stream>;
+
 fn fresh(tcp: TcpStream) -> Rewind<Stream> {
     Rewind::new(Bytes::new(), Stream::Tcp(tcp))
 }
 
-async fn pair() -> (WebsocketPipe, WebsocketPipe) {
+async fn pair() -> (Pipe, Pipe) {
     let (client, server) = sockets().await;
     let asked = request();
     let accepted = Accepted::default();
@@ -44,7 +47,7 @@ async fn pair() -> (WebsocketPipe, WebsocketPipe) {
 }
 
 /// A peer that speaks frames by hand to our server.
-async fn by_hand() -> (TcpStream, WebsocketPipe) {
+async fn by_hand() -> (TcpStream, Pipe) {
     let (mut client, server) = sockets().await;
     let (text, expected) = request().write([7; 16]);
     client.write_all(text.as_bytes()).await.unwrap();
@@ -67,7 +70,7 @@ fn pattern(len: usize) -> Vec<u8> {
 async fn much_data_goes_both_ways_at_once() {
     let (client, server) = pair().await;
     let (up, down) = (pattern(5_000_000), pattern(7_000_003));
-    let run = |mut pipe: WebsocketPipe, send: Vec<u8>, expect: usize| async move {
+    let run = |mut pipe: Pipe, send: Vec<u8>, expect: usize| async move {
         let mut got = Vec::new();
         let (mut reader, mut writer) = tokio::io::split(&mut pipe);
         let sending = async {

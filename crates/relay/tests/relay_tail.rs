@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_net::dial::DialOptions;
 use frp_net::kcp::{Accepted, KcpListener, KcpStream, dial};
+use frp_net::rewind::Rewind;
 use frp_net::strangers::Strangers;
-use frp_net::stream::{Rewind, Stream};
+use frp_net::stream::Stream;
 use frp_net::tls::{TlsFiles, accept, client_config, connect, server_config};
 use frp_net::udp_socket::bind;
 use frp_proto::crypto::cfb::Key;
@@ -186,9 +187,14 @@ async fn tls_pair() -> (Stream, Stream) {
     let (client, server) = tcp_pair().await;
     let files = TlsFiles::default();
     let limit = Duration::from_secs(20);
-    let server = Rewind::new(Bytes::new(), server);
+    let server = Rewind::new(Bytes::new(), Stream::Tcp(server));
     let (client, server) = tokio::join!(
-        connect(client_config(&files).unwrap(), "frps", client, limit),
+        connect(
+            client_config(&files).unwrap(),
+            "frps",
+            Stream::Tcp(client),
+            limit
+        ),
         accept(server_config(&files).unwrap(), server, limit),
     );
     let tls = |pipe| Stream::Tls(Box::new(pipe));

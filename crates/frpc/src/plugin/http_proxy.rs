@@ -16,7 +16,7 @@ use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_log::{Log, debug};
 use frp_net::dial::{DialError, dial};
 use frp_net::listen::limit_unsent;
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
 use frp_relay::layers::Carried;
 use frp_relay::relay;
 use http_body_util::{Either, Full};

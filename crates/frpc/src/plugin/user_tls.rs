@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::limits::USER_HANDSHAKE;
 use bytes::BytesMut;
 use frp_config::PluginTls;
-use frp_net::stream::Rewind;
-use frp_net::tls::{TlsFiles, TlsPipe, TlsSetupError, accept_over, server_config};
+use frp_net::rewind::Rewind;
+use frp_net::tls::{TlsFiles, TlsPipe, TlsSetupError, accept, server_config};
 use frp_proto::sni::HelloReader;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -60,7 +60,7 @@ impl UserTls {
             .await
             .map_err(|_| timed_out())??;
         let io = Rewind::new(first.freeze(), io);
-        let stream = accept_over(self.config.clone(), io, until - Instant::now())
+        let stream = accept(self.config.clone(), io, until - Instant::now())
             .await
             .map_err(|e| e.source)?;
         Ok(Accepted {

@@ -78,7 +78,7 @@ pub(crate) mod http {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use frp_net::stream::Rewind;
+    use frp_net::rewind::Rewind;
     use tokio::net::TcpStream;
 
     use crate::shared::Shared;

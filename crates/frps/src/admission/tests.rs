@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use frp_config::{LoadOptions, Purpose, parse_server};
 use frp_net::listen::listen;
-use frp_net::stream::{Rewind, Stream};
+use frp_net::rewind::Rewind;
+use frp_net::stream::Stream;
 use frp_proto::auth::token_key;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{

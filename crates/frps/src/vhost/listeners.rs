@@ -8,7 +8,7 @@ use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{Host, accept_loop, tune};
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::tables::Vhosts;

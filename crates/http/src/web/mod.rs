@@ -38,8 +38,8 @@ use crate::io::{Talk, UserIo};
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::listen::{accept_loop, listen, tune};
+use frp_net::rewind::Rewind;
 use frp_net::strangers::Strangers;
-use frp_net::stream::Rewind;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 
 /// From the start of a connection, or of an idle time, until a request's head is in (frp

@@ -50,16 +50,16 @@ pub struct Accepted {
 impl KcpStream {
     /// This end.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match *self {}
+        match self.0 {}
     }
 
     /// Drops it so that the peer sees a failure.
     pub fn abort(self) {
-        match self {}
+        match self.0 {}
     }
 
     pub(crate) fn peer(&self) -> Peer {
-        match *self {}
+        match self.0 {}
     }
 }
 

@@ -5,42 +5,45 @@ use std::io;
 
 /// Defines a type that has no value as a byte pipe.
 macro_rules! never_a_pipe {
-    ($(#[$meta:meta])* $name:ident) => {
+    ($(#[$meta:meta])* $name:ident $(<$below:ident>)?) => {
         $(#[$meta])*
         #[derive(Debug)]
-        pub enum $name {}
+        pub struct $name $(<$below>)? (
+            std::convert::Infallible,
+            std::marker::PhantomData<fn() -> ($($below)?)>,
+        );
 
-        impl tokio::io::AsyncRead for $name {
+        impl $(<$below>)? tokio::io::AsyncRead for $name $(<$below>)? {
             fn poll_read(
                 self: std::pin::Pin<&mut Self>,
                 _: &mut std::task::Context<'_>,
                 _: &mut tokio::io::ReadBuf<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
-                match *self {}
+                match self.0 {}
             }
         }
 
-        impl tokio::io::AsyncWrite for $name {
+        impl $(<$below>)? tokio::io::AsyncWrite for $name $(<$below>)? {
             fn poll_write(
                 self: std::pin::Pin<&mut Self>,
                 _: &mut std::task::Context<'_>,
                 _: &[u8],
             ) -> std::task::Poll<std::io::Result<usize>> {
-                match *self {}
+                match self.0 {}
             }
 
             fn poll_flush(
                 self: std::pin::Pin<&mut Self>,
                 _: &mut std::task::Context<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
-                match *self {}
+                match self.0 {}
             }
 
             fn poll_shutdown(
                 self: std::pin::Pin<&mut Self>,
                 _: &mut std::task::Context<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
-                match *self {}
+                match self.0 {}
             }
         }
     };

@@ -165,17 +165,17 @@ impl QuicConn {
 impl QuicStream {
     /// Never.
     pub fn reset(self) {
-        match self {}
+        match self.0 {}
     }
 
     /// Never.
     pub fn abort(self) {
-        match self {}
+        match self.0 {}
     }
 
     /// Never.
     pub fn poll_cut(&mut self, _: &mut Context<'_>) -> Poll<Cut> {
-        match *self {}
+        match self.0 {}
     }
 }
 

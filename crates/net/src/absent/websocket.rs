@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 pub use self::words::{AcceptError, ConnectError};
 use crate::absent::lacking;
 use crate::limits::REFUSAL;
-use crate::stream::{Rewind, Stream};
+use crate::rewind::Rewind;
 
 #[path = "../websocket/words.rs"]
 mod words;
@@ -20,18 +20,16 @@ pub mod handshake {
 
 never_a_pipe! {
     /// There is none.
-    WebsocketPipe
+    WebsocketPipe<T>
 }
 
-impl WebsocketPipe {
-    /// Never.
-    pub fn io(&self) -> &Stream {
-        match *self {}
+impl<T> WebsocketPipe<T> {
+    pub(crate) fn io(&self) -> &T {
+        match self.0 {}
     }
 
-    /// Never.
-    pub fn into_io(self) -> Stream {
-        match self {}
+    pub(crate) fn into_io(self) -> T {
+        match self.0 {}
     }
 }
 
@@ -39,13 +37,13 @@ impl WebsocketPipe {
 ///
 /// # Errors
 /// Always.
-pub async fn accept(
-    io: Rewind<Stream>,
+pub async fn accept<T: AsyncWrite + Unpin>(
+    io: Rewind<T>,
     _: &handshake::Accepted,
     _: Duration,
-) -> Result<WebsocketPipe, AcceptError> {
+) -> Result<WebsocketPipe<T>, AcceptError> {
     let (_, mut io) = io.into_parts();
-    let refusal = UpgradeError::Absent;
+    let refusal = handshake::UpgradeError::Absent;
     let answering = async {
         io.write_all(refusal.answer().as_bytes()).await?;
         io.shutdown().await
@@ -57,10 +55,10 @@ pub async fn accept(
 
 /// # Errors
 /// Always.
-pub async fn connect(
-    _: Stream,
+pub async fn connect<T>(
+    _: T,
     _: &handshake::Request,
     _: Duration,
-) -> Result<WebsocketPipe, ConnectError> {
+) -> Result<WebsocketPipe<T>, ConnectError> {
     Err(lacking("websocket").into())
 }

@@ -17,7 +17,12 @@ use tokio::{
 
 use crate::buffers;
 
-use super::{CloseReason, ProtocolError, batch::Batch, inbox::Origin, shared::Shared};
+use super::{
+    batch::Batch,
+    error::{CloseReason, ProtocolError},
+    inbox::Origin,
+    shared::Shared,
+};
 
 /// How long the connection may take no byte while there is something to send.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

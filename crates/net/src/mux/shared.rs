@@ -9,7 +9,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    CloseReason, Config, MuxError, Role,
+    config::{Config, Role},
+    error::{CloseReason, MuxError},
     state::{OpenError, State},
 };
 

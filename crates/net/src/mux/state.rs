@@ -28,7 +28,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use self::entry::Stream;
 use super::{
-    CloseReason, ProtocolError, Role,
+    config::Role,
+    error::{CloseReason, ProtocolError},
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    MuxError,
+    error::MuxError,
     shared::{Inner, Shared},
     state::{Received, SendError},
 };

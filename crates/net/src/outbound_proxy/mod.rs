@@ -123,7 +123,7 @@ async fn secure(proxy: &ProxyUrl, conn: TcpStream) -> Result<Stream, ProxyError>
     let config = tls::client_config_of_system()
         .await
         .map_err(ProxyError::Trust)?;
-    let pipe = tls::connect(config, &proxy.host, conn, HANDSHAKE_WAIT)
+    let pipe = tls::connect(config, &proxy.host, Stream::Tcp(conn), HANDSHAKE_WAIT)
         .await
         .map_err(ProxyError::Tls)?;
     Ok(Stream::Tls(Box::new(pipe)))

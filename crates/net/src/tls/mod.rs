@@ -33,8 +33,7 @@ use tokio::sync::OnceCell;
 pub use self::files::{Fault, Wanted};
 use self::files::{Identity, certificates};
 pub use self::pipe::TlsPipe;
-pub(crate) use self::session::OUT_LEN;
-use crate::stream::{Rewind, Stream};
+use crate::rewind::Rewind;
 
 /// Certificate files of either end; every one is PEM.
 #[derive(Debug, Clone, Default)]
@@ -201,20 +200,7 @@ impl HandshakeError {
 /// # Errors
 /// The connection failed or closed, `limit` ran out, or either side refuses the other; the peer
 /// has got its alert then.
-pub async fn accept(
-    config: Arc<ServerConfig>,
-    io: Rewind<impl Into<Stream>>,
-    limit: Duration,
-) -> Result<TlsPipe, HandshakeError> {
-    let (prefix, io) = io.into_parts();
-    accept_over(config, Rewind::new(prefix, io.into()), limit).await
-}
-
-/// The same over any byte pipe.
-///
-/// # Errors
-/// As [`accept`].
-pub async fn accept_over<T>(
+pub async fn accept<T>(
     config: Arc<ServerConfig>,
     io: Rewind<T>,
     limit: Duration,
@@ -232,12 +218,15 @@ where
 ///
 /// # Errors
 /// As [`accept`].
-pub async fn connect(
+pub async fn connect<T>(
     config: Arc<ClientConfig>,
     server_name: &str,
-    io: impl Into<Stream>,
+    io: T,
     limit: Duration,
-) -> Result<TlsPipe, HandshakeError> {
+) -> Result<TlsPipe<T>, HandshakeError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     // The zone is known on this machine only.
     let ip = server_name.parse::<ScopedIp>().map(|scoped| scoped.ip);
     let name = ip.map_or_else(
@@ -245,7 +234,7 @@ pub async fn connect(
         |ip| Ok(ip.into()),
     );
     let name = name.unwrap_or_else(|_| ServerName::from(std::net::Ipv4Addr::UNSPECIFIED));
-    let pipe = TlsPipe::client(io.into(), config, name);
+    let pipe = TlsPipe::client(io, config, name);
     handshake(pipe, Bytes::new(), limit).await
 }
 

@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::session::{Ended, Order, Plain, TlsSession};
 use crate::outgoing::Outgoing;
 use crate::scratch::with_scratch;
-use crate::stream::Stream;
 
 /// The least that a read takes from the socket: a whole record.
 const READ_MIN: usize = 18 * 1024;
@@ -36,7 +35,7 @@ const FIRST: usize = 16;
 /// The end of the peer's direction is its closing record; a connection that ends without one is an
 /// `UnexpectedEof` error, for it may have been cut by someone else. Shutdown ends our direction
 /// only.
-pub struct TlsPipe<T = Stream> {
+pub struct TlsPipe<T> {
     io: T,
     session: TlsSession,
     /// A part of a record, or of a handshake message.
@@ -345,10 +344,10 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::stream::Rewind;
+    use crate::rewind::Rewind;
     use crate::tls::{TlsFiles, accept, client_config, connect, server_config};
 
-    fn memory(pipe: &TlsPipe) -> usize {
+    fn memory(pipe: &TlsPipe<TcpStream>) -> usize {
         pipe.held.capacity() + pipe.rest.capacity() + pipe.out.memory()
     }
 

@@ -14,7 +14,7 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 use tokio::io::ReadBuf;
 
-use crate::outgoing::Outgoing;
+use crate::outgoing::{OUT_LEN, Outgoing};
 use crate::scratch::with_scratch;
 
 /// Plaintext of a full record, bytes.
@@ -25,8 +25,8 @@ const RECORD_OVERHEAD: usize = 64;
 const OWN_MESSAGES: usize = 1024;
 /// Records of one [`Order::Write`]: as many as one system call should carry.
 const RECORDS: usize = 16;
-/// Outgoing bytes of a full [`Order::Write`].
-pub(crate) const OUT_LEN: usize = RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES;
+/// A full [`Order::Write`] has room in one buffer.
+const _: () = assert!(RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES <= OUT_LEN);
 
 pub(super) struct TlsSession {
     role: Role,

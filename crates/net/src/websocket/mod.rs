@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use self::frame::Role;
@@ -21,7 +21,7 @@ use self::handshake::{Accepted, AnswerError, Request, UpgradeError, head_len, ju
 pub use self::pipe::WebsocketPipe;
 pub use self::words::{AcceptError, ConnectError};
 use crate::limits::{MAX_WEBSOCKET_HEAD, REFUSAL};
-use crate::stream::{Rewind, Stream};
+use crate::rewind::Rewind;
 
 /// First bytes of an answer that are kept for the diagnosis.
 const FIRST: usize = 16;
@@ -30,11 +30,14 @@ const FIRST: usize = 16;
 ///
 /// # Errors
 /// See [`AcceptError`]; a refused client has got its answer.
-pub async fn accept(
-    io: Rewind<Stream>,
+pub async fn accept<T>(
+    io: Rewind<T>,
     accepted: &Accepted,
     limit: Duration,
-) -> Result<WebsocketPipe, AcceptError> {
+) -> Result<WebsocketPipe<T>, AcceptError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let (prefix, mut io) = io.into_parts();
     let mut came = BytesMut::from(prefix);
     let head = timeout(limit, read_head(&mut io, &mut came))
@@ -59,11 +62,14 @@ pub async fn accept(
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn connect(
-    mut io: Stream,
+pub async fn connect<T>(
+    mut io: T,
     request: &Request,
     limit: Duration,
-) -> Result<WebsocketPipe, ConnectError> {
+) -> Result<WebsocketPipe<T>, ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| no_entropy())?;
     let (text, expected) = request.write(random);
@@ -101,7 +107,10 @@ pub async fn connect(
 }
 
 /// Reads up to the blank line; `None` where that does not come. What came behind it stays in `came`.
-async fn read_head(io: &mut Stream, came: &mut BytesMut) -> io::Result<Option<Bytes>> {
+async fn read_head<T>(io: &mut T, came: &mut BytesMut) -> io::Result<Option<Bytes>>
+where
+    T: AsyncRead + Unpin,
+{
     let mut seen = 0;
     loop {
         if let Some(len) = head_len(came, seen) {
@@ -126,14 +135,17 @@ fn rest(came: BytesMut) -> Bytes {
     }
 }
 
-async fn send(io: &mut Stream, text: &[u8]) -> io::Result<()> {
+async fn send(io: &mut (impl AsyncWrite + Unpin), text: &[u8]) -> io::Result<()> {
     io.write_all(text).await?;
     io.flush().await
 }
 
 /// Answers, and waits until the client has hung up: closed with its bytes unread, the connection
 /// would be reset and the answer lost.
-async fn refuse(mut io: Stream, refusal: &UpgradeError) -> io::Result<()> {
+async fn refuse<T>(mut io: T, refusal: &UpgradeError) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     send(&mut io, refusal.answer().as_bytes()).await?;
     io.shutdown().await?;
     let mut sink = [0; 1024];

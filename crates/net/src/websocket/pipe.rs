@@ -17,7 +17,6 @@ use super::frame::{
     head,
 };
 use crate::outgoing::Outgoing;
-use crate::stream::Stream;
 
 /// Payload of one frame, bytes: as much as one system call should carry.
 const FRAME: usize = 256 * 1024;
@@ -26,14 +25,14 @@ const SLICES: usize = 64;
 /// Frames that are masked by what was asked of the system's generator at a time.
 const KEYS: usize = 16;
 
-/// A websocket over any stream. What is written must be flushed once no more follows at once.
+/// A websocket over a byte pipe. What is written must be flushed once no more follows at once.
 ///
 /// Shutdown sends the closing frame and so ends our direction; the peer's goes on, as with any other
 /// pipe. The stream below is shut down once both have ended, for a proxy in between would cut off
 /// the peer's direction. A stream that ends without a closing frame is an `UnexpectedEof` error: it
 /// may have been cut by someone else.
-pub struct WebsocketPipe {
-    io: Stream,
+pub struct WebsocketPipe<T> {
+    io: T,
     decoder: Decoder,
     /// Came behind the handshake.
     held: Bytes,
@@ -43,9 +42,9 @@ pub struct WebsocketPipe {
     closed: bool,
 }
 
-impl WebsocketPipe {
+impl<T> WebsocketPipe<T> {
     /// After the handshake; `held` was read behind it.
-    pub(super) fn new(io: Stream, role: Role, held: Bytes) -> Self {
+    pub(super) fn new(io: T, role: Role, held: Bytes) -> Self {
         Self {
             io,
             decoder: Decoder::new(role),
@@ -57,15 +56,17 @@ impl WebsocketPipe {
     }
 
     /// The stream below.
-    pub(crate) fn io(&self) -> &Stream {
+    pub(crate) fn io(&self) -> &T {
         &self.io
     }
 
     /// The stream below, to be cut off.
-    pub(crate) fn into_io(self) -> Stream {
+    pub(crate) fn into_io(self) -> T {
         self.io
     }
+}
 
+impl<T: AsyncRead + AsyncWrite + Unpin> WebsocketPipe<T> {
     /// Reads once, and leaves in `buf` what of it is payload.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
@@ -166,7 +167,7 @@ impl WebsocketPipe {
     }
 }
 
-impl AsyncRead for WebsocketPipe {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebsocketPipe<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -195,7 +196,7 @@ impl AsyncRead for WebsocketPipe {
     }
 }
 
-impl AsyncWrite for WebsocketPipe {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebsocketPipe<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -259,7 +260,7 @@ impl AsyncWrite for WebsocketPipe {
     }
 }
 
-impl fmt::Debug for WebsocketPipe {
+impl<T: fmt::Debug> fmt::Debug for WebsocketPipe<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebsocketPipe")
             .field("io", &self.io)

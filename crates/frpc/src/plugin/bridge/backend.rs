@@ -283,7 +283,8 @@ impl ServiceAddr {
                 config,
                 server_name,
             }) => {
-                let pipe = tls::connect(config.clone(), server_name, tcp, LOCAL_DIAL).await?;
+                let io = Stream::Tcp(tcp);
+                let pipe = tls::connect(config.clone(), server_name, io, LOCAL_DIAL).await?;
                 Stream::Tls(Box::new(pipe))
             }
         };

@@ -23,7 +23,7 @@ use frp_http::io::{Talk, Upload, UserIo};
 use frp_http::limits::{MAX_HTTP_FIELDS, MAX_HTTP_HEAD, MAX_HTTP_OTHER_HEAD};
 use frp_http::tasks::Tracked;
 use frp_log::{Level, Log, debug, warn};
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
 use frp_relay::layers::Carried;
 use frp_relay::relay::{self, Traffic};
 use http_body_util::{Either, Full};

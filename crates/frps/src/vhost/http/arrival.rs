@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use frp_net::listen::limit_unsent;
-use frp_net::stream::Rewind;
+use frp_net::rewind::Rewind;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;

@@ -13,7 +13,8 @@ use frp_http::head::{
 use frp_http::io::filter::Tail;
 use frp_http::io::{Upload, UserIo};
 use frp_log::{Log, debug, warn};
-use frp_net::stream::{Rewind, Stream};
+use frp_net::rewind::Rewind;
+use frp_net::stream::Stream;
 use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
 use hyper::body::{Body as _, Incoming};

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    super::CloseReason, ABORT_GRACE, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING, OPEN_TIMEOUT,
-    Ping, State,
+    super::error::CloseReason, ABORT_GRACE, LINGER, LINGER_MAX, LINGER_SWEEP, MAX_LINGERING,
+    OPEN_TIMEOUT, Ping, State,
 };
 
 impl State {
