@@ -27,6 +27,7 @@ mod labels;
 mod leaving;
 mod limits;
 mod logs;
+mod minimal;
 #[cfg(target_os = "linux")]
 mod network;
 mod oidc;

@@ -8,48 +8,17 @@ use std::sync::Arc;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
 use quinn::{ClientConfig, Endpoint, EndpointConfig};
 use rustls::pki_types::ServerName;
-use thiserror::Error;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
 use super::{
-    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, take_large_datagrams,
-    transport,
+    ALPN, FIRST_WINDOW, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind,
+    take_large_datagrams, transport,
 };
 use crate::dial::{DialOptions, Progress, dial_any};
-use crate::go_text::go_text;
 use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
 use crate::listen::source;
-use crate::resolve::LookupError;
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub enum QuicDialError {
-    /// The name has no address.
-    #[error("{0}")]
-    Resolve(#[source] LookupError),
-    /// No TLS settings.
-    #[error("QUIC needs TLS")]
-    NoTls,
-    /// The TLS settings do not do for QUIC.
-    #[error("{0}")]
-    Tls(#[from] NoInitialCipherSuite),
-    /// No socket, the address cannot be dialled, or nothing listens there.
-    #[error("dial udp {addr}: {}", go_text(source))]
-    Socket {
-        /// The address tried first.
-        addr: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Nothing answered at any address.
-    #[error("{}", QuicEnd::TimedOut)]
-    TimedOut,
-    /// The handshake failed.
-    #[error("{0}")]
-    Handshake(#[from] QuicEnd),
-}
 
 /// Why one address did not do.
 enum Failed {

@@ -7,6 +7,7 @@
 mod congestion;
 mod conn;
 mod dial;
+mod end;
 mod first_window;
 mod listener;
 mod reset;
@@ -24,8 +25,9 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::task::TaskTracker;
 
-pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
-pub use self::dial::{QuicDialError, connect, connect_over};
+pub use self::conn::QuicConn;
+pub use self::dial::{connect, connect_over};
+pub use self::end::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
 pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;

@@ -11,7 +11,8 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::task::TaskTracker;
 
-use super::conn::{Live, QuicEnd};
+use super::conn::Live;
+use super::end::QuicEnd;
 use crate::cut::Cut;
 
 /// What a stream is cut off with. Go's streams end with 0, which is no failure (frp
