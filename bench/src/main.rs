@@ -28,6 +28,7 @@ mod process;
 mod report;
 mod restart;
 mod service;
+mod start;
 mod udp;
 
 use std::path::PathBuf;
@@ -122,6 +123,8 @@ enum Metric {
     Loss,
     /// Bytes per second over a long and wide way; as root.
     Long,
+    /// Time and CPU until a pair serves.
+    Start,
 }
 
 const DEFAULT_METRICS: [Metric; 6] = [
@@ -260,6 +263,12 @@ impl Round<'_> {
             for &(side, programs) in self.sides {
                 let values = far::long(programs, side, self.mode, self.args.seconds);
                 self.record(side, "long", values);
+            }
+        }
+        if self.args.measures(Metric::Start, self.mode) {
+            for &(side, programs) in self.sides {
+                let values = start::measure(programs, side, self.mode);
+                self.record(side, "start", values);
             }
         }
         if self.args.measures(Metric::Slow, self.mode) {

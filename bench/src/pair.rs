@@ -20,7 +20,7 @@ use crate::report::Side;
 #[derive(Debug)]
 pub(crate) struct Programs {
     /// None: users reach the service without any.
-    paths: Option<Paths>,
+    pub(crate) paths: Option<Paths>,
     /// What the report calls them.
     pub(crate) name: String,
 }
@@ -130,6 +130,10 @@ struct Running {
     front: Option<Process>,
     frps: Process,
     front_counts: bool,
+    /// From the start of frps until it listened.
+    listens: Duration,
+    /// From the start of frpc until the service answered through it.
+    ready: Duration,
 }
 
 impl<'a> Start<'a> {
@@ -183,8 +187,10 @@ impl<'a> Start<'a> {
 
         let mut frps = Command::new(&paths.frps);
         frps.arg("-c").arg(frps_toml);
+        let begin = Instant::now();
         let mut frps = Process::spawn("frps", frps, &dir)?;
         frps.wait_for_port((ports.host, ports.bind).into())?;
+        let listens = begin.elapsed();
         let front = match ports.front {
             Some(port) => Some(front::start((ports.host, port).into(), ports.bind, &dir)?),
             None => None,
@@ -194,12 +200,15 @@ impl<'a> Start<'a> {
             None => Command::new(&paths.frpc),
         };
         frpc.arg("-c").arg(frpc_toml);
+        let begin = Instant::now();
         let frpc = Process::spawn("frpc", frpc, &dir)?;
         let running = Running {
             frpc,
             front,
             frps,
             front_counts: mode.front == Front::WhereNeeded,
+            listens,
+            ready: Duration::ZERO,
         };
         let mut pair = Pair {
             running: Some(running),
@@ -207,6 +216,9 @@ impl<'a> Start<'a> {
             user_addr: SocketAddr::from((ports.host, ports.user)),
         };
         pair.wait_for_answer(asks)?;
+        if let Some(running) = &mut pair.running {
+            running.ready = begin.elapsed();
+        }
         Ok(pair)
     }
 
@@ -239,6 +251,12 @@ impl Pair {
     /// Where users connect.
     pub(crate) fn user_addr(&self) -> SocketAddr {
         self.user_addr
+    }
+
+    /// How long frps took to listen, and frpc to serve; `None` where nothing runs.
+    pub(crate) fn start_times(&self) -> Option<(Duration, Duration)> {
+        let running = self.running.as_ref()?;
+        Some((running.listens, running.ready))
     }
 
     /// User and system time that all which count have used so far.

@@ -201,4 +201,5 @@ impl Drop for TempDir {
 /// How long both programs together may take to start.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(10);
 
-pub(crate) const POLL: Duration = Duration::from_millis(10);
+/// Short beside what a program takes to start.
+pub(crate) const POLL: Duration = Duration::from_micros(250);

@@ -262,7 +262,7 @@ impl Row {
 }
 
 /// None of nothing.
-fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
+pub(crate) fn median<'a>(values: impl IntoIterator<Item = &'a f64>) -> Option<f64> {
     let mut sorted = values.into_iter().copied().collect::<Vec<_>>();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;

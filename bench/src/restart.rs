@@ -24,6 +24,9 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
         user: 0,
         front: None,
     };
+    let Some(paths) = &programs.paths else {
+        return Ok(Values::new());
+    };
     let dir = TempDir::new()?;
     let frps_toml = mode.frps_toml(Kind::Tcp, &ports) + NO_COLOR;
     let frps_toml = dir.write("frps.toml", &frps_toml)?;

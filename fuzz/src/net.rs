@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use frp_net::kcp::fec::{Decoder, Packet, parse};
-use frp_net::kcp::params::SERVER_WINDOWS;
+use frp_net::kcp::params::WINDOWS;
 use frp_net::kcp::session::{Datagrams, KcpSession, Opening, conv_of, echo, opening};
 use frp_net::mux::{self, Config, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, sink, split};
@@ -18,9 +18,9 @@ pub fn kcp(data: &[u8]) {
     };
     let fec = how & 1 == 0;
     let mut session = if how & 2 == 0 {
-        KcpSession::accepted(Opening { conv: CONV, fec }, SERVER_WINDOWS, 0)
+        KcpSession::accepted(Opening { conv: CONV, fec }, WINDOWS, 0)
     } else {
-        KcpSession::dialled(CONV, SERVER_WINDOWS, 0)
+        KcpSession::dialled(CONV, WINDOWS, 0)
     };
     if how & 4 == 0 {
         session.distrust(u32::from(how) << 24, 0);

@@ -22,10 +22,12 @@ mod http;
 mod https;
 mod interop;
 mod kcp;
+mod keystroke;
 mod labels;
 mod leaving;
 mod limits;
 mod logs;
+mod minimal;
 #[cfg(target_os = "linux")]
 mod network;
 mod oidc;

@@ -108,13 +108,28 @@ async fn certificates_are_checked_as_with_tls() {
     fails_saying(&strict, &format!("{QUIC}{stranger}"), text).await;
 }
 
+/// What nobody listens at is told by the system, which nobody has to wait for.
 #[tokio::test]
-async fn silence_is_explained() {
+async fn a_closed_port_is_refused_at_once() {
     let rig = Rig::new();
     let frps = rig.frps("").await;
     // frps has no QUIC there, only TCP.
+    let mut frpc = rig.frpc(frps.port, QUIC);
+    let line = frpc.expect("login to the server failed").await;
+    assert!(line.contains("connection refused"), "{line}");
+    assert!(
+        line.contains("quicBindPort") && line.contains("UDP"),
+        "{line}"
+    );
+    assert_eq!(frpc.exit_code().await, Some(1));
+}
+
+#[tokio::test]
+async fn silence_is_explained() {
+    let rig = Rig::new();
+    let mute = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
     let mut frpc = rig.frpc(
-        frps.port,
+        mute.local_addr().unwrap().port(),
         &format!("{QUIC}transport.dialServerTimeout = 2\n"),
     );
     let line = frpc.expect("login to the server failed").await;

@@ -73,14 +73,15 @@ async fn a_killed_frpc_is_served_again_at_once() {
 /// Nobody tells frps that the first one has ended, and the second one is a stranger to it.
 #[tokio::test]
 async fn a_frpc_that_was_killed_is_served_again_over_udp() {
-    for protocol in ["quic", "kcp"] {
+    for (protocol, mux) in [("quic", true), ("kcp", true), ("kcp", false)] {
+        let common = format!("{TOKEN}transport.tcpMux = {mux}\n");
         let (rig, service) = (Rig::new(), Service::echo().await);
         let (udp_port, port) = (free_udp_port(), free_port());
         let frps = rig
-            .frps(&format!("{TOKEN}{protocol}BindPort = {udp_port}\n"))
+            .frps(&format!("{common}{protocol}BindPort = {udp_port}\n"))
             .await;
         let proxy = tcp_proxy("ssh", service.port, port, "");
-        let client = format!("{TOKEN}transport.protocol = \"{protocol}\"\n{proxy}");
+        let client = format!("{common}transport.protocol = \"{protocol}\"\n{proxy}");
         let mut frpc = rig.frpc(udp_port, &client);
         frpc.expect("[ssh] start proxy success").await;
         frpc.kill().await;
@@ -295,17 +296,6 @@ async fn a_frps_without_a_token_is_missed_over_quic() {
     frps.program.start_again();
     frpc.expect("received a stateless reset").await;
     until_echoes(port, Duration::from_secs(12)).await;
-}
-
-/// What is at the port while frps is away is told by the system, which nobody has to wait for.
-#[tokio::test]
-async fn a_closed_quic_port_is_refused_at_once() {
-    let rig = Rig::new();
-    let mut frpc = rig.frpc(free_udp_port(), "transport.protocol = \"quic\"\n");
-    let line = frpc.expect("login to the server failed").await;
-    assert!(line.contains("connection refused"), "{line}");
-    assert!(line.contains("quicBindPort"), "{line}");
-    assert_eq!(frpc.exit_code().await, Some(1));
 }
 
 /// One line for many attempts, which come often while nobody is there.

@@ -9,6 +9,7 @@
 //! - `FRP_REFERENCE_DIR`: Go releases to test against, as `DIR/VERSION/{frps,frpc}` or one pair
 //!   `DIR/{frps,frpc}`. Tests that need an absent one pass, and are
 //!   counted.
+//! - `FRP_MINIMAL_DIR`: our programs, built with the feature `minimal` only ([`Side::minimal`]).
 //! - `FRP_TEST_SKIPS`: a file for what tests did without ([`skipped`]).
 //! - `FRP_RS_FRPS`, `FRP_RS_FRPC`: other binaries to take for ours (to debug a test against Go).
 // A harness stops at the first surprise and talks to the terminal; both are its job.
@@ -38,6 +39,7 @@ pub mod releases;
 pub mod rig;
 pub mod service;
 pub mod site;
+pub mod slow_link;
 pub mod temp;
 pub mod tls;
 pub mod udp;

@@ -21,6 +21,8 @@ pub enum Side {
     Ours,
     /// The Go programs in this directory.
     Go(PathBuf),
+    /// Ours in this directory, built with the feature `minimal` only.
+    Minimal(PathBuf),
 }
 
 impl Side {
@@ -42,11 +44,21 @@ impl Side {
         None
     }
 
+    /// The pair that lacks what can be left out, or None, said by [`skipped`].
+    #[must_use]
+    pub fn minimal() -> Option<Self> {
+        let dir = std::env::var_os("FRP_MINIMAL_DIR").map(PathBuf::from);
+        if dir.is_none() {
+            skipped("the minimal build (FRP_MINIMAL_DIR is not set)");
+        }
+        dir.map(Self::Minimal)
+    }
+
     /// The program `name` (`frps` or `frpc`) of this side.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         match self {
-            Self::Go(dir) => dir.join(name),
+            Self::Go(dir) | Self::Minimal(dir) => dir.join(name),
             Self::Ours => ours(name),
         }
     }

@@ -9,6 +9,7 @@ use crate::DnsServer;
 use crate::address;
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
+use crate::features::{Feature, Needs};
 use crate::keys::{At, ClientConfig, Key, Kind, Of, ProxyConfig, Rule, Support, Tagged, join};
 use crate::report::Report;
 use crate::section::{Field, List, Section, find};
@@ -449,6 +450,7 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
         if !(has_plugin && *path == unheeded) {
             obey(path, field, prefix, legacy, report);
         }
+        judge_needs(field, prefix, report);
         if field.support == Support::Later {
             // A table that is refused as a whole is refused once.
             let unit = refused_unit(section, path);
@@ -501,6 +503,45 @@ pub(crate) fn not_supported(prefix: &str, what: &str, at: usize, report: &mut Re
         format!("{prefix}{what} is not supported yet: frp knows it, this version does not"),
         "remove it, or keep using frp for this",
     );
+}
+
+/// What this build was made without.
+pub(crate) fn lacking(
+    prefix: &str,
+    what: &str,
+    needs: Option<Feature>,
+    at: usize,
+    report: &mut Report<'_>,
+) {
+    let build = report.options.build;
+    if let Some(Err(lacking)) = needs.map(|feature| build.needs(feature)) {
+        let advice = format!(
+            "remove it, or take a build of {} that has it",
+            build.program
+        );
+        report.error(at, format!("{prefix}{what}: {lacking}"), &advice);
+    }
+}
+
+/// Reports a value, or an item of a list, that this build was made without.
+fn judge_needs(field: &Field, prefix: &str, report: &mut Report<'_>) {
+    let needs = field.key.needs;
+    let written = &field.written;
+    let mut each = |text: &str, at| {
+        let what = format!("{written} = {text:?}");
+        lacking(prefix, &what, needs.of(text), at, report);
+    };
+    match (needs, &field.value) {
+        (Needs::For(_), Value::Text(text)) => each(text, field.value_at),
+        (Needs::For(_), Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value {
+                    each(text, item.at);
+                }
+            }
+        }
+        _ => lacking(prefix, written, needs.of(""), field.at, report),
+    }
 }
 
 /// The path of the table that carries the refusal of `path`, or `path` itself.

@@ -11,6 +11,7 @@ mod check;
 pub mod cli;
 mod convert;
 mod detect;
+mod features;
 mod glob;
 mod include;
 mod ini;
@@ -40,6 +41,7 @@ mod yaml;
 
 pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
+pub use features::{Build, Feature, Lacking};
 pub use keys::{
     Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, ClientConfig, ClientOidc,
     ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
+use crate::Build;
+
 /// What a load is for, and what it may use.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -16,6 +18,8 @@ pub struct LoadOptions {
     pub allow_unsafe: Vec<String>,
     /// What templates and defaults take from the environment.
     pub environment: Environment,
+    /// What loads: where it lacks a feature, what needs that is an error.
+    pub build: Build,
 }
 
 /// What happens with the settings.
@@ -32,7 +36,7 @@ pub enum Purpose {
 pub const TOKEN_SOURCE_EXEC: &str = "TokenSourceExec";
 
 impl LoadOptions {
-    /// Strict, nothing unsafe allowed, an empty environment.
+    /// Strict, nothing unsafe allowed, an empty environment, a complete build.
     #[must_use]
     pub fn new(purpose: Purpose) -> Self {
         Self {
@@ -40,6 +44,7 @@ impl LoadOptions {
             strict: true,
             allow_unsafe: Vec::new(),
             environment: Environment::default(),
+            build: Build::COMPLETE,
         }
     }
 

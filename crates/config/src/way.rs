@@ -6,6 +6,7 @@ use std::str::FromStr;
 use frp_proto::named;
 use frp_proto::names::Named;
 
+use crate::features::{Build, Feature, Needs};
 use crate::keys::{At, Item, Kind, Rule, Setting};
 
 named! {
@@ -36,6 +37,14 @@ pub enum Transport {
 const AUTO: &str = "auto";
 
 impl TransportProtocol {
+    /// The features that they need, each by its name.
+    pub(crate) const NEED: &'static [(&'static str, Feature)] = &[
+        (Self::Kcp.as_str(), Feature::Kcp),
+        (Self::Quic.as_str(), Feature::Quic),
+        (Self::Websocket.as_str(), Feature::Websocket),
+        (Self::Wss.as_str(), Feature::Websocket),
+    ];
+
     /// Whether it runs over UDP.
     #[must_use]
     pub const fn is_udp(self) -> bool {
@@ -93,12 +102,20 @@ impl Way {
         self.protocol.is_udp()
     }
 
-    /// What there is to choose from when a file names nothing: TLS only, unless TLS is switched off.
-    pub(crate) fn usual(tls: bool) -> Vec<Self> {
+    /// What there is to choose from when a file names nothing: TLS only, unless TLS is switched off,
+    /// of what this build has.
+    pub(crate) fn usual(tls: bool, build: Build) -> Vec<Self> {
         let usual = ["tcp", "quic", "wss", "kcp"];
         let plain = (!tls).then_some("tcp-plain");
         let names = usual.into_iter().chain(plain);
-        names.filter_map(|name| name.parse().ok()).collect()
+        let has = |name: &&str| {
+            let feature = Needs::For(TransportProtocol::NEED).of(name);
+            feature.is_none_or(|feature| build.needs(feature).is_ok())
+        };
+        names
+            .filter(has)
+            .filter_map(|name| name.parse().ok())
+            .collect()
     }
 
     /// The names that `transport.order` knows.
@@ -224,8 +241,15 @@ mod tests {
 
     #[test]
     fn only_who_switches_tls_off_is_offered_a_way_without() {
-        assert!(Way::usual(true).iter().all(|way| !way.plain));
-        let without: Vec<String> = Way::usual(false).iter().map(Way::to_string).collect();
+        assert!(
+            Way::usual(true, Build::COMPLETE)
+                .iter()
+                .all(|way| !way.plain)
+        );
+        let without: Vec<String> = Way::usual(false, Build::COMPLETE)
+            .iter()
+            .map(Way::to_string)
+            .collect();
         assert_eq!(without, ["tcp", "quic", "wss", "kcp", "tcp-plain"]);
     }
 }

@@ -5,14 +5,15 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use frp_config::{ClientConfig, ClientPlugin, LoadOptions, ProxyKind, load_client, parse_client};
+use frp_config::{ClientConfig, ClientPlugin, ProxyKind, WebServer, load_client, parse_client};
+use frp_http::basic::Login;
 use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
-use frp_http::web::{Path, Site, Unrouted, Web};
+use frp_http::web::{Path, Site, Unrouted, WebSettings};
+pub(crate) use frp_http::web::{Web, WebError};
 use frp_log::{Log, info, warn};
 use frp_net::go_text::join_host_port;
 use frp_proto::VERSION;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::registration::Registrations;
+use crate::service::ConfigFile;
 use crate::tasks::Tasks;
 
 /// From the order to stop until the connection to the server ends; the answer needs it to get out.
@@ -35,15 +37,6 @@ const NO_PAGES: &str = "\
 This version of frpc has no pages yet, only the API that they would use, e.g.
 /api/status and /api/config.
 ";
-
-/// Where a client's settings came from, to be read again from there.
-#[derive(Debug, Clone)]
-pub struct ConfigFile {
-    /// The file.
-    pub path: PathBuf,
-    /// How it was read.
-    pub options: LoadOptions,
-}
 
 /// What the API shows and changes.
 #[derive(Debug)]
@@ -68,6 +61,19 @@ struct ProxyStatus {
     local_addr: String,
     plugin: &'static str,
     remote_addr: String,
+}
+
+/// Opens the socket that `config` asks for. Needs a tokio runtime.
+pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
+    let tls = config.tls.as_ref();
+    Web::bind(WebSettings {
+        addr: &config.addr,
+        port: config.port,
+        tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
+        login: Login::new(&config.user, config.password.expose()),
+        allowed_hosts: &config.allowed_hosts,
+        pprof: config.pprof_enable,
+    })
 }
 
 impl Admin {

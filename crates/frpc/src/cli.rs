@@ -14,7 +14,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{ConfigFile, Service, admin_call};
+use crate::{BUILD, ConfigFile, Service, admin_call};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -23,7 +23,7 @@ pub fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
     let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let environment = Environment::of(std::env::vars_os());
-    match cli::client(args, environment, VERSION) {
+    match cli::client(args, environment, VERSION, BUILD) {
         Err(output) => output.print(),
         Ok(ClientTask::Run(path, options)) => run_file(&path, &options),
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),

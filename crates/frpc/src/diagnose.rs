@@ -4,6 +4,7 @@
 //! differ. Every one of those leaves its own traces, and this file reads them.
 
 mod broken;
+#[cfg_attr(not(feature = "oidc"), path = "absent/credentials.rs")]
 mod credentials;
 mod explained;
 mod proxy;

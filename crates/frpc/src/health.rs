@@ -1,5 +1,6 @@
 //! Whether local services are well (frp `client/health/health.go`).
 
+#[cfg_attr(not(feature = "http"), path = "absent/health.rs")]
 mod http;
 
 use std::sync::Arc;

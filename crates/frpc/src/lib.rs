@@ -17,8 +17,24 @@
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
 //! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
+//!
+//! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
 
+#![cfg_attr(
+    not(all(
+        feature = "quic",
+        feature = "kcp",
+        feature = "websocket",
+        feature = "http",
+        feature = "oidc",
+        feature = "pages"
+    )),
+    allow(dead_code, reason = "used only by a feature that this build lacks")
+)]
+
+#[cfg_attr(not(feature = "pages"), path = "absent/admin.rs")]
 mod admin;
+#[cfg_attr(not(feature = "pages"), path = "absent/admin_call.rs")]
 mod admin_call;
 mod asking;
 mod auth;
@@ -46,5 +62,7 @@ mod user;
 mod visitors;
 mod work;
 
-pub use admin::ConfigFile;
-pub use service::{RunError, Service, SetupError};
+pub use service::{ConfigFile, RunError, Service, SetupError};
+
+/// This program, and what it was built without.
+const BUILD: frp_config::Build = frp_config::build!("frpc");

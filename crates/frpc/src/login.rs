@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Auth, CredentialError, Signature};
 use crate::connect::{ConnectError, Connector};
+use crate::one_way::OneWay;
 
 /// A session that the server has accepted.
 pub(crate) struct LoggedIn {

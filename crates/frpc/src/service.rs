@@ -1,11 +1,10 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{LAST_TASKS, TELL_AGAIN};
-use frp_config::{ClientConfig, DnsServer, Transport};
-use frp_http::basic::Login;
-use frp_http::web::{Web, WebError, WebSettings};
+use frp_config::{ClientConfig, DnsServer, LoadOptions, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -15,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Admin, ConfigFile};
+use crate::admin::{self, Admin, Web, WebError};
 use crate::auth::EndpointSetupError;
 use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
@@ -42,6 +41,15 @@ enum Ways {
     One(Arc<OneWay>),
     /// What chooses among several.
     Auto(Auto),
+}
+
+/// Where a client's settings came from, to be read again from there.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// How it was read.
+    pub options: LoadOptions,
 }
 
 /// Why a client could not be set up.
@@ -81,18 +89,7 @@ impl Service {
                 way.map(|way| Ways::One(Arc::new(way)))
             }
         };
-        let web = cfg.web_server.as_ref().map(|web| {
-            let tls = web.tls.as_ref();
-            let tls = tls.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-            Web::bind(WebSettings {
-                addr: &web.addr,
-                port: web.port,
-                tls,
-                login: Login::new(&web.user, web.password.expose()),
-                allowed_hosts: &web.allowed_hosts,
-                pprof: web.pprof_enable,
-            })
-        });
+        let web = cfg.web_server.as_ref().map(admin::bind);
         Ok(Self {
             ways: ways?,
             client: Arc::new(Client::new(cfg)?),

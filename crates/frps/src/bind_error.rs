@@ -2,10 +2,10 @@
 
 use std::io;
 
-use frp_http::web::WebError;
 use frp_net::go_text::go_text;
 
 use crate::policy::PolicyError;
+use crate::web::WebError;
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,10 @@ pub enum BindError {
         /// The resolver's error.
         source: io::Error,
     },
+    /// A port is asked for that needs a feature.
+    #[cfg(not(feature = "http"))]
+    #[error("{0}")]
+    Lacking(frp_config::Lacking),
     /// The web server cannot run.
     #[error("{0}")]
     Web(#[from] WebError),

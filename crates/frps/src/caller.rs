@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use frp_net::carrier::Carrier;
+use frp_net::kcp;
 use frp_net::strangers::Turn;
 use frp_net::stream::Stream;
 use frp_proto::msg::Message;
@@ -26,11 +27,28 @@ pub(crate) struct Caller {
     pub(crate) local: Option<SocketAddr>,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
-    /// Whether the connection runs over kcp.
-    pub(crate) over_kcp: bool,
+    /// The other end of the connection, where it runs over kcp.
+    pub(crate) kcp: Option<kcp::Peer>,
 }
 
 impl Caller {
+    /// Has the client say that it is there, if it can be asked.
+    pub(crate) fn ask(&self) {
+        match (&self.link, &self.kcp) {
+            (Some(link), _) => link.carrier.ask(),
+            (None, Some(kcp)) => kcp.ask(),
+            (None, None) => {}
+        }
+    }
+
+    /// How much has come from a client, in a unit of its own, if it can be asked.
+    pub(crate) fn heard(&self) -> Option<u64> {
+        match &self.link {
+            Some(link) => link.carrier.heard(),
+            None => self.kcp.as_ref().map(kcp::Peer::heard),
+        }
+    }
+
     /// Whether the client lives in this program: nobody listens in between.
     pub(crate) fn is_inside(&self) -> bool {
         let carrier = self.link.as_ref().map(|link| &link.carrier);

@@ -12,7 +12,7 @@ use frp_process::signals::{self, EndSignals, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{Server, Stop};
+use crate::{BUILD, Server, Stop};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -21,7 +21,7 @@ pub fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
     let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let environment = Environment::of(std::env::vars_os());
-    match cli::server(args, environment, VERSION) {
+    match cli::server(args, environment, VERSION, BUILD) {
         Err(output) => output.print(),
         Ok(task) => run(task),
     }

@@ -88,7 +88,10 @@ async fn enter(
         peer,
         local,
         link: None,
-        over_kcp: matches!(conn, Stream::Kcp(_)),
+        kcp: match &conn {
+            Stream::Kcp(conn) => Some(conn.peer()),
+            _ => None,
+        },
     };
     let opened = tokio::select! {
         opened = open(&shared, &policy, conn, &turn) => opened,
@@ -225,7 +228,7 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         peer,
         local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
         link: None,
-        over_kcp: false,
+        kcp: None,
     };
     let streams = Arrivals::Quic(conn.clone());
     Box::pin(serve_carrier(
@@ -249,7 +252,7 @@ pub(crate) async fn enter_inside(
         peer,
         local: None,
         link: None,
-        over_kcp: false,
+        kcp: None,
     };
     let carrier = Carrier::Memory(conn);
     Box::pin(serve_carrier(shared, carrier, streams, caller, None)).await;

@@ -18,6 +18,20 @@
 //! host), [`base`] what needs no tables: [`policy`] (what all of them go by), [`admission`] (who and
 //! what may come in), [`ports`] (who has which port). [`web`] is the HTTP API, which reads [`stats`];
 //! [`ended`] is what is remembered of what has ended.
+//!
+//! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
+
+#![cfg_attr(
+    not(all(
+        feature = "quic",
+        feature = "kcp",
+        feature = "websocket",
+        feature = "http",
+        feature = "oidc",
+        feature = "pages"
+    )),
+    allow(dead_code, reason = "used only by a feature that this build lacks")
+)]
 
 mod accept;
 mod admission;
@@ -47,9 +61,11 @@ mod session;
 mod shared;
 mod stats;
 mod stop;
+#[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
 mod vhost;
 mod visit;
 mod visitors;
+#[cfg_attr(not(feature = "pages"), path = "absent/web.rs")]
 mod web;
 
 use std::io;
@@ -57,8 +73,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::limits::FAREWELL;
-use frp_config::ServerConfig;
-pub use frp_http::web::WebError;
+use frp_config::{Build, ServerConfig};
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use frp_net::kcp::KcpListener;
@@ -87,6 +102,11 @@ use crate::stats::Stats;
 pub use crate::stop::Stop;
 use crate::vhost::listeners::Listeners;
 use crate::vhost::tables::Vhosts;
+use crate::web::Web;
+pub use crate::web::WebError;
+
+/// This program, and what it was built without.
+const BUILD: Build = frp_config::build!("frps");
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -95,7 +115,7 @@ pub struct Server {
     quic: Option<quic::Listener>,
     kcp: Option<KcpListener>,
     vhosts: Listeners,
-    web: Option<frp_http::web::Web>,
+    web: Option<Web>,
     shared: Arc<Shared>,
 }
 

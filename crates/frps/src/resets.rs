@@ -27,7 +27,7 @@ const SHORTEST_ID: usize = 32;
 pub(crate) fn secret(cfg: &ServerConfig) -> ResetSecret {
     let key_file = cfg.transport.tls.key_file.as_deref();
     let key = key_file.and_then(|path| fs::read(path).ok());
-    let machine = MACHINE.iter().find_map(|path| id(path));
+    let machine = MACHINE.iter().find_map(id);
     if key.is_none() && machine.is_none() {
         return ResetSecret::random();
     }

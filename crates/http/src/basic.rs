@@ -1,11 +1,9 @@
 //! User and password by HTTP's Basic scheme (RFC 7617): shown, demanded and refused.
 
-use std::fmt;
-
-use crate::limits::WRONG_PASSWORD;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use frp_net::limits::WRONG_PASSWORD;
+use frp_proto::auth::UserPassword;
 use hyper::header::HeaderValue;
 
 /// The scheme, a space behind it (frp `pkg/util/http/http.go`: ParseBasicAuth).
@@ -22,11 +20,8 @@ pub struct Basic {
 }
 
 /// What requests have to show; nothing where both are empty.
-#[derive(Clone, Default)]
-pub struct Login {
-    user: String,
-    password: String,
-}
+#[derive(Debug, Clone, Default)]
+pub struct Login(UserPassword);
 
 impl Basic {
     /// Reads the value of `Authorization` or `Proxy-Authorization`. `None` where it is of another
@@ -57,29 +52,22 @@ impl Basic {
 impl Login {
     /// User and password of the settings.
     pub fn new(user: &str, password: &str) -> Self {
-        Self {
+        Self(UserPassword {
             user: user.to_owned(),
             password: password.to_owned(),
-        }
+        })
     }
 
     /// Whether anybody may come in.
     pub fn is_open(&self) -> bool {
-        self.user.is_empty() && self.password.is_empty()
-    }
-
-    /// Whether these are the ones, in a time that does not tell how much of them was right.
-    pub fn accepts(&self, user: &[u8], password: &[u8]) -> bool {
-        let same_user = verify_slices_are_equal(user, self.user.as_bytes()).is_ok();
-        let same_password = verify_slices_are_equal(password, self.password.as_bytes()).is_ok();
-        same_user & same_password
+        self.0.is_open()
     }
 
     /// Whether `shown` is right, or none is demanded.
     pub fn admits(&self, shown: Option<&Basic>) -> bool {
         let right = |shown: &Basic| {
             let (user, password) = shown.split();
-            self.accepts(user, password)
+            self.0.accepts(user, password)
         };
         self.is_open() || shown.is_some_and(right)
     }
@@ -104,17 +92,10 @@ impl Login {
         if self.is_open() {
             return None;
         }
-        let both = STANDARD.encode(format!("{}:{}", self.user, self.password));
+        let both = STANDARD.encode(format!("{}:{}", self.0.user, self.0.password));
         let mut value = HeaderValue::try_from(format!("Basic {both}")).ok()?;
         value.set_sensitive(true);
         Some(value)
-    }
-}
-
-/// Neither is shown.
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Login")
     }
 }
 

@@ -5,10 +5,6 @@ use std::time::Duration;
 
 use frp_net::limits::HANDSHAKE_WAIT;
 
-/// A wrong password is answered after this time, so that guessing takes its time (frp
-/// `pkg/util/http/server.go`, `pkg/plugin/client/http_proxy.go`).
-pub const WRONG_PASSWORD: Duration = Duration::from_millis(200);
-
 /// Fields that the head of a user's request, or of a service's answer to it, may have. frp counts
 /// bytes only; hyper needs a number, and room for as many with each head.
 pub const MAX_HTTP_FIELDS: usize = 2048;

@@ -67,6 +67,10 @@ pub const ACCEPT_BATCH: u32 = 16;
 /// How long a user that is refused may take to read why.
 pub const REFUSAL: Duration = Duration::from_secs(2);
 
+/// A wrong password is answered after this time, so that guessing takes its time (frp
+/// `pkg/util/http/server.go`, `pkg/plugin/client/http_proxy.go`).
+pub const WRONG_PASSWORD: Duration = Duration::from_millis(200);
+
 /// Silence before a user's and a local service's connection is probed, and the time between probes:
 /// a peer that vanished would hold its connection, the stream and the service's end for ever. As
 /// Go's `net` does for frp.

@@ -13,9 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPT_BATCH, ACCEPT_SAYS};
+use crate::below;
+use crate::limits::{
+    ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPT_BATCH, ACCEPT_SAYS, UNSENT_TO_ENDS,
+};
 #[cfg(target_os = "linux")]
-use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES, UNSENT_TO_ENDS};
+use crate::limits::{END_KEEPALIVE, KEEPALIVE_PROBES};
 use crate::literal::literal;
 
 /// Opens a listening TCP socket on `host:port`; port 0 lets the system choose.
@@ -244,11 +247,7 @@ pub fn tune(conn: &TcpStream, keepalive: Option<Duration>) {
 
 /// Has the system take no more than [`UNSENT_TO_ENDS`] for `conn` ahead of what it sends.
 pub fn limit_unsent(conn: &TcpStream) {
-    // Without it more waits there, that is all.
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(conn).set_tcp_notsent_lowat(UNSENT_TO_ENDS);
-    #[cfg(not(target_os = "linux"))]
-    let _ = conn;
+    below::limit_unsent(conn, UNSENT_TO_ENDS);
 }
 
 /// The address as a user writes it: `::ffff:1.2.3.4` becomes `1.2.3.4`.

@@ -325,7 +325,8 @@ mod tests {
         let one = Stream::Memory(Box::new(one));
         let (client, _, driver) = mux::session(one, mux::Role::Client, config.clone());
         tokio::spawn(driver);
-        let (_, mut incoming, driver) = mux::session(other, mux::Role::Server, config);
+        let (_, mut incoming, driver) =
+            mux::session(Stream::Memory(Box::new(other)), mux::Role::Server, config);
         tokio::spawn(driver);
         let mut ours = client.open().await.unwrap();
         let data = vec![7; 1_000_000];

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::below::Below;
+
 /// A pipe whose first bytes were already read, to find out what it is, and are read again first.
 /// It also remembers the first bytes that came from the peer, so that a failed handshake can say
 /// what the peer answered instead.
@@ -118,6 +120,20 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+impl<T: Below> Below for Rewind<T> {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
+    }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::below::Below;
 use crate::cut::Cut;
 use crate::kcp::{self, KcpStream};
 use crate::memory::MemoryPipe;
@@ -163,5 +164,34 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+}
+
+impl Below for Stream {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => io.poll_clear(cx),
+            Self::Tls(io) => io.poll_clear(cx),
+            Self::Websocket(io) => io.poll_clear(cx),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        match self {
+            Self::Tcp(io) => io.limit_unsent(bytes),
+            Self::Tls(io) => io.limit_unsent(bytes),
+            Self::Websocket(io) => io.limit_unsent(bytes),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
+
+    fn limit_unread(&self) {
+        match self {
+            Self::Tcp(io) => io.limit_unread(),
+            Self::Tls(io) => io.limit_unread(),
+            Self::Websocket(io) => io.limit_unread(),
+            Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => {}
+        }
     }
 }

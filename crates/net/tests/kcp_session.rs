@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use frp_net::kcp::fec::{Packet, parse};
-use frp_net::kcp::params::{CLIENT_WINDOWS, MTU, SERVER_WINDOWS};
+use frp_net::kcp::params::{MTU, WINDOWS};
 use frp_net::kcp::segment::{Command, split};
 use frp_net::kcp::session::{Datagrams, KcpSession, Opening, ask_for_echo, conv_of, echo, opening};
 use frp_net::limits::KCP_FIRST_WINDOW;
@@ -183,12 +183,12 @@ fn content(len: usize, seed: u64) -> Vec<u8> {
 }
 
 fn pair(fec: bool, up: Vec<u8>, down: Vec<u8>) -> [End; 2] {
-    let mut accepted = KcpSession::accepted(Opening { conv: CONV, fec }, SERVER_WINDOWS, 0);
+    let mut accepted = KcpSession::accepted(Opening { conv: CONV, fec }, WINDOWS, 0);
     accepted.establish();
     let dialled = if fec {
-        KcpSession::dialled(CONV, CLIENT_WINDOWS, 0)
+        KcpSession::dialled(CONV, WINDOWS, 0)
     } else {
-        KcpSession::accepted(Opening { conv: CONV, fec }, CLIENT_WINDOWS, 0)
+        KcpSession::accepted(Opening { conv: CONV, fec }, WINDOWS, 0)
     };
     [End::new(dialled, up), End::new(accepted, down)]
 }
@@ -254,7 +254,7 @@ fn a_reader_that_stops_stops_the_writer_and_goes_on() {
 
 #[test]
 fn a_reader_that_never_reads_is_kept_little_for_and_one_that_reads_gets_all_there_is() {
-    let windows = (SERVER_WINDOWS.0, SERVER_WINDOWS.1);
+    let windows = WINDOWS;
     let mut ends = pair(true, Vec::new(), content(6_000_000, 4));
     ends[0].session = KcpSession::dialled(CONV, windows, 0);
     let mut run = Run::new(ends, CLEAN, 4);
@@ -290,7 +290,7 @@ fn a_peer_that_takes_nothing_learns_that_the_conversation_is_broken_off() {
     let _ = reader.session.receive(&told[0], 20_000);
     assert!(reader.session.arq().is_broken_off());
     // It is said again to who has not heard it.
-    let mut other = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut other = KcpSession::dialled(CONV, WINDOWS, 0);
     other.arq_mut().write(b"more", 0);
     other.arq_mut().flush();
     let more = transmit_all(&mut other, 0);
@@ -300,7 +300,7 @@ fn a_peer_that_takes_nothing_learns_that_the_conversation_is_broken_off() {
 
 #[test]
 fn what_nobody_flushed_goes_out_soon() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     session.arq_mut().write(b"hello ", 100);
     session.arq_mut().write(b"world", 110);
     let mut out = Datagrams::default();
@@ -333,7 +333,7 @@ fn with_window(mut packet: Vec<u8>, window: u16) -> Vec<u8> {
 
 #[test]
 fn a_packet_is_that_of_kcp_go() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     session.arq_mut().write(b"hello ", 0);
     session.arq_mut().write(b"world", 0);
     session.arq_mut().flush();
@@ -352,7 +352,7 @@ fn a_packet_is_that_of_kcp_go() {
 
 #[test]
 fn an_answer_of_kcp_go_is_understood_and_ours_is_like_it() {
-    let mut sender = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut sender = KcpSession::dialled(CONV, WINDOWS, 0);
     sender.arq_mut().write(b"hello world", 0);
     sender.arq_mut().flush();
     sender.transmit(0, 60_000, &mut Datagrams::default());
@@ -362,7 +362,7 @@ fn an_answer_of_kcp_go_is_understood_and_ours_is_like_it() {
 
     let mut push = unhex(PUSH);
     push[8..10].copy_from_slice(&[1, 2]);
-    let mut receiver = KcpSession::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    let mut receiver = KcpSession::accepted(opening(&push).unwrap(), WINDOWS, 0);
     receiver.establish();
     let _ = receiver.receive(&push, 0);
     let mut out = Datagrams::default();
@@ -386,7 +386,7 @@ fn a_peer_without_error_correction_is_answered_without_it() {
             fec: false
         }
     );
-    let mut session = KcpSession::accepted(found, SERVER_WINDOWS, 0);
+    let mut session = KcpSession::accepted(found, WINDOWS, 0);
     let _ = session.receive(&push, 0);
     let mut out = Datagrams::default();
     session.transmit(50, 60_000, &mut out);
@@ -411,7 +411,7 @@ fn only_the_start_of_a_conversation_opens_one() {
 
 #[test]
 fn a_silent_peer_is_asked_and_then_given_up() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     let mut asked = 0;
     let mut now = 0;
     while !session.arq().is_dead(now) {
@@ -461,7 +461,7 @@ fn first(fec: bool) -> Vec<u8> {
 }
 
 fn burden_of(push: Vec<u8>, says: impl Fn(u32) -> Option<Vec<u8>>) -> usize {
-    let mut session = KcpSession::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    let mut session = KcpSession::accepted(opening(&push).unwrap(), WINDOWS, 0);
     session.distrust(CLOCK, 0);
     let (mut got, mut came) = (0, push.len());
     let _ = session.receive(&push, 0);
@@ -512,7 +512,7 @@ fn forged_acknowledgements_bring_no_more() {
 fn an_echo_shows_that_the_peer_is_there() {
     for (data, fec) in [(0, false), (30_000, false), (0, true), (30_000, true)] {
         let push = first(fec);
-        let mut session = KcpSession::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+        let mut session = KcpSession::accepted(opening(&push).unwrap(), WINDOWS, 0);
         session.distrust(CLOCK, 0);
         let _ = session.receive(&push, 0);
         session.arq_mut().write(&vec![7; data], 0);
@@ -558,8 +558,8 @@ fn the_question_is_answered_by_every_kcp() {
         });
         assert_eq!(opening(question[0]), None);
         let mut peer = match fec {
-            true => KcpSession::dialled(CONV, CLIENT_WINDOWS, 0),
-            false => KcpSession::accepted(Opening { conv: CONV, fec }, CLIENT_WINDOWS, 0),
+            true => KcpSession::dialled(CONV, WINDOWS, 0),
+            false => KcpSession::accepted(Opening { conv: CONV, fec }, WINDOWS, 0),
         };
         assert!(!peer.receive(question[0], 1).data);
         let answer = transmit_all(&mut peer, 50);
@@ -571,7 +571,7 @@ fn the_question_is_answered_by_every_kcp() {
 #[test]
 fn a_stranger_is_kept_little_of() {
     let mut push = unhex(PUSH);
-    let mut session = KcpSession::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    let mut session = KcpSession::accepted(opening(&push).unwrap(), WINDOWS, 0);
     let mut kept = 0;
     for number in 0u32..2000 {
         push[12..16].copy_from_slice(&number.to_le_bytes());
@@ -593,7 +593,7 @@ fn a_stranger_is_kept_little_of() {
 
 #[test]
 fn a_peers_impossible_acknowledgement_changes_nothing() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     session.arq_mut().write(b"hello world", 0);
     session.arq_mut().flush();
     session.transmit(0, 60_000, &mut Datagrams::default());
@@ -635,7 +635,7 @@ fn due(session: &mut KcpSession, now: u64) -> Vec<u8> {
 /// word may get lost.
 #[test]
 fn a_peer_that_has_taken_everything_out_of_order_is_asked() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     session.arq_mut().write(&[7; 100], 0);
     session.arq_mut().flush();
     assert_eq!(due(&mut session, 0), [PUSHES]);
@@ -653,7 +653,7 @@ fn a_peer_that_has_taken_everything_out_of_order_is_asked() {
 
 #[test]
 fn an_overtaken_packet_does_not_open_the_window() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     session.arq_mut().write(&[7; 2 * (MTU - 24)], 0);
     session.arq_mut().flush();
     assert_eq!(due(&mut session, 0), [PUSHES, PUSHES]);
@@ -670,7 +670,7 @@ fn an_overtaken_packet_does_not_open_the_window() {
 #[test]
 fn what_nobody_will_read_is_acknowledged_and_not_kept() {
     let push = unhex(PUSH);
-    let mut session = KcpSession::accepted(opening(&push).unwrap(), SERVER_WINDOWS, 0);
+    let mut session = KcpSession::accepted(opening(&push).unwrap(), WINDOWS, 0);
     let _ = session.receive(&push, 0);
     session.arq_mut().discard();
     assert!(!session.arq().is_readable());
@@ -687,7 +687,7 @@ fn what_nobody_will_read_is_acknowledged_and_not_kept() {
 
 #[test]
 fn what_came_before_a_fault_is_told_to_the_reader() {
-    let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+    let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
     let mut packet = unhex(PUSH);
     packet.extend(CONV.to_le_bytes());
     packet.extend([200; 20]);
@@ -720,7 +720,7 @@ proptest! {
 
     #[test]
     fn no_packet_is_too_long(len in 1usize..20_000) {
-        let mut session = KcpSession::dialled(CONV, CLIENT_WINDOWS, 0);
+        let mut session = KcpSession::dialled(CONV, WINDOWS, 0);
         session.arq_mut().write(&content(len, 1), 0);
         session.arq_mut().flush();
         let all = transmit_all(&mut session, 0);

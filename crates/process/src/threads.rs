@@ -16,9 +16,14 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+/// Tasks that a thread runs before it looks for new I/O, if it does not run out of them before. To look costs
+/// some 0.5 us, a turn of bulk a hundred times that.
+const LOOK_AFTER: u32 = 4;
+
 /// The runtime of a program's first thread, which is the only one until [`Threads`] starts more.
 pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().event_interval(LOOK_AFTER).build()
 }
 
 /// See the module.

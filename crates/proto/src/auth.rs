@@ -1,6 +1,7 @@
-//! Token digests: what `privilege_key` and `sign_key` hold (frp `pkg/util/util/util.go`).
+//! Token digests: what `privilege_key` and `sign_key` hold (frp `pkg/util/util/util.go`); a name and a
+//! password that are asked for.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use md5::{Digest as _, Md5};
@@ -25,6 +26,36 @@ pub fn token_key(token: &str, timestamp: i64) -> String {
 /// time wherever the first difference is.
 pub fn verify_token_key(token: &str, timestamp: i64, presented: &str) -> bool {
     verify_slices_are_equal(token_key(token, timestamp).as_bytes(), presented.as_bytes()).is_ok()
+}
+
+/// User name and password that are asked for; nothing where both are empty.
+#[derive(Clone, Default)]
+pub struct UserPassword {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl UserPassword {
+    /// Whether anybody may come in.
+    pub fn is_open(&self) -> bool {
+        self.user.is_empty() && self.password.is_empty()
+    }
+
+    /// Whether these are the ones, in a time that does not tell how much of them was right.
+    pub fn accepts(&self, user: &[u8], password: &[u8]) -> bool {
+        let same_user = verify_slices_are_equal(user, self.user.as_bytes()).is_ok();
+        let same_password = verify_slices_are_equal(password, self.password.as_bytes()).is_ok();
+        same_user & same_password
+    }
+}
+
+/// Neither is shown.
+impl fmt::Debug for UserPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserPassword")
+    }
 }
 
 #[cfg(test)]

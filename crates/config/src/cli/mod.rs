@@ -29,8 +29,8 @@ use self::value::Given;
 use crate::keys::At;
 use crate::suggest::Program;
 use crate::{
-    ClientConfig, Environment, LoadOptions, Loaded, Purpose, Secret, ServerConfig, convert, load,
-    load_client, load_server,
+    Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
+    convert, load, load_client, load_server,
 };
 
 /// What frpc is to do.
@@ -162,14 +162,20 @@ pub fn client(
     args: Vec<String>,
     environment: Environment,
     version: &str,
+    build: Build,
 ) -> Result<ClientTask, Output> {
     let line = parse(Program::Frpc, args).map_err(Output::misuse)?;
-    let options = options(&line, environment);
+    let options = options(&line, environment, build);
     if let Some(output) = common(&line, &options, version) {
         return Err(output);
     }
     let file = line.text("config").unwrap_or("./frpc.ini");
     let act = line.command().act;
+    if matches!(act, Act::Reload | Act::Status | Act::Stop)
+        && let Err(lacking) = build.needs(Feature::Pages)
+    {
+        return Err(Output::failure(format!("{}: {lacking}", line.name())));
+    }
     match act {
         Act::Reload | Act::Status | Act::Stop => match directory(&line) {
             None => admin(&line, act, Path::new(file), &options).map(ClientTask::Admin),
@@ -208,9 +214,10 @@ pub fn server(
     args: Vec<String>,
     environment: Environment,
     version: &str,
+    build: Build,
 ) -> Result<ServerTask, Output> {
     let line = parse(Program::Frps, args).map_err(Output::misuse)?;
-    let options = options(&line, environment);
+    let options = options(&line, environment, build);
     if let Some(output) = common(&line, &options, version) {
         return Err(output);
     }
@@ -407,12 +414,13 @@ fn explain_key(line: &Line, key: &str, options: &LoadOptions) -> Output {
     }
 }
 
-fn options(line: &Line, environment: Environment) -> LoadOptions {
+fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
     LoadOptions {
         purpose: Purpose::Run,
         strict: line.bool("strict-config").unwrap_or(true),
         allow_unsafe: line.texts("allow-unsafe"),
         environment,
+        build,
     }
 }
 

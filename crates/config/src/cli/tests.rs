@@ -19,11 +19,21 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn frpc(line: &str) -> Result<ClientTask, Output> {
-    client(words(line), Environment::default(), "0.70.1")
+    client(
+        words(line),
+        Environment::default(),
+        "0.70.1",
+        Build::COMPLETE,
+    )
 }
 
 fn frps(line: &str) -> Result<ServerTask, Output> {
-    server(words(line), Environment::default(), "0.70.1")
+    server(
+        words(line),
+        Environment::default(),
+        "0.70.1",
+        Build::COMPLETE,
+    )
 }
 
 /// The output of a line that runs nothing.

@@ -15,7 +15,7 @@ use super::key::{Ini, Rule};
 use super::proxy::{PROXY, ProxyConfig};
 use super::server::{ServerConfig, ServerTransport};
 use super::visitor::{VISITOR, VisitorConfig};
-use crate::way::{Transport, Way};
+use crate::way::{Transport, TransportProtocol, Way};
 use crate::{Secret, ValueSource};
 
 settings! {
@@ -139,12 +139,14 @@ settings! {
             "Transport to frps; wss is websocket within TLS. auto, which frp does not have, tries those \
              of transport.order and keeps the first that carries a login."
             .text("tcp") .ini("protocol") .short_flag("protocol", 'p')
-            .refusal("invalid transport.protocol, optional values are [tcp kcp quic websocket wss]");
+            .refusal("invalid transport.protocol, optional values are [tcp kcp quic websocket wss]")
+            .some_need(TransportProtocol::NEED);
         key order: Vec<Way> = "order"
             "For transport.protocol auto: what to try, best first: tcp (with TLS), quic, wss, kcp, \
              websocket, tcp-plain (without TLS); each may have a port of its own, as in wss:443. \
              frp-rs's own."
-            .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false");
+            .depends("tcp, quic, wss, kcp; then tcp-plain, where transport.tls.enable is false")
+            .some_need(TransportProtocol::NEED);
         wire_protocol: WireProtocol = "wireProtocol" "frp's wire protocol; v2 needs frps 0.69."
             .text("v1")
             .refusal("invalid transport.wireProtocol, optional values are [v1 v2]");

@@ -9,7 +9,7 @@ use frp_proto::named;
 
 use super::key::{Key, Kind, Rule, changed};
 use super::setting::{At, Item, Optional, Setting, Table};
-use crate::{Secret, ValueSource, ValueSourceError};
+use crate::{Feature, Secret, ValueSource, ValueSourceError};
 
 settings! {
     /// How the two programs prove to each other that they belong together (`auth.*`).
@@ -19,7 +19,8 @@ settings! {
             "How frpc proves to frps who it is: both know auth.token, or by tokens of an OpenID Connect \
              issuer. The same on both sides."
             .text("token") .ini("authentication_method")
-            .refusal("invalid auth method, optional values are [token oidc]");
+            .refusal("invalid auth method, optional values are [token oidc]")
+            .some_need(&[("oidc", Feature::Oidc)]);
         additional_scopes: Vec<AuthScope> = "additionalScopes"
             "Messages beyond the login that carry authentication, too."
             .ini_form(super::Ini::Flags(&[
@@ -139,7 +140,8 @@ settings! {
         addr: String = "addr" "Address to listen on."
             .text("127.0.0.1") .ini("admin_addr") .rule(Rule::Host(Some(Self::port.key)));
         /// Never 0.
-        port: u16 = "port" "Port to listen on; 0 for none." .ini("admin_port");
+        port: u16 = "port" "Port to listen on; 0 for none." .ini("admin_port")
+            .needs(Feature::Pages);
         /// With an empty password, too: no authentication.
         user: String = "user" "User name." .ini("admin_user");
         password: Secret = "password" "Password." .ini("admin_pwd");

@@ -168,14 +168,15 @@ macro_rules! settings {
 }
 
 /// Defines an enum by the key `type`: a variant for each, with the struct of its own keys, if it
-/// has any. `later` marks what can be checked, but not run.
+/// has any. `later` marks what can be checked, but not run, `needs(Feature)` what a build may lack.
 ///
 /// The checker lets no other type through; one that came through all the same would be the first.
 macro_rules! tagged {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $(#[$first_meta:meta])* $first:ident $(($first_body:ty))? = $first_tag:expr
-            $(, $first_support:ident)?;
-        $( $(#[$variant_meta:meta])* $variant:ident $(($body:ty))? = $tag:expr $(, $support:ident)?; )*
+            $(, $first_support:ident $(($first_feature:ident))?)?;
+        $( $(#[$variant_meta:meta])* $variant:ident $(($body:ty))? = $tag:expr
+            $(, $support:ident $(($feature:ident))?)?; )*
     }) => {
         $(#[$meta])*
         $vis enum $name {
@@ -185,8 +186,8 @@ macro_rules! tagged {
 
         impl $name {
             pub(crate) const TAGS: &'static [$crate::keys::Tag] = &[
-                tagged!(@tag $first_tag, [$($first_body)?], $($first_support)?),
-                $( tagged!(@tag $tag, [$($body)?], $($support)?), )*
+                tagged!(@tag $first_tag, [$($first_body)?], $($first_support $(($first_feature))?)?),
+                $( tagged!(@tag $tag, [$($body)?], $($support $(($feature))?)?), )*
             ];
 
             /// The `type` as files and messages spell it.
@@ -208,17 +209,23 @@ macro_rules! tagged {
             }
         }
     };
-    (@tag $tag:expr, [$($body:ty)?], $($support:ident)?) => {
+    (@tag $tag:expr, [$($body:ty)?], $($support:ident $(($feature:ident))?)?) => {
         $crate::keys::Tag {
             name: $tag,
             keys: tagged!(@keys $($body)?),
             support: tagged!(@support $($support)?),
+            needs: tagged!(@needs $($($feature)?)?),
         }
     };
     (@keys) => { &[] };
     (@keys $body:ty) => { <$body as $crate::keys::Table>::KEYS };
     (@support) => { $crate::keys::Support::Ready };
     (@support later) => { $crate::keys::Support::Later };
+    (@support needs) => { $crate::keys::Support::Ready };
+    (@needs) => { $crate::features::Needs::Nothing };
+    (@needs $feature:ident) => {
+        $crate::features::Needs::Always($crate::features::Feature::$feature)
+    };
     (@read $section:ident, $variant:ident, []) => { Self::$variant };
     (@read $section:ident, $variant:ident, [$body:ty]) => {
         Self::$variant($crate::keys::At::<$body>::root($section).read())

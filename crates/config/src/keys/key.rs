@@ -1,5 +1,7 @@
 //! What a definition of a key says, and how it is written.
 
+use crate::features::{Feature, Needs};
+
 /// The definition of one key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
@@ -10,6 +12,7 @@ pub(crate) struct Key {
     pub(crate) rule: Rule,
     pub(crate) ini: Ini,
     pub(crate) support: Support,
+    pub(crate) needs: Needs,
     pub(crate) flag: Option<KeyFlag>,
     /// A time in milliseconds, not in seconds.
     pub(crate) millis: bool,
@@ -62,6 +65,7 @@ pub(crate) struct Tag {
     pub(crate) name: &'static str,
     pub(crate) keys: &'static [Key],
     pub(crate) support: Support,
+    pub(crate) needs: Needs,
 }
 
 /// The value in force when a file gives none, or gives 0 or "", which mean the same in frp.
@@ -144,6 +148,7 @@ pub(crate) const fn key(name: &'static str, kind: Kind, rule: Rule, doc: &'stati
         rule,
         ini: Ini::None,
         support: Support::Ready,
+        needs: Needs::Nothing,
         flag: None,
         millis: false,
         doc,
@@ -211,6 +216,18 @@ impl Key {
 
     pub(crate) const fn inert(mut self) -> Self {
         self.support = Support::Inert;
+        self
+    }
+
+    /// Whatever its value is, the key needs `feature`.
+    pub(crate) const fn needs(mut self, feature: Feature) -> Self {
+        self.needs = Needs::Always(feature);
+        self
+    }
+
+    /// These values need a feature.
+    pub(crate) const fn some_need(mut self, values: &'static [(&'static str, Feature)]) -> Self {
+        self.needs = Needs::For(values);
         self
     }
 

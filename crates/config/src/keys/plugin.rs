@@ -26,19 +26,19 @@ tagged! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub enum ClientPlugin {
         /// HTTP in, HTTPS to the local service.
-        Http2Https(Http2HttpsPlugin) = "http2https";
+        Http2Https(Http2HttpsPlugin) = "http2https", needs(Http);
         /// A forward proxy.
-        HttpProxy(PluginLogin) = "http_proxy";
+        HttpProxy(PluginLogin) = "http_proxy", needs(Http);
         /// HTTPS in, HTTP to the local service.
-        Https2Http(HttpsForwardPlugin) = "https2http";
+        Https2Http(HttpsForwardPlugin) = "https2http", needs(Http);
         /// HTTPS in, HTTPS to the local service.
-        Https2Https(Https2HttpsPlugin) = "https2https";
+        Https2Https(Https2HttpsPlugin) = "https2https", needs(Http);
         /// HTTP in, HTTP to the local service.
-        Http2Http(ForwardPlugin) = "http2http";
+        Http2Http(ForwardPlugin) = "http2http", needs(Http);
         /// A SOCKS5 server.
         Socks5(Socks5Plugin) = "socks5";
         /// A web server for files.
-        StaticFile(StaticFilePlugin) = "static_file";
+        StaticFile(StaticFilePlugin) = "static_file", needs(Http);
         /// A Unix socket.
         UnixDomainSocket(UnixSocketPlugin) = "unix_domain_socket";
         /// TLS in, plain bytes to the local service.

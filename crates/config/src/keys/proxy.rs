@@ -10,6 +10,7 @@ use frp_proto::proxy_protocol::Version;
 use super::key::{Ini, Kind, Rule, Tagged};
 use super::plugin::ClientPlugin;
 use super::setting::{At, Listed, Of, Optional, Setting, Table};
+use crate::features::Feature;
 use crate::{BandwidthLimit, Secret};
 
 /// One entry of `proxies`.
@@ -143,7 +144,8 @@ settings! {
     /// What a [`HealthCheck`] is made of.
     pub(crate) struct HealthCheckKeys {
         kind: Option<HealthCheckType> = "type" "tcp or http."
-            .ini("health_check_type") .refusal("not support health check type: {}");
+            .ini("health_check_type") .refusal("not support health check type: {}")
+            .some_need(&[("http", Feature::Http)]);
         timeout: Duration = "timeoutSeconds" "Seconds until a check fails."
             .int(3) .ini("health_check_timeout_s") .rule(Rule::NegativeIsDefault);
         max_failed: u64 = "maxFailed" "Failures in a row until the proxy is withdrawn."
@@ -199,11 +201,11 @@ tagged! {
         /// A UDP port of frps leads to the local service.
         Udp(PortProxy) = ProxyType::Udp.as_str();
         /// HTTP requests for certain hosts.
-        Http(HttpProxy) = ProxyType::Http.as_str();
+        Http(HttpProxy) = ProxyType::Http.as_str(), needs(Http);
         /// TLS connections for certain hosts, passed on as they are.
-        Https(Domains) = ProxyType::Https.as_str();
+        Https(Domains) = ProxyType::Https.as_str(), needs(Http);
         /// Streams asked for by HTTP CONNECT.
-        Tcpmux(TcpmuxProxy) = ProxyType::Tcpmux.as_str();
+        Tcpmux(TcpmuxProxy) = ProxyType::Tcpmux.as_str(), needs(Http);
         /// TCP, only for visitors.
         Stcp(SecretAccess) = ProxyType::Stcp.as_str();
         /// UDP, only for visitors.

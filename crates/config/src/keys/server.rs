@@ -10,6 +10,7 @@ use super::common::{
 };
 use super::key::{Ini, Rule};
 use super::setting::{At, Optional};
+use crate::Feature;
 
 settings! {
     /// Everything that frps needs to know, checked and with defaults filled in.
@@ -28,23 +29,24 @@ settings! {
             .int(7000) .ini("bind_port") .short_flag("bind-port", 'p');
         kcp_bind_port: Option<u16> = "kcpBindPort"
             "UDP port to accept frpc on by kcp; it may have the number of bindPort. 0 for none."
-            .ini("kcp_bind_port") .flag("kcp-bind-port");
+            .ini("kcp_bind_port") .flag("kcp-bind-port") .needs(Feature::Kcp);
         quic_bind_port: Option<u16> = "quicBindPort" "UDP port for QUIC; 0 for none."
-            .ini("quic_bind_port") .flag("quic-bind-port");
+            .ini("quic_bind_port") .flag("quic-bind-port") .needs(Feature::Quic);
         /// `bindAddr` when not given.
         proxy_bind_addr: String = "proxyBindAddr" "Address that proxies listen on."
             .depends("bindAddr") .ini("proxy_bind_addr") .rule(Rule::Host(None))
             .any_flag("proxy-bind-addr", None, Some("0.0.0.0"));
         vhost_http_port: Option<u16> = "vhostHTTPPort" "Port for http proxies; 0 for none."
-            .ini("vhost_http_port") .flag("vhost-http-port");
+            .ini("vhost_http_port") .flag("vhost-http-port") .needs(Feature::Http);
         vhost_http_timeout: Duration = "vhostHTTPTimeout" "Seconds until a backend must answer."
             .int(60) .ini("vhost_http_timeout") .flag("vhost-http-timeout")
             .rule(Rule::NegativeIsDefault);
         vhost_https_port: Option<u16> = "vhostHTTPSPort" "Port for https proxies; 0 for none."
-            .ini("vhost_https_port") .flag("vhost-https-port");
+            .ini("vhost_https_port") .flag("vhost-https-port") .needs(Feature::Http);
         tcpmux_http_connect_port: Option<u16> = "tcpmuxHTTPConnectPort"
             "Port for tcpmux proxies; 0 for none."
-            .ini("tcpmux_httpconnect_port") .rule(Rule::PortCalled("tcpMuxHTTPConnectPort"));
+            .ini("tcpmux_httpconnect_port") .rule(Rule::PortCalled("tcpMuxHTTPConnectPort"))
+            .needs(Feature::Http);
         tcpmux_passthrough: bool = "tcpmuxPassthrough" "Pass the CONNECT request on."
             .ini("tcpmux_passthrough");
         /// Empty for none.

@@ -1,6 +1,6 @@
 //! What is asked of an entry of `proxies` or `visitors`, whichever.
 
-use crate::check::not_supported;
+use crate::check::{lacking, not_supported};
 use crate::keys::{At, Listed, Support};
 use crate::report::Report;
 
@@ -13,10 +13,12 @@ pub(super) fn is_active<E: Listed>(entry: &At<'_, E>, start: &[String]) -> bool 
 pub(super) fn refuse_type<E: Listed>(entry: &At<'_, E>, prefix: &str, report: &mut Report<'_>) {
     let at = entry.of(E::TYPE);
     let kind = at.text();
-    if E::TAGGED
-        .tag(&kind)
-        .is_some_and(|tag| tag.support != Support::Ready)
-    {
-        not_supported(prefix, &format!("type = {kind:?}"), at.value_at(), report);
+    let Some(tag) = E::TAGGED.tag(&kind) else {
+        return;
+    };
+    let what = format!("type = {kind:?}");
+    if tag.support != Support::Ready {
+        not_supported(prefix, &what, at.value_at(), report);
     }
+    lacking(prefix, &what, tag.needs.of(&kind), at.value_at(), report);
 }

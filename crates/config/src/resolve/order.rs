@@ -26,7 +26,7 @@ pub(super) fn settle(
         return;
     };
     let Some(field) = field else {
-        *order = Way::usual(transport.tls.enable);
+        *order = Way::usual(transport.tls.enable, report.options.build);
         return;
     };
     // What is no way has been reported with its place.

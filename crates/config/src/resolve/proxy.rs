@@ -1,7 +1,7 @@
 //! `proxies`: entries to settings.
 
 use super::entry::{is_active, refuse_type};
-use crate::check::{judge, judge_decoding, not_supported};
+use crate::check::{judge, judge_decoding, lacking, not_supported};
 use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys, Support};
 use crate::report::Report;
 use crate::{
@@ -86,12 +86,13 @@ fn check_plugin(
         return;
     };
     let name = plugin.as_str();
-    if PLUGIN
-        .tag(name)
-        .is_some_and(|tag| tag.support != Support::Ready)
-    {
+    if let Some(tag) = PLUGIN.tag(name) {
         let at = At::root(table).of(PluginKeys::kind).value_at();
-        not_supported(prefix, &format!("plugin.type = {name:?}"), at, report);
+        let what = format!("plugin.type = {name:?}");
+        if tag.support != Support::Ready {
+            not_supported(prefix, &what, at, report);
+        }
+        lacking(prefix, &what, tag.needs.of(name), at, report);
     }
     let required = match plugin {
         ClientPlugin::Http2Https(_)

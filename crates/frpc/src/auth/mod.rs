@@ -1,21 +1,25 @@
 //! The credentials that a client signs its messages with (frp `pkg/auth`): a digest of the token that
 //! both ends know, or a token of an OpenID Connect issuer.
 
+#[cfg(feature = "oidc")]
 mod endpoint;
+#[cfg(feature = "oidc")]
 mod grant;
+#[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]
+mod oidc;
+#[cfg(feature = "oidc")]
 mod source;
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use frp_config::{AuthMethod, AuthScope, ClientConfig, Secret};
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
-use self::endpoint::Endpoint;
-pub(crate) use self::endpoint::{EndpointSetupError, TokenError};
-use self::grant::Grants;
-use self::source::{Source, SourceError};
+use self::oidc::Oidc;
+#[cfg(feature = "oidc")]
+pub(crate) use self::oidc::TokenError;
+pub(crate) use self::oidc::{CredentialError, EndpointSetupError};
 
 /// Signs messages, those beyond the login where a scope asks for it.
 #[derive(Debug)]
@@ -28,19 +32,7 @@ pub(crate) struct Auth {
 #[derive(Debug)]
 enum With {
     Token(Secret),
-    /// Tokens that the issuer gives for client id and secret.
-    Grants(Grants),
-    /// Tokens that somebody else has got, read anew each time.
-    Source(Source),
-}
-
-/// Why there are no credentials. The texts before the colon are frp's.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CredentialError {
-    #[error("couldn't generate OIDC token for login: {0}")]
-    Grant(Arc<TokenError>),
-    #[error("couldn't acquire OIDC token for login: {0}")]
-    Source(#[from] SourceError),
+    Oidc(Oidc),
 }
 
 /// What a message carries. A token may be among it: no `Debug`.
@@ -54,10 +46,9 @@ impl Auth {
     /// # Errors
     /// When the settings name a file that cannot be used.
     pub(crate) fn new(cfg: &ClientConfig) -> Result<Self, EndpointSetupError> {
-        let with = match (cfg.auth.method, &cfg.oidc.token_source) {
-            (AuthMethod::Token, _) => With::Token(cfg.auth.token.clone()),
-            (AuthMethod::Oidc, Some(source)) => With::Source(Source::new(source.clone())),
-            (AuthMethod::Oidc, None) => With::Grants(Grants::new(Endpoint::new(&cfg.oidc)?)),
+        let with = match cfg.auth.method {
+            AuthMethod::Token => With::Token(cfg.auth.token.clone()),
+            AuthMethod::Oidc => With::Oidc(Oidc::new(&cfg.oidc)?),
         };
         Ok(Self {
             with,
@@ -77,8 +68,8 @@ impl Auth {
     /// The server did not accept what this gave: a token that is kept may be good no longer (the keys of
     /// the issuer were replaced) or not yet.
     pub(crate) fn refused(&self) {
-        if let With::Grants(grants) = &self.with {
-            grants.forget();
+        if let With::Oidc(oidc) = &self.with {
+            oidc.forget();
         }
     }
 
@@ -113,8 +104,7 @@ impl Auth {
                 let (timestamp, key) = signature(token);
                 return Ok(Signature { timestamp, key });
             }
-            With::Grants(grants) => grants.token().await.map_err(CredentialError::Grant)?,
-            With::Source(source) => source.read().await?,
+            With::Oidc(oidc) => oidc.token().await?,
         };
         Ok(Signature {
             timestamp: 0,

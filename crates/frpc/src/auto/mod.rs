@@ -230,8 +230,8 @@ fn name(way: Way) -> String {
 /// Whether nobody listens at `way`, and frps is down most likely. bindPort is a TCP port; one of UDP that
 /// is closed may be switched off and says nothing where there is TCP to ask.
 fn is_absent(ways: &[Candidate], way: usize, error: &LoginError) -> bool {
-    let only_udp = || ways.iter().all(|way| way.is_udp);
-    diagnose::is_refused(error) && (!ways[way].is_udp || only_udp())
+    let is_udp = |of: &Candidate| of.way.protocol.is_udp();
+    diagnose::is_refused(error) && (!is_udp(&ways[way]) || ways.iter().all(is_udp))
 }
 
 /// Empty where there is no entropy; then frps makes it.

@@ -36,6 +36,11 @@ pub(super) fn explain(error: &QuicDialError, cfg: &OneWay) -> Explained {
             "the TLS settings do not do for QUIC",
             "set transport.protocol = \"tcp\"",
         ),
+        QuicDialError::Absent => explained(
+            error,
+            "this build has no QUIC",
+            "take one with the feature, or set transport.protocol = \"tcp\"",
+        ),
         QuicDialError::TimedOut => explain_end(&QuicEnd::TimedOut, cfg),
         QuicDialError::Handshake(end) => explain_end(end, cfg),
     }

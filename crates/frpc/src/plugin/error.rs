@@ -9,6 +9,9 @@ use super::local_addr::BadLocalAddr;
 pub(crate) enum PluginError {
     #[error("plugin [{0}] is not registered")]
     NotSupported(&'static str),
+    #[cfg(not(feature = "http"))]
+    #[error("{0}")]
+    Lacking(frp_config::Lacking),
     #[error("{0}")]
     LocalAddr(#[from] BadLocalAddr),
     #[error("{0}")]

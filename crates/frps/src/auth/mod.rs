@@ -2,7 +2,9 @@
 //! both ends know ([`token`]), or by tokens of an OpenID Connect issuer ([`oidc`], with what [`issuer`]
 //! knows of it).
 
+#[cfg(feature = "oidc")]
 mod issuer;
+#[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]
 mod oidc;
 mod token;
 
@@ -12,7 +14,7 @@ use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
 use frp_proto::crypto::cfb;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
-pub(crate) use self::issuer::Keeper;
+pub(crate) use self::oidc::Keeper;
 use self::oidc::OidcAuth;
 use self::token::Token;
 
@@ -54,15 +56,9 @@ impl Auth {
         let (oidc, keeper) = match settings.method {
             AuthMethod::Token => (None, None),
             AuthMethod::Oidc => {
-                let known = former.and_then(|former| former.oidc.as_ref()?.issuer(&oidc.issuer));
-                let (issuer, keeper) = match known {
-                    Some(issuer) => (issuer, None),
-                    None => {
-                        let (issuer, keeper) = issuer::follow(&oidc.issuer);
-                        (issuer, Some(keeper))
-                    }
-                };
-                (Some(OidcAuth::new(oidc, issuer)), keeper)
+                let former = former.and_then(|former| former.oidc.as_ref());
+                let (oidc, keeper) = OidcAuth::new(oidc, former);
+                (Some(oidc), keeper)
             }
         };
         let auth = Self {

@@ -10,7 +10,8 @@ use frp_config::ServerOidc;
 use frp_proto::jwt::{ClaimError, Claims, Malformed, Rules, SignedToken};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::issuer::{Issuer, Known};
+pub(crate) use super::issuer::Keeper;
+use super::issuer::{self, Issuer, Known};
 use super::{BadCredentials, Subject};
 
 /// Checks tokens.
@@ -35,18 +36,21 @@ enum VerifyError {
 }
 
 impl OidcAuth {
-    pub(super) fn new(cfg: &ServerOidc, issuer: Issuer) -> Self {
+    /// Also gives what keeps track of the issuer, where that is not the one of `former`.
+    pub(super) fn new(cfg: &ServerOidc, former: Option<&Self>) -> (Self, Option<Keeper>) {
+        let (issuer, keeper) = match former {
+            Some(former) if former.issuer.url() == cfg.issuer => (former.issuer.clone(), None),
+            _ => {
+                let (issuer, keeper) = issuer::follow(&cfg.issuer);
+                (issuer, Some(keeper))
+            }
+        };
         let rules = Rules {
             issuer: (!cfg.skip_issuer_check).then(|| cfg.issuer.clone()),
             audience: Some(cfg.audience.clone()).filter(|audience| !audience.is_empty()),
             any_time: cfg.skip_expiry_check,
         };
-        Self { issuer, rules }
-    }
-
-    /// The issuer, if it is the one at `url`.
-    pub(super) fn issuer(&self, url: &str) -> Option<Issuer> {
-        (self.issuer.url() == url).then(|| self.issuer.clone())
+        (Self { issuer, rules }, keeper)
     }
 
     /// The subject of a login's token.

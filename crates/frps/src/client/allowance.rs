@@ -9,8 +9,7 @@ use frp_net::limits::MAX_NAME;
 use frp_proto::msg::{Login, NewProxy};
 use frp_proto::wire::{WireProtocol, v1, v2};
 
-use crate::proxy::spec::ProxySpec;
-use crate::vhost::domains::{Ask, ask};
+use crate::proxy::spec::{Hosts, ProxySpec};
 
 /// What the proxies of one session hold.
 #[derive(Debug, Default)]
@@ -130,6 +129,38 @@ impl Allowance {
 
     fn lock(&self) -> MutexGuard<'_, Amount> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many routes a proxy asks for, and the bytes of the answer with them, at least: what it takes to
+/// refuse them before they are made.
+pub(crate) fn ask(hosts: &Hosts, locations: &[String]) -> Ask {
+    let names = hosts.custom_domains.iter().chain([&hosts.subdomain]);
+    let (domains, text) = names
+        .filter(|name| !name.is_empty())
+        .fold((0, 0), |(count, bytes), name| {
+            (count + 1, bytes + name.len() + 1)
+        });
+    let locations = locations.len();
+    Ask {
+        domains,
+        locations,
+        answer: text * locations.max(1),
+    }
+}
+
+/// See [`ask`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) domains: usize,
+    pub(crate) locations: usize,
+    /// Bytes.
+    pub(crate) answer: usize,
+}
+
+impl Ask {
+    pub(crate) fn routes(self) -> usize {
+        self.domains * self.locations.max(1)
     }
 }
 

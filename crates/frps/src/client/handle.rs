@@ -71,15 +71,14 @@ impl SessionHandle {
     /// Completes when the client was doubted and has not answered. Over UDP nobody tells that a program has ended, nor
     /// by TCP that a machine has.
     pub(crate) async fn gone(&self) {
-        let carrier = self.caller.link.as_ref().map(|link| &link.carrier);
         loop {
             self.doubted.notified().await;
-            let Some((carrier, before)) = carrier.and_then(|c| Some((c, c.heard()?))) else {
+            let Some(before) = self.caller.heard() else {
                 continue;
             };
-            carrier.ask();
+            self.caller.ask();
             sleep(DOUBT).await;
-            if carrier.heard() == Some(before) {
+            if self.caller.heard() == Some(before) {
                 return;
             }
         }

@@ -231,7 +231,7 @@ mod tests {
             peer,
             local: None,
             link: None,
-            over_kcp: false,
+            kcp: None,
         };
         Arc::new(SessionHandle::new(
             &login,

@@ -1,11 +1,17 @@
 //! What a client has us listen for: one file per type makes it reachable, until its session or the
 //! client ends it.
 
+#[cfg(not(feature = "http"))]
+#[path = "../absent/publish.rs"]
+mod absent;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
 mod https;
 pub(crate) mod secret;
 mod setup;
 mod tcp;
+#[cfg(feature = "http")]
 mod tcpmux;
 mod udp;
 
@@ -14,6 +20,8 @@ use std::sync::Arc;
 use frp_log::info;
 use tokio_util::task::TaskTracker;
 
+#[cfg(not(feature = "http"))]
+use self::absent::{self as http, self as https, self as tcpmux};
 pub(crate) use self::setup::ProxyError;
 use self::setup::{Published, Setup, Teardown};
 use crate::admission::guard::Guard;

@@ -148,7 +148,7 @@ impl Session {
     async fn say_goodbye(&mut self) -> Result<(), SendError> {
         // kcp-go has no end of a connection, and nothing lies between that has one. But frp's client
         // ends a session whose heartbeat is refused.
-        let is_blind = self.caller.over_kcp && self.caller.link.is_none();
+        let is_blind = self.caller.kcp.is_some() && self.caller.link.is_none();
         if is_blind && !self.handle.half_closes() {
             let error = "frps is stopping".to_owned();
             self.send(Pong { error }).await?;

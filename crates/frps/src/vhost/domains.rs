@@ -68,38 +68,6 @@ pub(crate) fn routes(domains: &[String], locations: &[String], http_user: &str) 
     routes
 }
 
-/// How many routes a proxy asks for, and the bytes of [`remote_addr`], at least: what it takes to
-/// refuse them before they are made.
-pub(crate) fn ask(hosts: &Hosts, locations: &[String]) -> Ask {
-    let names = hosts.custom_domains.iter().chain([&hosts.subdomain]);
-    let (domains, text) = names
-        .filter(|name| !name.is_empty())
-        .fold((0, 0), |(count, bytes), name| {
-            (count + 1, bytes + name.len() + 1)
-        });
-    let locations = locations.len();
-    Ask {
-        domains,
-        locations,
-        answer: text * locations.max(1),
-    }
-}
-
-/// See [`ask`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ask {
-    pub(crate) domains: usize,
-    pub(crate) locations: usize,
-    /// Bytes.
-    pub(crate) answer: usize,
-}
-
-impl Ask {
-    pub(crate) fn routes(self) -> usize {
-        self.domains * self.locations.max(1)
-    }
-}
-
 /// Says of each of a proxy's routes that it is there; of very many only how many
 /// more there are.
 pub(crate) fn log_routes(log: &Log, routes: impl ExactSizeIterator<Item = String>) {
@@ -146,6 +114,7 @@ fn is_below(domain: &str, host: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::client::allowance::ask;
 
     fn wants(custom: &[&str], subdomain: &str) -> Hosts {
         Hosts {

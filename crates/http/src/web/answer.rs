@@ -9,7 +9,7 @@ use hyper::header::{
 use serde::Serialize;
 
 use crate::basic::REALM;
-use crate::limits::WRONG_PASSWORD;
+use frp_net::limits::WRONG_PASSWORD;
 
 /// An answer whose body is there as a whole.
 pub type Response = hyper::Response<Full<Bytes>>;

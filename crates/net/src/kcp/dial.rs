@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::params::CLIENT_WINDOWS;
+use super::params::WINDOWS;
 use super::pipe::{KcpStream, Shared, first_of};
 use super::session::KcpSession;
 use super::socket::Socket;
@@ -50,7 +50,7 @@ pub fn connect(
     // Only a connected socket hears that nothing listens there.
     SockRef::from(&socket).connect(&peer.into())?;
     let socket = Arc::new(Socket::new(socket)?);
-    let session = KcpSession::dialled(conv, CLIENT_WINDOWS, 0);
+    let session = KcpSession::dialled(conv, WINDOWS, 0);
     let shared = Shared::new(socket, peer, Instant::now(), session);
     let stream = KcpStream::new(shared.clone());
     let driver = first_of(shared.clone().drive(), shared.receive_all());

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arq::millis;
 use super::newcomers::Newcomers;
-use super::params::SERVER_WINDOWS;
+use super::params::WINDOWS;
 use super::pipe::{Ended, KcpStream, Shared, first_of};
 use super::session::{
     KcpSession, Opening, ask_for_echo, broken_off, conv_of, echo, forgotten, opening,
@@ -281,7 +281,7 @@ impl KcpListener {
         each: &mut impl FnMut(Accepted),
     ) -> Arc<Shared> {
         let now = millis(self.epoch.elapsed());
-        let mut session = KcpSession::accepted(opening, SERVER_WINDOWS, now);
+        let mut session = KcpSession::accepted(opening, WINDOWS, now);
         if !proven {
             // A number that nobody can know: a fresh hasher has keys of the system's generator.
             let clock = RandomState::new().hash_one((from, opening.conv, now));

@@ -32,5 +32,4 @@ mod socket;
 
 pub use self::dial::{connect, dial};
 pub use self::listener::{Accepted, Driver, KcpListener, Stranger};
-pub use self::pipe::KcpStream;
-pub(crate) use self::pipe::Peer;
+pub use self::pipe::{KcpStream, Peer};

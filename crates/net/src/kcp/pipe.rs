@@ -42,7 +42,7 @@ pub struct KcpStream {
 
 /// The other end of a session, for whoever has given its stream away.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer(Arc<Shared>);
+pub struct Peer(Arc<Shared>);
 
 impl Peer {
     /// Whether anything came from it: bytes can be sent to an address where nobody is.
@@ -64,8 +64,13 @@ impl Peer {
         Poll::Pending
     }
 
+    /// When it was heard last, milliseconds of the session's clock.
+    pub fn heard(&self) -> u64 {
+        self.0.heard()
+    }
+
     /// Asks whether it is there.
-    pub(crate) fn ask(&self) {
+    pub fn ask(&self) {
         let now = self.0.now();
         let mut state = self.0.lock();
         if state.ended.is_none() {
@@ -544,7 +549,7 @@ impl KcpStream {
     }
 
     /// A handle that outlives the stream.
-    pub(crate) fn peer(&self) -> Peer {
+    pub fn peer(&self) -> Peer {
         Peer(Arc::clone(&self.shared))
     }
 }

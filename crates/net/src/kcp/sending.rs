@@ -2,9 +2,13 @@
 //! those are to be sent again.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::params::{FAST_RESEND, FIRST_WINDOW, INTERVAL, MTU, RTO_FIRST, RTO_MAX, RTO_MIN};
+use super::params::{
+    FAST_RESEND, FIRST_FLIGHT, FIRST_WINDOW, INTERVAL, MTU, RTO_FIRST, RTO_MAX, RTO_MIN,
+};
 use super::segment::{HEADER, Segment};
+use crate::queue_limit::QueueLimit;
 
 /// Data of a full segment.
 pub(super) const MSS: usize = MTU - HEADER;
@@ -29,6 +33,14 @@ pub(super) struct Sending {
     ends_sent: u8,
     window: u16,
     peer_window: u16,
+    /// Of these windows, as much as does not wait in a queue of the path.
+    queue: QueueLimit,
+    /// Bytes and number of segments in `sent` that the peer has, although it does not have all before.
+    ahead: (usize, usize),
+    /// Something had to wait since an acknowledgement came.
+    held_up: bool,
+    /// Bytes that the peer has said that it has since a round trip was measured.
+    news: u64,
     rtt: Rtt,
     /// Numbers to be sent again.
     lost: VecDeque<u32>,
@@ -78,6 +90,10 @@ impl Sending {
             ends_sent: 0,
             window,
             peer_window: FIRST_WINDOW,
+            queue: QueueLimit::by_what_is_carried((FIRST_FLIGHT * MSS) as u64),
+            ahead: (0, 0),
+            held_up: false,
+            news: 0,
             rtt: Rtt {
                 smoothed: 0,
                 variation: 0,
@@ -94,10 +110,24 @@ impl Sending {
         self.patient = patient;
     }
 
-    /// As in kcp-go, no more is taken than may be in flight.
+    /// Bytes that both ends have room for.
+    fn whole_window(&self) -> usize {
+        usize::from(self.window.min(self.peer_window).max(1)) * MSS
+    }
+
+    /// Bytes that may be under way.
+    fn flight(&self) -> usize {
+        let most = self.whole_window();
+        usize::try_from(self.queue.of(most as u64)).unwrap_or(most)
+    }
+
+    /// No more is taken than may be in flight soon: the rest waits where it can be overtaken.
     fn room(&self) -> usize {
-        let most = usize::from(self.window.min(self.peer_window).max(1)) * MSS;
+        let soon = self.flight() + (self.flight() / 8).max(2 * MSS);
+        let missing = self.bytes.len() - self.ahead.0;
+        let most = self.whole_window();
         most.saturating_sub(self.bytes.len())
+            .min(soon.saturating_sub(missing))
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
@@ -112,8 +142,7 @@ impl Sending {
 
     /// Not for a few bytes: a writer that is woken should have something to do.
     pub(super) fn is_writable(&self) -> bool {
-        let most = usize::from(self.window.min(self.peer_window).max(1)) * MSS;
-        self.room() >= (most / 4).min(16 * MSS)
+        self.room() >= (self.flight() / 4).min(16 * MSS)
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -160,6 +189,13 @@ impl Sending {
 
     fn is_open(&self) -> bool {
         self.sent.len() < usize::from(self.window.min(self.peer_window))
+            && self.under_way() + MSS <= self.flight().max(MSS)
+    }
+
+    /// Bytes that the peer may not have yet, those that have to be sent again left out.
+    fn under_way(&self) -> usize {
+        let missing = self.sent.len() - self.ahead.1;
+        missing.saturating_sub(self.lost.len()) * MSS
     }
 
     /// Whether the segment before `next` was ever sent.
@@ -171,11 +207,16 @@ impl Sending {
     pub(super) fn acknowledge_before(&mut self, next: u32) -> bool {
         let n = next.wrapping_sub(self.first()).cast_signed();
         let n = usize::try_from(n).unwrap_or(0).min(self.sent.len());
-        let bytes: usize = self
-            .sent
-            .drain(..n)
-            .map(|segment| usize::from(segment.len))
-            .sum();
+        let mut bytes = 0;
+        for segment in self.sent.drain(..n) {
+            let len = usize::from(segment.len);
+            bytes += len;
+            if segment.acked {
+                self.ahead = (self.ahead.0 - len, self.ahead.1 - 1);
+            } else {
+                self.news += len as u64;
+            }
+        }
         self.bytes.drain(..bytes);
         self.start += bytes as u64;
         if n > 0 {
@@ -188,8 +229,13 @@ impl Sending {
     /// [`acknowledge_before`](Self::acknowledge_before), which every segment of a peer leads to.
     pub(super) fn acknowledge(&mut self, number: u32) -> bool {
         let at = number.wrapping_sub(self.first()) as usize;
-        if let Some(segment) = self.sent.get_mut(at) {
+        if let Some(segment) = self.sent.get_mut(at)
+            && !segment.acked
+        {
             segment.acked = true;
+            let len = usize::from(segment.len);
+            self.ahead = (self.ahead.0 + len, self.ahead.1 + 1);
+            self.news += len as u64;
         }
         self.may_acknowledge(number.wrapping_add(1))
     }
@@ -233,6 +279,11 @@ impl Sending {
             return;
         };
         self.rtt.add(rtt.min(RTO_MAX));
+        let sizes = (self.whole_window() as u64, MSS as u64);
+        let is_full = std::mem::take(&mut self.held_up);
+        let [now, sent] = [now, now.saturating_sub(rtt)].map(Duration::from_millis);
+        let bytes = std::mem::take(&mut self.news);
+        self.queue.acknowledged(now, sent, bytes, sizes, is_full);
     }
 
     pub(super) fn next_resend(&self) -> Option<u64> {
@@ -347,6 +398,7 @@ impl Sending {
             self.put_one(self.sent.len() - 1, header, now, out);
             any = true;
         }
+        self.held_up |= self.queued > 0 && !self.is_open();
         any
     }
 

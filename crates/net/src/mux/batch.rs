@@ -16,8 +16,6 @@ use super::frame::Header;
 
 /// Slices of one vectored write.
 const MAX_SLICES: usize = 64;
-/// A batch takes no further frame once it holds this many bytes.
-const MAX_BYTES: usize = 256 * 1024;
 /// Payloads up to this size are copied next to their header: a slice of its own costs more.
 const COPY_VECTORED: usize = 1024;
 /// A transport that takes one slice at a time (a record, a message, a packet each) gets everything
@@ -38,15 +36,18 @@ pub(super) struct Batch {
     scratch: Vec<u8>,
     pieces: VecDeque<Piece>,
     bytes: usize,
+    /// It takes no further frame once it holds this many bytes.
+    most: usize,
     copy_up_to: usize,
 }
 
 impl Batch {
-    pub(super) fn new(vectored: bool) -> Self {
+    pub(super) fn new(vectored: bool, most: usize) -> Self {
         Self {
             scratch: Vec::new(),
             pieces: VecDeque::new(),
             bytes: 0,
+            most,
             copy_up_to: if vectored { COPY_VECTORED } else { COPY_PLAIN },
         }
     }
@@ -56,7 +57,21 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_SLICES
+        self.bytes >= self.most || self.pieces.len() >= MAX_SLICES
+    }
+
+    /// Bytes that it holds when full.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Bytes that wait in it.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn header(&mut self, header: Header) {

@@ -11,16 +11,21 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt},
     time::{Instant, Sleep},
 };
 
-use crate::buffers;
+use crate::{
+    below::Below,
+    buffers,
+    turn::{self, Turn},
+};
 
 use super::{
     batch::Batch,
     error::{CloseReason, ProtocolError},
     inbox::Origin,
+    pace::Pace,
     shared::Shared,
 };
 
@@ -33,8 +38,6 @@ const DRAIN: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A session that moved nothing for this time gives its buffers back.
 const REST_AFTER: Duration = Duration::from_secs(5);
-/// Rounds of one write and one read before other tasks get a turn.
-const ROUNDS: usize = 16;
 /// Read buffer of a session at rest, bytes.
 const READ_MIN: usize = 4 * 1024;
 /// Read buffer under load, bytes. Larger ones were not faster, and a slice that waits in a stream
@@ -49,6 +52,7 @@ pub(super) struct Driver<T> {
     shared: Arc<Shared>,
     input: Input,
     output: Batch,
+    pace: Pace,
     needs_flush: bool,
     /// Since when the connection takes nothing.
     stalled: Option<Duration>,
@@ -59,15 +63,19 @@ pub(super) struct Driver<T> {
     wakes: Vec<Waker>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
+impl<T: Below> Driver<T> {
     pub(super) fn new(io: T, shared: Arc<Shared>) -> Self {
         let vectored = io.is_write_vectored();
+        let pace = Pace::new();
+        io.limit_unsent(pace.most() as u32);
+        io.limit_unread();
         Self {
             io,
             vectored,
             shared,
             input: Input::new(),
-            output: Batch::new(vectored),
+            output: Batch::new(vectored, pace.most()),
+            pace,
             needs_flush: false,
             stalled: None,
             last_move: Duration::ZERO,
@@ -100,14 +108,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        for _ in 0..ROUNDS {
+        let turn = Turn::begin();
+        let mut moved = false;
+        while !(moved && turn.is_over()) {
             match self.round(cx) {
-                Ok(Round::Moved) => {}
+                Ok(Round::Moved) => moved = true,
                 Ok(Round::Asleep) => return Poll::Pending,
                 Err(reason) => return Poll::Ready(reason),
             }
         }
-        cx.waker().wake_by_ref();
+        turn::give_way(cx);
         Poll::Pending
     }
 
@@ -128,27 +138,58 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Writes one batch, as far as the connection takes it.
     fn send(&mut self, cx: &mut Context<'_>, now: Duration) -> Result<Sent, CloseReason> {
         if self.output.is_empty() {
+            // Who is next is decided as late as can be.
+            if !self.clear(cx, now)? {
+                return Ok(Sent::Blocked);
+            }
             self.collect(now)?;
+            if self.output.is_empty() {
+                return self.flush(cx, now);
+            }
+            self.pace.hand_on(self.output.len(), now);
         }
-        if self.output.is_empty() {
-            return self.flush(cx, now);
-        }
-        let mut sent = Sent::Nothing;
         while !self.output.is_empty() {
             match self.output.poll_write(cx, &mut self.io, self.vectored) {
                 Poll::Ready(Ok(_)) => {
                     self.stalled = None;
                     self.needs_flush = true;
-                    sent = Sent::Some;
                 }
                 Poll::Ready(Err(e)) => return Err(io_reason(e)),
                 Poll::Pending => {
-                    self.stalled.get_or_insert(now);
+                    self.wait(now);
                     return Ok(Sent::Blocked);
                 }
             }
         }
-        Ok(sent)
+        Ok(Sent::Some)
+    }
+
+    /// Whether the connection has sent most of what it was handed before.
+    fn clear(&mut self, cx: &mut Context<'_>, now: Duration) -> Result<bool, CloseReason> {
+        if self.pace.is_clear() {
+            return Ok(true);
+        }
+        match self.io.poll_clear(cx) {
+            Poll::Ready(Ok(())) => {
+                self.stalled = None;
+                if self.pace.clear(now) {
+                    self.output.set_most(self.pace.most());
+                    self.io.limit_unsent(self.pace.most() as u32);
+                }
+                Ok(true)
+            }
+            Poll::Ready(Err(e)) => Err(io_reason(e)),
+            Poll::Pending => {
+                self.wait(now);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The connection takes nothing.
+    fn wait(&mut self, now: Duration) {
+        self.pace.wait();
+        self.stalled.get_or_insert(now);
     }
 
     /// Fills the output from the streams' queues and wakes the writers that got room.
@@ -186,7 +227,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         Ok(Sent::Nothing)
     }
 
-    /// Reads once and hands the frames to their streams.
+    /// Reads once and hands the frames to their streams; whether there was something.
     fn receive(&mut self, cx: &mut Context<'_>, now: Duration) -> Result<bool, CloseReason> {
         let Poll::Ready(n) = self.input.poll_fill(cx, &mut self.io) else {
             return Ok(false);

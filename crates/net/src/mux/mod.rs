@@ -18,20 +18,22 @@ mod driver;
 mod error;
 mod frame;
 mod inbox;
+mod pace;
 mod shared;
 mod state;
 #[cfg(test)]
 mod state_tests;
 mod stream;
+#[cfg(test)]
+mod turns_tests;
 
 use std::{future::Future, sync::Arc};
-
-use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::config::{Config, Role};
 pub use self::error::{CloseReason, MuxError, ProtocolError};
 pub use self::stream::MuxStream;
 use self::{driver::Driver, shared::Shared};
+use crate::below::Below;
 
 /// Starts a session on `io`. The last of the three is its driver, which the caller runs and tracks, on
 /// a runtime with time enabled: nothing moves before it is polled; dropping it ends the session and
@@ -42,7 +44,7 @@ pub fn session<T>(
     config: Config,
 ) -> (Mux, Incoming, impl Future<Output = CloseReason> + Send)
 where
-    T: AsyncRead + AsyncWrite + Send + Unpin,
+    T: Below + Send,
 {
     let shared = Arc::new(Shared::new(role, &config));
     let driver = Driver::new(io, Arc::clone(&shared));

@@ -16,6 +16,7 @@
 mod entry;
 mod output;
 mod time;
+mod turns;
 mod writing;
 
 use std::{
@@ -26,7 +27,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use self::entry::Stream;
+use self::{entry::Stream, turns::Turns};
 use super::{
     config::Role,
     error::{CloseReason, ProtocolError},
@@ -68,12 +69,14 @@ const SEND_QUEUE_CROWDED: usize = 64 * 1024;
 const CROWDED: usize = 512 * 1024;
 /// The same in chunks, against an application that writes single bytes.
 const SEND_QUEUE_CHUNKS: usize = 1024;
-/// Payload of one data frame, bytes.
-const MAX_FRAME: usize = 64 * 1024;
-/// A stream that starts to send with at most this many bytes goes before the bulk.
+/// Readers of at most this many bytes run before those for whom more has come, bytes.
 const SMALL: usize = 4 * 1024;
-/// This many small ones go before the bulk gets a turn.
-const SMALL_TURNS: u32 = 8;
+/// What a stream sends at a time, and first of all in each round of the bulk: a quarter of a batch, bytes, and at
+/// least and at most these.
+const MIN_SHARE: usize = 4 * 1024;
+const MAX_SHARE: usize = 64 * 1024;
+/// Those that send little may send so many shares in a row while bulk waits.
+const SHARES_AHEAD: usize = 4;
 /// Unsent answers to pings; beyond, the oldest is dropped.
 const MAX_PONGS: usize = 64;
 /// Unsent resets of refused streams; beyond, the session ends.
@@ -118,10 +121,9 @@ pub(super) struct State {
     refusals: usize,
     /// Streams with a SYN, ACK, window update or FIN to send.
     control: VecDeque<u32>,
-    /// Streams with data to send, those with little of it apart.
-    ready_small: VecDeque<u32>,
-    ready: VecDeque<u32>,
-    small_turns: u32,
+    turns: Turns,
+    /// Bytes that a stream sends at a time.
+    share: usize,
     /// Bytes queued by all streams.
     queued: usize,
 
@@ -144,6 +146,8 @@ pub(super) struct State {
 
     /// Tasks to wake once the caller's lock is released.
     pub(super) wakes: Vec<Waker>,
+    /// Those in front that this [`State::receive`] has put there.
+    small_wakes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -215,9 +219,8 @@ impl State {
             resets: VecDeque::new(),
             refusals: 0,
             control: VecDeque::new(),
-            ready_small: VecDeque::new(),
-            ready: VecDeque::new(),
-            small_turns: 0,
+            turns: Turns::default(),
+            share: MAX_SHARE,
             queued: 0,
             keepalive,
             heard: 0,
@@ -232,6 +235,7 @@ impl State {
             new_deadline: false,
             abandoned: false,
             wakes: Vec::new(),
+            small_wakes: 0,
         }
     }
 
@@ -289,6 +293,7 @@ impl State {
         origin: Origin,
         now: Duration,
     ) -> Result<(), CloseReason> {
+        self.small_wakes = 0;
         self.heard += 1;
         loop {
             if self.body.remaining > 0 {
@@ -465,7 +470,15 @@ impl State {
             Some(stream) => {
                 self.unread += n;
                 stream.inbox.push(buf, n, origin);
-                self.wakes.extend(stream.reader.take());
+                let is_small = stream.inbox.len() <= SMALL;
+                if let Some(reader) = stream.reader.take() {
+                    self.wakes.push(reader);
+                    if is_small {
+                        let last = self.wakes.len() - 1;
+                        self.wakes.swap(self.small_wakes.min(last), last);
+                        self.small_wakes += 1;
+                    }
+                }
             }
             None => buf.advance(n),
         }

@@ -17,6 +17,7 @@ use super::{
     batch::Batch,
     frame::{ACK, FIN, HEADER_LEN, Header, Kind, RST, SYN},
     inbox::Origin,
+    pace::MAX,
     state::{
         ABORT_GRACE, BACKLOG, INITIAL_WINDOW, MAX_WINDOW, OpenError, Received, SEND_QUEUE, State,
     },
@@ -140,7 +141,7 @@ impl End {
     }
 
     fn fill(&mut self) -> bool {
-        let mut batch = Batch::new(true);
+        let mut batch = Batch::new(true, MAX);
         self.state.fill(&mut batch, NOW);
         let bytes = batch.take_bytes();
         self.check_frames(&bytes);
@@ -335,7 +336,7 @@ proptest! {
                 let _ = end.poll_read(id, &cx(), 0);
             }
         }
-        let mut batch = Batch::new(true);
+        let mut batch = Batch::new(true, MAX);
         end.fill(&mut batch, NOW);
     }
 }
@@ -374,7 +375,7 @@ impl Fed {
     }
 
     fn output(&mut self) -> Vec<u8> {
-        let mut batch = Batch::new(true);
+        let mut batch = Batch::new(true, MAX);
         self.state.fill(&mut batch, NOW);
         batch.take_bytes()
     }
@@ -675,29 +676,6 @@ fn a_writer_gets_the_window_and_the_queue_limit_and_no_more() {
 }
 
 #[test]
-fn a_small_message_overtakes_the_bulk_of_others() {
-    let mut end = End::new(Role::Client);
-    let bulk: Vec<u32> = (0..8).map(|_| end.state.open(NOW).unwrap()).collect();
-    let small = end.state.open(NOW).unwrap();
-    for id in bulk {
-        end.state.send(id, Bytes::from(vec![0; SEND_QUEUE]));
-    }
-    end.state.send(small, Bytes::from_static(b"key"));
-    let mut batch = Batch::new(true);
-    end.state.fill(&mut batch, NOW);
-    let sent = batch.take_bytes();
-    let expected = Header {
-        kind: Kind::Data,
-        flags: 0,
-        stream: small,
-        length: 3,
-    }
-    .encode();
-    let at = sent.windows(HEADER_LEN).position(|w| w == expected);
-    assert_eq!(at, Some(9 * HEADER_LEN), "right behind the SYNs");
-}
-
-#[test]
 fn stream_numbers_run_out_without_wrapping() {
     let mut end = State::new(Role::Client, None);
     let mut opened = 0;
@@ -728,7 +706,7 @@ fn an_idle_stream_is_small() {
 #[test]
 fn an_aborted_stream_is_reset_after_its_data_and_a_grace() {
     let mut state = State::new(Role::Client, None);
-    let mut batch = Batch::new(true);
+    let mut batch = Batch::new(true, MAX);
     let id = state.open(NOW).unwrap();
     state.send(id, Bytes::from_static(b"answer"));
     state.abort(id, NOW);
@@ -751,7 +729,7 @@ fn an_aborted_stream_is_reset_after_its_data_and_a_grace() {
 #[test]
 fn the_end_of_an_aborted_streams_data_does_not_shorten_the_grace() {
     let mut state = State::new(Role::Client, None);
-    let mut batch = Batch::new(true);
+    let mut batch = Batch::new(true, MAX);
     let id = state.open(NOW).unwrap();
     state.send(id, Bytes::from_static(b"answer"));
     state.finish(id);

@@ -1,4 +1,5 @@
-//! How fast a connection sends: Cubic (RFC 9438), and never slower than the peers it replaces.
+//! How fast a connection sends: Cubic (RFC 9438), never slower than the peers it replaces, and no more than
+//! what goes through the path without waiting there.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use quinn::congestion::{
     Controller, ControllerFactory, ControllerMetrics, Cubic, CubicConfig, NewReno, NewRenoConfig,
 };
 use quinn_proto::RttEstimator;
+
+use crate::queue_limit::QueueLimit;
 
 /// Bytes that may be sent before the first acknowledgement, as quic-go: 32 packets.
 const INITIAL_WINDOW: u64 = 32 * 1200;
@@ -23,6 +26,9 @@ const AFTER_LOSS: f32 = 0.85;
 struct CubicOrReno {
     cubic: Cubic,
     reno: NewReno,
+    queue: QueueLimit,
+    start: Instant,
+    mtu: u16,
 }
 
 /// Makes the controllers of connections.
@@ -50,7 +56,17 @@ impl ControllerFactory for Factory {
         Box::new(CubicOrReno {
             cubic: Cubic::new(Arc::clone(&self.cubic), now, mtu),
             reno: NewReno::new(Arc::clone(&self.reno), now, mtu),
+            queue: QueueLimit::none(),
+            start: now,
+            mtu,
         })
+    }
+}
+
+impl CubicOrReno {
+    /// By losses alone.
+    fn by_losses(&self) -> u64 {
+        self.cubic.window().max(self.reno.window())
     }
 }
 
@@ -63,8 +79,16 @@ impl Controller for CubicOrReno {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
-        self.reno.on_ack(now, sent, bytes, app_limited, rtt);
+        let window = self.by_losses();
+        let [now_at, sent_at] = [now, sent].map(|time| time.duration_since(self.start));
+        let sizes = (window, u64::from(self.mtu));
+        self.queue
+            .acknowledged(now_at, sent_at, bytes, sizes, !app_limited);
+        // What is not used tells nothing of losses.
+        if self.queue.of(window) == window {
+            self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
+            self.reno.on_ack(now, sent, bytes, app_limited, rtt);
+        }
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost: u64) {
@@ -73,12 +97,13 @@ impl Controller for CubicOrReno {
     }
 
     fn on_mtu_update(&mut self, mtu: u16) {
+        self.mtu = mtu;
         self.cubic.on_mtu_update(mtu);
         self.reno.on_mtu_update(mtu);
     }
 
     fn window(&self) -> u64 {
-        self.cubic.window().max(self.reno.window())
+        self.queue.of(self.by_losses())
     }
 
     fn metrics(&self) -> ControllerMetrics {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
-use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-use super::QuicStream;
-use super::varint;
+use super::end::QuicEnd;
+use super::{QuicStream, varint};
 use crate::limits::MAX_STRANGER_STREAMS;
 
 /// Streams that a peer may have open once it has logged in, to begin with. quinn makes room for as
@@ -36,42 +35,6 @@ struct Shared {
     max: u64,
     tasks: TaskTracker,
 }
-
-/// Why a connection ended. The texts are those of quic-go where it has some.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum QuicEnd {
-    /// This side closed it.
-    #[error("the connection was closed by this side")]
-    Local,
-    /// The peer closed it, with this code; frp's is 0.
-    #[error("Application error {0:#x} (remote)")]
-    Peer(u64),
-    /// Nothing came for the idle time.
-    #[error("timeout: no recent network activity")]
-    TimedOut,
-    /// The peer has forgotten the connection.
-    #[error("received a stateless reset")]
-    Reset,
-    /// The peer speaks no version of QUIC that we speak.
-    #[error("no compatible QUIC version found")]
-    Version,
-    /// Either end refused the other in the TLS handshake.
-    #[error("CRYPTO_ERROR {:#x}{}: {text}", 0x100 + u64::from(*alert), if *remote { " (remote)" } else { "" })]
-    Tls {
-        /// The TLS alert (RFC 8446, section 6).
-        alert: u8,
-        /// Whether it was the peer who refused us.
-        remote: bool,
-        /// What it says of it.
-        text: String,
-    },
-    /// Either end broke the protocol, or refused the connection.
-    #[error("{0}")]
-    Protocol(String),
-}
-
-/// The alert of a peer that does not know `frp` (RFC 7301, section 3.2).
-pub const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 impl From<ConnectionError> for QuicEnd {
     fn from(error: ConnectionError) -> Self {

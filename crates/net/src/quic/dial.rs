@@ -8,45 +8,17 @@ use std::sync::Arc;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig};
 use quinn::{ClientConfig, Endpoint, EndpointConfig};
 use rustls::pki_types::ServerName;
-use thiserror::Error;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
-use super::{ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, Role, Tracked, bind, transport};
+use super::{
+    ALPN, FIRST_WINDOW, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind,
+    take_large_datagrams, transport,
+};
 use crate::dial::{DialOptions, Progress, dial_any};
-use crate::go_text::go_text;
 use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
 use crate::listen::source;
-use crate::resolve::LookupError;
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub enum QuicDialError {
-    /// The name has no address.
-    #[error("{0}")]
-    Resolve(#[source] LookupError),
-    /// No TLS settings.
-    #[error("QUIC needs TLS")]
-    NoTls,
-    /// The TLS settings do not do for QUIC.
-    #[error("{0}")]
-    Tls(#[from] NoInitialCipherSuite),
-    /// No socket, the address cannot be dialled, or nothing listens there.
-    #[error("dial udp {addr}: {}", go_text(source))]
-    Socket {
-        /// The address tried first.
-        addr: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// Nothing answered at any address.
-    #[error("{}", QuicEnd::TimedOut)]
-    TimedOut,
-    /// The handshake failed.
-    #[error("{0}")]
-    Handshake(#[from] QuicEnd),
-}
 
 /// Why one address did not do.
 enum Failed {
@@ -69,14 +41,15 @@ pub async fn connect(
     options: &Options,
     tasks: &TaskTracker,
 ) -> Result<QuicConn, QuicDialError> {
-    let config = client_config(tls, options)?;
+    let config = client_config(tls)?;
     let mut progress = Progress::default();
     let config = &config;
     let connect = |addr| async move {
         let from = source(dial.local_ip, addr);
         let socket = bind(from, false).map_err(Failed::Socket)?;
+        let connected = connect_one(socket, addr, config.clone(), server_name, options, tasks);
         tokio::select! {
-            connected = connect_one(socket, addr, config.clone(), server_name, tasks) => connected,
+            connected = connected => connected,
             refused = refused(from, addr) => Err(Failed::Socket(refused)),
         }
     };
@@ -115,42 +88,42 @@ pub async fn connect_over(
     options: &Options,
     tasks: &TaskTracker,
 ) -> Result<QuicConn, QuicDialError> {
-    let config = client_config(tls, options)?;
-    match connect_one(socket, peer, config, server_name, tasks).await {
+    let config = client_config(tls)?;
+    match connect_one(socket, peer, config, server_name, options, tasks).await {
         Ok(conn) => Ok(QuicConn::new(conn, 0, tasks.clone())),
         Err(Failed::Handshake(end)) => Err(end.into()),
         Err(Failed::Socket(source)) => Err(QuicDialError::Socket { addr: peer, source }),
     }
 }
 
-fn client_config(
-    tls: &rustls::ClientConfig,
-    options: &Options,
-) -> Result<ClientConfig, NoInitialCipherSuite> {
+fn client_config(tls: &rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let mut config = ClientConfig::new(Arc::new(Narrow {
+    let config = ClientConfig::new(Arc::new(Narrow {
         tls: Arc::new(QuicClientConfig::try_from(tls)?),
         first: FIRST_WINDOW,
     }));
-    config.transport_config(transport(options, Role::Client));
     Ok(config)
 }
 
 async fn connect_one(
     socket: UdpSocket,
     addr: SocketAddr,
-    config: ClientConfig,
+    mut config: ClientConfig,
     server_name: &str,
+    options: &Options,
     tasks: &TaskTracker,
 ) -> Result<quinn::Connection, Failed> {
+    config.transport_config(transport(options, Role::Client, addr.ip()));
     // As in `tls::connect`: Go sends no name then.
     let server_name = match ServerName::try_from(server_name) {
         Ok(_) => server_name,
         Err(_) => "0.0.0.0",
     };
     let runtime = Arc::new(Tracked(tasks.clone()));
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime);
+    let mut taken = EndpointConfig::default();
+    take_large_datagrams(&mut taken);
+    let endpoint = Endpoint::new(taken, None, socket, runtime);
     // It lives as long as its connection.
     let connecting = endpoint
         .map_err(Failed::Socket)?

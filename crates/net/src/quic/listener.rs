@@ -14,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::first_window::Narrow;
 use super::{
-    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind, transport,
+    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind,
+    take_large_datagrams, transport,
 };
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
@@ -33,8 +34,8 @@ pub struct Listener {
 /// What a connection is made with.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    config: Arc<ServerConfig>,
-    max_streams: u64,
+    config: ServerConfig,
+    options: Options,
 }
 
 impl ServerSettings {
@@ -53,13 +54,12 @@ impl ServerSettings {
             first: FIRST_WINDOW,
         }));
         config
-            .transport_config(transport(options, Role::Server))
             .max_incoming(MAX_QUIC_WAITING)
             .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
             .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
         Ok(Self {
-            config: Arc::new(config),
-            max_streams: options.max_streams,
+            config,
+            options: *options,
         })
     }
 }
@@ -99,8 +99,9 @@ impl Listener {
         resets: &ResetSecret,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
-        let endpoint = resets.endpoint(socket.local_addr()?);
-        let config = (*settings.config).clone();
+        let mut endpoint = resets.endpoint(socket.local_addr()?);
+        take_large_datagrams(&mut endpoint);
+        let config = settings.config.clone();
         let runtime = Arc::new(Tracked(tasks.clone()));
         let endpoint = Endpoint::new(endpoint, Some(config), socket, runtime)?;
         Ok(Self {
@@ -177,12 +178,16 @@ impl Arriving {
             unproven,
             tasks,
         } = self;
-        let connecting = incoming.accept_with(settings.config.clone())?;
+        let options = &settings.options;
+        let peer = incoming.remote_address().ip();
+        let mut config = settings.config.clone();
+        config.transport_config(transport(options, Role::Server, peer));
+        let connecting = incoming.accept_with(Arc::new(config))?;
         let conn = timeout(limit, connecting)
             .await
             .map_err(|_| QuicEnd::TimedOut)??;
         drop(unproven);
-        Ok(QuicConn::new(conn, settings.max_streams, tasks))
+        Ok(QuicConn::new(conn, options.max_streams, tasks))
     }
 }
 

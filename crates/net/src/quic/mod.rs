@@ -7,24 +7,27 @@
 mod congestion;
 mod conn;
 mod dial;
+mod end;
 mod first_window;
 mod listener;
 mod reset;
 mod stream;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn::{
-    AsyncTimer, AsyncUdpSocket, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, AsyncTimer, AsyncUdpSocket, EndpointConfig, IdleTimeout,
+    MtuDiscoveryConfig, Runtime, TokioRuntime, TransportConfig, VarInt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::task::TaskTracker;
 
-pub use self::conn::{NO_APPLICATION_PROTOCOL, QuicConn, QuicEnd};
-pub use self::dial::{QuicDialError, connect, connect_over};
+pub use self::conn::QuicConn;
+pub use self::dial::{connect, connect_over};
+pub use self::end::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
 pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
 pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;
@@ -50,6 +53,18 @@ const FIRST_WINDOW: u32 = first_window::of(STREAM_WINDOW);
 /// 15 MiB.
 const SEND_WINDOW: u64 = 16 * 1024 * 1024;
 
+/// Bytes of a datagram that are tried on the loopback, where no link is in between: ten of them are what
+/// the system takes at once, and most of what QUIC costs is for each datagram. Elsewhere quinn finds out
+/// what an Ethernet takes.
+const LOOPBACK_DATAGRAM: u16 = 6400;
+
+/// Packets of a peer with the same extension (draft-ietf-quic-ack-frequency) that are acknowledged together:
+/// an acknowledgement costs the receiver a system call, and wakes the sender.
+const ACK_EVERY: u32 = 10;
+
+/// An acknowledgement waits at most this long for company.
+const ACK_DELAY: Duration = Duration::from_millis(2);
+
 /// What the system may keep of packets of one socket, bytes. A burst that it has no room for is
 /// loss to the congestion control.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -74,7 +89,8 @@ enum Role {
     Server,
 }
 
-fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
+/// `peer` is at the other end of the connection.
+fn transport(options: &Options, role: Role, peer: IpAddr) -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
     let (streams, window) = match role {
         Role::Client => (VarInt::from_u32(0), VarInt::MAX),
@@ -83,6 +99,13 @@ fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
             (varint(streams), varint(QUIC_STRANGER_WINDOW))
         }
     };
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY))
+        .max_ack_delay(Some(ACK_DELAY));
+    let mut datagrams = MtuDiscoveryConfig::default();
+    if peer.to_canonical().is_loopback() {
+        datagrams.upper_bound(LOOPBACK_DATAGRAM);
+    }
     // An idle connection is asked at least twice before it is given up.
     let keepalive = options.keepalive.map(|time| time.min(options.idle / 2));
     transport
@@ -94,8 +117,16 @@ fn transport(options: &Options, role: Role) -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(window)
         .send_window(SEND_WINDOW)
+        .ack_frequency_config(Some(acks))
+        .mtu_discovery_config(Some(datagrams))
         .congestion_controller_factory(Arc::new(congestion::Factory::new()));
     Arc::new(transport)
+}
+
+/// As large as any that [`transport`] sends.
+fn take_large_datagrams(config: &mut EndpointConfig) {
+    // Refused only below 1200.
+    let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM);
 }
 
 fn varint(value: u64) -> VarInt {

@@ -5,13 +5,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::task::TaskTracker;
 
-use super::conn::{Live, QuicEnd};
+use super::conn::Live;
+use super::end::QuicEnd;
 use crate::cut::Cut;
 
 /// What a stream is cut off with. Go's streams end with 0, which is no failure (frp
@@ -35,6 +36,7 @@ pub struct QuicStream {
     tasks: TaskTracker,
     /// Completes when the peer reads no more; only where somebody wants to know.
     stopped: Option<Stopped>,
+    sent: Sent,
 }
 
 type Stopped = Pin<Box<dyn Future<Output = Cut> + Send + Sync>>;
@@ -58,6 +60,7 @@ impl QuicStream {
             live,
             tasks,
             stopped: None,
+            sent: Sent::default(),
         }
     }
 
@@ -109,6 +112,41 @@ impl QuicStream {
     }
 }
 
+/// What a stream has sent lately: one with little goes before bulk data, such as that of a person who
+/// types.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: usize,
+    since: Option<Instant>,
+    is_bulk: bool,
+}
+
+impl Sent {
+    /// The stream's priority, where it is another one now. quinn's is 0 at first, and streams of the same
+    /// priority take turns.
+    fn add(&mut self, n: usize, now: Instant) -> Option<i32> {
+        if self.since.is_none_or(|since| now >= since + LATELY) {
+            self.since = Some(now);
+            self.bytes = 0;
+        }
+        let was_bulk = self.is_bulk;
+        self.bytes = self.bytes.saturating_add(n);
+        // What was bulk a moment ago may have only begun to count anew.
+        self.is_bulk = self.bytes > LITTLE || (was_bulk && self.bytes > LITTLE / 8);
+        (self.is_bulk != was_bulk).then_some(if self.is_bulk { BULK } else { 0 })
+    }
+}
+
+/// Bytes that a stream may send within [`LATELY`] before it is bulk: a link of 2 Mbit/s has four times as
+/// many.
+const LITTLE: usize = 64 * 1024;
+
+/// See [`LITTLE`].
+const LATELY: Duration = Duration::from_secs(1);
+
+/// The priority of bulk data.
+const BULK: i32 = -1;
+
 impl AsyncRead for QuicStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -128,8 +166,13 @@ impl AsyncWrite for QuicStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let send = Pin::new(&mut self.get_mut().send);
-        send.poll_write(cx, buf).map_err(write_error)
+        let Self { send, sent, .. } = self.get_mut();
+        let n = ready!(Pin::new(&mut *send).poll_write(cx, buf)).map_err(write_error)?;
+        if let Some(priority) = sent.add(n, Instant::now()) {
+            // An error means that it has ended.
+            let _ = send.set_priority(priority);
+        }
+        Poll::Ready(Ok(n))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -170,4 +213,24 @@ fn ended(lost: quinn::ConnectionError) -> io::Error {
         _ => io::ErrorKind::ConnectionAborted,
     };
     io::Error::new(kind, QuicEnd::from(lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_bulk_while_it_sends_much() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut sent = Sent::default();
+        assert_eq!(sent.add(64, at(0)), None);
+        assert_eq!(sent.add(LITTLE, at(10)), Some(BULK));
+        assert_eq!(sent.add(LITTLE, at(900)), None);
+        // A new second has begun, and it goes on.
+        assert_eq!(sent.add(LITTLE, at(1500)), None);
+        // It has become quiet.
+        assert_eq!(sent.add(64, at(5000)), Some(0));
+        assert_eq!(sent.add(64, at(9000)), None);
+    }
 }

@@ -18,6 +18,7 @@ use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::session::{Ended, Order, Plain, TlsSession};
+use crate::below::Below;
 use crate::outgoing::Outgoing;
 use crate::scratch::with_scratch;
 
@@ -221,6 +222,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsPipe<T> {
             }
             Poll::Ready(self.check_held())
         })
+    }
+}
+
+impl<T: Below> Below for TlsPipe<T> {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
+    }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
     }
 }
 

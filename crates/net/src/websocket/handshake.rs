@@ -4,7 +4,6 @@
 //! A request is judged by the rules of the Go server in frp (`golang.org/x/net/websocket` and
 //! `net/http`); an answer less strictly than by its client, for proxies write it anew.
 
-use std::fmt;
 use std::fmt::Write as _;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -12,120 +11,12 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use httparse::{EMPTY_HEADER, Header, Response, Status};
-use thiserror::Error;
 
+pub use super::words::{Accepted, AnswerError, FRP_PATH, Field, Request, UpgradeError};
 use crate::limits::MAX_WEBSOCKET_FIELDS;
 
 /// What a key is hashed with (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The path of frp's websockets (frp `pkg/util/net/websocket.go`: FrpWebsocketPath).
-pub const FRP_PATH: &str = "/~!frp";
-
-/// A header by name and value. Values may be secrets and are not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Field {
-    /// Of any case.
-    pub name: String,
-    /// Without white space around it.
-    pub value: String,
-}
-
-impl fmt::Debug for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ***", self.name)
-    }
-}
-
-/// What a server takes.
-#[derive(Clone, Debug)]
-pub struct Accepted {
-    /// The path of the request; what follows a `?` does not count.
-    pub path: String,
-    /// Fields that a request must have with just these values.
-    pub fields: Vec<Field>,
-}
-
-impl Default for Accepted {
-    fn default() -> Self {
-        Self {
-            path: FRP_PATH.to_owned(),
-            fields: Vec::new(),
-        }
-    }
-}
-
-/// What a client asks for.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The path, perhaps with a query.
-    pub path: String,
-    /// For the fields `Host` and `Origin`: the server's name, with the port where frp has it.
-    pub host: String,
-    /// More fields; a `Host` or an `Origin` among them takes the place of ours.
-    pub fields: Vec<Field>,
-}
-
-/// Why a request is not taken. The client is told the text, but not of [`UpgradeError::Field`].
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum UpgradeError {
-    /// It is no HTTP request.
-    #[error("not an HTTP request")]
-    NotHttp,
-    /// Another path.
-    #[error("404 page not found")]
-    Path,
-    /// HTTP 1.1 without a host.
-    #[error("missing required Host header")]
-    Host,
-    /// Not for a websocket.
-    #[error("not websocket protocol")]
-    Upgrade,
-    /// No key.
-    #[error("challenge response error")]
-    Key,
-    /// Another version than 13.
-    #[error("missing or bad WebSocket Version")]
-    Version,
-    /// Several subprotocols to choose from; there are none.
-    #[error("missing or bad WebSocket-Protocol")]
-    Protocols,
-    /// No origin, or one that is no address. frp has no use for it, and refuses such a request.
-    #[error("missing or bad Origin")]
-    Origin,
-    /// A field that the server demands. Its name is half of the secret.
-    #[error("the header {0} is missing or has another value")]
-    Field(String),
-}
-
-impl UpgradeError {
-    fn status(&self) -> &'static str {
-        match self {
-            Self::Path => "404 Not Found",
-            Self::Origin | Self::Field(_) => "403 Forbidden",
-            _ => "400 Bad Request",
-        }
-    }
-
-    /// The answer.
-    #[must_use]
-    pub fn answer(&self) -> String {
-        let text = match self {
-            Self::Field(_) => "forbidden".to_owned(),
-            _ => self.to_string(),
-        };
-        let version = match self {
-            Self::Version => "Sec-WebSocket-Version: 13\r\n",
-            _ => "",
-        };
-        format!(
-            "HTTP/1.1 {}\r\n{version}Content-Type: text/plain; charset=utf-8\r\nContent-Length: \
-             {}\r\nConnection: close\r\n\r\n{text}",
-            self.status(),
-            text.len()
-        )
-    }
-}
 
 /// Judges a whole request, `head` being everything up to its blank line. Gives the answer.
 ///
@@ -243,20 +134,6 @@ impl Request {
 /// What an answer must prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected(String);
-
-/// Why an answer is none to our request.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum AnswerError {
-    /// It is no HTTP answer.
-    #[error("not an HTTP answer")]
-    NotHttp,
-    /// A refusal, or a page.
-    #[error("HTTP status {0}")]
-    Status(u16),
-    /// Status 101, and not to a websocket; the field that is not right.
-    #[error("the header {0} of the answer is missing or wrong")]
-    Field(&'static str),
-}
 
 impl Expected {
     /// Checks a whole answer, `head` being everything up to its blank line.

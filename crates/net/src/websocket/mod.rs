@@ -7,59 +7,21 @@
 pub mod frame;
 pub mod handshake;
 mod pipe;
+mod words;
 
 use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use self::frame::Role;
 use self::handshake::{Accepted, AnswerError, Request, UpgradeError, head_len, judge};
 pub use self::pipe::WebsocketPipe;
+pub use self::words::{AcceptError, ConnectError};
 use crate::limits::{MAX_WEBSOCKET_HEAD, REFUSAL};
 use crate::rewind::Rewind;
-
-/// Why a connection did not become a websocket of ours.
-#[derive(Debug, Error)]
-pub enum AcceptError {
-    /// The connection failed, or ended before the request did.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The request did not come to its end in time.
-    #[error("no whole websocket request in time")]
-    TimedOut,
-    /// The request has no end, or cookies by the dozen.
-    #[error("a websocket request of more than {MAX_WEBSOCKET_HEAD} bytes")]
-    TooLong,
-    /// It was answered with a refusal.
-    #[error("websocket request refused: {0}")]
-    Refused(#[from] UpgradeError),
-}
-
-/// Why there is no websocket to a server.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// The connection failed, or ended before the answer did.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The answer did not come to its end in time.
-    #[error("websocket handshake: i/o timeout")]
-    TimedOut,
-    /// The answer's head has no end.
-    #[error("websocket handshake: an answer of more than {MAX_WEBSOCKET_HEAD} bytes")]
-    TooLong,
-    /// The answer is not the one to our request.
-    #[error("websocket handshake: {error}")]
-    Answer {
-        /// What is wrong with it.
-        error: AnswerError,
-        /// The first bytes (at most 16) that came.
-        first_bytes: Vec<u8>,
-    },
-}
 
 /// First bytes of an answer that are kept for the diagnosis.
 const FIRST: usize = 16;

@@ -16,6 +16,7 @@ use super::frame::{
     CONTROL_MAX, Decoder, Head, Mask, NORMAL, Opcode, PROTOCOL_ERROR, ReadEnd, Role, apply_mask,
     head,
 };
+use crate::below::Below;
 use crate::outgoing::Outgoing;
 
 /// Payload of one frame, bytes: as much as one system call should carry.
@@ -164,6 +165,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebsocketPipe<T> {
             }
         }
         Poll::Ready(Ok(len))
+    }
+}
+
+impl<T: Below> Below for WebsocketPipe<T> {
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(cx, &mut self.io))?;
+        self.io.poll_clear(cx)
+    }
+
+    fn limit_unsent(&self, bytes: u32) {
+        self.io.limit_unsent(bytes);
+    }
+
+    fn limit_unread(&self) {
+        self.io.limit_unread();
     }
 }
 

@@ -1,12 +1,12 @@
 //! What several test programs share.
 
+use frp_net::below::Below;
 use frp_net::mux::{Config, Incoming, Mux, Role, session};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A mux session whose driver runs in a task of its own.
 pub(crate) fn spawn<T>(io: T, role: Role, config: Config) -> (Mux, Incoming)
 where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T: Below + Send + 'static,
 {
     let (mux, incoming, run) = session(io, role, config);
     tokio::spawn(run);

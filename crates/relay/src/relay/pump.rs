@@ -17,12 +17,7 @@ use super::pipe::Pipe;
 use frp_net::buffers;
 use frp_net::mux::MuxStream;
 use frp_net::scratch::with_scratch;
-
-/// Bytes one direction may move in one poll before other tasks get their turn.
-const BYTES_PER_POLL: usize = 1024 * 1024;
-
-/// Reads in one poll, for the same reason, when they are small.
-const READS_PER_POLL: usize = 64;
+use frp_net::turn::{self, Turn};
 
 /// Bytes per read into per-thread memory: it and its source stay in the second-level cache.
 const COPY_LEN: usize = 64 * 1024;
@@ -80,7 +75,7 @@ enum Held {
 
 /// Result of one read from the source.
 enum Filled {
-    Some(usize),
+    Some,
     Ended,
 }
 
@@ -169,8 +164,8 @@ impl Pump {
         from: &mut Endpoint,
         to: &mut Endpoint,
     ) -> Poll<Result<(), Failed>> {
-        let mut bytes_left = BYTES_PER_POLL;
-        let mut reads_left = READS_PER_POLL;
+        let turn = Turn::begin();
+        let mut fills = 0;
         loop {
             ready!(self.poll_write_held(cx, to)).map_err(Failed::Write)?;
             if self.phase == Phase::Closing {
@@ -192,15 +187,12 @@ impl Pump {
                 }
                 None => {}
             }
-            if bytes_left == 0 || reads_left == 0 {
-                cx.waker().wake_by_ref();
+            if fills > 0 && turn.is_over() {
+                turn::line_up(cx);
                 return Poll::Pending;
             }
             match self.poll_fill(cx, from, to) {
-                Poll::Ready(Ok(Filled::Some(n))) => {
-                    bytes_left = bytes_left.saturating_sub(n);
-                    reads_left -= 1;
-                }
+                Poll::Ready(Ok(Filled::Some)) => fills += 1,
                 Poll::Ready(Ok(Filled::Ended)) => self.phase = Phase::Closing,
                 Poll::Ready(Err(Failed::Read(e))) => self.after = Some(Err(e)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
@@ -315,7 +307,7 @@ impl Pump {
                     }
                 }
             }
-            Poll::Ready(Ok(Filled::Some(got.len())))
+            Poll::Ready(Ok(Filled::Some))
         })
     }
 
@@ -332,7 +324,7 @@ impl Pump {
             }
             self.bulk = got.len() >= BULK_FROM;
             self.held = Held::Bytes(Bytes::copy_from_slice(got));
-            Poll::Ready(Ok(Filled::Some(got.len())))
+            Poll::Ready(Ok(Filled::Some))
         })
     }
 
@@ -358,7 +350,7 @@ impl Pump {
         if n == 0 {
             return Poll::Ready(Ok(Filled::Ended));
         }
-        Poll::Ready(Ok(Filled::Some(n)))
+        Poll::Ready(Ok(Filled::Some))
     }
 
     /// Takes the chunks that have arrived.
@@ -396,7 +388,7 @@ impl Pump {
             }
         }
         self.held = Held::Chunks(chunks);
-        Poll::Ready(Ok(Filled::Some(gathered)))
+        Poll::Ready(Ok(Filled::Some))
     }
 
     #[cfg(target_os = "linux")]
@@ -420,7 +412,7 @@ impl Pump {
     ) -> Poll<io::Result<Filled>> {
         let Held::Piped(pipe) = &mut self.held else {
             self.bulk = false;
-            return Poll::Ready(Ok(Filled::Some(0)));
+            return Poll::Ready(Ok(Filled::Some));
         };
         loop {
             ready!(from.poll_read_ready(cx))?;
@@ -428,13 +420,13 @@ impl Pump {
                 Ok(0) => return Poll::Ready(Ok(Filled::Ended)),
                 Ok(n) => {
                     self.bulk = n >= BULK_UNTIL;
-                    return Poll::Ready(Ok(Filled::Some(n)));
+                    return Poll::Ready(Ok(Filled::Some));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if Pipe::is_unsupported(&e) => {
                     self.held = Held::Nothing;
                     self.bulk = false;
-                    return Poll::Ready(Ok(Filled::Some(0)));
+                    return Poll::Ready(Ok(Filled::Some));
                 }
                 Err(e) => return Poll::Ready(Err(e)),
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Poll, ready};
 
+use frp_net::turn;
 use frp_proto::wire::WireProtocol;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
@@ -80,7 +81,7 @@ impl<E: Ends> Datagrams<E> {
                     return Poll::Pending;
                 }
             }
-            cx.waker().wake_by_ref();
+            turn::give_way(cx);
             Poll::Pending
         })
         .await
@@ -148,7 +149,7 @@ impl<E: Ends> Datagrams<E> {
                     return Poll::Pending;
                 }
             }
-            cx.waker().wake_by_ref();
+            turn::give_way(cx);
             Poll::Pending
         })
         .await

@@ -12,10 +12,10 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use frp_config::PluginLogin;
-use frp_http::basic::Login;
-use frp_http::limits::WRONG_PASSWORD;
 use frp_log::debug;
 use frp_net::dial::{DialError, dial};
+use frp_net::limits::WRONG_PASSWORD;
+use frp_proto::auth::UserPassword;
 use frp_relay::layers::Carried;
 use frp_relay::relay;
 use tokio::io::AsyncWriteExt;
@@ -23,7 +23,6 @@ use tokio::time::{sleep, timeout};
 
 use self::address::Address;
 use self::wire::{HANDSHAKE, SocksError, bytes, some_bytes, write};
-use super::login::login;
 use crate::dial::ANYWHERE;
 use crate::user::User;
 
@@ -40,7 +39,7 @@ const COMMAND_ASSOCIATE: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Socks5 {
-    login: Login,
+    login: UserPassword,
 }
 
 /// The answers to a request (RFC 1928, section 6).
@@ -66,7 +65,11 @@ struct Request {
 
 impl Socks5 {
     pub(super) fn new(cfg: &PluginLogin) -> Self {
-        Self { login: login(cfg) }
+        let login = UserPassword {
+            user: cfg.user.clone(),
+            password: cfg.password.expose().to_owned(),
+        };
+        Self { login }
     }
 
     /// Serves the one request of a user.

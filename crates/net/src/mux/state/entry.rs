@@ -5,7 +5,8 @@ use std::{collections::VecDeque, task::Waker};
 use bytes::Bytes;
 
 use super::{
-    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS, SEND_QUEUE_CROWDED,
+    super::inbox::Inbox, CROWDED, INITIAL_WINDOW, SEND_QUEUE, SEND_QUEUE_CHUNKS,
+    SEND_QUEUE_CROWDED, turns::Turn,
 };
 
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub(super) struct Stream {
     /// Some data was queued at some time.
     pub(super) has_sent: bool,
     pub(super) in_control: bool,
-    pub(super) in_ready: bool,
+    pub(super) turn: Turn,
 }
 
 impl Stream {

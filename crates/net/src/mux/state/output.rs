@@ -7,7 +7,7 @@ use super::{
         batch::Batch,
         frame::{ACK, FIN, Header, Kind, RST, SYN},
     },
-    MAX_FRAME, NORMAL, PING_TIMEOUT, Ping, SEND_QUEUE, SMALL_TURNS, State,
+    MAX_SHARE, MIN_SHARE, NORMAL, PING_TIMEOUT, Ping, SEND_QUEUE, State,
 };
 
 /// As [`NORMAL`].
@@ -23,8 +23,7 @@ impl State {
     pub(in crate::mux) fn tell_protocol_error(&mut self) {
         self.go_away = Some(PROTOCOL_ERROR);
         self.control.clear();
-        self.ready.clear();
-        self.ready_small.clear();
+        self.turns.clear();
         self.pongs.clear();
         self.resets.clear();
     }
@@ -32,8 +31,7 @@ impl State {
     /// Whether the driver has something to do.
     pub(in crate::mux) fn has_work(&self) -> bool {
         !self.control.is_empty()
-            || !self.ready.is_empty()
-            || !self.ready_small.is_empty()
+            || !self.turns.is_empty()
             || !self.pongs.is_empty()
             || !self.resets.is_empty()
             || self.go_away.is_some()
@@ -43,7 +41,7 @@ impl State {
     }
 
     /// Moves frames into an empty batch until it is full or nothing is left: control frames first
-    /// (each after the data of its stream that it must follow), then data in turns.
+    /// (each after the data of its stream that it must follow), then data in [turns](super::turns).
     pub(in crate::mux) fn fill(&mut self, batch: &mut Batch, now: Duration) {
         if let Some(code) = self.go_away.take() {
             batch.header(Header {
@@ -91,24 +89,12 @@ impl State {
         {
             self.fill_control(id, batch);
         }
+        self.share = (batch.most() / 4).clamp(MIN_SHARE, MAX_SHARE);
         while !batch.is_full()
-            && let Some(id) = self.next_ready()
+            && let Some(id) = self.turns.next(self.share)
         {
             self.fill_data(id, batch);
         }
-    }
-
-    fn next_ready(&mut self) -> Option<u32> {
-        if self.small_turns < SMALL_TURNS
-            && let Some(id) = self.ready_small.pop_front()
-        {
-            self.small_turns += 1;
-            return Some(id);
-        }
-        self.small_turns = 0;
-        self.ready
-            .pop_front()
-            .or_else(|| self.ready_small.pop_front())
     }
 
     fn fill_control(&mut self, id: u32, batch: &mut Batch) {
@@ -142,11 +128,12 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.in_ready = false;
-        if stream.outbox.is_empty() {
+        let turn = &mut stream.turn;
+        let mut left = stream.queued.min(self.turns.room(turn, self.share));
+        self.turns.sent(turn, left);
+        if left == 0 {
             return;
         }
-        let mut left = stream.queued.min(MAX_FRAME);
         stream.queued -= left;
         self.queued -= left;
         batch.header(Header {
@@ -171,8 +158,7 @@ impl State {
             self.wakes.extend(stream.writer.take());
         }
         if stream.queued > 0 {
-            stream.in_ready = true;
-            self.ready.push_back(id);
+            self.turns.enter(id, &mut stream.turn, self.share);
         } else {
             self.fill_end(id, batch);
         }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::{SMALL, SendError, State, store};
+use super::{SendError, State, store};
 use crate::cut::Cut;
 
 impl State {
@@ -68,12 +68,6 @@ impl State {
         stream.queued += data.len();
         self.queued += data.len();
         stream.outbox.push_back(data);
-        if !stream.in_ready {
-            stream.in_ready = true;
-            match stream.queued {
-                0..=SMALL => self.ready_small.push_back(id),
-                _ => self.ready.push_back(id),
-            }
-        }
+        self.turns.enter(id, &mut stream.turn, self.share);
     }
 }

@@ -1,0 +1,46 @@
+//! The admin API, where the build lacks it.
+
+use std::sync::{Arc, Mutex};
+
+use frp_config::{ClientConfig, Feature, Lacking, WebServer};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::BUILD;
+use crate::registration::Registrations;
+use crate::service::ConfigFile;
+use crate::tasks::Tasks;
+
+/// There is none.
+#[derive(Debug)]
+pub enum Web {}
+
+/// That there is none.
+#[derive(Debug, thiserror::Error)]
+#[error("webServer.port: {0}")]
+pub struct WebError(Lacking);
+
+/// The program refuses settings that ask for it; this is for who uses the library.
+pub(crate) fn bind(_: &WebServer) -> Result<Web, WebError> {
+    Err(WebError(BUILD.lacking(Feature::Pages)))
+}
+
+/// Shows nothing.
+#[derive(Debug)]
+pub(crate) struct Admin;
+
+impl Admin {
+    pub(crate) fn new(
+        _: Option<ConfigFile>,
+        _: Arc<Mutex<Registrations>>,
+        _: watch::Sender<Arc<ClientConfig>>,
+        _: Tasks,
+        _: CancellationToken,
+    ) -> Self {
+        Self
+    }
+
+    pub(crate) async fn run(self, web: Web, _: String) {
+        match web {}
+    }
+}

@@ -1,0 +1,12 @@
+//! Asking a running frpc, where the build lacks it. The command line refuses the commands before.
+
+use frp_config::cli::AdminCall;
+use frp_config::{Feature, Lacking};
+
+use crate::BUILD;
+
+/// # Errors
+/// Always.
+pub(crate) async fn call(_: &AdminCall) -> Result<String, Lacking> {
+    Err(BUILD.lacking(Feature::Pages))
+}

@@ -1,0 +1,20 @@
+//! The http check, where the build lacks it.
+
+use std::time::Duration;
+
+use frp_config::{Feature, Lacking};
+
+use crate::BUILD;
+
+/// That there is none.
+pub(super) type HttpError = Lacking;
+
+/// The program refuses settings that ask for it; this is for who uses the library.
+pub(super) async fn check(
+    _: (&str, u16),
+    _: &str,
+    _: &[(String, String)],
+    _: Duration,
+) -> Result<(), HttpError> {
+    Err(BUILD.lacking(Feature::Http))
+}
