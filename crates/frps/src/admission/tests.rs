@@ -605,7 +605,6 @@ async fn users_of_https_and_tcpmux_enter_by_the_same_door() {
         assert_eq!(watcher.times_asked(&asked), 2);
         client.ping().await;
     }
-    watcher.all_ended().await;
 }
 
 #[tokio::test]
