@@ -596,13 +596,15 @@ async fn users_of_https_and_tcpmux_enter_by_the_same_door() {
             drop(work);
             watcher.ended(&asked).await;
         });
+        // Work connections were asked for.
+        client.send(Ping::default()).await;
+        while !matches!(client.heard().await, Message::Pong(_)) {}
         watcher.refuse(&asked);
         let seen = visit(kind).await;
         assert!(seen.contains(refusal), "{kind}: {seen}");
         assert_eq!(watcher.times_asked(&asked), 2);
+        client.ping().await;
     }
-    client.ping().await;
-    watcher.all_ended().await;
 }
 
 #[tokio::test]
