@@ -127,6 +127,6 @@ fn a_link_of_some_packets_carries_more_than_what_is_lost() {
 
 #[test]
 fn a_long_and_wide_link_is_filled() {
-    let (used, _, _) = fill(400.0, 100.0, 100.0, 8);
+    let (used, _, _) = fill(200.0, 100.0, 100.0, 8);
     assert!(used > 0.6, "{used}");
 }
