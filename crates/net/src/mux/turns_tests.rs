@@ -130,6 +130,7 @@ fn who_begins_to_send_goes_before_all_bulk_with_one_share() {
 fn control_frames_go_before_all_data() {
     let mut sender = Sender::new(MAX);
     let [bulk] = sender.open();
+    sender.batch();
     sender.send(bulk, SEND_QUEUE);
     let ping = Header {
         kind: Kind::Ping,

@@ -29,7 +29,7 @@ pub(super) struct Turns {
     round: u32,
     /// Of `bulk`, those that have not had their turn in this round.
     left: usize,
-    /// Bytes that sparse ones have sent before bulk, less three for each byte of bulk.
+    /// Bytes that sparse ones have sent, less three for each byte of bulk.
     ahead: usize,
     /// It is the turn of one of the bulk.
     is_bulk: bool,
@@ -65,10 +65,9 @@ impl Turns {
     /// The stream whose turn it is; one that is gone may be among them. It is to [enter](Self::enter) again if
     /// it has more.
     pub(super) fn next(&mut self, share: usize) -> Option<u32> {
-        if self.bulk.is_empty() {
-            self.ahead = 0;
-        }
-        if self.ahead < SHARES_AHEAD * share
+        // What sparse ones have sent while there was no bulk counts for one turn of it.
+        self.ahead = self.ahead.min(SHARES_AHEAD * share);
+        if (self.ahead < SHARES_AHEAD * share || self.bulk.is_empty())
             && let Some(id) = self.sparse.pop_front()
         {
             self.is_bulk = false;
@@ -102,7 +101,7 @@ impl Turns {
         }
         turn.sent = turn.sent.saturating_add(bytes as u32);
         self.ahead = match self.is_bulk {
-            true => self.ahead.saturating_sub(3 * bytes),
+            true => self.ahead.saturating_sub((SHARES_AHEAD - 1) * bytes),
             false => self.ahead.saturating_add(bytes + HEADER_LEN),
         };
     }
