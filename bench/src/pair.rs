@@ -51,15 +51,6 @@ impl Programs {
         let paths = Some(Paths { frps, frpc });
         Ok(Self { paths, name })
     }
-
-    /// For what cannot be measured without them.
-    pub(crate) fn paths(&self) -> Result<&Paths, Error> {
-        let none = || io::Error::new(io::ErrorKind::InvalidInput, "it needs frps and frpc");
-        self.paths
-            .as_ref()
-            .ok_or_else(none)
-            .context("find the programs")
-    }
 }
 
 /// What stands for no programs at all.

@@ -38,7 +38,6 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
         configs.write(&format!("{n:04}.toml"), &own)?;
     }
 
-    let paths = programs.paths()?;
     let start = |logs: &TempDir| {
         let mut frps = Command::new(&paths.frps);
         frps.arg("-c").arg(&frps_toml);
