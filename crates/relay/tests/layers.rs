@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use frp_net::below::Below;
 use frp_net::mux::{self, MuxStream};
 use frp_net::stream::Stream;
 use frp_proto::crypto::aead::Algorithm;
@@ -371,7 +372,7 @@ proptest! {
 
 async fn over_mux<T>(io: T, role: mux::Role, opts: &LayerOptions, side: Side) -> Carried
 where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T: Below + Send + 'static,
 {
     let (mux, mut incoming) = support::spawn(io, role, quiet());
     let stream = match role {
