@@ -67,7 +67,7 @@ async fn little_waits_in_front_of_a_keystroke_on_a_slow_link() {
         for upload in [false, true] {
             let (rig, service, port) = (Rig::new(), service().await, free_port());
             let frps = rig.frps("").await;
-            let link = SlowLink::start(frps.port).await;
+            let link = SlowLink::start(frps.port);
             let proxy = tcp_proxy("any", service.port, port, "");
             let _frpc = rig.frpc(link.port(), &format!("{settings}{proxy}"));
             until_echoes(port, Duration::from_secs(20)).await;
@@ -118,6 +118,7 @@ async fn a_keystroke_waits_for_no_more_than_some_turns_of_bulk() {
         let fetched = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let count = || fetched.load(std::sync::atomic::Ordering::Relaxed);
         // Threads of their own, so that the users do not wait for each other.
+        #[allow(clippy::disallowed_types, reason = "a thread of its own may block")]
         for _ in 0..4 {
             let fetched = fetched.clone();
             std::thread::spawn(move || {

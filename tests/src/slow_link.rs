@@ -28,8 +28,9 @@ const EVERY: Duration = Duration::from_millis(2);
 const HELD: u32 = 32 * 1024;
 
 impl SlowLink {
-    /// Starts one in front of `target`.
-    pub async fn start(target: u16) -> Self {
+    /// Starts one in front of `target`; within a runtime.
+    #[must_use]
+    pub fn start(target: u16) -> Self {
         let listener = small();
         listener.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let passed: [Arc<AtomicU64>; 2] = Default::default();

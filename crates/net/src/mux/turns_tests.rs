@@ -161,7 +161,7 @@ fn bulk_is_shared_by_bytes() {
             for (n, id) in streams.into_iter().enumerate() {
                 // In pieces of another size each.
                 let piece = 500 + 900 * n;
-                while sender.state.poll_room(id, &cx()).is_ready_with(piece) {
+                while sender.state.poll_room(id, &cx()).takes(piece) {
                     sender.send(id, piece);
                 }
             }
@@ -183,7 +183,7 @@ fn bulk_is_not_starved_by_any_number_that_send_little() {
     let [bulk] = sender.open();
     let mut all = Vec::new();
     for _ in 0..50 {
-        while sender.state.poll_room(bulk, &cx()).is_ready_with(MAX / 4) {
+        while sender.state.poll_room(bulk, &cx()).takes(MAX / 4) {
             sender.send(bulk, MAX / 4);
         }
         // More than goes out, and each from a stream that has sent nothing before.
@@ -222,11 +222,11 @@ fn cx() -> std::task::Context<'static> {
 
 trait Room {
     /// Whether `bytes` may be queued.
-    fn is_ready_with(self, bytes: usize) -> bool;
+    fn takes(&self, bytes: usize) -> bool;
 }
 
 impl<E> Room for std::task::Poll<Result<usize, E>> {
-    fn is_ready_with(self, bytes: usize) -> bool {
-        matches!(self, Self::Ready(Ok(room)) if room >= bytes)
+    fn takes(&self, bytes: usize) -> bool {
+        matches!(self, Self::Ready(Ok(room)) if *room >= bytes)
     }
 }
