@@ -162,7 +162,9 @@ impl<'a> Start<'a> {
             mode, kind, local, ..
         } = self;
         let Some(paths) = &self.programs.paths else {
-            let host = self.client.map_or(local.ip(), |host| host.ip.into());
+            let host = self
+                .client
+                .map_or_else(|| local.ip(), |host| host.ip.into());
             let mut pair = Pair {
                 running: None,
                 kind,

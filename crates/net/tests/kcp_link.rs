@@ -1,6 +1,8 @@
 //! What a kcp session does to a link that is narrower than its windows: it fills the link, and neither the
 //! queue in front of it nor the ground behind that.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 
 use frp_net::kcp::params::WINDOWS;
