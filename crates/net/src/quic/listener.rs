@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use quinn::crypto::rustls::NoInitialCipherSuite;
+use quinn::crypto::rustls::NoInitialCipherSuite;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::time::timeout;

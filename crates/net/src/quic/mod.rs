@@ -25,10 +25,12 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::task::TaskTracker;
 
+pub use quinn::crypto::rustls::NoInitialCipherSuite;
+
 pub use self::conn::QuicConn;
 pub use self::dial::{connect, connect_over};
 pub use self::end::{NO_APPLICATION_PROTOCOL, QuicDialError, QuicEnd};
-pub use self::listener::{Arriving, Listener, NoInitialCipherSuite, ServerSettings};
+pub use self::listener::{Arriving, Listener, ServerSettings};
 pub use self::reset::ResetSecret;
 pub use self::stream::QuicStream;
 use crate::limits::{MAX_STRANGER_STREAMS, QUIC_STRANGER_WINDOW};
