@@ -29,7 +29,12 @@
         feature = "oidc",
         feature = "pages"
     )),
-    allow(dead_code, reason = "used only by a feature that this build lacks")
+    allow(
+        dead_code,
+        unused_variables,
+        unreachable_code,
+        reason = "used only by a feature that this build lacks"
+    )
 )]
 
 #[cfg_attr(not(feature = "pages"), path = "absent/admin.rs")]

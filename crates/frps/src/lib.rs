@@ -30,7 +30,12 @@
         feature = "oidc",
         feature = "pages"
     )),
-    allow(dead_code, reason = "used only by a feature that this build lacks")
+    allow(
+        dead_code,
+        unused_variables,
+        unreachable_code,
+        reason = "used only by a feature that this build lacks"
+    )
 )]
 
 mod accept;

@@ -11,7 +11,11 @@
 
 #![cfg_attr(
     not(all(feature = "kcp", feature = "quic", feature = "websocket")),
-    allow(dead_code, reason = "used only by a transport that this build lacks")
+    allow(
+        dead_code,
+        unreachable_code,
+        reason = "used only by a transport that this build lacks"
+    )
 )]
 
 #[cfg(not(all(feature = "kcp", feature = "quic", feature = "websocket")))]

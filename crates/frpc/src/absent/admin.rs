@@ -13,7 +13,7 @@ use crate::tasks::Tasks;
 
 /// There is none.
 #[derive(Debug)]
-pub enum Web {}
+pub(crate) enum Web {}
 
 /// That there is none.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use crate::stats::Stats;
 
 /// There is none.
 #[derive(Debug)]
-pub enum Web {}
+pub(crate) enum Web {}
 
 /// That there is none.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ macro_rules! never_a_pipe {
         #[derive(Debug)]
         pub struct $name $(<$below>)? (
             std::convert::Infallible,
-            std::marker::PhantomData<fn() -> ($($below)?)>,
+            std::marker::PhantomData<fn() -> ($($below,)?)>,
         );
 
         impl $(<$below>)? tokio::io::AsyncRead for $name $(<$below>)? {

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 pub use self::words::{AcceptError, ConnectError};
 use crate::absent::lacking;
+use crate::below::Below;
 use crate::limits::REFUSAL;
 use crate::rewind::Rewind;
 
@@ -22,6 +23,8 @@ never_a_pipe! {
     /// There is none.
     WebsocketPipe<T>
 }
+
+impl<T> Below for WebsocketPipe<T> {}
 
 impl<T> WebsocketPipe<T> {
     pub(crate) fn io(&self) -> &T {
