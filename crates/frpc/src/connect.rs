@@ -141,8 +141,7 @@ impl Connector {
 
     /// Whether nobody tells us when the server's program has ended. With TCP its system does.
     pub(crate) fn ends_silently(&self) -> bool {
-        let protocol = self.way.protocol;
-        matches!(protocol, TransportProtocol::Kcp | TransportProtocol::Quic)
+        self.way.protocol.is_udp()
     }
 
     /// Has the server say something over UDP, be it that it knows nothing of us, for it was restarted.

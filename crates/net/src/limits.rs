@@ -132,7 +132,7 @@ pub const KCP_ASK_AGAIN: Duration = Duration::from_millis(300);
 pub const KCP_STRANGER_WINDOW: u16 = 16;
 
 /// Segments that are kept for the reader of a kcp session at first: 170 KB, beside 64 KiB that a relay may
-/// have in its hands. More, up to what frp gives from the start, as it shows that it reads.
+/// have in its hands. More, up to 6 MB, as it shows that it reads.
 pub const KCP_FIRST_WINDOW: u16 = 128;
 
 /// How long a kcp peer may take nothing of what a connection that was broken off still has for it.

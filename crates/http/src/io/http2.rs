@@ -17,7 +17,7 @@ use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_LENGTH, DATE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use hyper::rt::Executor as _;
 use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -135,11 +135,16 @@ where
 
 /// Bytes of the head of `request`.
 fn size<B>(request: &Request<B>) -> usize {
-    let fields = request.headers().iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD);
     let target = request.uri().path_and_query();
     let target = target.map_or(0, |target| target.as_str().len());
-    fields.sum::<usize>() + target
+    fields_size(request.headers()) + target
+}
+
+/// Bytes of all fields of a head.
+fn fields_size(fields: &HeaderMap) -> usize {
+    let sizes = fields.iter();
+    let sizes = sizes.map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    sizes.sum()
 }
 
 /// What is told of informational answers, up to [`MAX_HINTS`]: `h2` keeps whatever a user does not read.
@@ -150,9 +155,7 @@ fn hints() -> (Hints, mpsc::UnboundedReceiver<Response<()>>) {
         let mut hint = Response::new(());
         *hint.status_mut() = status;
         *hint.headers_mut() = headers;
-        let fields = hint.headers().iter();
-        let size = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD);
-        let size = size.sum::<usize>() + FIELD;
+        let size = fields_size(hint.headers()) + FIELD;
         if bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_HINTS {
             // Else the answer has gone out.
             let _ = tell.send(hint);

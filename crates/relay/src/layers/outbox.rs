@@ -58,4 +58,24 @@ impl Outbox {
         self.pending = Bytes::new();
         Poll::Ready(Ok(()))
     }
+
+    /// Flushes `inner` once nothing is pending.
+    pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        inner: &mut W,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx, inner))?;
+        Pin::new(inner).poll_flush(cx)
+    }
+
+    /// Ends our direction of `inner` behind what is pending.
+    pub(super) fn poll_shutdown<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        inner: &mut W,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx, inner))?;
+        Pin::new(inner).poll_shutdown(cx)
+    }
 }

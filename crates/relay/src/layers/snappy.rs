@@ -176,14 +176,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SnappyStream<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.out.poll_drain(cx, &mut this.inner))?;
-        Pin::new(&mut this.inner).poll_flush(cx)
+        this.out.poll_flush(cx, &mut this.inner)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.out.poll_drain(cx, &mut this.inner))?;
-        Pin::new(&mut this.inner).poll_shutdown(cx)
+        this.out.poll_shutdown(cx, &mut this.inner)
     }
 }
 
