@@ -1,5 +1,7 @@
 //! The admin API, where the build lacks it.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use std::sync::{Arc, Mutex};
 
 use frp_config::{ClientConfig, Feature, Lacking, WebServer};

@@ -1,5 +1,7 @@
 //! Asking a running frpc, where the build lacks it. The command line refuses the commands before.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use frp_config::cli::AdminCall;
 use frp_config::{Feature, Lacking};
 

@@ -1,5 +1,7 @@
 //! The http check, where the build lacks it.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use std::time::Duration;
 
 use frp_config::{Feature, Lacking};

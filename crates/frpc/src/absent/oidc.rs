@@ -1,5 +1,7 @@
 //! Tokens of an OpenID Connect issuer, where the build lacks them.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use frp_config::{ClientOidc, Feature, Lacking, Secret};
 
 use crate::BUILD;

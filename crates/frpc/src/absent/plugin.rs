@@ -1,5 +1,7 @@
 //! The plugins that speak HTTP with users, where the build lacks them.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use frp_config::{ClientPlugin, Feature};
 use frp_relay::layers::Carried;
 

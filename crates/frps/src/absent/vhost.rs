@@ -1,5 +1,7 @@
 //! Ports that proxies share by host, where the build lacks them: no user comes to one.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 pub(crate) mod tables {
     use frp_net::sniff::Users;
 

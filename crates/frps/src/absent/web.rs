@@ -1,5 +1,7 @@
 //! The HTTP API, where the build lacks it.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use std::sync::Arc;
 
 use frp_config::{Feature, Lacking, WebServer};

@@ -1,5 +1,7 @@
 //! Websockets, where the build lacks them.
 
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
