@@ -41,6 +41,7 @@ mod releases;
 mod shutdown;
 mod signals;
 mod ssh;
+mod store;
 mod story;
 mod strangers;
 mod strangers_hold;
