@@ -16,13 +16,17 @@ use crate::tasks::Tasks;
 #[derive(Debug)]
 pub(crate) enum Web {}
 
+/// Nobody is let in.
+#[derive(Debug)]
+pub(crate) enum Access {}
+
 /// That there is none.
 #[derive(Debug, thiserror::Error)]
 #[error("webServer.port: {0}")]
 pub struct WebError(Lacking);
 
 /// The program refuses settings that ask for it; this is for who uses the library.
-pub(crate) fn bind(_: &WebServer) -> Result<Web, WebError> {
+pub(crate) fn bind(_: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
     Err(WebError(BUILD.lacking(Feature::Pages)))
 }
 
@@ -32,6 +36,7 @@ pub(crate) struct Admin;
 
 impl Admin {
     pub(crate) fn new(
+        _: Arc<Access>,
         _: Arc<Mutex<Registrations>>,
         _: Arc<Settings>,
         _: Tasks,
