@@ -52,6 +52,8 @@ pub struct ConfigFile {
     pub options: LoadOptions,
     /// Its proxies and visitors as the admin API shows them.
     pub definitions: Arc<Definitions>,
+    /// Its text, for a reload that may have to be undone.
+    pub text: Arc<str>,
 }
 
 /// Why a client could not be set up.
@@ -82,6 +84,20 @@ pub enum RunError {
     FirstLogin(String),
 }
 
+/// Reads the configuration file of a running client again.
+#[derive(Debug, Clone)]
+pub struct Reloader(Arc<Settings>);
+
+impl Reloader {
+    /// As the file was read before; the log tells what became of it.
+    pub async fn reload(&self) {
+        let settings = self.0.clone();
+        let reloading = tokio::task::spawn_blocking(move || settings.reload_as_before());
+        // Its errors are in the log; it does not panic.
+        let _ = reloading.await;
+    }
+}
+
 impl Service {
     /// Reads the store and the certificate files that `cfg` names and opens the port of the admin API;
     /// `file` is where `cfg` came from, and without one there is no store. Needs a tokio runtime.
@@ -101,6 +117,12 @@ impl Service {
             client: Arc::new(Client::new(settings)?),
             web: web.transpose()?,
         })
+    }
+
+    /// What reads the configuration file again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.client.settings.clone())
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;

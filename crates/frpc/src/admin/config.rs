@@ -27,17 +27,6 @@ impl Admin {
         }
     }
 
-    /// Reads the file again; the session then makes its proxies and visitors so.
-    pub(super) async fn reload(&self, strict: bool) -> Result<(), ApiError> {
-        self.file()?;
-        let settings = self.settings.clone();
-        match tokio::task::spawn_blocking(move || settings.reload(strict)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(ApiError::bad(format!("invalid argument: {e}"))),
-            Err(e) => Err(internal(&e)),
-        }
-    }
-
     /// Writes the file, which takes effect at the next reload. What could not be loaded is refused,
     /// and the file stays: frp writes anything and then cannot start again.
     pub(super) async fn write_config(&self, request: Request<Incoming>) -> Result<(), ApiError> {

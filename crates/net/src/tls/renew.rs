@@ -201,7 +201,10 @@ fn watch(one: Weak<dyn Watched>) {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a thread of its own, and no worker of a runtime")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, and no worker of a runtime"
+)]
 fn run() {
     loop {
         thread::sleep(CERTIFICATE_LOOK);
