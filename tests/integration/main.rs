@@ -38,6 +38,7 @@ mod real_clients;
 mod reconnect;
 mod registration;
 mod releases;
+mod reload;
 mod reload_frps;
 mod shutdown;
 mod signals;

@@ -213,7 +213,8 @@ async fn serve(
         ending.await_signals();
     }
     let stop = ending.stop.child_token();
-    let hang_ups = HangUps::take();
+    // Without a file SIGHUP ends the process, as it ends frp.
+    let hang_ups = path.as_ref().map(|_| HangUps::take());
     let ended = match Service::new(cfg, file) {
         Ok(service) => {
             let reloader = service.reloader();
@@ -237,9 +238,9 @@ async fn serve(
 }
 
 /// Reads the configuration again whenever SIGHUP comes, for ever. The log tells what became of it.
-async fn reload_at(hang_ups: io::Result<HangUps>, reloader: Reloader) {
+async fn reload_at(hang_ups: Option<io::Result<HangUps>>, reloader: Reloader) {
     // Not to be had: then SIGHUP ends the process.
-    let Ok(mut hang_ups) = hang_ups else {
+    let Some(Ok(mut hang_ups)) = hang_ups else {
         return std::future::pending().await;
     };
     loop {
