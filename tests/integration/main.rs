@@ -38,6 +38,7 @@ mod real_clients;
 mod reconnect;
 mod registration;
 mod releases;
+mod server_plugins;
 mod shutdown;
 mod signals;
 mod ssh;

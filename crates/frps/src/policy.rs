@@ -21,6 +21,7 @@ use frp_net::websocket::handshake::{Accepted, Field};
 use tokio::sync::watch;
 
 use crate::auth::{Auth, Keeper};
+use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 
 /// What holds as long as the server runs.
@@ -72,6 +73,7 @@ pub(crate) struct Policy {
     pub(crate) custom_404_page: Option<PathBuf>,
     pub(crate) enable_prometheus: bool,
     pub(crate) log_level: Level,
+    pub(crate) plugins: Plugins,
     detailed_errors_to_client: bool,
 }
 
@@ -84,6 +86,9 @@ pub enum PolicyError {
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
+    /// A plugin cannot be asked.
+    #[error("{0}")]
+    Plugin(#[from] PluginSetupError),
     /// They differ from those of the running server in what it is bound to.
     #[error("{} cannot change while frps runs; restart it", .0.join(", "))]
     Bound(Vec<&'static str>),
@@ -120,7 +125,7 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours: _,
         allow_ports,
-        http_plugins: _,
+        http_plugins,
     } = cfg;
     let ServerTransport {
         tcp_mux,
@@ -170,6 +175,7 @@ pub(crate) fn divide(
         custom_404_page,
         enable_prometheus,
         log_level: log.level,
+        plugins: Plugins::new(http_plugins)?,
         detailed_errors_to_client,
     };
     let bound = Bound {
