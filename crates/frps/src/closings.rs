@@ -107,7 +107,7 @@ impl Teller {
 async fn tell(base: &Base, closed: Closed) {
     let policy = base.policy();
     let content = OfUser {
-        user: &*closed.user,
+        user: &closed.user,
         message: CloseProxy {
             proxy_name: closed.name.to_string(),
         },
