@@ -1,12 +1,13 @@
 //! The program's part of requests and responses: its routes, the envelopes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use frp_http::web::answer::{
     ApiError, JSON, Response, bare, envelope_v1, json, refused, with_type,
 };
 use frp_http::web::path::Query;
-use frp_http::web::{self, Path, Unrouted};
+use frp_http::web::{self, Access, Path, Unrouted};
 use frp_log::{Log, info};
 use frp_proto::VERSION;
 use hyper::body::Incoming;
@@ -28,17 +29,27 @@ impl web::Site for Site {
     const NAME: &'static str = "frps";
     const NO_PAGES: &'static str = NO_PAGES;
 
+    fn access(&self) -> Option<Arc<Access>> {
+        self.shared.policy().web.clone()
+    }
+
     fn find(&self, method: &Method, path: &Path<'_>) -> Result<Route, Unrouted> {
         find(method, path, self.shared.policy().enable_prometheus)
     }
 
     fn changes(route: &Route) -> bool {
-        matches!(route, Route::ClearProxies | Route::V2(V2::Prune))
+        matches!(
+            route,
+            Route::Reload | Route::ClearProxies | Route::V2(V2::Prune)
+        )
     }
 
     async fn answer(&self, route: Route, query: Query, request: Request<Incoming>) -> Response {
-        self.make(route, query, request.uri().path().to_owned())
-            .await
+        let path = request.uri().path().to_owned();
+        match route {
+            Route::Reload => self.reload(&path).await,
+            route => self.make(route, query, path).await,
+        }
     }
 
     fn refuse(&self, route: Option<&Route>, refusal: ApiError, path: &str) -> Response {
@@ -67,6 +78,12 @@ impl web::Site for Site {
 }
 
 impl Site {
+    async fn reload(&self, path: &str) -> Response {
+        let reloaded = self.reloader.reload().await;
+        let answer = reloaded.map_err(|e| ApiError::bad(e.to_string()));
+        envelope_v1(answer.map(|reloaded| json(&reloaded)), path)
+    }
+
     /// What there is to tell of ten thousand proxies takes a while to write; no connection is served
     /// on the thread that does.
     async fn make(&self, route: Route, query: Query, path: String) -> Response {
@@ -97,6 +114,7 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
         Route::Proxy(name) => v1(api::proxy(&site.stats, None, &name).map(|p| json(&p))),
         Route::Traffic(name) => v1(api::traffic(&site.stats, &name).map(|t| json(&t))),
         Route::ClearProxies => v1(api::clear(&site.stats, query).map(|done| json(&done))),
+        Route::Reload => bare(StatusCode::INTERNAL_SERVER_ERROR),
         Route::V2(route) => envelope_v2(api_v2::answer(site, route, query), path),
     }
 }
