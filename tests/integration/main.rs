@@ -40,6 +40,7 @@ mod registration;
 mod releases;
 mod reload;
 mod reload_frps;
+mod server_plugins;
 mod shutdown;
 mod signals;
 mod ssh;

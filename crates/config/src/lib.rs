@@ -49,7 +49,7 @@ pub use keys::{
     ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,
     HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
     HttpsForwardPlugin, LoadBalancer, LogConfig, LogLevel, LogTarget, Multiplexer, NatTraversal,
-    PluginLogin, PluginOp, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind, ProxyTransport,
+    PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind, ProxyTransport,
     QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls, ServerTransport, Socks5Plugin,
     SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin, TokenSourceError,
     UnixSocketPlugin, VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, WebServer,

@@ -94,14 +94,16 @@ impl UserConn {
     /// that it comes to, before anything is done for it there.
     pub(crate) async fn enter(&self, proxy: &Proxy) -> Result<UserAddrs, Refusal> {
         let entering = || async {
+            let policy = proxy.base.policy();
             let mut ask = UserAsk {
+                policy: &policy,
                 client: &proxy.session,
                 proxy: &proxy.spec,
                 src: self.at.src,
                 visitor: self.claim.as_ref(),
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
-            Ok(Entered {
+            Ok::<_, Refusal>(Entered {
                 src: ask.src,
                 _guard: guard,
             })
