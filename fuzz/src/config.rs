@@ -17,7 +17,7 @@ pub fn load(data: &[u8]) {
     };
     stored(text, &options);
     for format in [Some(Format::Toml), None] {
-        findings(text, format, &options);
+        let _ = findings(text, format, &options);
     }
     if let Ok(loaded) = parse_client(text, "f", &options) {
         for format in [Format::Toml, Format::Yaml, Format::Json] {
