@@ -593,7 +593,9 @@ async fn a_kill_leaves_the_old_or_the_new_store() {
     let mut last = 0;
     for round in 0..12_u64 {
         eventually("the API answers", async || {
-            std::net::TcpStream::connect(("127.0.0.1", web)).is_ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", web))
+                .await
+                .is_ok()
         })
         .await;
         let mut asked = last;
