@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use frp_tests::clients::{echo_on, echoes, until_echoes};
-use frp_tests::http::{Answer, get, send};
+use frp_tests::http::{ADMIN, Answer, get, send};
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::tls::{Authority, Identity, client, connect_tls};
 use frp_tests::*;
@@ -265,6 +265,38 @@ async fn what_is_not_confirmed_is_undone_and_what_is_stays() {
     assert!(text.contains("no reload waits to be confirmed"), "{text}");
     assert_eq!(std::fs::read_to_string(&frpc.file).unwrap(), attempt);
     until_echoes(new, SOON).await;
+}
+
+/// Whoever reloads through a proxy that the new settings lack is cut off, and gets back in.
+#[tokio::test]
+async fn who_locks_himself_out_gets_back_in() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let frpc = Client::start(&rig, frps.port, "", "").await;
+    let port = free_port();
+    let way_in = tcp_proxy("admin", frpc.web, port, "");
+    frpc.write(&way_in);
+    assert_eq!(get(frpc.web, "/api/reload").await.status, 200);
+    frpc.program.expect("[admin] start proxy success").await;
+    frpc.write("");
+    let mut far = connect(port).await;
+    let request = format!(
+        "POST /api/reload?confirm=2 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ADMIN}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    far.write_all(request.as_bytes()).await.unwrap();
+    // Nor does whoever is gone before the answer make a difference.
+    drop(far);
+    frpc.program.expect("proxy removed: [admin]").await;
+    frpc.program.expect("the former settings are back").await;
+    eventually("the way in is there again", async || {
+        let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await else {
+            return false;
+        };
+        drop(stream);
+        get(port, "/api/status").await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]
