@@ -487,69 +487,82 @@ async fn a_renewed_certificate_is_shown_to_new_connections() {
     assert_eq!(frpc.log().count("login to server success"), 1);
 }
 
-/// frpc gets nowhere until a file of one of the two is renewed.
 #[tokio::test]
-async fn renewed_certificates_and_cas_count_for_the_next_login_on_every_transport() {
+async fn renewed_files_count_for_the_next_login_over_tcp() {
+    files_are_renewed("tcp").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_websocket() {
+    files_are_renewed("websocket").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_wss() {
+    files_are_renewed("wss").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_quic() {
+    files_are_renewed("quic").await;
+}
+
+/// frpc gets nowhere until a file of one of the two is renewed.
+async fn files_are_renewed(protocol: &str) {
     let rig = Rig::new();
+    let folder = rig.path();
     let (one, two) = (
         Authority::new(rig.path(), "one"),
         Authority::new(rig.path(), "two"),
     );
-    for protocol in ["tcp", "websocket", "wss", "quic"] {
-        let folder = rig.path().join(protocol);
-        std::fs::create_dir(&folder).unwrap();
-        let own = |ca: &Authority, name: &str| ca.issue(&folder, name, &["127.0.0.1"]);
-        let (server, client) = (own(&one, "server"), own(&one, "client"));
-        let (server_ca, client_ca) = (folder.join("server-ca"), folder.join("client-ca"));
-        // Each end trusts the first authority, and frps has a certificate of the second.
-        std::fs::copy(&one.file, &server_ca).unwrap();
-        std::fs::copy(&one.file, &client_ca).unwrap();
-        copy(&own(&two, "other"), &server);
-        let quic = free_udp_port();
-        let frps = rig
-            .frps(&format!(
-                "quicBindPort = {quic}\ntransport.tls.certFile = {:?}\ntransport.tls.keyFile = {:?}\n\
+    let own = |ca: &Authority, name: &str| ca.issue(folder, name, &["127.0.0.1"]);
+    let (server, client) = (own(&one, "server"), own(&one, "client"));
+    let (server_ca, client_ca) = (folder.join("server-ca"), folder.join("client-ca"));
+    // Each end trusts the first authority, and frps has a certificate of the second.
+    std::fs::copy(&one.file, &server_ca).unwrap();
+    std::fs::copy(&one.file, &client_ca).unwrap();
+    copy(&own(&two, "other"), &server);
+    let quic = free_udp_port();
+    let frps = rig
+        .frps(&format!(
+            "quicBindPort = {quic}\ntransport.tls.certFile = {:?}\ntransport.tls.keyFile = {:?}\n\
                  transport.tls.trustedCaFile = {server_ca:?}\n",
-                server.cert, server.key
-            ))
-            .await;
-        let port = if protocol == "quic" { quic } else { frps.port };
-        let mut frpc = rig.frpc(
-            port,
-            &format!(
-                "loginFailExit = false\ntransport.protocol = {protocol:?}\n\
+            server.cert, server.key
+        ))
+        .await;
+    let port = if protocol == "quic" { quic } else { frps.port };
+    let mut frpc = rig.frpc(
+        port,
+        &format!(
+            "loginFailExit = false\ntransport.protocol = {protocol:?}\n\
                  transport.tls.trustedCaFile = {client_ca:?}\ntransport.tls.certFile = {:?}\n\
                  transport.tls.keyFile = {:?}\n",
-                client.cert, client.key
-            ),
-        );
-        frpc.expect("connect to server error").await;
-        // The certificate of frps.
-        copy(&own(&one, "again"), &server);
-        frpc.expect("login to server success").await;
-        // The CA that frps trusts: whoever comes again needs another certificate, and gets one.
-        std::fs::copy(&two.file, &server_ca).unwrap();
-        frps.program
-            .expect(&format!("{}: renewed", server_ca.display()))
-            .await;
-        frpc.kill().await;
-        frpc.start_again();
-        frpc.expect("connect to server error").await;
-        copy(&own(&two, "renewed"), &client);
-        frpc.expect("login to server success").await;
-        // The CA that frpc trusts.
-        copy(&own(&two, "server-two"), &server);
-        frps.program
-            .expect(&format!(
-                "{}, {}: renewed",
-                server.cert.display(),
-                server.key.display()
-            ))
-            .await;
-        frpc.kill().await;
-        frpc.start_again();
-        frpc.expect("connect to server error").await;
-        std::fs::copy(&two.file, &client_ca).unwrap();
-        frpc.expect("login to server success").await;
-    }
+            client.cert, client.key
+        ),
+    );
+    frpc.expect("connect to server error").await;
+    // The certificate of frps.
+    copy(&own(&one, "again"), &server);
+    frpc.expect("login to server success").await;
+    // The CA that frps trusts: whoever comes again needs another certificate, and gets one.
+    std::fs::copy(&two.file, &server_ca).unwrap();
+    frps.program
+        .expect(&format!("{}: renewed", server_ca.display()))
+        .await;
+    frpc.kill().await;
+    frpc.start_again();
+    frpc.expect("connect to server error").await;
+    copy(&own(&two, "renewed"), &client);
+    frpc.expect("login to server success").await;
+    // The CA that frpc trusts.
+    let mark = frps.program.log().mark();
+    copy(&own(&two, "server-two"), &server);
+    frps.program
+        .expect_from(mark, &format!("{}: renewed", server.key.display()), SOON)
+        .await;
+    frpc.kill().await;
+    frpc.start_again();
+    frpc.expect("connect to server error").await;
+    std::fs::copy(&two.file, &client_ca).unwrap();
+    frpc.expect("login to server success").await;
 }
