@@ -9,7 +9,7 @@ use frp_tests::rig::tcp_proxy;
 use frp_tests::tls::{Authority, Identity};
 use frp_tests::wire::{self, Control};
 use frp_tests::*;
-use frps::{BindError, PolicyError, PolicyWriter, Server, Stop};
+use frps::{BindError, PolicyError, PolicyWriter, Replaced, Server, Stop};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ impl Embedded {
         // Another process may take the port before it is bound.
         for _ in 0..5 {
             let port = free_port();
-            let server = match Server::bind(settings(port, lines)) {
+            let server = match Server::bind(settings(port, lines), None) {
                 Ok(server) => server,
                 Err(BindError::Listen { .. }) => continue,
                 Err(e) => panic!("{e}"),
@@ -51,7 +51,7 @@ impl Embedded {
         panic!("no free port five times");
     }
 
-    fn replace(&self, lines: &str) -> Result<(), PolicyError> {
+    fn replace(&self, lines: &str) -> Result<Replaced, PolicyError> {
         self.policy.replace(settings(self.port, lines))
     }
 }
@@ -213,11 +213,6 @@ async fn a_policy_that_cannot_be_gone_by_changes_nothing() {
     let replaced = server.replace("auth.token = \"new\"\ntransport.tls.certFile = \"none.crt\"\ntransport.tls.keyFile = \"none.key\"\n");
     let why = replaced.unwrap_err().to_string();
     assert!(why.starts_with("transport.tls: open none."), "{why}");
-    let elsewhere = "auth.token = \"new\"\nvhostHTTPPort = 1\ntransport.tcpMux = false\n";
-    assert_eq!(
-        server.replace(elsewhere).unwrap_err().to_string(),
-        "vhostHTTPPort, transport.tcpMux cannot change while frps runs; restart it"
-    );
     refused(
         &rig,
         server.port,
@@ -227,6 +222,28 @@ async fn a_policy_that_cannot_be_gone_by_changes_nothing() {
     .await;
     let frpc = rig.frpc(server.port, "auth.token = \"old\"\n");
     frpc.expect("login to server success").await;
+}
+
+/// What cannot change is named, again and again, and the rest changes.
+#[tokio::test]
+async fn what_a_server_is_bound_to_is_left() {
+    let rig = Rig::new();
+    let server = Embedded::start("auth.token = \"old\"\n");
+    let elsewhere = "auth.token = \"new\"\nvhostHTTPPort = 1\ntransport.tcpMux = false\n";
+    let restart = vec![
+        "vhostHTTPPort",
+        "transport.tcpMux",
+        "transport.heartbeatTimeout",
+    ];
+    for applied in [vec!["auth.token".to_owned()], vec![]] {
+        let restart = restart.clone();
+        let replaced = server.replace(elsewhere).unwrap();
+        assert_eq!(replaced, Replaced { applied, restart });
+    }
+    let frpc = rig.frpc(server.port, "auth.token = \"new\"\n");
+    frpc.expect("login to server success").await;
+    let back = server.replace("auth.token = \"new\"\n").unwrap();
+    assert_eq!(back, Replaced::default());
 }
 
 /// The issuer is asked again only where it is another, and who logged in by the former goes on.

@@ -39,6 +39,7 @@ mod real_clients;
 mod reconnect;
 mod registration;
 mod releases;
+mod reload_frps;
 mod shutdown;
 mod signals;
 mod ssh;

@@ -14,8 +14,8 @@ use frp_config::{ClientConfig, WebServer};
 use frp_http::basic::Login;
 use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
-use frp_http::web::{Path, Site, Unrouted, WebSettings};
-pub(crate) use frp_http::web::{Web, WebError};
+pub(crate) use frp_http::web::{Access, Web, WebError};
+use frp_http::web::{AccessSettings, Path, Site, Unrouted};
 use frp_log::{Log, info};
 use frp_proto::VERSION;
 use hyper::body::Incoming;
@@ -41,6 +41,7 @@ This version of frpc has no pages yet, only the API that they would use, e.g.
 /// What the API shows and changes.
 #[derive(Debug)]
 pub(crate) struct Admin {
+    access: Arc<Access>,
     file: Option<ConfigFile>,
     server_addr: String,
     registrations: Arc<Mutex<Registrations>>,
@@ -50,21 +51,22 @@ pub(crate) struct Admin {
     stop: CancellationToken,
 }
 
-/// Opens the socket that `config` asks for. Needs a tokio runtime.
-pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
+/// Opens the socket that `config` asks for, and says who is let in. Needs a tokio runtime.
+pub(crate) fn bind(config: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
     let tls = config.tls.as_ref();
-    Web::bind(WebSettings {
+    let access = Access::new(AccessSettings {
         addr: &config.addr,
-        port: config.port,
         tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
         login: Login::new(&config.user, config.password.expose()),
         allowed_hosts: &config.allowed_hosts,
         pprof: config.pprof_enable,
-    })
+    })?;
+    Ok((Web::bind(&config.addr, config.port)?, Arc::new(access)))
 }
 
 impl Admin {
     pub(crate) fn new(
+        access: Arc<Access>,
         file: Option<ConfigFile>,
         registrations: Arc<Mutex<Registrations>>,
         settings: watch::Sender<Arc<ClientConfig>>,
@@ -73,6 +75,7 @@ impl Admin {
     ) -> Self {
         let server_addr = settings.borrow().server_addr.clone();
         Self {
+            access,
             file,
             server_addr,
             registrations,
@@ -102,6 +105,10 @@ impl Site for Admin {
     type Route = Route;
     const NAME: &'static str = "frpc";
     const NO_PAGES: &'static str = NO_PAGES;
+
+    fn access(&self) -> Option<Arc<Access>> {
+        Some(self.access.clone())
+    }
 
     fn find(&self, method: &Method, path: &Path<'_>) -> Result<Route, Unrouted> {
         route::find(method, path.plain)

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin, Web, WebError};
+use crate::admin::{self, Access, Admin, Web, WebError};
 use crate::auth::EndpointSetupError;
 use crate::auto::{Auto, NoWay};
 use crate::backoff::{LoginBackoff, LossBackoff};
@@ -32,7 +32,7 @@ pub struct Service {
     ways: Ways,
     /// Where the settings came from, to be read again from there.
     file: Option<ConfigFile>,
-    web: Option<Web>,
+    web: Option<(Web, Arc<Access>)>,
 }
 
 /// How the server is reached.
@@ -133,8 +133,9 @@ impl Service {
 
     /// Starts the admin API, where there is one; it can end the client by `stop`.
     fn serve_admin(&mut self, stop: &CancellationToken) {
-        if let (Some(web), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
+        if let (Some((web, access)), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
+                access,
                 self.file.take(),
                 self.client.registrations.clone(),
                 self.client.settings.clone(),

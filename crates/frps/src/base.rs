@@ -13,6 +13,7 @@ use crate::admission::Admission;
 use crate::policy::{Bound, InForce, Policy};
 use crate::ports::Ports;
 use crate::proxy::names::Names;
+use crate::reload::ConfigFile;
 use crate::stats::Stats;
 use crate::stop::Stop;
 
@@ -20,6 +21,8 @@ use crate::stop::Stop;
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) bound: Bound,
+    /// Where the settings come from, if from a file.
+    pub(crate) file: Option<ConfigFile>,
     pub(crate) in_force: InForce,
     pub(crate) admission: Admission,
     pub(crate) names: Arc<Names>,

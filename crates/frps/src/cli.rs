@@ -8,11 +8,11 @@ use frp_config::Environment;
 use frp_config::cli::{self, ServerTask};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
-use frp_process::signals::{self, EndSignals, Overdue};
+use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, Server, Stop};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
 fn run(
     ServerTask {
         file,
+        options,
         loaded,
         drain,
     }: ServerTask,
@@ -52,6 +53,7 @@ fn run(
         Ok(auth) => auth,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
+    let file = file.map(|path| ConfigFile { path, options });
     frp_process::process::raise_file_limit();
     let runtime = match frp_process::threads::runtime() {
         Ok(runtime) => runtime,
@@ -60,9 +62,16 @@ fn run(
     let ended = runtime.block_on(async {
         tokio::spawn(frp_process::process::give_memory_back());
         tokio::spawn(signals::reopen_log_at_user_signal(frp_log::reopen));
-        match Server::bind(cfg) {
+        let hang_ups = HangUps::take();
+        match Server::bind(cfg, file) {
             Err(e) => Err(print_line(e, ExitCode::FAILURE)),
-            Ok(server) => Ok(serve(server, drain).await),
+            Ok(server) => {
+                // Not to be had: then SIGHUP ends the process.
+                if let Ok(hang_ups) = hang_ups {
+                    tokio::spawn(reload_at(hang_ups, server.reloader()));
+                }
+                Ok(serve(server, drain).await)
+            }
         }
     });
     // A name server that does not answer must not hold up the end.
@@ -72,6 +81,14 @@ fn run(
         Err(code) => code,
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => signals::end_by_signal(),
+    }
+}
+
+/// Reads the configuration again whenever SIGHUP comes. The log tells what became of it.
+async fn reload_at(mut hang_ups: HangUps, reloader: Reloader) {
+    loop {
+        hang_ups.next().await;
+        let _ = reloader.reload().await;
     }
 }
 

@@ -75,7 +75,7 @@ mod tests {
             let loaded = parse_server(text, "frps.toml", &LoadOptions::new(Purpose::Run));
             let mut settings = loaded.unwrap().settings;
             settings.bind_port = listen("127.0.0.1", 0).unwrap().local_addr().unwrap().port();
-            let Ok(server) = Server::bind(settings) else {
+            let Ok(server) = Server::bind(settings, None) else {
                 continue;
             };
             let inside = server.inside();

@@ -39,6 +39,8 @@
 )]
 
 mod accept;
+#[cfg_attr(not(feature = "pages"), path = "absent/access.rs")]
+mod access;
 mod admission;
 mod auth;
 mod base;
@@ -101,7 +103,7 @@ pub use crate::inside::Inside;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
 use crate::ports::Ports;
-pub use crate::reload::PolicyWriter;
+pub use crate::reload::{ConfigFile, PolicyWriter, ReloadError, Reloader, Replaced};
 use crate::shared::Shared;
 use crate::stats::Stats;
 pub use crate::stop::Stop;
@@ -125,15 +127,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens every socket that `cfg` asks for. Needs a tokio runtime.
-    pub fn bind(cfg: ServerConfig) -> Result<Self, BindError> {
-        Self::bind_with(cfg, Vec::new())
+    /// Opens every socket that `cfg` asks for; `file` is where it came from. Needs a tokio runtime.
+    pub fn bind(cfg: ServerConfig, file: Option<ConfigFile>) -> Result<Self, BindError> {
+        Self::bind_with(cfg, file, Vec::new())
     }
 
     /// The same with more that has a say in who and what may come in.
-    fn bind_with(cfg: ServerConfig, more: Vec<Box<dyn Check>>) -> Result<Self, BindError> {
+    fn bind_with(
+        cfg: ServerConfig,
+        file: Option<ConfigFile>,
+        more: Vec<Box<dyn Check>>,
+    ) -> Result<Self, BindError> {
         let resets = cfg.quic_bind_port.map(|_| resets::secret(&cfg));
-        let (bound, policy, keeper) = policy::divide(cfg, None)?;
+        let (bound, policy, keeper) = policy::divide(cfg.clone(), None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
         let listener =
             listen(&bound.bind_addr, bound.bind_port).map_err(|source| BindError::Listen {
@@ -169,7 +175,8 @@ impl Server {
         let stop = CancellationToken::new();
         let base = Base {
             bound,
-            in_force: InForce::new(policy),
+            file,
+            in_force: InForce::new(policy, cfg),
             admission: Admission::new(more),
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
@@ -211,6 +218,11 @@ impl Server {
     /// What replaces the policy of the server, also while it runs.
     pub fn policy(&self) -> PolicyWriter {
         PolicyWriter::of(&self.shared.base)
+    }
+
+    /// What reads its configuration file again while it runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::of(&self.shared.base)
     }
 
     /// What takes in clients that live in this program.

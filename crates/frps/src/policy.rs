@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use frp_config::{Secret, ServerConfig, ServerTls, ServerTransport, WebServer, WebsocketOptions};
-use frp_log::Level;
+use frp_config::{Secret, ServerConfig, ServerTls, ServerTransport, WebsocketOptions};
+use frp_log::InitError;
 use frp_net::quic::{self, NoInitialCipherSuite};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Accepted, Field};
 use tokio::sync::watch;
 
+use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
 use crate::ports::AllowedPorts;
 
@@ -35,8 +36,8 @@ pub(crate) struct Bound {
     pub(crate) vhost_http_port: Option<u16>,
     pub(crate) vhost_https_port: Option<u16>,
     pub(crate) tcpmux_port: Option<u16>,
-    /// With its password and certificate: those who have shown it hold on to what they were given.
-    pub(crate) web: Option<WebServer>,
+    /// Address and port of the web server.
+    pub(crate) web: Option<(String, u16)>,
     /// The clients that are there have the same.
     pub(crate) tcp_mux: bool,
 }
@@ -70,8 +71,9 @@ pub(crate) struct Policy {
     pub(crate) vhost_http_timeout: Duration,
     pub(crate) tcpmux_passthrough: bool,
     pub(crate) custom_404_page: Option<PathBuf>,
+    /// Whom the web server lets in, where there is one.
+    pub(crate) web: Option<Arc<Access>>,
     pub(crate) enable_prometheus: bool,
-    pub(crate) log_level: Level,
     detailed_errors_to_client: bool,
 }
 
@@ -84,15 +86,72 @@ pub enum PolicyError {
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
-    /// They differ from those of the running server in what it is bound to.
-    #[error("{} cannot change while frps runs; restart it", .0.join(", "))]
-    Bound(Vec<&'static str>),
+    /// `webServer.tls` names files that cannot be used.
+    #[error("webServer.tls: {0}")]
+    Web(#[source] TlsSetupError),
+    /// The log cannot go where it should.
+    #[error("{0}")]
+    Log(#[from] InitError),
+}
+
+/// The settings that a policy was made of, and the policy.
+#[derive(Debug)]
+pub(crate) struct Former {
+    pub(crate) settings: ServerConfig,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// Leaves what cannot change while a server of the settings `now` runs, and names the keys in which `new`
+/// differs there.
+pub(crate) fn keep_bound(new: &mut ServerConfig, now: &ServerConfig) -> Vec<&'static str> {
+    fn kept<T: PartialEq + Clone>(new: &mut T, now: &T) -> bool {
+        let differs = new != now;
+        if differs {
+            new.clone_from(now);
+        }
+        differs
+    }
+    let mut left = Vec::new();
+    macro_rules! keep {
+        ($($key:literal $($field:ident).+;)*) => { $(
+            if kept(&mut new.$($field).+, &now.$($field).+) {
+                left.push($key);
+            }
+        )* };
+    }
+    keep! {
+        "bindAddr" bind_addr;
+        "bindPort" bind_port;
+        "proxyBindAddr" proxy_bind_addr;
+        "kcpBindPort" kcp_bind_port;
+        "quicBindPort" quic_bind_port;
+        "vhostHTTPPort" vhost_http_port;
+        "vhostHTTPSPort" vhost_https_port;
+        "tcpmuxHTTPConnectPort" tcpmux_http_connect_port;
+        "transport.tcpMux" transport.tcp_mux;
+    }
+    // Whether clients send heartbeats goes by the mux.
+    if left.contains(&"transport.tcpMux") {
+        keep! { "transport.heartbeatTimeout" transport.heartbeat_timeout; }
+    }
+    match (&mut new.web_server, &now.web_server) {
+        (Some(new), Some(now)) => {
+            for (key, kept) in [
+                ("webServer.addr", kept(&mut new.addr, &now.addr)),
+                ("webServer.port", kept(&mut new.port, &now.port)),
+            ] {
+                left.extend(kept.then_some(key));
+            }
+        }
+        (new, now) => left.extend(kept(new, now).then_some("webServer.port")),
+    }
+    left
 }
 
 /// The settings of each kind; a new one does not compile until it has been given its place.
 pub(crate) fn divide(
     cfg: ServerConfig,
-    former: Option<&Policy>,
+    former: Option<&Former>,
 ) -> Result<(Bound, Policy, Option<Keeper>), PolicyError> {
     let ServerConfig {
         auth,
@@ -112,7 +171,7 @@ pub(crate) fn divide(
         ssh_tunnel_gateway: _,
         web_server,
         enable_prometheus,
-        log,
+        log: _,
         transport,
         detailed_errors_to_client,
         max_ports_per_client,
@@ -130,26 +189,19 @@ pub(crate) fn divide(
         heartbeat_timeout,
         quic,
         websocket,
-        tls:
-            ServerTls {
-                force: tls_force,
-                cert_file,
-                key_file,
-                trusted_ca_file,
-            },
+        tls: tls_files,
     } = transport;
-    let tls = tls::server_config(&TlsFiles {
-        cert: cert_file,
-        key: key_file,
-        trusted_ca: trusted_ca_file,
-    })?;
+    let tls_force = tls_files.force;
+    let tls = server_tls(tls_files, former)?;
+    let web_access = web_server.as_ref().map(access::of).transpose();
+    let web_access = web_access.map_err(PolicyError::Web)?.map(Arc::new);
     let options = quic::Options {
         keepalive: quic.keepalive_period,
         idle: quic.max_idle_timeout,
         max_streams: quic.max_incoming_streams,
     };
     let quic = quic::ServerSettings::new(&tls, &options)?;
-    let (auth, keeper) = Auth::new(auth, &oidc, former.map(|former| &*former.auth));
+    let (auth, keeper) = Auth::new(auth, &oidc, former.map(|former| &*former.policy.auth));
     let policy = Policy {
         auth: Arc::new(auth),
         tls,
@@ -168,8 +220,8 @@ pub(crate) fn divide(
         vhost_http_timeout,
         tcpmux_passthrough,
         custom_404_page,
+        web: web_access,
         enable_prometheus,
-        log_level: log.level,
         detailed_errors_to_client,
     };
     let bound = Bound {
@@ -181,10 +233,29 @@ pub(crate) fn divide(
         vhost_http_port,
         vhost_https_port,
         tcpmux_port: tcpmux_http_connect_port,
-        web: web_server,
+        web: web_server.map(|web| (web.addr, web.port)),
         tcp_mux,
     };
     Ok((bound, policy, keeper))
+}
+
+/// TLS by what is in the files now. A certificate that frps makes for itself stays the same.
+fn server_tls(
+    files: ServerTls,
+    former: Option<&Former>,
+) -> Result<Arc<rustls::ServerConfig>, TlsSetupError> {
+    let own = |files: &ServerTls| files.cert_file.is_none() || files.key_file.is_none();
+    let is_same = |former: &&Former| {
+        files.trusted_ca_file.is_none() && former.settings.transport.tls == files
+    };
+    if let Some(former) = former.filter(is_same).filter(|_| own(&files)) {
+        return Ok(former.policy.tls.clone());
+    }
+    tls::server_config(&TlsFiles {
+        cert: files.cert_file,
+        key: files.key_file,
+        trusted_ca: files.trusted_ca_file,
+    })
 }
 
 fn accepted_websockets(settings: WebsocketOptions) -> Accepted {
@@ -195,39 +266,6 @@ fn accepted_websockets(settings: WebsocketOptions) -> Accepted {
     Accepted {
         path: settings.path,
         fields: settings.headers.into_iter().map(field).collect(),
-    }
-}
-
-impl Bound {
-    /// The keys in which the two differ.
-    pub(crate) fn differing_from(&self, other: &Self) -> Vec<&'static str> {
-        [
-            ("bindAddr", self.bind_addr != other.bind_addr),
-            ("bindPort", self.bind_port != other.bind_port),
-            (
-                "proxyBindAddr",
-                self.proxy_bind_addr != other.proxy_bind_addr,
-            ),
-            ("kcpBindPort", self.kcp_port != other.kcp_port),
-            ("quicBindPort", self.quic_port != other.quic_port),
-            (
-                "vhostHTTPPort",
-                self.vhost_http_port != other.vhost_http_port,
-            ),
-            (
-                "vhostHTTPSPort",
-                self.vhost_https_port != other.vhost_https_port,
-            ),
-            (
-                "tcpmuxHTTPConnectPort",
-                self.tcpmux_port != other.tcpmux_port,
-            ),
-            ("webServer", self.web != other.web),
-            ("transport.tcpMux", self.tcp_mux != other.tcp_mux),
-        ]
-        .into_iter()
-        .filter_map(|(key, differs)| differs.then_some(key))
-        .collect()
     }
 }
 
@@ -247,15 +285,18 @@ impl Policy {
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) policy: watch::Sender<Arc<Policy>>,
-    /// A policy is made with a look at the one before, by one at a time.
-    pub(crate) writing: Mutex<()>,
+    /// What it was made of, held by whoever makes the next one.
+    pub(crate) settings: Mutex<ServerConfig>,
+    /// Files are read in the order of the wishes to read them.
+    pub(crate) reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl InForce {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: Policy, settings: ServerConfig) -> Self {
         Self {
             policy: watch::Sender::new(Arc::new(policy)),
-            writing: Mutex::default(),
+            settings: Mutex::new(settings),
+            reading: Arc::default(),
         }
     }
 

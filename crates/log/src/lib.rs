@@ -72,6 +72,29 @@ pub fn init(cfg: &LogConfig) -> Result<(), InitError> {
     Ok(())
 }
 
+/// Has lines go where `cfg` says, where `former` says otherwise, and those of its level. Without effect
+/// but for the level where [`init`] was not called: the lines are then another program's affair.
+///
+/// # Errors
+/// The log file cannot be opened; target and level then stay.
+pub fn replace(former: &LogConfig, cfg: &LogConfig) -> Result<(), InitError> {
+    let is_ours = SINK
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some();
+    let level = cfg.level;
+    let same = cfg
+        == &LogConfig {
+            level,
+            ..former.clone()
+        };
+    if is_ours && !same {
+        return init(cfg);
+    }
+    set_level(level);
+    Ok(())
+}
+
 /// Goes on in the file that is at `log.to` now, after another program has renamed the old one away.
 /// Without effect on the console and before [`init`]. Makes system calls on a file: from async code,
 /// call it where blocking is allowed.

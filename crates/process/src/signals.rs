@@ -128,6 +128,30 @@ where
     }
 }
 
+/// SIGHUP from now on, which then ends nothing, but asks to read the configuration again. Also where the
+/// process was started to ignore it (`nohup`): whoever sends one then means this.
+#[derive(Debug)]
+pub struct HangUps(tokio::signal::unix::Signal);
+
+impl HangUps {
+    /// Needs a runtime.
+    ///
+    /// # Errors
+    /// The system's; the signal then does what it did.
+    pub fn take() -> io::Result<Self> {
+        // Process 1 has a handler, which would be called, too.
+        handle(libc::SIGHUP, ignore);
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Ready at the next one; several at a time may be one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// SIGTERM and SIGINT from now on, which then do not end the process by themselves: whoever has this
 /// does.
 #[derive(Debug)]

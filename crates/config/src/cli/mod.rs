@@ -55,6 +55,8 @@ pub enum ClientTask {
 pub struct ServerTask {
     /// The file that frps is configured by, if it is not by flags.
     pub file: Option<PathBuf>,
+    /// How it is read.
+    pub options: LoadOptions,
     /// The settings.
     pub loaded: Loaded<ServerConfig>,
     /// `--drain`: how long users may finish when frps is told to end.
@@ -239,6 +241,7 @@ pub fn server(
     })?;
     Ok(ServerTask {
         file,
+        options,
         loaded,
         drain: Duration::from_secs(drain),
     })

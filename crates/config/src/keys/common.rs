@@ -89,6 +89,7 @@ impl Auth {
 
 settings! {
     /// What a [`ValueSource`] is made of.
+    #[derive(PartialEq)]
     pub(crate) struct SourceKeys {
         kind: String = "type" "Where the token comes from: file or exec.";
         table "file" "A file that holds the token." {
@@ -104,6 +105,7 @@ settings! {
 
 settings! {
     /// A variable for the program.
+    #[derive(PartialEq)]
     pub(crate) struct SourceEnv {
         name: String = "name" "Name of the variable.";
         value: Secret = "value" "Its value.";
@@ -376,6 +378,7 @@ pub struct PortRange {
 
 settings! {
     /// What a [`PortRange`] is made of.
+    #[derive(PartialEq)]
     pub(crate) struct PortRangeKeys {
         start: u16 = "start" "First port of a range." .rule(Rule::UnheededPort);
         end: u16 = "end" "Last port of the range." .rule(Rule::UnheededPort);

@@ -18,7 +18,7 @@
 /// `Self::field` is the key of the field, by which rules find where its value stands.
 macro_rules! settings {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($body:tt)* }) => {
-        settings! { @body [$(#[$meta])* $vis struct $name] [at ""] {} {} {} $($body)* }
+        settings! { @body [$(#[$meta])* $vis struct $name] [at ""] {} {} {} {} $($body)* }
 
         impl $crate::keys::Table for $name {
             const KEYS: &'static [$crate::keys::Key] = settings!(@keys $name {} $($body)*);
@@ -35,7 +35,7 @@ macro_rules! settings {
 
     // The struct, the constants for its keys, and how it is read.
     (@body [$(#[$meta:meta])* $vis:vis struct $name:ident] [$at:ident $pre:tt]
-        {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}) => {
+        {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}) => {
         $(#[$meta])*
         $vis struct $name { $($fields)* }
 
@@ -50,9 +50,14 @@ macro_rules! settings {
                 let _ = $at;
                 Self { $($reads)* }
             }
+
+            fn differing($at: &mut $crate::keys::Both<'_, Self>) {
+                let _ = &$at;
+                $($differs)*
+            }
         }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         key $field:ident: $ty:ty = $key:literal $doc:literal $(.$with:ident($($arg:tt)*))*;
         $($rest:tt)*) => {
         settings! { @body $head [$at $pre] {$($fields)*}
@@ -61,42 +66,45 @@ macro_rules! settings {
                 table: $pre,
                 types: std::marker::PhantomData,
             };}
-            {$($reads)*} $($rest)* }
+            {$($reads)*} {$($differs)*} $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         $(#[$meta:meta])* flat $field:ident: $ty:ty; $($rest:tt)*) => {
         settings! { @body $head [$at $pre]
             {$($fields)* $(#[$meta])* pub $field: $ty,}
             {$($keys)* pub(crate) const $field: $crate::keys::Flat<Self, $ty> =
                 settings!(@flat [$pre]);}
             {$($reads)* $field: $at.flat(Self::$field).read(),}
+            {$($differs)* $at.flat(Self::$field, |settings| &settings.$field);}
             $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         $(#[$meta:meta])* tagged $field:ident: $ty:ty; $($rest:tt)*) => {
         settings! { @body $head [$at $pre]
             {$($fields)* $(#[$meta])* pub $field: $ty,}
             {$($keys)*}
             {$($reads)* $field: <$ty>::read($at.section(), &$at.of(Self::$field).text()),}
+            {$($differs)* $at.whole(|settings| &settings.$field);}
             $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         $(#[$meta:meta])* derived $field:ident: $ty:ty; $($rest:tt)*) => {
         settings! { @body $head [$at $pre]
             {$($fields)* $(#[$meta])* pub $field: $ty,}
             {$($keys)*}
             {$($reads)* $field: <$ty>::default(),}
+            {$($differs)*}
             $($rest)* }
     };
-    (@body $head:tt [$at:ident ""] $fields:tt $keys:tt $reads:tt
+    (@body $head:tt [$at:ident ""] $fields:tt $keys:tt $reads:tt $differs:tt
         table $key:literal $doc:literal $(.$with:ident($($arg:tt)*))* { $($inner:tt)* }
         $($rest:tt)*) => {
-        settings! { @body $head [$at $key] $fields $keys $reads $($inner)* @end $($rest)* }
+        settings! { @body $head [$at $key] $fields $keys $reads $differs $($inner)* @end $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] $fields:tt $keys:tt $reads:tt @end $($rest:tt)*) => {
-        settings! { @body $head [$at ""] $fields $keys $reads $($rest)* }
+    (@body $head:tt [$at:ident $pre:tt] $fields:tt $keys:tt $reads:tt $differs:tt @end $($rest:tt)*) => {
+        settings! { @body $head [$at ""] $fields $keys $reads $differs $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         $(#[$meta:meta])* $field:ident: $ty:ty = like $owner:ident::$other:ident; $($rest:tt)*) => {
         settings! { @body $head [$at $pre]
             {$($fields)*
@@ -105,9 +113,10 @@ macro_rules! settings {
             {$($keys)* pub(crate) const $field: $crate::keys::Of<Self, $ty> =
                 $crate::keys::Of { key: $owner::$other.key, table: "", types: std::marker::PhantomData };}
             {$($reads)* $field: $at.of(Self::$field).read(),}
+            {$($differs)* $at.of(Self::$field, |settings| &settings.$field);}
             $($rest)* }
     };
-    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*}
+    (@body $head:tt [$at:ident $pre:tt] {$($fields:tt)*} {$($keys:tt)*} {$($reads:tt)*} {$($differs:tt)*}
         $(#[$meta:meta])* $field:ident: $ty:ty =
             $key:literal $doc:literal $(.$with:ident($($arg:tt)*))*;
         $($rest:tt)*) => {
@@ -119,6 +128,7 @@ macro_rules! settings {
                 types: std::marker::PhantomData,
             };}
             {$($reads)* $field: $at.of(Self::$field).read(),}
+            {$($differs)* $at.of(Self::$field, |settings| &settings.$field);}
             $($rest)* }
     };
 

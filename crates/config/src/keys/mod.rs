@@ -50,7 +50,9 @@ pub(crate) use self::key::{
 };
 pub(crate) use self::plugin::{PLUGIN, PluginKeys};
 pub(crate) use self::proxy::{HealthCheckKeys, PROXY};
-pub(crate) use self::setting::{At, Flat, Item, Listed, Of, Setting, Table, definition, one_of};
+pub(crate) use self::setting::{
+    At, Both, Flat, Item, Listed, Of, Setting, Table, definition, one_of,
+};
 pub(crate) use self::visitor::VISITOR;
 
 /// The root of frps' file.

@@ -16,6 +16,7 @@ pub(crate) const PLUGIN: Tagged = Tagged {
 
 settings! {
     /// Keys of every plugin.
+    #[derive(PartialEq)]
     pub(crate) struct PluginKeys {
         key kind: String = "type" "Which plugin." .ini("plugin");
     }

@@ -142,6 +142,7 @@ named! {
 
 settings! {
     /// What a [`HealthCheck`] is made of.
+    #[derive(PartialEq)]
     pub(crate) struct HealthCheckKeys {
         kind: Option<HealthCheckType> = "type" "tcp or http."
             .ini("health_check_type") .refusal("not support health check type: {}")
@@ -159,6 +160,7 @@ settings! {
 
 settings! {
     /// A header of the request.
+    #[derive(PartialEq)]
     pub(crate) struct HealthCheckHeader {
         name: String = "name" "Name of the header.";
         value: String = "value" "Its value.";

@@ -9,7 +9,7 @@ use super::common::{
     Auth, DASHBOARD, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions,
 };
 use super::key::{Ini, Rule};
-use super::setting::{At, Optional};
+use super::setting::{At, Both, Optional, Setting as _};
 use crate::Feature;
 
 settings! {
@@ -81,6 +81,22 @@ settings! {
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
         http_plugins: Vec<HttpPlugin> = "httpPlugins" "Plugins asked over HTTP." .later();
+    }
+}
+
+impl ServerConfig {
+    /// The keys in which the two differ, in the order of their definitions. A table that only one of them
+    /// has is named as a whole, and so is a list.
+    #[must_use]
+    pub fn differing_from(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        Self::differing(&mut Both {
+            one: self,
+            other,
+            path: String::new(),
+            found: &mut found,
+        });
+        found
     }
 }
 

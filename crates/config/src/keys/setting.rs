@@ -12,7 +12,7 @@ use frp_proto::proxy_protocol::Version;
 use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
-use super::key::{Fallback, Ini, Key, Kind, NONE, Rule, Tagged, join, key};
+use super::key::{Fallback, Ini, Key, Kind, NONE, Rule, Support, Tagged, join, key};
 use crate::Secret;
 use crate::bandwidth::{BandwidthLimit, parse_bandwidth};
 use crate::section::{Field, List, Section, find};
@@ -22,7 +22,7 @@ use crate::value::Value;
 const LONGEST: u64 = 1_000_000_000;
 
 /// A type that settings have.
-pub(crate) trait Setting: Sized {
+pub(crate) trait Setting: Sized + PartialEq {
     /// What kind of value a file gives for it.
     const KIND: Kind;
     /// What the value must satisfy.
@@ -31,10 +31,15 @@ pub(crate) trait Setting: Sized {
     /// What the file gives, or the default. A value that breaks its rule has been reported, and may
     /// become anything.
     fn read(at: &At<'_, Self>) -> Self;
+
+    /// Names the keys in which two values differ.
+    fn differing(at: &mut Both<'_, Self>) {
+        at.whole(|value| value);
+    }
 }
 
 /// What lists consist of.
-pub(crate) trait Item: Sized {
+pub(crate) trait Item: Sized + PartialEq {
     const KIND: Kind;
     const RULE: Rule = Rule::Any;
 
@@ -66,6 +71,16 @@ pub(crate) struct Of<T, V> {
     /// The table within `T` that has it; empty for `T` itself.
     pub(crate) table: &'static str,
     pub(crate) types: PhantomData<fn() -> (T, V)>,
+}
+
+/// Two values at one place, to be compared key by key.
+pub(crate) struct Both<'a, T> {
+    pub(crate) one: &'a T,
+    pub(crate) other: &'a T,
+    /// Of their key; empty for the root.
+    pub(crate) path: String,
+    /// The keys that differ, so far.
+    pub(crate) found: &'a mut Vec<String>,
 }
 
 /// The place of the keys of `V` among those of `T`.
@@ -122,6 +137,40 @@ impl<T, V> Clone for Of<T, V> {
 }
 
 impl<T, V> Copy for Of<T, V> {}
+
+impl<'a, T> Both<'a, T> {
+    /// What has no effect makes no difference.
+    pub(crate) fn of<V: Setting>(&mut self, of: Of<T, V>, field: impl Fn(&T) -> &V) {
+        if of.key.support != Support::Inert {
+            let path = join(&self.path, &of.path());
+            V::differing(&mut self.below(path, field));
+        }
+    }
+
+    pub(crate) fn flat<V: Setting>(&mut self, flat: Flat<T, V>, field: impl Fn(&T) -> &V) {
+        let path = match flat.table {
+            "" => self.path.clone(),
+            table => join(&self.path, table),
+        };
+        V::differing(&mut self.below(path, field));
+    }
+
+    /// As one, without a look at what it consists of.
+    pub(crate) fn whole<V: PartialEq>(&mut self, field: impl Fn(&T) -> &V) {
+        if field(self.one) != field(self.other) {
+            self.found.push(self.path.clone());
+        }
+    }
+
+    fn below<V>(&mut self, path: String, field: impl Fn(&T) -> &V) -> Both<'_, V> {
+        Both {
+            one: field(self.one),
+            other: field(self.other),
+            path,
+            found: self.found,
+        }
+    }
+}
 
 /// The definition of a key with a value of type `T`.
 pub(crate) const fn definition<T: Setting>(name: &'static str, doc: &'static str) -> Key {
@@ -394,6 +443,18 @@ impl<T: Optional> Setting for Option<T> {
 
     fn read(at: &At<'_, Self>) -> Self {
         Some(T::read(&at.cast())).filter(|value| value.is_there(at))
+    }
+
+    fn differing(at: &mut Both<'_, Self>) {
+        match (at.one, at.other) {
+            (Some(one), Some(other)) => T::differing(&mut Both {
+                one,
+                other,
+                path: at.path.clone(),
+                found: at.found,
+            }),
+            _ => at.whole(|value| value),
+        }
     }
 }
 

@@ -115,6 +115,7 @@ const PLUGIN: Tagged = Tagged {
 
 settings! {
     /// Keys of every plugin of visitors.
+    #[derive(PartialEq)]
     pub(crate) struct VisitorPluginKeys {
         key kind: String = "type" "Which plugin.";
     }

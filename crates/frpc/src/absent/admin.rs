@@ -17,13 +17,17 @@ use crate::tasks::Tasks;
 #[derive(Debug)]
 pub(crate) enum Web {}
 
+/// Nobody is let in.
+#[derive(Debug)]
+pub(crate) enum Access {}
+
 /// That there is none.
 #[derive(Debug, thiserror::Error)]
 #[error("webServer.port: {0}")]
 pub struct WebError(Lacking);
 
 /// The program refuses settings that ask for it; this is for who uses the library.
-pub(crate) fn bind(_: &WebServer) -> Result<Web, WebError> {
+pub(crate) fn bind(_: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
     Err(WebError(BUILD.lacking(Feature::Pages)))
 }
 
@@ -33,6 +37,7 @@ pub(crate) struct Admin;
 
 impl Admin {
     pub(crate) fn new(
+        _: Arc<Access>,
         _: Option<ConfigFile>,
         _: Arc<Mutex<Registrations>>,
         _: watch::Sender<Arc<ClientConfig>>,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use frp_config::{Feature, Lacking, WebServer};
+use frp_config::{Feature, Lacking};
 
 use crate::BUILD;
 use crate::shared::Shared;
@@ -20,10 +20,10 @@ pub(crate) enum Web {}
 pub struct WebError(Lacking);
 
 /// The programs refuse settings that ask for it; this is for who uses the library.
-pub(crate) fn bind(_: &WebServer) -> Result<Web, WebError> {
+pub(crate) fn bind(_: &(String, u16)) -> Result<Web, WebError> {
     Err(WebError(BUILD.lacking(Feature::Pages)))
 }
 
-pub(crate) async fn run(web: Web, _: WebServer, _: Arc<Shared>, _: Arc<Stats>) {
+pub(crate) async fn run(web: Web, _: (String, u16), _: Arc<Shared>, _: Arc<Stats>) {
     match web {}
 }

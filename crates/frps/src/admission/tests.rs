@@ -196,7 +196,8 @@ impl Running {
             settings.vhost_https_port = Some(settings.bind_port);
             let tcpmux = free();
             settings.tcpmux_http_connect_port = Some(tcpmux);
-            let Ok(server) = Server::bind_with(settings, vec![Box::new(watcher.clone())]) else {
+            let Ok(server) = Server::bind_with(settings, None, vec![Box::new(watcher.clone())])
+            else {
                 continue;
             };
             let addr = server.addr().unwrap();

@@ -1,13 +1,14 @@
 //! The program's part of requests and responses: its routes, the envelopes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use frp_http::web::answer::{
     ApiError, JSON, Response, bare, envelope_v1, json, refused, with_type,
 };
 use frp_http::web::path::Query;
-use frp_http::web::{self, Path, Unrouted};
+use frp_http::web::{self, Access, Path, Unrouted};
 use frp_log::{Log, info};
 use frp_proto::VERSION;
 use hyper::body::Incoming;
@@ -29,6 +30,10 @@ impl web::Site for Site {
     const NAME: &'static str = "frps";
     const NO_PAGES: &'static str = NO_PAGES;
 
+    fn access(&self) -> Option<Arc<Access>> {
+        self.shared.policy().web.clone()
+    }
+
     fn find(&self, method: &Method, path: &Path<'_>) -> Result<Route, Unrouted> {
         find(method, path, self.shared.policy().enable_prometheus)
     }
@@ -37,7 +42,8 @@ impl web::Site for Site {
         use Live::{EndClient, EndConnection, ForgetClients};
         matches!(
             route,
-            Route::ClearProxies
+            Route::Reload
+                | Route::ClearProxies
                 | Route::V2(V2::Prune)
                 | Route::Live(ForgetClients | EndClient(_) | EndConnection(_))
         )
@@ -53,6 +59,7 @@ impl web::Site for Site {
                     None => bare(StatusCode::INTERNAL_SERVER_ERROR),
                 }
             }
+            Route::Reload => self.reload(&path).await,
             route => self.make(route, query, path).await,
         }
     }
@@ -86,6 +93,12 @@ impl Site {
     /// What listeners are told every second.
     pub(super) fn event(&self) -> Bytes {
         live::event(self)
+    }
+
+    async fn reload(&self, path: &str) -> Response {
+        let reloaded = self.reloader.reload().await;
+        let answer = reloaded.map_err(|e| ApiError::bad(e.to_string()));
+        envelope_v1(answer.map(|reloaded| json(&reloaded)), path)
     }
 
     /// What there is to tell of ten thousand proxies takes a while to write; no connection is served
@@ -127,6 +140,8 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
         Route::Traffic(name) => v1(api::traffic(&site.stats, &name).map(|t| json(&t))),
         Route::ClearProxies => v1(api::clear(&site.stats, query).map(|done| json(&done))),
         Route::Live(route) => v1(live::answer(site, route, query)),
+        // It waits for its turn, which takes no place of theirs: see `Site::reload`.
+        Route::Reload => bare(StatusCode::INTERNAL_SERVER_ERROR),
         Route::V2(route) => envelope_v2(api_v2::answer(site, route, query), path),
     }
 }

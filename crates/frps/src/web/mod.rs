@@ -16,17 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::MAX_API_ANSWERS;
-use frp_config::WebServer;
-use frp_http::basic::Login;
 pub(crate) use frp_http::web::Web;
 pub use frp_http::web::WebError;
-use frp_http::web::WebSettings;
 use frp_http::web::events::Events;
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::reload::Reloader;
 use crate::shared::Shared;
 use crate::stats::Stats;
 
@@ -36,6 +34,7 @@ const TICK: Duration = Duration::from_secs(60);
 /// What a request may need.
 #[derive(Debug, Clone)]
 struct Site {
+    reloader: Reloader,
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     /// Places for answers that are being made.
@@ -43,24 +42,22 @@ struct Site {
     events: Arc<Events>,
 }
 
-/// Opens the socket that `config` asks for. Needs a tokio runtime.
-pub(crate) fn bind(config: &WebServer) -> Result<Web, WebError> {
-    let tls = config.tls.as_ref();
-    Web::bind(WebSettings {
-        addr: &config.addr,
-        port: config.port,
-        tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
-        login: Login::new(&config.user, config.password.expose()),
-        allowed_hosts: &config.allowed_hosts,
-        pprof: config.pprof_enable,
-    })
+/// Opens the socket at that address and port. Needs a tokio runtime.
+pub(crate) fn bind((addr, port): &(String, u16)) -> Result<Web, WebError> {
+    Web::bind(addr, *port)
 }
 
-/// Serves until the server stops.
-pub(crate) async fn run(web: Web, config: WebServer, shared: Arc<Shared>, stats: Arc<Stats>) {
-    let addr = join_host_port(&config.addr, config.port);
+/// Serves `at` that address and port until the server stops.
+pub(crate) async fn run(
+    web: Web,
+    (addr, port): (String, u16),
+    shared: Arc<Shared>,
+    stats: Arc<Stats>,
+) {
+    let addr = join_host_port(&addr, port);
     info!(Log::root(), "dashboard listen on {addr}");
     let site = Arc::new(Site {
+        reloader: Reloader::of(&shared.base),
         shared: shared.clone(),
         stats: stats.clone(),
         making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),

@@ -17,6 +17,7 @@ pub(super) enum Route {
     Proxy(String),
     Traffic(String),
     ClearProxies,
+    Reload,
     V2(V2),
     Live(Live),
 }
@@ -63,6 +64,7 @@ pub(super) fn find(method: &Method, path: &Path<'_>, metrics: bool) -> Result<Ro
     match parts[..] {
         ["metrics"] if metrics => Ok(Route::Metrics),
         ["api", "serverinfo"] => only(&Method::GET, Route::ServerInfo),
+        ["api", "reload"] => only(&Method::POST, Route::Reload),
         ["api", "clients"] => only(&Method::GET, Route::Clients),
         ["api", "proxies"] => only(&Method::DELETE, Route::ClearProxies),
         ["api", kind, name] if !name.is_empty() => match kind {
@@ -211,6 +213,7 @@ mod tests {
             (Method::POST, "/api/clients"),
             (Method::HEAD, "/api/clients"),
             (Method::GET, "/api/proxies"),
+            (Method::GET, "/api/reload"),
             (Method::GET, "/api/v2/system/prune"),
             (Method::POST, "/api/live/overview"),
             (Method::DELETE, "/api/live/proxies"),
@@ -226,5 +229,6 @@ mod tests {
             ask(&Method::DELETE, "/api/proxies", true),
             Ok(Route::ClearProxies)
         );
+        assert_eq!(ask(&Method::POST, "/api/reload", true), Ok(Route::Reload));
     }
 }

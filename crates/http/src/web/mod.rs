@@ -63,6 +63,9 @@ pub trait Site: Send + Sync + 'static {
     /// What there is instead of pages.
     const NO_PAGES: &'static str;
 
+    /// Who is let in, by now; `None` is nobody.
+    fn access(&self) -> Option<Arc<Access>>;
+
     /// The route of a request.
     ///
     /// # Errors
@@ -97,18 +100,21 @@ pub trait Site: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Web {
     listener: TcpListener,
+}
+
+/// Whom a web server lets in, and how: what may change while it runs.
+#[derive(Debug)]
+pub struct Access {
     tls: Option<Arc<rustls::ServerConfig>>,
     guard: Guard,
     pprof: bool,
 }
 
-/// What a web server is set to (`webServer`).
+/// What it is set to (`webServer`).
 #[derive(Debug, Clone)]
-pub struct WebSettings<'a> {
-    /// Where it listens.
+pub struct AccessSettings<'a> {
+    /// Where the web server listens.
     pub addr: &'a str,
-    /// Where it listens.
-    pub port: u16,
     /// The paths of certificate and key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What its users have to show.
@@ -135,48 +141,48 @@ pub enum WebError {
     },
 }
 
-impl Web {
-    /// Opens its socket. Needs a tokio runtime.
+impl Access {
+    /// Reads the certificate files that the settings name.
     ///
     /// # Errors
-    /// See [`WebError`].
-    pub fn bind(settings: WebSettings<'_>) -> Result<Self, WebError> {
-        let WebSettings {
-            addr, port, tls, ..
-        } = settings;
-        let tls = tls.map(|(cert, key)| {
+    /// They cannot be used.
+    pub fn new(settings: AccessSettings<'_>) -> Result<Self, TlsSetupError> {
+        let tls = settings.tls.map(|(cert, key)| {
             tls::server_config(&TlsFiles {
                 cert: Some(cert),
                 key: Some(key),
                 trusted_ca: None,
             })
         });
+        Ok(Self {
+            tls: tls.transpose()?,
+            guard: Guard::new(settings.login, settings.addr, settings.allowed_hosts),
+            pprof: settings.pprof,
+        })
+    }
+}
+
+impl Web {
+    /// Opens its socket. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`WebError::Listen`].
+    pub fn bind(addr: &str, port: u16) -> Result<Self, WebError> {
         let listener = listen(addr, port).map_err(|source| WebError::Listen {
             addr: join_host_port(addr, port),
             source,
         })?;
-        Ok(Self {
-            listener,
-            tls: tls.transpose()?,
-            guard: Guard::new(settings.login, addr, settings.allowed_hosts),
-            pprof: settings.pprof,
-        })
+        Ok(Self { listener })
     }
 
     /// Serves until `stop`; each connection is a task of `tasks`.
     pub async fn run(self, site: Arc<impl Site>, tasks: &TaskTracker, stop: CancellationToken) {
-        let Self {
-            listener,
-            tls,
-            guard,
-            pprof,
-        } = self;
-        let site = Arc::new(Guarded { site, guard, pprof });
+        let Self { listener } = self;
         // Bounds the connections as those of clients.
         let crowd = Strangers::default();
         accept_loop(listener, tracing::Span::none(), stop.clone(), |conn, peer| {
             let turn = crowd.enter(peer.ip());
-            let serving = http_or_https(site.clone(), tls.clone(), conn, peer);
+            let serving = http_or_https(site.clone(), conn, peer);
             let stop = stop.clone();
             tasks.spawn(async move {
                 tokio::select! {
@@ -192,16 +198,12 @@ impl Web {
     }
 }
 
-async fn http_or_https(
-    site: Arc<Guarded<impl Site>>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    conn: TcpStream,
-    peer: SocketAddr,
-) {
+async fn http_or_https(site: Arc<impl Site>, conn: TcpStream, peer: SocketAddr) {
     tune(&conn, None);
     let patience = Patience::default();
     let conn = Watched::new(conn, patience.clone());
-    let Some(tls) = tls else {
+    let Some(access) = site.access() else { return };
+    let Some(tls) = access.tls.clone() else {
         return serve(site, conn, patience).await;
     };
     match tls::accept(tls, Rewind::new(Bytes::new(), conn), HANDSHAKE_WAIT).await {
@@ -211,7 +213,7 @@ async fn http_or_https(
 }
 
 /// Answers the requests of one connection.
-async fn serve<T>(site: Arc<Guarded<impl Site>>, io: T, patience: Patience)
+async fn serve<T>(site: Arc<impl Site>, io: T, patience: Patience)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -232,10 +234,10 @@ where
 }
 
 /// Refuses what could be taken for another request than it is.
-async fn checked(site: &Guarded<impl Site>, request: Request<Incoming>) -> Response {
+async fn checked(site: &impl Site, request: Request<Incoming>) -> Response {
     let (mut head, body) = request.into_parts();
     match head::check(&mut head) {
-        Ok(_) => site.answer(Request::from_parts(head, body)).await,
+        Ok(_) => admitted(site, Request::from_parts(head, body)).await,
         Err(refused) => {
             let mut response = text(refused.code, refused.text);
             let close = HeaderValue::from_static("close");
@@ -245,62 +247,56 @@ async fn checked(site: &Guarded<impl Site>, request: Request<Incoming>) -> Respo
     }
 }
 
-/// A site behind its guard.
-struct Guarded<S> {
-    site: Arc<S>,
-    guard: Guard,
-    pprof: bool,
-}
-
-impl<S: Site> Guarded<S> {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
-        let site = &*self.site;
-        let path = request.uri().path().to_owned();
-        let query = request.uri().query();
-        let found = route::find(site, request.method(), &path, self.pprof);
-        let route = match found {
-            Ok(Route::Healthz) => return bare(StatusCode::OK),
-            Ok(route) => route,
-            Err(NoRoute::Unrouted(Unrouted::NotFound)) => return not_found(NOT_FOUND),
-            Err(NoRoute::Unrouted(Unrouted::WrongMethod)) => {
-                return bare(StatusCode::METHOD_NOT_ALLOWED);
-            }
-            Err(NoRoute::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
-            Err(NoRoute::Moved(to)) => {
-                let query = query.map(|query| format!("?{query}"));
-                return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
-            }
-        };
-        let own = match &route {
-            Route::Own(own) => Some(own),
-            _ => None,
-        };
-        // The profiling routes, too; frp lets everybody have them.
-        match self
-            .guard
-            .admit(request.headers(), own.is_some_and(S::changes))
-        {
-            Ok(()) => {}
-            Err(Denied::Unauthorized) => return unauthorized().await,
-            Err(Denied::Refused(refusal)) => return site.refuse(own, refusal, &path),
+/// The site's answer, to whom the guard lets in.
+async fn admitted<S: Site>(site: &S, request: Request<Incoming>) -> Response {
+    let Some(access) = site.access() else {
+        return bare(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query();
+    let found = route::find(site, request.method(), &path, access.pprof);
+    let route = match found {
+        Ok(Route::Healthz) => return bare(StatusCode::OK),
+        Ok(route) => route,
+        Err(NoRoute::Unrouted(Unrouted::NotFound)) => return not_found(NOT_FOUND),
+        Err(NoRoute::Unrouted(Unrouted::WrongMethod)) => {
+            return bare(StatusCode::METHOD_NOT_ALLOWED);
         }
-        site.tell(format_args!("http request: [{path}]"));
-        let response = match route {
-            Route::Healthz => bare(StatusCode::OK),
-            Route::Root => moved("static/"),
-            Route::Static(below) if below.is_empty() => text(StatusCode::OK, S::NO_PAGES),
-            Route::Static(_) | Route::Favicon => not_found(NOT_FOUND),
-            Route::Pprof(name) if name == "goroutine" => text(StatusCode::OK, site.alive()),
-            Route::Pprof(_) => text(StatusCode::NOT_FOUND, no_profile(S::NAME)),
-            Route::Own(own) => {
-                let query = Query::parse(query.unwrap_or_default());
-                site.answer(own, query, request).await
-            }
-        };
-        let code = response.status().as_u16();
-        site.tell(format_args!("http response [{path}]: code [{code}]"));
-        response
+        Err(NoRoute::BadPath) => return text(StatusCode::BAD_REQUEST, "400 Bad Request"),
+        Err(NoRoute::Moved(to)) => {
+            let query = query.map(|query| format!("?{query}"));
+            return moved(&(relative(&path, &to) + &query.unwrap_or_default()));
+        }
+    };
+    let own = match &route {
+        Route::Own(own) => Some(own),
+        _ => None,
+    };
+    // The profiling routes, too; frp lets everybody have them.
+    match access
+        .guard
+        .admit(request.headers(), own.is_some_and(S::changes))
+    {
+        Ok(()) => {}
+        Err(Denied::Unauthorized) => return unauthorized().await,
+        Err(Denied::Refused(refusal)) => return site.refuse(own, refusal, &path),
     }
+    site.tell(format_args!("http request: [{path}]"));
+    let response = match route {
+        Route::Healthz => bare(StatusCode::OK),
+        Route::Root => moved("static/"),
+        Route::Static(below) if below.is_empty() => text(StatusCode::OK, S::NO_PAGES),
+        Route::Static(_) | Route::Favicon => not_found(NOT_FOUND),
+        Route::Pprof(name) if name == "goroutine" => text(StatusCode::OK, site.alive()),
+        Route::Pprof(_) => text(StatusCode::NOT_FOUND, no_profile(S::NAME)),
+        Route::Own(own) => {
+            let query = Query::parse(query.unwrap_or_default());
+            site.answer(own, query, request).await
+        }
+    };
+    let code = response.status().as_u16();
+    site.tell(format_args!("http response [{path}]: code [{code}]"));
+    response
 }
 
 const NOT_FOUND: &str = "404 page not found\n";

@@ -95,7 +95,10 @@ pub(super) fn find<S: Site>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::web::Access;
     use crate::web::answer::{Response, bare};
     use crate::web::path::Query;
     use hyper::body::Incoming;
@@ -108,6 +111,10 @@ mod tests {
         type Route = String;
         const NAME: &'static str = "one";
         const NO_PAGES: &'static str = "";
+
+        fn access(&self) -> Option<Arc<Access>> {
+            None
+        }
 
         fn find(&self, method: &Method, path: &Path<'_>) -> Result<String, Unrouted> {
             match path.plain {

@@ -207,7 +207,8 @@ impl Ends for Users {
                 Ok(n) => {
                     if let Some(gate) = &mut self.gate {
                         for (to, content) in batch.iter().take(n) {
-                            to.iter().copied()
+                            to.iter()
+                                .copied()
                                 .for_each(|to| gate.delivered(to, content.len()));
                         }
                     }
