@@ -1,17 +1,67 @@
 //! What signals do to the programs, as process 1 of a container, too.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_tests::rig::tcp_proxy;
 use frp_tests::*;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// What a container's stop may take.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
+/// A program that is process 1 of its namespace.
+struct Process1 {
+    /// Who has made the namespace.
+    outer: Child,
+    log: PathBuf,
+}
+
+impl Process1 {
+    /// Once it has said `said`.
+    async fn start(rig: &Rig, program: &str, args: &[&str], log: &str, said: &str) -> Self {
+        let log = rig.path().join(format!("{program}-{log}.log"));
+        let mut command = Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--kill-child"])
+            .arg(Side::Ours.program(program))
+            .args(args)
+            .current_dir(rig.path())
+            .stdout(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true);
+        let outer = command.spawn().unwrap();
+        let this = Self { outer, log };
+        this.says(said).await;
+        this
+    }
+
+    async fn says(&self, text: &str) {
+        eventually(text, || async {
+            let log = std::fs::read_to_string(&self.log);
+            log.unwrap_or_default().contains(text)
+        })
+        .await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let id = self.outer.id().unwrap();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let mut sent = Command::new("kill");
+        sent.args(["-s", name, children.trim()]);
+        assert!(sent.status().await.unwrap().success());
+    }
+
+    async fn ended(&mut self, what: &str) -> Option<i32> {
+        within(AT_ONCE, what, self.outer.wait())
+            .await
+            .unwrap()
+            .code()
+    }
+}
+
 /// The exit status of a program that is process 1 of its namespace and gets `signal` once it has said
-/// `said`; `None`: there are no namespaces to be had here.
+/// `said`.
 async fn ends_as_process_1(
     rig: &Rig,
     program: &str,
@@ -19,29 +69,31 @@ async fn ends_as_process_1(
     said: &str,
     signal: &str,
 ) -> Option<i32> {
-    let log = rig.path().join(format!("{program}-{signal}.log"));
-    let mut command = Command::new("unshare");
-    command
-        .args(["--pid", "--fork", "--kill-child"])
-        .arg(Side::Ours.program(program))
-        .args(args)
-        .current_dir(rig.path())
-        .stdout(std::fs::File::create(&log).unwrap())
-        .kill_on_drop(true);
-    let mut outer = command.spawn().unwrap();
-    let text = || std::fs::read_to_string(&log).unwrap_or_default();
-    eventually("the program has started", || async {
-        text().contains(said)
-    })
-    .await;
-    let id = outer.id().unwrap();
-    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    let sent = Command::new("kill")
-        .args(["-s", signal, children.trim()])
-        .status();
-    assert!(sent.await.unwrap().success());
-    let what = format!("{program} {args:?} ends by {signal}");
-    within(AT_ONCE, &what, outer.wait()).await.unwrap().code()
+    let mut process = Process1::start(rig, program, args, signal, said).await;
+    process.signal(signal).await;
+    process
+        .ended(&format!("{program} {args:?} ends by {signal}"))
+        .await
+}
+
+/// Where a signal without a handler does nothing, and one with frpc's handler ends the process.
+#[tokio::test]
+async fn frps_reloads_in_a_container() {
+    if !has_namespaces().await {
+        return;
+    }
+    let rig = Rig::new();
+    let line = format!("bindAddr = \"127.0.0.1\"\nbindPort = {}\n", free_port());
+    rig.file("frps.toml", &line);
+    let args = ["-c", "frps.toml"];
+    let mut frps = Process1::start(&rig, "frps", &args, "HUP", "frps started").await;
+    rig.file("frps.toml", format!("{line}maxPortsPerClient = 1\n"));
+    frps.signal("HUP").await;
+    frps.says("frps.toml: maxPortsPerClient applied").await;
+    frps.signal("HUP").await;
+    frps.says("frps.toml: no setting has changed").await;
+    frps.signal("TERM").await;
+    assert_eq!(frps.ended("frps ends").await, Some(2));
 }
 
 async fn has_namespaces() -> bool {

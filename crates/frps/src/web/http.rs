@@ -114,6 +114,7 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
         Route::Proxy(name) => v1(api::proxy(&site.stats, None, &name).map(|p| json(&p))),
         Route::Traffic(name) => v1(api::traffic(&site.stats, &name).map(|t| json(&t))),
         Route::ClearProxies => v1(api::clear(&site.stats, query).map(|done| json(&done))),
+        // It waits for its turn, which takes no place of theirs: see `Site::reload`.
         Route::Reload => bare(StatusCode::INTERNAL_SERVER_ERROR),
         Route::V2(route) => envelope_v2(api_v2::answer(site, route, query), path),
     }
