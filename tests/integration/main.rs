@@ -26,6 +26,7 @@ mod keystroke;
 mod labels;
 mod leaving;
 mod limits;
+mod live;
 mod log_format;
 mod logs;
 mod minimal;

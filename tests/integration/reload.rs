@@ -281,10 +281,9 @@ async fn a_restart_while_a_reload_waits_brings_the_former_settings_back() {
     assert_eq!(frpc.post("/api/reload?confirm=600", "").await.status, 200);
     until_echoes(new, SOON).await;
     frpc.program.kill().await;
-    let mark = frpc.program.log().mark();
     frpc.program.start_again();
     frpc.program
-        .expect_from(mark, "the last reload was not confirmed", SOON)
+        .expect("the last reload was not confirmed")
         .await;
     until_echoes(old, SOON).await;
     assert_eq!(std::fs::read_to_string(&frpc.file).unwrap(), before);
@@ -502,13 +501,10 @@ async fn renewed_certificates_and_cas_count_for_the_next_login_on_every_transpor
             .expect(&format!("{}: renewed", server_ca.display()))
             .await;
         frpc.kill().await;
-        let mark = frpc.log().mark();
         frpc.start_again();
-        frpc.expect_from(mark, "connect to server error", SOON)
-            .await;
+        frpc.expect("connect to server error").await;
         copy(&own(&two, "renewed"), &client);
-        frpc.expect_from(mark, "login to server success", SOON)
-            .await;
+        frpc.expect("login to server success").await;
         // The CA that frpc trusts.
         copy(&own(&two, "server-two"), &server);
         frps.program
@@ -519,12 +515,9 @@ async fn renewed_certificates_and_cas_count_for_the_next_login_on_every_transpor
             ))
             .await;
         frpc.kill().await;
-        let mark = frpc.log().mark();
         frpc.start_again();
-        frpc.expect_from(mark, "connect to server error", SOON)
-            .await;
+        frpc.expect("connect to server error").await;
         std::fs::copy(&two.file, &client_ca).unwrap();
-        frpc.expect_from(mark, "login to server success", SOON)
-            .await;
+        frpc.expect("login to server success").await;
     }
 }

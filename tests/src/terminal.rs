@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 
+use crate::temp::TempDir;
 use crate::wait::{eventually_within, within};
 
 /// A program in a terminal; killed on drop.
@@ -17,6 +18,17 @@ pub struct Terminal {
     child: Child,
     keyboard: ChildStdin,
     output: Arc<Mutex<Vec<u8>>>,
+    directory: TempDir,
+}
+
+/// The end of the terminal does not end every program.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Ok(pid) = std::fs::read_to_string(self.directory.path().join("pid")) {
+            let mut kill = std::process::Command::new("kill");
+            let _ = kill.args(["-9", pid.trim()]).stderr(Stdio::null()).status();
+        }
+    }
 }
 
 /// How long a program may take to show something.
@@ -34,7 +46,13 @@ impl Terminal {
         let words: Vec<String> = words
             .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
             .collect();
-        let command = format!("stty rows 24 cols 80; exec {}", words.join(" "));
+        let directory = TempDir::new();
+        let pid = directory.path().join("pid");
+        let command = format!(
+            "stty rows 24 cols 80; echo $$ > {}; exec {}",
+            pid.display(),
+            words.join(" ")
+        );
         let mut child = Command::new("script")
             .args(["-qefc", &command, "/dev/null"])
             .env("TERM", "xterm-256color")
@@ -59,6 +77,7 @@ impl Terminal {
             keyboard: child.stdin.take().unwrap(),
             child,
             output,
+            directory,
         }
     }
 

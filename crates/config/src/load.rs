@@ -31,7 +31,7 @@ pub struct Loaded<T> {
     pub legacy_ini: bool,
     /// The proxies and visitors as the API of frpc shows them; none without one, or for frps.
     pub definitions: Definitions,
-    /// The text of the file itself, for who may have to bring it back; kept where `definitions` are.
+    /// The text of frpc's file itself, for who may have to bring it back.
     pub text: String,
 }
 
@@ -43,9 +43,7 @@ pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientCo
     let origin = path.display().to_string();
     let text = read(path)?;
     let mut loaded = client(&text, &origin, options, Includes::Follow)?;
-    if loaded.settings.web_server.is_some() {
-        loaded.text = text;
-    }
+    loaded.text = text;
     Ok(loaded)
 }
 

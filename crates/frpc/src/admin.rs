@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use frp_config::WebServer;
 use frp_http::basic::Login;
-use frp_http::web::answer::{ApiError, JSON, Response, bare, envelope_v1, json, with_type};
+use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
 pub(crate) use frp_http::web::{Access, Web, WebError};
 use frp_http::web::{AccessSettings, Path, Site, Unrouted};
@@ -137,7 +137,7 @@ impl Site for Admin {
             Route::Verify => {
                 return envelope_v1(self.verify(&query, request).await, &path);
             }
-            Route::Schema => return with_type(JSON, verify::SCHEMA),
+            Route::Schema => return Self::schema(),
             Route::WriteConfig => self.write_config(request).await,
             Route::Stop => {
                 self.stop_soon();

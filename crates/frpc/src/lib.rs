@@ -73,7 +73,8 @@ mod user;
 mod visitors;
 mod work;
 
-pub use service::{ConfigFile, Reloader, RunError, Service, SetupError};
+pub use service::{Reloader, RunError, Service, SetupError};
+pub use settings::ConfigFile;
 pub use store::OpenError;
 
 /// This program, and what it was built without.

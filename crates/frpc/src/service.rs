@@ -1,10 +1,9 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{LAST_TASKS, TELL_AGAIN};
-use frp_config::{ClientConfig, Definitions, DnsServer, LoadOptions, Transport};
+use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -24,7 +23,7 @@ use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::one_way::OneWay;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{ConfigFile, Settings};
 use crate::store::OpenError;
 
 /// A client of one configuration.
@@ -41,19 +40,6 @@ enum Ways {
     One(Arc<OneWay>),
     /// What chooses among several.
     Auto(Auto),
-}
-
-/// Where a client's settings came from, to be read again from there.
-#[derive(Debug, Clone)]
-pub struct ConfigFile {
-    /// The file.
-    pub path: PathBuf,
-    /// How it was read.
-    pub options: LoadOptions,
-    /// Its proxies and visitors as the admin API shows them.
-    pub definitions: Arc<Definitions>,
-    /// Its text, for a reload that may have to be undone.
-    pub text: Arc<str>,
 }
 
 /// Why a client could not be set up.

@@ -15,8 +15,20 @@ use frp_net::tls::look_at_certificates;
 use tokio::sync::watch;
 
 use crate::confirm;
-use crate::service::ConfigFile;
 use crate::store::{ChangeError, Found, OpenError, ReadError, StoreFile};
+
+/// Where a client's settings came from, to be read again from there.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// How it was read.
+    pub options: LoadOptions,
+    /// Its proxies and visitors as the admin API shows them.
+    pub definitions: Arc<Definitions>,
+    /// Its text, for a reload that may have to be undone.
+    pub text: Arc<str>,
+}
 
 /// The settings of a client.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use super::{Admin, internal};
 use crate::file;
 use crate::limits::MAX_FILE;
-use crate::service::ConfigFile;
+use crate::settings::ConfigFile;
 
 impl Admin {
     fn file(&self) -> Result<&ConfigFile, ApiError> {

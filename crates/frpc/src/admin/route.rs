@@ -5,8 +5,6 @@ use frp_http::web::path::decode;
 use frp_http::web::{Path, Unrouted};
 use hyper::Method;
 
-use super::store::Ask;
-
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -23,6 +21,16 @@ pub(crate) enum Route {
     /// What runs under a name.
     Running(EntryKind, String),
     Store(EntryKind, Ask),
+}
+
+/// What is asked of the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    List,
+    Create,
+    Show(String),
+    Update(String),
+    Delete(String),
 }
 
 impl Route {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use frp_config::{Finding, Format, LoadOptions, findings};
-use frp_http::web::answer::{ApiError, json};
+use frp_http::web::answer::{ApiError, JSON, Response, json, with_type};
 use frp_http::web::path::Query;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
@@ -14,7 +14,7 @@ use super::{Admin, internal};
 use crate::limits::MAX_VERIFIED;
 
 /// The schema of the configuration file.
-pub(super) const SCHEMA: &str = include_str!(concat!(
+const SCHEMA: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../docs/frpc.schema.json"
 ));
@@ -37,6 +37,11 @@ struct Shown {
 }
 
 impl Admin {
+    /// What keys there are, and what they may be.
+    pub(super) fn schema() -> Response {
+        with_type(JSON, SCHEMA)
+    }
+
     /// The problems of the text that is sent.
     pub(super) async fn verify(
         &self,

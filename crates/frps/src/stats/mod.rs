@@ -1,10 +1,19 @@
 //! What sessions and proxies report to, where there is a web server that tells of it: who is or was
-//! there ([`clients`]), what ran and how much it carried ([`metrics`]).
+//! there ([`clients`]), what ran and how much it carried ([`metrics`]), which users are connected
+//! ([`conns`]), whose logins failed ([`logins`]).
 
 pub(crate) mod clients;
+pub(crate) mod conns;
+pub(crate) mod logins;
 pub(crate) mod metrics;
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
 use self::clients::Clients;
+use self::conns::Conns;
+use self::logins::Logins;
 use self::metrics::Metrics;
 
 /// See the module.
@@ -12,6 +21,9 @@ use self::metrics::Metrics;
 pub(crate) struct Stats {
     pub(crate) clients: Clients,
     pub(crate) metrics: Metrics,
+    pub(crate) conns: Arc<Conns>,
+    pub(crate) logins: Logins,
+    pub(crate) started: Timestamp,
 }
 
 impl Stats {
@@ -19,6 +31,9 @@ impl Stats {
         Self {
             clients: Clients::default(),
             metrics: Metrics::new(),
+            conns: Arc::new(Conns::new()),
+            logins: Logins::default(),
+            started: Timestamp::now(),
         }
     }
 }
