@@ -50,6 +50,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod traffic_kept;
 mod udp;
 mod verdicts;
 mod visitors;

@@ -2,7 +2,6 @@
 //! what its proxies do, another configuration, the end. There are no pages yet.
 
 mod config;
-mod file;
 mod route;
 mod status;
 

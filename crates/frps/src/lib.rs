@@ -106,6 +106,7 @@ use crate::ports::Ports;
 pub use crate::reload::{ConfigFile, PolicyWriter, ReloadError, Reloader, Replaced};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::stats::traffic_file::TrafficFile;
 pub use crate::stop::Stop;
 use crate::vhost::listeners::Listeners;
 use crate::vhost::tables::Vhosts;
@@ -123,6 +124,7 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<Web>,
+    traffic: Option<Arc<TrafficFile>>,
     shared: Arc<Shared>,
 }
 
@@ -172,6 +174,15 @@ impl Server {
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
+        let stats = (web.is_some() || bound.store_path.is_some()).then(|| Arc::new(Stats::new()));
+        let traffic = bound.store_path.as_ref().zip(stats.as_ref());
+        let traffic = traffic.map(|(path, stats)| {
+            let opened = TrafficFile::open(path, stats).map(Arc::new);
+            opened.map_err(|source| BindError::Store {
+                path: path.clone(),
+                source,
+            })
+        });
         let stop = CancellationToken::new();
         let base = Base {
             bound,
@@ -181,7 +192,7 @@ impl Server {
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
-            stats: web.is_some().then(|| Arc::new(Stats::new())),
+            stats,
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),
@@ -206,6 +217,7 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
+            traffic: traffic.transpose()?,
             shared: Arc::new(shared),
         })
     }
@@ -239,6 +251,7 @@ impl Server {
             kcp,
             vhosts,
             web,
+            traffic,
             shared,
         } = self;
         let _end = shared.stop.clone().drop_guard();
@@ -264,6 +277,9 @@ impl Server {
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
+        if let Some(traffic) = traffic.clone() {
+            shared.tasks.spawn(traffic.run(shared.stop.clone()));
+        }
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;
@@ -272,5 +288,8 @@ impl Server {
         last.cancel();
         below.close();
         below.wait().await;
+        if let Some(traffic) = traffic {
+            traffic.save_and_tell().await;
+        }
     }
 }

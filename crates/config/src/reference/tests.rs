@@ -11,13 +11,14 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     ".backendTrustedCaFile",
     ".backendServerName",
     "webServer.allowedHosts",
     "transport.websocket.path",
     "transport.websocket.headers",
     "transport.order",
+    "store.path",
 ];
 
 /// Scope, path and type of the keys of the inventory.

@@ -3,12 +3,13 @@
 use frp_config::{load_client, parse_client};
 use frp_http::web::answer::ApiError;
 use frp_log::{Log, info, warn};
+use frp_process::file;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 use std::sync::Arc;
 
-use super::{Admin, file, internal};
+use super::{Admin, internal};
 use crate::service::ConfigFile;
 
 impl Admin {
@@ -50,7 +51,7 @@ impl Admin {
     pub(super) async fn write_config(&self, request: Request<Incoming>) -> Result<(), ApiError> {
         let ConfigFile { path, mut options } = self.file()?.clone();
         options.strict = false;
-        let longest = usize::try_from(file::LONGEST).unwrap_or(usize::MAX);
+        let longest = usize::try_from(frp_process::limits::MAX_FILE).unwrap_or(usize::MAX);
         let body = Limited::new(request.into_body(), longest);
         let content = match body.collect().await {
             Ok(body) => body.to_bytes(),

@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::STATS_UNDER_LOCK;
+use crate::limits::{COME_BACK, STATS_UNDER_LOCK};
 use frp_proto::names::ProxyType;
 use frp_relay::counted::Count;
 use frp_relay::relay::Traffic;
@@ -78,6 +78,8 @@ struct State {
     /// Running proxies per type; a type stays when its last proxy is gone.
     types: BTreeMap<&'static str, u64>,
     total: [Amount; DAYS],
+    /// Those that ran before a restart, and until when they may come back.
+    awaited: Option<(Timestamp, Vec<Arc<str>>)>,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,30 @@ pub(crate) struct Totals {
     pub(crate) types: BTreeMap<&'static str, u64>,
 }
 
+/// What survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The first of all days.
+    pub(crate) today: Date,
+    pub(crate) saved: Timestamp,
+    /// Of all proxies, those forgotten, too.
+    pub(crate) days: [Amount; DAYS],
+    pub(crate) proxies: Vec<KeptProxy>,
+}
+
+/// What survives of a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptProxy {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: ProxyType,
+    pub(crate) user: Arc<str>,
+    pub(crate) client_id: Arc<str>,
+    pub(crate) days: [Amount; DAYS],
+    pub(crate) started: Timestamp,
+    /// `None` while it runs.
+    pub(crate) closed: Option<Timestamp>,
+}
+
 /// What pruning did: entries before, and how many of them went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Pruned {
@@ -166,6 +192,7 @@ impl Metrics {
             ended: Ended::default(),
             types: BTreeMap::new(),
             total: Default::default(),
+            awaited: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -281,7 +308,87 @@ impl Metrics {
     /// What is to be done every minute.
     pub(crate) fn tick(&self) {
         self.each(|_, _| {});
-        lock(&self.state).forget_old(Timestamp::now() - REMEMBERED_FOR);
+        let now = Timestamp::now();
+        let mut state = lock(&self.state);
+        state.await_no_longer(now);
+        state.forget_old(now - REMEMBERED_FOR);
+    }
+
+    /// What is to survive a restart.
+    pub(crate) fn kept(&self) -> Kept {
+        let mut proxies = Vec::new();
+        self.each(|name, entry| {
+            proxies.push((
+                entry.today,
+                KeptProxy {
+                    name: name.clone(),
+                    kind: entry.kind,
+                    user: entry.user.clone(),
+                    client_id: entry.client_id.clone(),
+                    days: entry.days,
+                    started: entry.started,
+                    closed: entry.closed,
+                },
+            ));
+        });
+        let state = lock(&self.state);
+        let today = state.today;
+        let proxies = proxies.into_iter().map(|(day, mut proxy)| {
+            // Where a day has ended meanwhile.
+            turn(&mut proxy.days, days_between(day, today));
+            proxy
+        });
+        Kept {
+            today,
+            saved: Timestamp::now(),
+            days: state.total,
+            proxies: proxies.collect(),
+        }
+    }
+
+    /// Goes on from there, before any proxy runs. Those that ran have closed then, and may come back.
+    pub(crate) fn restore(&self, kept: Kept) {
+        let mut state = lock(&self.state);
+        state.turn_to(ZonedDateTime::now().date());
+        let today = state.today;
+        let passed = days_between(kept.today, today);
+        state.total = kept.days;
+        turn(&mut state.total, passed);
+        let mut awaited = Vec::new();
+        for mut proxy in kept.proxies {
+            turn(&mut proxy.days, passed);
+            let name = proxy.name;
+            let text = name.len() + proxy.user.len() + proxy.client_id.len();
+            let turn = proxy
+                .closed
+                .map(|at| state.ended.push(name.clone(), at, text));
+            if turn.is_none() {
+                awaited.push(name.clone());
+            }
+            let entry = Entry {
+                kind: proxy.kind,
+                user: proxy.user,
+                client_id: proxy.client_id,
+                counters: Arc::default(),
+                today,
+                sampled: Amount::default(),
+                days: proxy.days,
+                started: proxy.started,
+                closed: Some(proxy.closed.unwrap_or(kept.saved)),
+                turn,
+                running: None,
+            };
+            if let Some(turn) = state
+                .proxies
+                .insert(name, entry)
+                .and_then(|twice| twice.turn)
+            {
+                state.ended.remove(turn);
+            }
+        }
+        let now = Timestamp::now();
+        state.awaited = Some((now + COME_BACK, awaited));
+        state.forget_old(now - REMEMBERED_FOR);
     }
 
     /// Looks at every proxy, counted up to now, in the order of their names. Some at a time, so that
@@ -334,6 +441,21 @@ impl State {
             self.ended.remove(turn);
         }
         Some(entry)
+    }
+
+    /// Has those that did not come back after a restart count among the ended ones.
+    fn await_no_longer(&mut self, now: Timestamp) {
+        let Some((_, names)) = self.awaited.take_if(|(until, _)| *until < now) else {
+            return;
+        };
+        for name in names {
+            if let Some(entry) = self.proxies.get_mut(&name)
+                && let (None, None, Some(at)) = (&entry.running, entry.turn, entry.closed)
+            {
+                let text = name.len() + entry.user.len() + entry.client_id.len();
+                entry.turn = Some(self.ended.push(name, at, text));
+            }
+        }
     }
 
     /// Forgets who has closed before `limit`, and the longest closed where there are too many.
@@ -392,8 +514,8 @@ impl Counters {
 
 impl Amount {
     fn add(&mut self, more: Self) {
-        self.inward += more.inward;
-        self.outward += more.outward;
+        self.inward = self.inward.saturating_add(more.inward);
+        self.outward = self.outward.saturating_add(more.outward);
     }
 
     fn minus(self, less: Self) -> Self {

@@ -1,8 +1,11 @@
 //! What sessions and proxies report to, where there is a web server that tells of it: who is or was
-//! there ([`clients`]), what ran and how much it carried ([`metrics`]).
+//! there ([`clients`]), what ran and how much it carried ([`metrics`], over a restart by
+//! [`traffic_file`]).
 
 pub(crate) mod clients;
 pub(crate) mod metrics;
+#[cfg_attr(not(feature = "pages"), path = "../absent/traffic_file.rs")]
+pub(crate) mod traffic_file;
 
 use self::clients::Clients;
 use self::metrics::Metrics;
