@@ -42,6 +42,7 @@ mod reload_frps;
 mod shutdown;
 mod signals;
 mod ssh;
+mod store;
 mod story;
 mod strangers;
 mod strangers_hold;

@@ -77,7 +77,7 @@ async fn traffic_survives_an_end_and_a_kill() {
     tells(web, "kept", before + 50_000).await;
 
     // Killed: what was written last counts.
-    eventually_within(NEXT_SAVE, "it is written meanwhile", || async {
+    wait::eventually_within(NEXT_SAVE, "it is written meanwhile", || async {
         saved(&store)["proxies"][0]["days"][0][0] == before + 50_000
     })
     .await;

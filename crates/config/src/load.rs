@@ -11,6 +11,7 @@ use crate::options::LoadOptions;
 use crate::report::Report;
 use crate::section::Section;
 use crate::source::Sources;
+use crate::store::Definitions;
 use crate::suggest::{Place, Program};
 use crate::template::{self, Functions};
 use crate::value::Entry;
@@ -28,6 +29,8 @@ pub struct Loaded<T> {
     pub warnings: Vec<Problem>,
     /// The file has the legacy INI form.
     pub legacy_ini: bool,
+    /// The proxies and visitors as the API of frpc shows them; none without one, or for frps.
+    pub definitions: Definitions,
 }
 
 /// Reads the configuration file of frpc and the files that it includes.
@@ -178,6 +181,7 @@ pub(crate) fn server_settings(
         document: Document::new(&opened.root, &[], &[]),
         warnings,
         legacy_ini: opened.legacy_ini,
+        definitions: Definitions::default(),
     })
 }
 
@@ -233,6 +237,10 @@ pub(crate) fn client_settings(
     } = opened;
     judge(root, "", *legacy_ini, &mut report);
     let settings = resolve::client(root, proxies, visitors, *legacy_ini, &mut report);
+    let definitions = match settings.web_server {
+        Some(_) => Definitions::of(proxies, visitors),
+        None => Definitions::default(),
+    };
     let own = |section: &&Section| section.at < *own_end;
     let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
     let visitors: Vec<&Section> = visitors.iter().filter(own).collect();
@@ -242,6 +250,7 @@ pub(crate) fn client_settings(
         document: Document::new(root, &proxies, &visitors),
         warnings,
         legacy_ini: *legacy_ini,
+        definitions,
     })
 }
 

@@ -99,11 +99,16 @@ fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, Stri
 }
 
 /// Runs one client until it ends, which is never if all goes well.
-fn run(file: Option<(&Path, &LoadOptions)>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
+fn run(
+    file: Option<(&Path, &LoadOptions)>,
+    mut loaded: Loaded<ClientConfig>,
+) -> Result<(), String> {
+    let definitions = Arc::new(std::mem::take(&mut loaded.definitions));
     let cfg = prepare(loaded)?;
     let file = file.map(|(path, options)| ConfigFile {
         path: path.to_owned(),
         options: options.clone(),
+        definitions,
     });
     block_on(serve(file, cfg, Ending::default()))?
 }
@@ -121,12 +126,17 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
     let clients = TaskTracker::new();
     let ending = Ending::default();
     for path in cli::files_below(directory) {
-        match load(&path, options).and_then(prepare) {
+        let prepared = load(&path, options).and_then(|mut loaded| {
+            let definitions = std::mem::take(&mut loaded.definitions);
+            Ok((definitions, prepare(loaded)?))
+        });
+        match prepared {
             Err(error) => failed(&path, &error),
-            Ok(cfg) => {
+            Ok((definitions, cfg)) => {
                 let file = ConfigFile {
                     path: path.clone(),
                     options: options.clone(),
+                    definitions: Arc::new(definitions),
                 };
                 let ending = ending.clone();
                 let client = async move {

@@ -16,6 +16,7 @@
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
+//! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them.
 //! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 //!
 //! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
@@ -61,6 +62,8 @@ mod reach;
 mod registration;
 mod service;
 mod session;
+mod settings;
+mod store;
 mod tasks;
 mod udp;
 mod user;
@@ -68,6 +71,7 @@ mod visitors;
 mod work;
 
 pub use service::{ConfigFile, RunError, Service, SetupError};
+pub use store::OpenError;
 
 /// This program, and what it was built without.
 const BUILD: frp_config::Build = frp_config::build!("frpc");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{LAST_TASKS, TELL_AGAIN};
-use frp_config::{ClientConfig, DnsServer, LoadOptions, Transport};
+use frp_config::{ClientConfig, Definitions, DnsServer, LoadOptions, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -24,14 +24,14 @@ use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::one_way::OneWay;
 use crate::session::Session;
+use crate::settings::Settings;
+use crate::store::OpenError;
 
 /// A client of one configuration.
 #[derive(Debug)]
 pub struct Service {
     client: Arc<Client>,
     ways: Ways,
-    /// Where the settings came from, to be read again from there.
-    file: Option<ConfigFile>,
     web: Option<(Web, Arc<Access>)>,
 }
 
@@ -50,6 +50,8 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// How it was read.
     pub options: LoadOptions,
+    /// Its proxies and visitors as the admin API shows them.
+    pub definitions: Arc<Definitions>,
 }
 
 /// Why a client could not be set up.
@@ -61,6 +63,9 @@ pub enum SetupError {
     /// `auth.oidc` names something that cannot be used.
     #[error("{0}")]
     Oidc(#[from] EndpointSetupError),
+    /// `store.path` names a file that cannot be used.
+    #[error("{0}")]
+    Store(#[from] OpenError),
     /// The admin API cannot listen.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -78,10 +83,11 @@ pub enum RunError {
 }
 
 impl Service {
-    /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
-    /// where `cfg` came from. Needs a tokio runtime.
+    /// Reads the store and the certificate files that `cfg` names and opens the port of the admin API;
+    /// `file` is where `cfg` came from, and without one there is no store. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
-        let cfg = Arc::new(cfg);
+        let settings = Settings::new(cfg, file)?;
+        let cfg = settings.merged();
         let ways = match &cfg.transport.protocol {
             Transport::Auto(order) => Auto::new(&cfg, order).map(Ways::Auto),
             Transport::One(protocol) => {
@@ -92,9 +98,8 @@ impl Service {
         let web = cfg.web_server.as_ref().map(admin::bind);
         Ok(Self {
             ways: ways?,
-            client: Arc::new(Client::new(cfg)?),
+            client: Arc::new(Client::new(settings)?),
             web: web.transpose()?,
-            file,
         })
     }
 
@@ -136,7 +141,6 @@ impl Service {
         if let (Some((web, access)), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
                 access,
-                self.file.take(),
                 self.client.registrations.clone(),
                 self.client.settings.clone(),
                 self.client.tasks.clone(),

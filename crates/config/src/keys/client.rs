@@ -66,9 +66,11 @@ settings! {
             .ini_form(Ini::Prefix("meta_"));
         /// Their proxies and visitors are among those here.
         includes: Vec<String> = "includes" "More files with proxies and visitors." .ini("includes");
-        table "store" "Entries made at run time." {
+        table "store" "Proxies and visitors made at run time." {
             /// As written: relative to the directory of the file.
-            store_path: Option<PathBuf> = "path" "File of the entries made at run time." .later();
+            store_path: Option<PathBuf> = "path"
+                "File of the entries made at run time, by the API; relative paths begin where the \
+                 configuration file is.";
         }
         /// Those that run: after the filters `start` and `enabled`, sorted by name.
         proxies: Vec<ProxyConfig> = "proxies" "What is published." .tagged(&PROXY);
