@@ -26,6 +26,7 @@ mod keystroke;
 mod labels;
 mod leaving;
 mod limits;
+mod live;
 mod logs;
 mod minimal;
 #[cfg(target_os = "linux")]

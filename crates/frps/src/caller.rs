@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use frp_net::carrier::Carrier;
 use frp_net::kcp;
 use frp_net::strangers::Turn;
-use frp_net::stream::Stream;
+use frp_net::stream::{Stream, Transport};
 use frp_proto::msg::Message;
 use frp_relay::limits::ANSWER_WRITE;
 use frp_relay::msg_stream::MsgStream;
@@ -25,6 +26,9 @@ pub(crate) struct Caller {
     pub(crate) peer: SocketAddr,
     /// Ours, as far as the system tells.
     pub(crate) local: Option<SocketAddr>,
+    /// What carries the connection, and whether TLS does.
+    pub(crate) transport: Transport,
+    pub(crate) tls: bool,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
     /// The other end of the connection, where it runs over kcp.
@@ -47,6 +51,20 @@ impl Caller {
             Some(link) => link.carrier.heard(),
             None => self.kcp.as_ref().map(kcp::Peer::heard),
         }
+    }
+
+    /// From here to the client and back, where its connection tells.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match &self.link {
+            Some(link) => link.carrier.round_trip(),
+            None => self.kcp.as_ref().and_then(kcp::Peer::round_trip),
+        }
+    }
+
+    /// Whether its streams are those of the mux.
+    pub(crate) fn is_muxed(&self) -> bool {
+        let carrier = self.link.as_ref().map(|link| &link.carrier);
+        matches!(carrier, Some(Carrier::Mux(_)))
     }
 
     /// Whether the client lives in this program: nobody listens in between.

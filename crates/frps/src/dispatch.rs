@@ -19,7 +19,7 @@ use frp_net::quic::Arriving;
 use frp_net::rewind::Rewind;
 use frp_net::sniff::{Kind, Users, sniff};
 use frp_net::strangers::Turn;
-use frp_net::stream::Stream;
+use frp_net::stream::{Stream, Transport};
 use frp_net::tls::{self, HandshakeError};
 use frp_net::websocket::{self, AcceptError};
 use tokio::net::TcpStream;
@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::caller::{Caller, Greeting, Link, Permit};
 use crate::policy::Policy;
 use crate::shared::Shared;
+use crate::stats::logins::{Cause, Who};
 use crate::{greet, vhost};
 
 /// Where a connection goes.
@@ -84,9 +85,15 @@ async fn enter(
     local: Option<SocketAddr>,
 ) {
     let log = Log::root().by(peer.ip());
+    let transport = match &conn {
+        Stream::Kcp(_) => Transport::Kcp,
+        _ => Transport::Tcp,
+    };
     let caller = Caller {
         peer,
         local,
+        transport,
+        tls: false,
         link: None,
         kcp: match &conn {
             Stream::Kcp(conn) => Some(conn.peer()),
@@ -107,7 +114,16 @@ async fn enter(
             return Box::pin(serve_user(shared, kind, conn, first, peer)).await;
         }
         Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
-        Err(e) => return warn!(log, "connection from [{peer}] refused: {e}"),
+        Err(e) => {
+            remember(&shared, &e, (peer, transport));
+            return warn!(log, "connection from [{peer}] refused: {e}");
+        }
+    };
+    let (transport, tls) = stream.transport();
+    let caller = Caller {
+        transport,
+        tls,
+        ..caller
     };
     if shared.bound.tcp_mux {
         let io = Rewind::new(first, stream);
@@ -121,6 +137,19 @@ async fn enter(
             Permit::Stranger(turn),
         ))
         .await;
+    }
+}
+
+/// Whoever did not get past TLS may be a client that cannot log in.
+fn remember(shared: &Shared, error: &DoorError, from: (SocketAddr, Transport)) {
+    let cause = match error {
+        DoorError::Tls(_) => Cause::Tls,
+        DoorError::PlainRefused => Cause::TlsRequired,
+        DoorError::Silent | DoorError::Sniff(_) | DoorError::Websocket(_) => return,
+    };
+    if let Some(stats) = &shared.stats {
+        let text = error.to_string();
+        stats.logins.failed(cause, &text, Who::default(), from);
     }
 }
 
@@ -227,6 +256,8 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let caller = Caller {
         peer,
         local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
+        transport: Transport::Quic,
+        tls: true,
         link: None,
         kcp: None,
     };
@@ -251,6 +282,8 @@ pub(crate) async fn enter_inside(
     let caller = Caller {
         peer,
         local: None,
+        transport: Transport::Inside,
+        tls: false,
         link: None,
         kcp: None,
     };

@@ -117,3 +117,15 @@ pub(crate) const MAX_API_ANSWERS: usize = 2;
 
 /// Proxies that are looked at under one lock for such an answer.
 pub(crate) const STATS_UNDER_LOCK: usize = 1000;
+
+/// Users' connections that are looked at under one lock.
+pub(crate) const CONNS_UNDER_LOCK: usize = 256;
+
+/// Clients that are looked at under one lock.
+pub(crate) const CLIENTS_UNDER_LOCK: usize = 256;
+
+/// Sources of failed logins that are remembered, each with each cause.
+pub(crate) const MAX_FAILED_LOGINS: usize = 200;
+
+/// Between two pings that measure a client's round trip because somebody looks at it.
+pub(crate) const MEASURE_EVERY: Duration = Duration::from_secs(5);

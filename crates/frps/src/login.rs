@@ -30,13 +30,14 @@ use crate::policy::Policy;
 use crate::random::random_bytes;
 use crate::session::{Control, Session};
 use crate::shared::Shared;
-use crate::stats::clients::Listed;
+use crate::stats::clients::{Listed, Origin};
+use crate::stats::logins::{Cause, Who};
 
 /// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
-    #[error("{0}")]
-    Refused(#[from] Refusal),
+    #[error("{1}")]
+    Refused(Cause, Refusal),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
     TooManySessions,
     #[error("nobody waits for the answer any more")]
@@ -53,6 +54,20 @@ enum LoginError {
     Answer(#[from] SendError),
 }
 
+impl LoginError {
+    /// Why the login failed; `None` where nobody refused it.
+    fn cause(&self, auth: &Auth) -> Option<Cause> {
+        match self {
+            Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
+            Self::Refused(cause, _) => Some(*cause),
+            Self::TooManySessions => Some(Cause::Limits),
+            Self::RunId(_) | Self::ClientId(_) => Some(Cause::Taken),
+            Self::NoHello => Some(Cause::Protocol),
+            Self::Gone | Self::Replaced | Self::Answer(_) => None,
+        }
+    }
+}
+
 /// Logs a client in and runs its session. `permit` is given back once the login is decided.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
@@ -67,6 +82,7 @@ pub(crate) async fn serve(
     }
     let log = Log::root().by(caller.peer.ip()).with(&shown(&login.run_id));
     let policy = shared.policy();
+    let who = shared.stats.is_some().then(|| Who::of(&login));
     let admitted = admit(
         &shared,
         &policy,
@@ -83,12 +99,18 @@ pub(crate) async fn serve(
         Err(e) => {
             let why = e.to_string();
             warn!(log, "register control error: {}", shown_error(&why));
+            if let Some((stats, who)) = shared.stats.as_ref().zip(who)
+                && let Some(cause) = e.cause(&policy.auth)
+            {
+                let from = (caller.peer, caller.transport);
+                stats.logins.failed(cause, &why, who, from);
+            }
             if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
             let detail = match e {
-                LoginError::Refused(refused) => refused.peer,
+                LoginError::Refused(_, refused) => refused.peer,
                 _ => why,
             };
             let error = policy.text_for_peer("register control error", &detail);
@@ -131,7 +153,9 @@ async fn admit(
     let admitted = tokio::select! {
         biased;
         () = shared.drain.cancelled() => Err(LoginError::Gone),
-        admitted = shared.admission.login(&mut ask) => admitted.map_err(LoginError::from),
+        admitted = shared.admission.login(&mut ask) => {
+            admitted.map_err(|(cause, refused)| LoginError::Refused(cause, refused))
+        }
         () = permit.lost(caller) => Err(LoginError::Gone),
     };
     let LoginAsk {
@@ -180,9 +204,14 @@ async fn admit(
     let stats = shared.stats.as_ref();
     let listed = stats.map(|stats| {
         let protocol = stream.protocol();
-        stats
-            .clients
-            .list(login, seat.generation(), caller.peer.ip(), protocol)
+        let origin = Origin {
+            address: caller.peer,
+            transport: caller.transport,
+            tls: caller.tls,
+            mux: caller.is_muxed(),
+        };
+        let from = (origin, Some(seat.session().clone()));
+        stats.clients.list(login, seat.generation(), from, protocol)
     });
     let mut answer = LoginResp {
         version: VERSION.to_owned(),

@@ -59,3 +59,12 @@ pub const MAX_HTTP_ANSWER: usize = 1024 * 1024;
 
 /// Redirects that such a request follows, as Go's `http.Client`.
 pub const MAX_REDIRECTS: usize = 10;
+
+/// Those who may listen to the events of a web server at a time.
+pub const MAX_LISTENERS: usize = 64;
+
+/// Without an event for so long, a listener is sent a comment: who lies between may end what is silent.
+pub const EVENTS_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// A listener that has taken nothing of what it was sent for so long is cut off.
+pub const SLOW_LISTENER: Duration = Duration::from_secs(15);

@@ -66,11 +66,24 @@ impl Below for TcpStream {
 /// The shortest of a connection, if the system tells.
 #[cfg(target_os = "linux")]
 fn shortest_round_trip(conn: &TcpStream) -> Option<Duration> {
+    // `tcpi_min_rtt`
+    tcp_info::<{ 148 + 4 }>(conn)
+}
+
+/// From here to the peer of a connection and back, smoothed, if the system tells.
+#[cfg(target_os = "linux")]
+pub fn round_trip(conn: &TcpStream) -> Option<Duration> {
+    // `tcpi_rtt`
+    tcp_info::<{ 68 + 4 }>(conn)
+}
+
+/// The microseconds that are the last of the first `LEN` bytes of `struct tcp_info` (`linux/tcp.h`; libc has
+/// only its first fields).
+#[cfg(target_os = "linux")]
+fn tcp_info<const LEN: usize>(conn: &TcpStream) -> Option<Duration> {
     use std::os::fd::AsRawFd;
 
-    /// Where `tcpi_min_rtt` is in `struct tcp_info` (`linux/tcp.h`; libc has only its first fields).
-    const AT: usize = 148;
-    let mut info = [0; AT + 4];
+    let mut info = [0; LEN];
     let mut len = info.len() as libc::socklen_t;
     let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
     let fd = conn.as_raw_fd();
@@ -82,6 +95,12 @@ fn shortest_round_trip(conn: &TcpStream) -> Option<Duration> {
     let micros = u32::from_ne_bytes(*info.last_chunk()?);
     let told = result == 0 && len as usize == info.len() && micros != 0 && micros != u32::MAX;
     told.then(|| Duration::from_micros(micros.into()))
+}
+
+/// Other systems are not asked.
+#[cfg(not(target_os = "linux"))]
+pub fn round_trip(_: &TcpStream) -> Option<Duration> {
+    None
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -113,6 +132,32 @@ pub fn limit_unsent(conn: &TcpStream, bytes: u32) {
     }
     #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
     let _ = (conn, bytes);
+}
+
+/// Bytes written to `tcp` that its peer has not acknowledged; 0 where the system cannot tell.
+#[cfg(target_os = "linux")]
+pub fn unacknowledged(tcp: &TcpStream) -> usize {
+    use std::os::fd::AsRawFd;
+
+    // A closed connection keeps its last count for ever.
+    if tcp.peer_addr().is_err() {
+        return 0;
+    }
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open as long as `tcp` is borrowed, and SIOCOUTQ (which is TIOCOUTQ)
+    // writes one int.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 {
+        usize::try_from(bytes).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn unacknowledged(_: &TcpStream) -> usize {
+    0
 }
 
 fn is_writable(conn: &TcpStream) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! A connection that carries many streams: the mux over some pipe, or QUIC, which is its own mux, or none
 //! at all within the program.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::memory::{MemoryArrivals, MemoryConn};
@@ -97,6 +99,16 @@ impl Carrier {
         match self {
             Self::Mux(mux) => Some(mux.heard()),
             Self::Quic(conn) => Some(conn.heard()),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// From here to the peer and back, as it was measured last: by the mux when it was
+    /// [asked](Self::ask), by QUIC all the time. `None` where nothing lies between.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Mux(mux) => mux.round_trip(),
+            Self::Quic(conn) => Some(conn.round_trip()),
             Self::Memory(_) => None,
         }
     }

@@ -129,6 +129,12 @@ impl Strangers {
         }
     }
 
+    /// How many there are.
+    pub fn waiting(&self) -> usize {
+        let waiting = lock(&self.waiting);
+        waiting.strangers.len() + waiting.guests.len()
+    }
+
     /// One of the crowd leaves, where the process has no descriptor left. Whether there was one: a few
     /// strangers are no crowd, and one whose login is on its way must not pay for what users hold.
     pub fn make_room(&self) -> bool {

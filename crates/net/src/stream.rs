@@ -38,6 +38,34 @@ pub enum Stream {
     Memory(Box<MemoryPipe>),
 }
 
+/// What carries a connection, below TLS and the mux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// KCP over UDP.
+    Kcp,
+    /// QUIC.
+    Quic,
+    /// A websocket.
+    Websocket,
+    /// Nothing: both ends are in this program.
+    Inside,
+}
+
+impl Transport {
+    /// As in `transport.protocol`; `inside` is none of those.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Kcp => "kcp",
+            Self::Quic => "quic",
+            Self::Websocket => "websocket",
+            Self::Inside => "inside",
+        }
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(conn: TcpStream) -> Self {
         Self::Tcp(conn)
@@ -67,6 +95,19 @@ impl Stream {
             // Without its closing record the peer knows that the session was cut.
             Self::Tls(tls) => tls.into_io().abort(),
             Self::Websocket(websocket) => websocket.into_io().abort(),
+        }
+    }
+
+    /// What carries the stream, and whether TLS is among its layers. One of many streams counts as what
+    /// carries them where it can be nothing else.
+    pub fn transport(&self) -> (Transport, bool) {
+        match self {
+            Self::Tcp(_) | Self::Mux(_) => (Transport::Tcp, false),
+            Self::Kcp(_) => (Transport::Kcp, false),
+            Self::Quic(_) => (Transport::Quic, true),
+            Self::Memory(_) => (Transport::Inside, false),
+            Self::Tls(io) => (io.io().transport().0, true),
+            Self::Websocket(io) => (Transport::Websocket, io.io().transport().1),
         }
     }
 

@@ -14,6 +14,35 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
+/// Open files of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptors {
+    /// Those that are open.
+    pub used: u64,
+    /// The most that may be, where there is a limit.
+    pub limit: Option<u64>,
+}
+
+/// Those of this process, where the system tells. Without a count of the system's own it takes some
+/// microseconds for each, so it is not for threads that serve connections.
+pub fn descriptors() -> Option<Descriptors> {
+    let directory = std::path::Path::new("/proc/self/fd");
+    // Linux has its number as the size since 6.2.
+    let used = match std::fs::metadata(directory).ok()?.len() {
+        0 => std::fs::read_dir(directory).ok()?.count() as u64,
+        count => count,
+    };
+    let limit = getrlimit(Resource::Nofile).current;
+    Some(Descriptors { used, limit })
+}
+
+/// Bytes of memory that the process occupies, where the system tells.
+pub fn resident() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// How often [`give_memory_back`] looks.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -88,6 +88,11 @@ impl<T> MsgStream<T> {
         self.protocol
     }
 
+    /// The pipe.
+    pub fn io(&self) -> &T {
+        &self.io
+    }
+
     /// The pipe, and what was read from it beyond the last message.
     pub fn into_parts(self) -> (T, Bytes) {
         // An empty buffer is let go here: a pooled or relaying stream holds none.

@@ -12,12 +12,18 @@ use crate::auth::Subject;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
 use crate::proxy::spec::{ProxySpec, SpecError};
+use crate::stats::logins::Cause;
 
 /// Decides about what it knows; what it does not, passes.
 ///
 /// A verdict that is dropped before it is given has let nothing pass: whoever asked has left, or has
 /// taken back what it asked for.
 pub(crate) trait Check: fmt::Debug + Send + Sync {
+    /// What a login that it refuses has failed by.
+    fn cause(&self) -> Cause {
+        Cause::Plugin
+    }
+
     fn login<'a>(&'a self, _: &'a mut LoginAsk<'_>) -> Verdict<'a> {
         Verdict::pass()
     }

@@ -1,11 +1,17 @@
 //! Does the client show what it should, by the token or by the issuer's tokens ([`crate::auth`])?
 
 use super::check::{Check, LoginAsk, PingAsk, Refusal, Verdict, WorkConnAsk};
+use crate::stats::logins::Cause;
 
 #[derive(Debug)]
 pub(super) struct Credentials;
 
 impl Check for Credentials {
+    /// Or by the issuer's; whoever asks knows which of them there is.
+    fn cause(&self) -> Cause {
+        Cause::Token
+    }
+
     fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
         Verdict::later(async {
             let checked = ask.policy.auth.login(&ask.login).await;

@@ -3,11 +3,16 @@
 
 use super::check::{Check, Decided, LoginAsk, NewProxyAsk, Refusal, Verdict};
 use crate::client::allowance::{check_login, check_proxy};
+use crate::stats::logins::Cause;
 
 #[derive(Debug)]
 pub(super) struct Limits;
 
 impl Check for Limits {
+    fn cause(&self) -> Cause {
+        Cause::Limits
+    }
+
     fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
         let checked = check_login(&ask.login).map_err(|why| Refusal::new(&why));
         Verdict::Now(checked.map(|()| None))

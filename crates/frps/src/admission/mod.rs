@@ -19,6 +19,7 @@ use self::credentials::Credentials;
 use self::guard::Guard;
 use self::limits::Limits;
 use self::visitors::Visitors;
+use crate::stats::logins::Cause;
 
 /// All checks, in their order.
 #[derive(Debug)]
@@ -38,13 +39,14 @@ impl Admission {
         Self { checks, asks_more }
     }
 
-    /// Whether others than those of the server itself are asked: only they know users by address.
+    /// Whether others than those of the server itself are asked: they know users by address.
     pub(crate) fn asks_more(&self) -> bool {
         self.asks_more
     }
 
-    pub(crate) async fn login(&self, ask: &mut LoginAsk<'_>) -> Result<Guard, Refusal> {
-        self.ask(ask, |check, ask| check.login(ask)).await
+    /// Also says of which kind the check was that refused it.
+    pub(crate) async fn login(&self, ask: &mut LoginAsk<'_>) -> Result<Guard, (Cause, Refusal)> {
+        self.ask_all(ask, |check, ask| check.login(ask)).await
     }
 
     pub(crate) async fn new_proxy(&self, ask: &mut NewProxyAsk<'_>) -> Result<Guard, Refusal> {
@@ -69,13 +71,22 @@ impl Admission {
         ask: &mut A,
         of: impl for<'a> Fn(&'a dyn Check, &'a mut A) -> Verdict<'a>,
     ) -> Result<Guard, Refusal> {
+        let asked = self.ask_all(ask, of).await;
+        asked.map_err(|(_, refused)| refused)
+    }
+
+    async fn ask_all<A>(
+        &self,
+        ask: &mut A,
+        of: impl for<'a> Fn(&'a dyn Check, &'a mut A) -> Verdict<'a>,
+    ) -> Result<Guard, (Cause, Refusal)> {
         let mut guard = Guard::default();
         for check in &self.checks {
             let decided = match of(&**check, ask) {
                 Verdict::Now(decided) => decided,
                 Verdict::Later(deciding) => deciding.await,
             };
-            guard.add(decided?);
+            guard.add(decided.map_err(|refused| (check.cause(), refused))?);
         }
         Ok(guard)
     }

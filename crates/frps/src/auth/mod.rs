@@ -75,6 +75,11 @@ impl Auth {
         self.token.bytes()
     }
 
+    /// Whether an issuer says who is who.
+    pub(crate) fn has_issuer(&self) -> bool {
+        self.oidc.is_some()
+    }
+
     /// That of the v1 control cipher and of `useEncryption`.
     pub(crate) fn key(&self) -> &cfb::Key {
         self.token.key()

@@ -1,20 +1,21 @@
 //! What others may know of a session and do to it.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use frp_log::Log;
 use frp_proto::features;
 use frp_proto::msg::Login;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::allowance::Allowance;
 use super::pool::Pool;
 use crate::auth::{Auth, Subject};
 use crate::caller::Caller;
-use crate::limits::DOUBT;
+use crate::limits::{DOUBT, MEASURE_EVERY};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ pub(crate) struct SessionHandle {
     pub(crate) doubted: Arc<Notify>,
     /// What its proxies may have together.
     pub(crate) allowance: Arc<Allowance>,
+    /// Cancelled by an administrator: the session must end.
+    pub(crate) ended: CancellationToken,
+    /// Its proxies, and the users that they have, where somebody counts them.
+    pub(crate) proxies: AtomicU64,
+    pub(crate) conns: AtomicU64,
     pub(super) running: AtomicBool,
     half_closes: bool,
     user: Arc<str>,
@@ -39,6 +45,10 @@ pub(crate) struct SessionHandle {
     auth: Arc<Auth>,
     subject: Subject,
     caller: Caller,
+    /// Microseconds, of a connection that does not tell by itself; 0 for none.
+    measured: AtomicU64,
+    /// When the round trip was asked for last.
+    asked: Mutex<Option<Instant>>,
 }
 
 impl SessionHandle {
@@ -57,6 +67,9 @@ impl SessionHandle {
             released: CancellationToken::new(),
             doubted: Arc::default(),
             allowance: Arc::default(),
+            ended: CancellationToken::new(),
+            proxies: AtomicU64::new(0),
+            conns: AtomicU64::new(0),
             running: AtomicBool::new(false),
             half_closes: features::half_closes(&login.features),
             user: login.user.as_str().into(),
@@ -65,7 +78,36 @@ impl SessionHandle {
             auth,
             subject,
             caller,
+            measured: AtomicU64::new(0),
+            asked: Mutex::default(),
         }
+    }
+
+    /// What the API calls the client: `user.id`, or `id` where there is no user.
+    pub(crate) fn key(&self) -> String {
+        key_of(&self.user, &self.id)
+    }
+
+    /// From here to the client and back, as it was measured last. Has it be measured again, if that is
+    /// long ago.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        if self.caller.is_muxed() {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_none_or(|at| at.elapsed() >= MEASURE_EVERY) {
+                *asked = Some(Instant::now());
+                drop(asked);
+                self.caller.ask();
+            }
+        }
+        let measured = self.measured.load(Ordering::Relaxed);
+        let measured = (measured > 0).then(|| Duration::from_micros(measured));
+        self.caller.round_trip().or(measured)
+    }
+
+    /// The session has measured it.
+    pub(crate) fn measured(&self, round_trip: Duration) {
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        self.measured.store(micros, Ordering::Relaxed);
     }
 
     /// Completes when the client was doubted and has not answered. Over UDP nobody tells that a program has ended, nor
@@ -116,6 +158,14 @@ impl SessionHandle {
     /// What the client is known by: its `clientID`, or else the run id.
     pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
+    }
+}
+
+/// `user.id`, or `id` where there is no user.
+pub(crate) fn key_of(user: &str, id: &str) -> String {
+    match user {
+        "" => id.to_owned(),
+        user => format!("{user}.{id}"),
     }
 }
 

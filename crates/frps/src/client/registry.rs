@@ -203,6 +203,7 @@ fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use frp_log::Log;
+    use frp_net::stream::Transport;
     use frp_proto::msg::Login;
 
     use super::*;
@@ -230,6 +231,8 @@ mod tests {
         let caller = Caller {
             peer,
             local: None,
+            transport: Transport::Tcp,
+            tls: false,
             link: None,
             kcp: None,
         };

@@ -121,7 +121,8 @@ impl Members {
         let stop = first.base.stop.clone();
         // Boxed, so that nothing of it takes room for as long as bytes move.
         let opened = tokio::select! {
-            opened = Box::pin(self.open_from(first, &user)) => opened,
+            opened = Box::pin(self.open_from(first.clone(), &user)) => opened,
+            () = user.ended() => return first.log_ended(&user),
             () = stop.cancelled() => return,
         };
         let words = match opened {
@@ -133,7 +134,7 @@ impl Members {
             let _ = timeout(REFUSAL, conn.write_all(words)).await;
         }
         match opened {
-            Ok((proxy, opened)) => proxy.carry(conn, opened, &user.at).await,
+            Ok((proxy, opened)) => proxy.carry(conn, opened, &user).await,
             Err((proxy, e)) => {
                 let peer = user.at.source();
                 warn!(proxy.log, "user connection [{peer}] closed: {e}");
@@ -163,6 +164,7 @@ impl Members {
                 Err(e @ UserError::Refused(_)) => return Err((proxy, e)),
                 Err(e) => e,
             };
+            user.leave(&proxy.spec);
             tried.push(proxy.clone());
             let next = self.next_but(&tried);
             let Some(next) = next.filter(|_| tried.len() < MAX_MEMBERS_TRIED) else {

@@ -17,6 +17,7 @@ use frp_relay::layers::{Bucket, LayerOptions};
 use self::spec::{ProxySpec, Transport};
 use crate::base::Base;
 use crate::client::handle::SessionHandle;
+use crate::stats::conns::Served;
 use crate::stats::metrics::Counters;
 use crate::vhost::http::idle::Idle;
 
@@ -29,6 +30,8 @@ pub(crate) struct Proxy {
     pub(crate) session: Arc<SessionHandle>,
     pub(crate) layers: LayerOptions,
     pub(crate) counters: Arc<Counters>,
+    /// What its users' connections belong to, for those who look at them.
+    pub(crate) served: Arc<Served>,
     /// Work connections between requests, of a proxy of type http.
     pub(crate) idle: Arc<Idle>,
     /// That of the session: its work connections are there, so its users should be.
@@ -52,6 +55,11 @@ impl Proxy {
             base: base.clone(),
             session: client.clone(),
             layers: layers_of(client, &spec.transport),
+            served: Arc::new(Served {
+                spec: spec.clone(),
+                client: client.clone(),
+                counters: counters.clone(),
+            }),
             counters,
             idle: Arc::new(idle),
             thread,

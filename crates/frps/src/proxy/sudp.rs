@@ -19,6 +19,7 @@ pub(crate) async fn serve(
 ) {
     tokio::select! {
         () = join(proxy, visitor, protocol, user) => {}
+        () = user.ended() => proxy.log_ended(user),
         () = proxy.base.stop.cancelled() => {}
     }
 }
@@ -35,7 +36,8 @@ async fn join(proxy: &Proxy, visitor: Carried, protocol: WireProtocol, user: &Us
     let (stream, rest) = conn.into_parts();
     let carried = proxy.wrap(stream, rest);
     let _counted = proxy.counters.serving();
-    let traffic = &proxy.counters.traffic;
+    let own = user.conn(&proxy.spec);
+    let traffic = proxy.tally(own.as_deref());
     if own_protocol == protocol {
         let relayed = relay(visitor, carried, traffic).await;
         return debug!(log, "join connections closed, [{peer}]: {relayed}");

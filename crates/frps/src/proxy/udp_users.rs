@@ -1,5 +1,6 @@
 //! Whose datagrams does a udp proxy take? Each address that some come from is a user, which enters
-//! like any other; what it sends until that is decided waits.
+//! like any other; what it sends until that is decided waits. One that an administrator ends is a new user with
+//! its next datagram: there is no connection that could be closed.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,15 +11,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use frp_log::warn;
+use frp_net::listen::canonical;
 use frp_relay::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
 use frp_relay::udp::Gate;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Proxy;
 use super::user::{UserAddrs, UserConn};
 use crate::admission::check::Refusal;
+use crate::stats::conns::Conn;
 
 /// Datagrams of a user that wait for the decision about it.
 const MAX_WAITING: usize = 8;
@@ -35,6 +39,8 @@ pub(crate) struct UdpUsers {
     kept: VecDeque<(SocketAddr, Bytes)>,
     waiting_bytes: usize,
     sweep: Interval,
+    /// Somebody's user was ended.
+    ended: Option<Pin<Box<OwnedNotified>>>,
 }
 
 type Deciding = Pin<Box<dyn Future<Output = Decided> + Send>>;
@@ -49,7 +55,7 @@ struct User {
 
 enum State {
     Waiting(Vec<Bytes>),
-    Entered(#[expect(dead_code, reason = "held for its drop")] UserConn),
+    Entered(UserConn, Option<Arc<Conn>>),
     Refused,
 }
 
@@ -57,6 +63,7 @@ impl UdpUsers {
     pub(crate) fn new(proxy: &Arc<Proxy>) -> Self {
         let mut sweep = interval(UDP_USER_IDLE);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stats = proxy.base.stats.as_ref();
         Self {
             proxy: proxy.clone(),
             users: HashMap::new(),
@@ -64,6 +71,7 @@ impl UdpUsers {
             kept: VecDeque::new(),
             waiting_bytes: 0,
             sweep,
+            ended: stats.map(|stats| Box::pin(stats.conns.somebody_ended())),
         }
     }
 
@@ -79,7 +87,7 @@ impl UdpUsers {
         let proxy = self.proxy.clone();
         self.deciding.push(Box::pin(async move {
             let user = UserConn::new(UserAddrs {
-                src: Some(from),
+                src: Some(canonical(from)),
                 dst: None,
             });
             let entered = user.enter(&proxy).await;
@@ -92,13 +100,21 @@ impl UdpUsers {
             return;
         };
         let state = match entered {
-            Ok(_) => State::Entered(conn),
+            Ok(_) => {
+                let known = conn.conn(&self.proxy.spec);
+                State::Entered(conn, known)
+            }
             Err(why) => {
                 warn!(self.proxy.log, "user connection [{from}] closed: {why}");
                 State::Refused
             }
         };
-        let is_in = matches!(state, State::Entered(_));
+        if let State::Entered(_, Some(known)) = &state
+            && let State::Waiting(datagrams) = &user.state
+        {
+            known.traffic.add_near_to_far(bytes_of(datagrams));
+        }
+        let is_in = matches!(state, State::Entered(..));
         if let State::Waiting(datagrams) = std::mem::replace(&mut user.state, state) {
             self.waiting_bytes -= bytes_of(&datagrams);
             if is_in {
@@ -118,11 +134,22 @@ impl UdpUsers {
         }
     }
 
+    fn forget_ended(&mut self) {
+        let proxy = &self.proxy;
+        self.users.retain(|_, user| match &user.state {
+            State::Entered(conn, _) if conn.is_ended() => {
+                proxy.log_ended(conn);
+                false
+            }
+            State::Entered(..) | State::Waiting(_) | State::Refused => true,
+        });
+    }
+
     fn forget_idle(&mut self) {
         let now = Instant::now();
         self.users.retain(|_, user| match user.state {
             State::Waiting(_) => true,
-            State::Entered(_) | State::Refused => now - user.at < UDP_USER_IDLE,
+            State::Entered(..) | State::Refused => now - user.at < UDP_USER_IDLE,
         });
     }
 }
@@ -137,7 +164,12 @@ impl Gate for UdpUsers {
         };
         user.at = Instant::now();
         match &mut user.state {
-            State::Entered(_) => return true,
+            State::Entered(_, known) => {
+                if let Some(known) = known {
+                    known.traffic.add_near_to_far(content.len());
+                }
+                return true;
+            }
             State::Refused => {}
             State::Waiting(datagrams) => {
                 let more = self.waiting_bytes + content.len();
@@ -150,9 +182,25 @@ impl Gate for UdpUsers {
         false
     }
 
+    fn delivered(&mut self, to: SocketAddr, bytes: usize) {
+        if let Some(user) = self.users.get_mut(&to)
+            && let State::Entered(_, Some(known)) = &user.state
+        {
+            known.traffic.add_far_to_near(bytes);
+            user.at = Instant::now();
+        }
+    }
+
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<(SocketAddr, Bytes)> {
         while self.sweep.poll_tick(cx).is_ready() {
             self.forget_idle();
+        }
+        while let Some(ended) = &mut self.ended
+            && ended.as_mut().poll(cx).is_ready()
+        {
+            let stats = self.proxy.base.stats.as_ref();
+            self.ended = stats.map(|stats| Box::pin(stats.conns.somebody_ended()));
+            self.forget_ended();
         }
         loop {
             if let Some(kept) = self.kept.pop_front() {

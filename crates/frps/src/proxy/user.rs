@@ -10,7 +10,7 @@ use frp_log::{debug, info, warn};
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
 use frp_relay::layers::{Carried, Side, wrap};
-use frp_relay::relay::relay;
+use frp_relay::relay::{Tally, relay};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::spec::ProxySpec;
 use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
 use crate::client::pool::{Admitted, TakeError};
+use crate::stats::conns::{Conn, Ending, Place};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +36,7 @@ pub(crate) struct UserConn {
     claim: Option<Claim>,
     /// Mostly one.
     entered: Mutex<Vec<Entry>>,
+    ending: Arc<Ending>,
 }
 
 /// A proxy that a user has come to. Its address stays its own as long as this points to it.
@@ -44,6 +46,8 @@ type Entry = (Weak<ProxySpec>, Arc<OnceCell<Entered>>);
 struct Entered {
     /// Which the client is told.
     src: Option<SocketAddr>,
+    /// Where somebody looks at connections.
+    place: Option<Place>,
     _guard: Guard,
 }
 
@@ -80,7 +84,32 @@ impl UserConn {
             at,
             claim: None,
             entered: Mutex::default(),
+            ending: Arc::default(),
         }
+    }
+
+    /// Completes once an administrator has ended the connection. Whatever serves it ends then.
+    pub(crate) async fn ended(&self) {
+        self.ending.ended().await;
+    }
+
+    /// Whether one has.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ending.is_ended()
+    }
+
+    /// What is known of the connection to the proxy of `spec`, which it has come to.
+    pub(crate) fn conn(&self, spec: &Arc<ProxySpec>) -> Option<Arc<Conn>> {
+        let entry = self.entry(spec);
+        let place = entry.get().and_then(|entered| entered.place.as_ref());
+        place.map(|place| place.conn().clone())
+    }
+
+    /// Is not with the proxy of `spec` any more.
+    pub(super) fn leave(&self, spec: &Arc<ProxySpec>) {
+        let entered = self.entered.lock();
+        let mut entered = entered.unwrap_or_else(PoisonError::into_inner);
+        entered.retain(|(of, _)| of.as_ptr() != Arc::as_ptr(spec));
     }
 
     pub(crate) fn of_visitor(at: UserAddrs, claim: Claim) -> Self {
@@ -101,8 +130,11 @@ impl UserConn {
                 visitor: self.claim.as_ref(),
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
+            let stats = proxy.base.stats.as_ref();
             Ok(Entered {
                 src: ask.src,
+                place: stats
+                    .map(|stats| stats.conns.enter(self.at.src, &proxy.served, &self.ending)),
                 _guard: guard,
             })
         };
@@ -142,10 +174,11 @@ impl Proxy {
         let limit = self.base.policy().user_conn_timeout;
         let opened = tokio::select! {
             opened = Box::pin(self.open_within(user, limit)) => opened,
+            () = user.ended() => return self.log_ended(user),
             () = self.base.stop.cancelled() => return,
         };
         match opened {
-            Ok(opened) => self.carry(conn, opened, &user.at).await,
+            Ok(opened) => self.carry(conn, opened, user).await,
             Err(e) => warn!(
                 self.log,
                 "user connection [{}] closed: {e}",
@@ -154,21 +187,40 @@ impl Proxy {
         }
     }
 
-    /// Moves bytes between a user and its work connection until both ends are done or the server
-    /// stops.
+    /// Says that a user's connection was ended by an administrator.
+    pub(crate) fn log_ended(&self, user: &UserConn) {
+        let peer = user.at.source();
+        info!(
+            self.log,
+            "user connection [{peer}] closed: ended by an administrator"
+        );
+    }
+
+    /// Moves bytes between a user and its work connection until both ends are done, or somebody or the
+    /// server's stop ends it.
     pub(super) async fn carry(
         &self,
-        user: Carried,
+        conn: Carried,
         (carried, _held): (Carried, Guard),
-        at: &UserAddrs,
+        user: &UserConn,
     ) {
         let _counted = self.counters.serving();
+        let own = user.conn(&self.spec);
         let relayed = tokio::select! {
-            relayed = relay(user, carried, &self.counters.traffic) => relayed,
+            relayed = relay(conn, carried, self.tally(own.as_deref())) => relayed,
+            () = user.ended() => return self.log_ended(user),
             () = self.base.stop.cancelled() => return,
         };
-        let peer = at.source();
+        let peer = user.at.source();
         debug!(self.log, "join connections closed, [{peer}]: {relayed}");
+    }
+
+    /// Where the bytes of `own` are counted.
+    pub(crate) fn tally<'a>(&'a self, own: Option<&'a Conn>) -> Tally<'a> {
+        Tally {
+            all: &self.counters.traffic,
+            own: own.map(|own| &own.traffic),
+        }
     }
 
     /// A work connection for `user`, behind the layers of this proxy.

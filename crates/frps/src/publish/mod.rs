@@ -16,6 +16,7 @@ mod tcpmux;
 mod udp;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use frp_log::info;
 use tokio_util::task::TaskTracker;
@@ -41,7 +42,7 @@ pub(crate) struct RunningProxy {
     proxy: Arc<Proxy>,
     teardown: Teardown,
     _admitted: Guard,
-    _counted: Option<Running>,
+    _counted: Option<(Running, OfClient)>,
     /// After what is published: who finds the name free finds the rest free, too.
     _name: Arc<NameGuard>,
 }
@@ -86,7 +87,8 @@ impl RunningProxy {
         let counted = shared.stats.as_ref().map(|stats| {
             let owner = (session.user(), session.id());
             let counters = &proxy.counters;
-            stats.metrics.start(spec, published.port, owner, counters)
+            let running = stats.metrics.start(spec, published.port, owner, counters);
+            (running, OfClient::new(session))
         });
         let Published {
             remote_addr,
@@ -113,5 +115,22 @@ impl RunningProxy {
             }
             Teardown::Places(places) => drop(places),
         }
+    }
+}
+
+/// One of the proxies that a client has, until dropped.
+#[derive(Debug)]
+struct OfClient(Arc<SessionHandle>);
+
+impl OfClient {
+    fn new(client: &Arc<SessionHandle>) -> Self {
+        client.proxies.fetch_add(1, Ordering::Relaxed);
+        Self(client.clone())
+    }
+}
+
+impl Drop for OfClient {
+    fn drop(&mut self) {
+        self.0.proxies.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::limits::{ENDED_IN_A_ROW, FAREWELL};
 use frp_log::{debug, info, shown_error, shown_name, warn};
+use frp_net::below::round_trip;
 use frp_net::carrier::Lost;
 use frp_proto::msg::{
     CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
@@ -69,6 +70,8 @@ enum SessionEnd {
     Replaced,
     #[error("the client does not answer, and another one wants its proxies")]
     Gone,
+    #[error("ended by an administrator")]
+    Ended,
     #[error("the server stops")]
     Stopped,
     #[error("heartbeat timeout")]
@@ -116,6 +119,7 @@ impl Session {
             end = self.serve() => end,
             () = handle.replaced.cancelled() => SessionEnd::Replaced,
             () = handle.gone() => SessionEnd::Gone,
+            () = handle.ended.cancelled() => SessionEnd::Ended,
             () = stop.cancelled() => SessionEnd::Stopped,
         };
         // All clients may end at once.
@@ -160,6 +164,7 @@ impl Session {
 
     async fn serve(&mut self) -> SessionEnd {
         let handle = self.handle.clone();
+        self.measure();
         loop {
             let silent_until = self.silent_until();
             let served = tokio::select! {
@@ -178,6 +183,14 @@ impl Session {
             }
             // What has come already is there without a wait, however much it is.
             consume_budget().await;
+        }
+    }
+
+    /// What carries many streams measures by itself.
+    fn measure(&self) {
+        let socket = self.control.io().below();
+        if let Some(measured) = socket.and_then(round_trip) {
+            self.handle.measured(measured);
         }
     }
 
@@ -252,6 +265,7 @@ impl Session {
         let error = match checked {
             Ok(_) => {
                 self.last_ping = Instant::now();
+                self.measure();
                 debug!(self.handle.log, "receive heartbeat");
                 String::new()
             }

@@ -2,16 +2,19 @@
 //!
 //! Clients with a `clientID` are remembered when they leave; frp remembers them for ever.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use frp_net::stream::Transport;
 use frp_proto::msg::Login;
 use frp_proto::wire::WireProtocol;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::client::handle::id_of;
+use crate::client::handle::{SessionHandle, id_of, key_of};
 use crate::ended::{Ended, Turn};
+use crate::limits::CLIENTS_UNDER_LOCK;
 
 /// Clients that left are forgotten after this time, as frp's proxies are.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -27,10 +30,12 @@ pub(crate) struct Clients {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<Arc<str>, Client>,
+    by_key: BTreeMap<Arc<str>, Client>,
     /// Those of them that have left.
     ended: Ended<Timestamp>,
     online: usize,
+    /// How often one has come or gone.
+    revision: u64,
 }
 
 /// What the dashboard shows of a client.
@@ -47,14 +52,36 @@ pub(crate) struct Client {
     generation: u64,
     pub(crate) version: String,
     pub(crate) hostname: String,
-    pub(crate) ip: IpAddr,
+    pub(crate) os: String,
+    pub(crate) arch: String,
+    pub(crate) from: Origin,
     pub(crate) wire_protocol: WireProtocol,
     pub(crate) first_connected: Timestamp,
     pub(crate) last_connected: Timestamp,
     /// `None` while it is online.
     pub(crate) disconnected: Option<Timestamp>,
+    /// While it is online.
+    pub(crate) session: Option<Arc<SessionHandle>>,
     /// While it is offline.
     turn: Option<Turn>,
+}
+
+/// How a client has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) tls: bool,
+    pub(crate) mux: bool,
+}
+
+/// How many clients there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) online: usize,
+    pub(crate) offline: usize,
+    /// How often one has come or gone.
+    pub(crate) revision: u64,
 }
 
 /// A client that is online, marked offline on drop.
@@ -71,17 +98,15 @@ impl Clients {
         &self,
         login: &Login,
         generation: u64,
-        ip: IpAddr,
+        (from, session): (Origin, Option<Arc<SessionHandle>>),
         wire_protocol: WireProtocol,
     ) -> Listed {
         let id = id_of(&login.client_id, &login.run_id);
-        let key: Arc<str> = match login.user.as_str() {
-            "" => id.into(),
-            user => format!("{user}.{id}").into(),
-        };
+        let key: Arc<str> = key_of(&login.user, id).into();
         let now = Timestamp::now();
         let mut entries = lock(&self.entries);
         entries.online += 1;
+        entries.revision += 1;
         let known = entries.by_key.get(&key);
         let client = Client {
             key: key.clone(),
@@ -91,11 +116,14 @@ impl Clients {
             generation,
             version: login.version.clone(),
             hostname: login.hostname.clone(),
-            ip,
+            os: login.os.clone(),
+            arch: login.arch.clone(),
+            from,
             wire_protocol,
             first_connected: known.map_or(now, |known| known.first_connected),
             last_connected: now,
             disconnected: None,
+            session,
             turn: None,
         };
         let before = entries.by_key.insert(key.clone(), client);
@@ -114,9 +142,40 @@ impl Clients {
         lock(&self.entries).online
     }
 
-    /// All of them, sorted by user, id and key.
+    pub(crate) fn counts(&self) -> Counts {
+        let entries = lock(&self.entries);
+        Counts {
+            online: entries.online,
+            offline: entries.by_key.len().saturating_sub(entries.online),
+            revision: entries.revision,
+        }
+    }
+
+    /// Forgets the one that is offline; whether it was.
+    pub(crate) fn forget(&self, key: &str) -> bool {
+        lock(&self.entries).forget(key)
+    }
+
+    /// All of them, sorted by user, id and key. Some at a time, so that clients can come meanwhile.
     pub(crate) fn all(&self) -> Vec<Client> {
-        let mut all: Vec<Client> = lock(&self.entries).by_key.values().cloned().collect();
+        let mut all: Vec<Client> = Vec::new();
+        loop {
+            let entries = lock(&self.entries);
+            let after = match all.last() {
+                Some(last) => Bound::Excluded(&*last.key),
+                None => Bound::Unbounded,
+            };
+            let some = entries.by_key.range::<str, _>((after, Bound::Unbounded));
+            let some: Vec<_> = some
+                .take(CLIENTS_UNDER_LOCK)
+                .map(|(_, client)| client.clone())
+                .collect();
+            drop(entries);
+            if some.is_empty() {
+                break;
+            }
+            all.extend(some);
+        }
         all.sort_by(|a, b| (&a.user, a.id(), &a.key).cmp(&(&b.user, b.id(), &b.key)));
         all
     }
@@ -151,15 +210,26 @@ impl Client {
 
     /// Bytes.
     fn text(&self) -> usize {
-        self.key.len() + self.version.len() + self.hostname.len()
+        let said = self.version.len() + self.hostname.len() + self.os.len() + self.arch.len();
+        self.key.len() + said
     }
 }
 
 impl Entries {
+    fn forget(&mut self, key: &str) -> bool {
+        let turn = self.by_key.get(key).and_then(|client| client.turn);
+        let Some(turn) = turn else { return false };
+        self.ended.remove(turn);
+        self.by_key.remove(key);
+        self.revision += 1;
+        true
+    }
+
     /// Forgets who left before `limit`, and the longest gone where there are too many.
     fn forget_old(&mut self, limit: Timestamp) {
         while let Some(key) = self.ended.pop(|left| *left < limit) {
             self.by_key.remove(&key);
+            self.revision += 1;
         }
     }
 }
@@ -171,8 +241,10 @@ impl Drop for Listed {
             by_key,
             ended,
             online,
+            revision,
         } = &mut *entries;
         *online -= 1;
+        *revision += 1;
         let Some(client) = by_key.get_mut(&self.key) else {
             return;
         };
@@ -185,6 +257,7 @@ impl Drop for Listed {
         }
         let now = Timestamp::now();
         client.run_id.clear();
+        client.session = None;
         client.disconnected = Some(now);
         client.turn = Some(ended.push(self.key.clone(), now, client.text()));
         entries.forget_old(now - REMEMBERED_FOR);
@@ -212,8 +285,13 @@ mod tests {
     }
 
     fn list(clients: &Clients, login: &Login, generation: u64) -> Listed {
-        let ip = IpAddr::from([127, 0, 0, 1]);
-        clients.list(login, generation, ip, WireProtocol::V1)
+        let from = Origin {
+            address: ([127, 0, 0, 1], 1).into(),
+            transport: Transport::Tcp,
+            tls: false,
+            mux: true,
+        };
+        clients.list(login, generation, (from, None), WireProtocol::V1)
     }
 
     #[test]

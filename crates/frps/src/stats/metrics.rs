@@ -5,14 +5,12 @@
 //! is counted for the next.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::{COME_BACK, STATS_UNDER_LOCK};
 use frp_proto::names::ProxyType;
-use frp_relay::counted::Count;
 use frp_relay::relay::Traffic;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
@@ -32,17 +30,8 @@ pub(crate) struct Counters {
     pub(crate) traffic: Traffic,
     open: AtomicU64,
     opened: AtomicU64,
-}
-
-/// Of the connections to its service, which are the far side.
-impl Count for Counters {
-    fn read(&self, bytes: usize) -> io::Result<()> {
-        self.traffic.read(bytes)
-    }
-
-    fn written(&self, bytes: usize) {
-        self.traffic.written(bytes);
-    }
+    /// Users that are there; their requests share connections.
+    pub(crate) users: AtomicU64,
 }
 
 /// A user's connection being served, counted until dropped.
@@ -80,6 +69,10 @@ struct State {
     total: [Amount; DAYS],
     /// Those that ran before a restart, and until when they may come back.
     awaited: Option<(Timestamp, Vec<Arc<str>>)>,
+    /// Since the program started.
+    carried: Amount,
+    /// How often a proxy has come or gone.
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -130,6 +123,7 @@ pub(crate) struct ProxyStats {
     /// Since the proxy was first seen.
     pub(crate) traffic: Amount,
     pub(crate) connections: u64,
+    pub(crate) users: u64,
     pub(crate) ever_connected: bool,
     pub(crate) started: Timestamp,
     pub(crate) closed: Option<Timestamp>,
@@ -141,6 +135,12 @@ pub(crate) struct ProxyStats {
 #[derive(Debug, Clone)]
 pub(crate) struct Totals {
     pub(crate) today: Amount,
+    /// Since the program started.
+    pub(crate) carried: Amount,
+    /// Proxies that are closed.
+    pub(crate) closed: usize,
+    /// How often one has come or gone.
+    pub(crate) revision: u64,
     pub(crate) connections: u64,
     pub(crate) types: BTreeMap<&'static str, u64>,
 }
@@ -193,6 +193,8 @@ impl Metrics {
             types: BTreeMap::new(),
             total: Default::default(),
             awaited: None,
+            carried: Amount::default(),
+            revision: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -241,6 +243,7 @@ impl Metrics {
             running: Some(Published { spec, port }),
         };
         state.proxies.insert(name.clone(), entry);
+        state.revision += 1;
         Running {
             name,
             kind,
@@ -252,8 +255,13 @@ impl Metrics {
         let mut connections = 0;
         self.each(|_, entry| connections += entry.counters.open.load(Ordering::Relaxed));
         let state = lock(&self.state);
+        let running: u64 = state.types.values().sum();
+        let running = usize::try_from(running).unwrap_or(usize::MAX);
         Totals {
             today: state.total[0],
+            carried: state.carried,
+            closed: state.proxies.len().saturating_sub(running),
+            revision: state.revision,
             connections,
             types: state.types.clone(),
         }
@@ -273,12 +281,15 @@ impl Metrics {
             today,
             proxies,
             total,
+            carried,
             ..
         } = &mut *state;
         let (name, _) = proxies.get_key_value(name)?;
         let name = name.clone();
         let entry = proxies.get_mut(&name)?;
-        total[0].add(entry.sample(*today));
+        let gained = entry.sample(*today);
+        total[0].add(gained);
+        carried.add(gained);
         Some(entry.stats(&name))
     }
 
@@ -402,6 +413,7 @@ impl Metrics {
                 today,
                 proxies,
                 total,
+                carried,
                 ..
             } = &mut *state;
             let mut last = None;
@@ -410,7 +422,9 @@ impl Metrics {
                 Bound::Unbounded,
             ));
             for (name, entry) in some.take(STATS_UNDER_LOCK) {
-                total[0].add(entry.sample(*today));
+                let gained = entry.sample(*today);
+                total[0].add(gained);
+                carried.add(gained);
                 look(name, entry);
                 last = Some(name.clone());
             }
@@ -436,7 +450,10 @@ impl State {
     /// Takes the entry of `name` out. What it counted stays in the total.
     fn forget(&mut self, name: &str) -> Option<Entry> {
         let mut entry = self.proxies.remove(name)?;
-        self.total[0].add(entry.sample(self.today));
+        let gained = entry.sample(self.today);
+        self.total[0].add(gained);
+        self.carried.add(gained);
+        self.revision += 1;
         if let Some(turn) = entry.turn {
             self.ended.remove(turn);
         }
@@ -495,6 +512,7 @@ impl Entry {
             days: self.days,
             traffic: self.sampled,
             connections: self.counters.open.load(Ordering::Relaxed),
+            users: self.counters.users.load(Ordering::Relaxed),
             ever_connected: self.counters.opened.load(Ordering::Relaxed) > 0,
             started: self.started,
             closed: self.closed,
@@ -559,6 +577,7 @@ impl Drop for Running {
             let text = self.name.len() + entry.user.len() + entry.client_id.len();
             entry.turn = Some(ended.push(self.name.clone(), now, text));
         }
+        state.revision += 1;
         state.forget_old(now - REMEMBERED_FOR);
         drop(state);
         drop(gone);

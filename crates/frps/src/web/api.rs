@@ -321,6 +321,7 @@ impl ServerCounts {
             today,
             connections,
             types,
+            ..
         } = stats.metrics.totals();
         Self {
             total_traffic_in: today.inward,
@@ -343,7 +344,7 @@ impl From<Client> for ClientInfo {
             version: client.version,
             wire_protocol: client.wire_protocol.as_str(),
             hostname: client.hostname,
-            client_ip: client.ip.to_string(),
+            client_ip: client.from.address.ip().to_string(),
             first_connected_at: client.first_connected.as_second(),
             last_connected_at: client.last_connected.as_second(),
             disconnected_at: client.disconnected.map(Timestamp::as_second),

@@ -13,25 +13,13 @@ use super::Site;
 use super::api::{
     ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, has_status, phase,
 };
+use super::paging::{Page, Paging, Search, status};
 use super::route::V2;
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
 use crate::stats::Stats;
 use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
 use frp_http::web::answer::ApiError;
 use frp_http::web::path::Query;
-
-const PAGE_SIZE: usize = 50;
-const MAX_PAGE_SIZE: usize = 200;
-
-/// One page of a list.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<T> {
-    total: usize,
-    page: usize,
-    page_size: usize,
-    items: Vec<T>,
-}
 
 #[derive(Debug, Serialize)]
 struct SystemInfo {
@@ -318,7 +306,7 @@ fn proxies(stats: &Stats, query: &Query) -> Result<Page<Proxy>, ApiError> {
     Ok(paging.page(found).map(Proxy::from))
 }
 
-fn unknown_type() -> ApiError {
+pub(super) fn unknown_type() -> ApiError {
     let mut types = ProxyType::ALL.to_vec();
     // In frp's text it is the last one.
     types.sort_by_key(|known| *known == ProxyType::Sudp);
@@ -346,86 +334,6 @@ fn traffic(proxy: ProxyStats) -> Traffic {
         unit: "bytes",
         granularity: "day",
         history,
-    }
-}
-
-fn status(query: &Query) -> Result<String, ApiError> {
-    let status = query.value("status").to_lowercase();
-    match status.as_str() {
-        "" | "all" | "online" | "offline" => Ok(status),
-        _ => Err(ApiError::bad("status must be one of all, online, offline")),
-    }
-}
-
-/// Which page is wanted, from 1, and how many items make one.
-#[derive(Debug, Clone, Copy)]
-struct Paging {
-    page: usize,
-    size: usize,
-}
-
-impl Paging {
-    fn of(query: &Query) -> Result<Self, ApiError> {
-        let page = positive(query, "page", 1)?;
-        let size = positive(query, "pageSize", PAGE_SIZE)?;
-        if size > MAX_PAGE_SIZE {
-            let text = format!("pageSize must be between 1 and {MAX_PAGE_SIZE}");
-            return Err(ApiError::bad(text));
-        }
-        // Go's integers are signed.
-        if page > i64::MAX as usize / size {
-            return Err(ApiError::bad("page is too large"));
-        }
-        Ok(Self { page, size })
-    }
-
-    fn page<T>(self, items: Vec<T>) -> Page<T> {
-        let total = items.len();
-        let before = (self.page - 1).saturating_mul(self.size);
-        Page {
-            total,
-            page: self.page,
-            page_size: self.size,
-            items: items.into_iter().skip(before).take(self.size).collect(),
-        }
-    }
-}
-
-impl<T> Page<T> {
-    fn map<U>(self, item: impl Fn(T) -> U) -> Page<U> {
-        Page {
-            total: self.total,
-            page: self.page,
-            page_size: self.page_size,
-            items: self.items.into_iter().map(item).collect(),
-        }
-    }
-}
-
-fn positive(query: &Query, name: &str, default: usize) -> Result<usize, ApiError> {
-    match query.value(name) {
-        "" => Ok(default),
-        text => match text.parse::<i64>().map(usize::try_from) {
-            Ok(Ok(value)) if value > 0 => Ok(value),
-            _ => Err(ApiError::bad(format!("{name} must be a positive integer"))),
-        },
-    }
-}
-
-/// `q`: what is looked for in any case; everything matches where it is empty.
-#[derive(Debug)]
-struct Search(String);
-
-impl Search {
-    fn of(query: &Query) -> Self {
-        Self(query.value("q").to_lowercase())
-    }
-
-    fn finds(&self, texts: &[&str]) -> bool {
-        self.0.is_empty()
-            || texts
-                .iter()
-                .any(|text| text.to_lowercase().contains(&self.0))
     }
 }
 
@@ -494,7 +402,7 @@ impl OwnSpec {
 }
 
 /// Where users reach a proxy of its type: the port, or the host names.
-fn places(Published { spec, port }: &Published) -> Vec<String> {
+pub(super) fn places(Published { spec, port }: &Published) -> Vec<String> {
     let port = port.or(spec.kind.remote_port());
     let (hosts, _) = spec.kind.hosts().unzip();
     let names = hosts.into_iter().flat_map(|hosts| {

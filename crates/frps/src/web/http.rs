@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use frp_http::web::answer::{
     ApiError, JSON, Response, bare, envelope_v1, json, refused, with_type,
 };
@@ -16,8 +17,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
-use super::route::{Route, V2, find};
-use super::{Site, api, api_v2, prometheus};
+use super::route::{Live, Route, V2, find};
+use super::{Site, api, api_v2, live, prometheus};
 
 const NO_PAGES: &str = "\
 This version of frps has no pages yet, only the API that they would use, e.g.
@@ -38,9 +39,13 @@ impl web::Site for Site {
     }
 
     fn changes(route: &Route) -> bool {
+        use Live::{EndClient, EndConnection, ForgetClients};
         matches!(
             route,
-            Route::Reload | Route::ClearProxies | Route::V2(V2::Prune)
+            Route::Reload
+                | Route::ClearProxies
+                | Route::V2(V2::Prune)
+                | Route::Live(ForgetClients | EndClient(_) | EndConnection(_))
         )
     }
 
@@ -48,6 +53,13 @@ impl web::Site for Site {
         let path = request.uri().path().to_owned();
         match route {
             Route::Reload => self.reload(&path).await,
+            Route::Live(Live::Events) => {
+                let made = self.off_thread(|site| site.event()).await;
+                match made {
+                    Some(first) => self.events.listen(&request, first),
+                    None => bare(StatusCode::INTERNAL_SERVER_ERROR),
+                }
+            }
             route => self.make(route, query, path).await,
         }
     }
@@ -84,19 +96,32 @@ impl Site {
         envelope_v1(answer.map(|reloaded| json(&reloaded)), path)
     }
 
+    /// What listeners are told every second.
+    pub(super) fn event(&self) -> Bytes {
+        live::event(self)
+    }
+
     /// What there is to tell of ten thousand proxies takes a while to write; no connection is served
     /// on the thread that does.
     async fn make(&self, route: Route, query: Query, path: String) -> Response {
+        let respond = move |site| respond(&site, route, &query, &path);
+        let made = self.off_thread(respond).await;
+        made.unwrap_or_else(|| bare(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(Self) -> T + Send + 'static,
+    ) -> Option<T> {
         let place = self.making.clone().acquire_owned().await;
         let site = self.clone();
         let made = spawn_blocking(move || {
-            let response = respond(&site, route, &query, &path);
+            let made = make(site);
             // Only now, even where nobody waits for it any more.
             drop(place);
-            response
+            made
         });
-        let made = made.await;
-        made.unwrap_or_else(|_| bare(StatusCode::INTERNAL_SERVER_ERROR))
+        made.await.ok()
     }
 }
 
@@ -116,6 +141,7 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
         Route::ClearProxies => v1(api::clear(&site.stats, query).map(|done| json(&done))),
         // It waits for its turn, which takes no place of theirs: see `Site::reload`.
         Route::Reload => bare(StatusCode::INTERNAL_SERVER_ERROR),
+        Route::Live(route) => v1(live::answer(site, route, query)),
         Route::V2(route) => envelope_v2(api_v2::answer(site, route, query), path),
     }
 }

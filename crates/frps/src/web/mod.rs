@@ -2,11 +2,13 @@
 //! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
 //!
 //! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] answers, [`api`] and
-//! [`api_v2`] know the answers, [`prometheus`] has a format of its own.
+//! [`api_v2`] know frp's answers, `live` ours, [`prometheus`] has a format of its own.
 
 mod api;
 mod api_v2;
 mod http;
+mod live;
+mod paging;
 mod prometheus;
 mod route;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use crate::limits::MAX_API_ANSWERS;
 pub(crate) use frp_http::web::Web;
 pub use frp_http::web::WebError;
+use frp_http::web::events::Events;
 use frp_log::{Log, info};
 use frp_net::go_text::join_host_port;
 use tokio::sync::Semaphore;
@@ -36,6 +39,7 @@ struct Site {
     stats: Arc<Stats>,
     /// Places for answers that are being made.
     making: Arc<Semaphore>,
+    events: Arc<Events>,
 }
 
 /// Opens the socket at that address and port. Needs a tokio runtime.
@@ -57,8 +61,12 @@ pub(crate) async fn run(
         shared: shared.clone(),
         stats: stats.clone(),
         making: Arc::new(Semaphore::new(MAX_API_ANSWERS)),
+        events: Arc::default(),
     });
+    let (of_events, events) = (site.clone(), site.events.clone());
+    let every_second = move || of_events.event();
     tokio::select! {
+        () = events.run(every_second) => {}
         () = web.run(site, &shared.tasks, shared.drain.clone()) => {}
         () = tick(&stats) => {}
     }

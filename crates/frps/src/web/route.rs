@@ -19,6 +19,22 @@ pub(super) enum Route {
     ClearProxies,
     Reload,
     V2(V2),
+    Live(Live),
+}
+
+/// What is there now. Ours alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Live {
+    Overview,
+    Events,
+    Clients,
+    ForgetClients,
+    Client(String),
+    EndClient(String),
+    Proxies,
+    Connections,
+    EndConnection(String),
+    Logins,
 }
 
 /// Those of the second version, whose envelope is another.
@@ -41,6 +57,9 @@ pub(super) fn find(method: &Method, path: &Path<'_>, metrics: bool) -> Result<Ro
     let parts: Vec<&str> = below.split('/').collect();
     if parts.starts_with(&["api", "v2"]) {
         return v2(path.sent, &only);
+    }
+    if parts.starts_with(&["api", "live"]) {
+        return live(method, path.sent).map(Route::Live);
     }
     match parts[..] {
         ["metrics"] if metrics => Ok(Route::Metrics),
@@ -68,11 +87,7 @@ fn v2(
     path: &str,
     only: &dyn Fn(&Method, Route) -> Result<Route, Unrouted>,
 ) -> Result<Route, Unrouted> {
-    let parts: Vec<String> = path
-        .split('/')
-        .skip(3)
-        .map(|part| decode(part, false).unwrap_or_default())
-        .collect();
+    let parts = below(path);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let get = |route| only(&Method::GET, Route::V2(route));
     match parts[..] {
@@ -86,6 +101,40 @@ fn v2(
         ["proxies", name, "traffic"] if !name.is_empty() => get(V2::Traffic(name.to_owned())),
         _ => Err(Unrouted::NotFound),
     }
+}
+
+/// Names here may have them, too.
+fn live(method: &Method, path: &str) -> Result<Live, Unrouted> {
+    let parts = below(path);
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (get, delete) = match parts[..] {
+        ["overview"] => (Some(Live::Overview), None),
+        ["events"] => (Some(Live::Events), None),
+        ["clients"] => (Some(Live::Clients), Some(Live::ForgetClients)),
+        ["clients", key] if !key.is_empty() => (
+            Some(Live::Client(key.to_owned())),
+            Some(Live::EndClient(key.to_owned())),
+        ),
+        ["proxies"] => (Some(Live::Proxies), None),
+        ["connections"] => (Some(Live::Connections), None),
+        ["connections", id] if !id.is_empty() => (None, Some(Live::EndConnection(id.to_owned()))),
+        ["logins"] => (Some(Live::Logins), None),
+        _ => return Err(Unrouted::NotFound),
+    };
+    let route = match *method {
+        Method::GET => get,
+        Method::DELETE => delete,
+        _ => None,
+    };
+    route.ok_or(Unrouted::WrongMethod)
+}
+
+/// What is below the first two folders of a path, without escapes.
+fn below(path: &str) -> Vec<String> {
+    path.split('/')
+        .skip(3)
+        .map(|part| decode(part, false).unwrap_or_default())
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,7 +180,18 @@ mod tests {
         ] {
             assert_eq!(get(path), Ok(route), "{path}");
         }
+        for (path, route) in [
+            ("/api/live/overview", Live::Overview),
+            ("/api/live/clients/a%2fb", Live::Client(name("a/b"))),
+            ("/api/live/connections", Live::Connections),
+        ] {
+            assert_eq!(get(path), Ok(Route::Live(route)), "{path}");
+        }
         for path in [
+            "/api/live",
+            "/api/live/",
+            "/api/live/clients/",
+            "/api/live/clients/a/b",
             "/nope",
             "/api/",
             "/api/clients/",
@@ -155,6 +215,9 @@ mod tests {
             (Method::GET, "/api/proxies"),
             (Method::GET, "/api/reload"),
             (Method::GET, "/api/v2/system/prune"),
+            (Method::POST, "/api/live/overview"),
+            (Method::DELETE, "/api/live/proxies"),
+            (Method::GET, "/api/live/connections/1"),
         ] {
             assert_eq!(
                 ask(&method, path, true),

@@ -1,18 +1,92 @@
 //! The forms of answers that frp's programs give.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
+use hyper::body::{Frame, SizeHint};
 use hyper::header::{
     CONTENT_TYPE, HeaderValue, LOCATION, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
 
+use super::events::Listener;
 use crate::basic::REALM;
 use frp_net::limits::WRONG_PASSWORD;
 
-/// An answer whose body is there as a whole.
-pub type Response = hyper::Response<Full<Bytes>>;
+/// An answer.
+pub type Response = hyper::Response<Body>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// It is there as a whole.
+    Whole(Full<Bytes>),
+    /// Events, as they come.
+    Events(Box<Listener>),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(whole: Bytes) -> Self {
+        Self::Whole(Full::new(whole))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(whole: Vec<u8>) -> Self {
+        Bytes::from(whole).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(whole: String) -> Self {
+        Bytes::from(whole).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(whole: &'static str) -> Self {
+        Bytes::from(whole).into()
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Events(listener) => listener.poll_frame(cx).map(|frame| frame.map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The type of the API's answers.
@@ -111,15 +185,15 @@ pub fn bare(code: StatusCode) -> Response {
 }
 
 /// A body of this type.
-pub fn with_type(kind: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+pub fn with_type(kind: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
 /// Plain text.
-pub fn text(code: StatusCode, body: impl Into<Bytes>) -> Response {
+pub fn text(code: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = with_type(TEXT, body);
     *response.status_mut() = code;
     let nosniff = HeaderValue::from_static("nosniff");

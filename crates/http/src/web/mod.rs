@@ -3,10 +3,12 @@
 //! ([`Site`]).
 
 pub mod answer;
+pub mod events;
 mod guard;
 mod origin;
 pub mod path;
 mod route;
+mod slow;
 
 use std::fmt;
 use std::io;
@@ -32,6 +34,7 @@ use self::guard::{Denied, Guard};
 use self::path::{Query, relative};
 use self::route::{NoRoute, Route};
 pub use self::route::{Path, Unrouted};
+use self::slow::{Patience, Watched};
 use crate::basic::Login;
 use crate::head;
 use crate::io::{Talk, UserIo};
@@ -198,22 +201,27 @@ impl Web {
 async fn http_or_https(site: Arc<impl Site>, conn: TcpStream, peer: SocketAddr) {
     tune(&conn, None);
     let Some(access) = site.access() else { return };
+    let patience = Patience::default();
+    let conn = Watched::new(conn, patience.clone());
     let Some(tls) = access.tls.clone() else {
-        return serve(site, conn).await;
+        return serve(site, conn, patience).await;
     };
     match tls::accept(tls, Rewind::new(Bytes::new(), conn), HANDSHAKE_WAIT).await {
-        Ok(conn) => serve(site, conn).await,
+        Ok(conn) => serve(site, conn, patience).await,
         Err(e) => tracing::debug!("web server: TLS handshake of [{peer}]: {e}"),
     }
 }
 
 /// Answers the requests of one connection.
-async fn serve<T>(site: Arc<impl Site>, io: T)
+async fn serve<T>(site: Arc<impl Site>, io: T, patience: Patience)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let talk = Talk::default();
-    let service = service_fn(|request| talk.exchange(request, |request| checked(&*site, request)));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(patience.clone());
+        talk.exchange(request, |request| checked(&*site, request))
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD)

@@ -181,6 +181,11 @@ impl Arq {
         self.breaking = Some((now, BREAKS_AGAIN));
     }
 
+    /// From here to the peer and back, milliseconds, smoothed; `None` before there was a measure.
+    pub fn round_trip(&self) -> Option<u64> {
+        self.sending.round_trip()
+    }
+
     /// The peer is to say that it is there.
     pub fn ask(&mut self) {
         self.ask = true;

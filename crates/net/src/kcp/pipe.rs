@@ -69,6 +69,12 @@ impl Peer {
         self.0.heard()
     }
 
+    /// From here to it and back, smoothed, as far as anything was acknowledged.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let measured = self.0.lock().session.arq().round_trip();
+        measured.map(Duration::from_millis)
+    }
+
     /// Asks whether it is there.
     pub fn ask(&self) {
         let now = self.0.now();

@@ -272,6 +272,11 @@ impl Sending {
         }
     }
 
+    /// From here to the peer and back, milliseconds, smoothed; `None` before there was a measure.
+    pub(super) fn round_trip(&self) -> Option<u64> {
+        self.rtt.measured()
+    }
+
     /// A segment that was sent at `time` was acknowledged.
     pub(super) fn measure(&mut self, time: u32, now: u64) {
         let rtt = (now as u32).wrapping_sub(time).cast_signed();
@@ -439,6 +444,11 @@ impl Sending {
 }
 
 impl Rtt {
+    /// Milliseconds, smoothed; `None` before there was a measure.
+    fn measured(&self) -> Option<u64> {
+        (self.rto != RTO_FIRST || self.smoothed > 0).then_some(self.smoothed)
+    }
+
     fn add(&mut self, rtt: u64) {
         if self.smoothed == 0 {
             self.smoothed = rtt;

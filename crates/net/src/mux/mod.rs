@@ -27,6 +27,7 @@ mod stream;
 #[cfg(test)]
 mod turns_tests;
 
+use std::time::Duration;
 use std::{future::Future, sync::Arc};
 
 pub use self::config::{Config, Role};
@@ -111,6 +112,11 @@ impl Mux {
     /// How often something has come: whether it does again shows that the peer is there.
     pub fn heard(&self) -> u64 {
         self.shared.lock().state.heard()
+    }
+
+    /// How long the answer to the last ping that was answered took.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().state.round_trip()
     }
 
     /// Waits for the end of the session.

@@ -132,6 +132,8 @@ pub(super) struct State {
     heard: u64,
     ping: Ping,
     ping_id: u32,
+    /// That of the last ping that was answered.
+    round_trip: Option<Duration>,
 
     lingering: VecDeque<(Duration, u32)>,
     linger_sweep: Option<Duration>,
@@ -160,9 +162,15 @@ struct Body {
 
 #[derive(Debug)]
 enum Ping {
-    Resting { until: Duration },
+    Resting {
+        until: Duration,
+    },
     Queued,
-    Waiting { id: u32, until: Duration },
+    Waiting {
+        id: u32,
+        sent: Duration,
+        until: Duration,
+    },
 }
 
 /// What a reader gets.
@@ -228,6 +236,7 @@ impl State {
                 until: keepalive.unwrap_or_default(),
             },
             ping_id: 0,
+            round_trip: None,
             lingering: VecDeque::new(),
             linger_sweep: None,
             aborting: VecDeque::new(),
@@ -492,11 +501,17 @@ impl State {
         self.heard
     }
 
+    /// From a ping to its answer, the last time that there was one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     fn receive_pong(&mut self, answered: u32, now: Duration) {
-        let Ping::Waiting { id, .. } = self.ping else {
+        let Ping::Waiting { id, sent, .. } = self.ping else {
             return;
         };
         if id == answered {
+            self.round_trip = Some(now.saturating_sub(sent));
             self.ping = Ping::Resting {
                 until: now + self.keepalive.unwrap_or_default(),
             };

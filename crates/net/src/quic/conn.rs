@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
 use tokio_util::task::TaskTracker;
@@ -137,6 +138,11 @@ impl QuicConn {
     /// Packets that have come: whether there are more shows that the peer is there.
     pub fn heard(&self) -> u64 {
         self.conn.stats().udp_rx.datagrams
+    }
+
+    /// From here to the peer and back, smoothed.
+    pub fn round_trip(&self) -> Duration {
+        self.conn.rtt()
     }
 
     /// Ends the connection and its streams at once; the peer is told.

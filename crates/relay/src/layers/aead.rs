@@ -31,6 +31,10 @@ pub struct AeadStream<S> {
 }
 
 impl<S> AeadStream<S> {
+    pub(super) fn io(&self) -> &S {
+        &self.inner
+    }
+
     /// Wraps `inner` from the first byte after the login in both directions; `side` is this end.
     /// `token` and `transcript` (of both hellos) give the keys.
     pub fn new(

@@ -33,6 +33,10 @@ enum Receiving {
 }
 
 impl<S> CipherStream<S> {
+    pub(super) fn io(&self) -> &S {
+        &self.inner
+    }
+
     /// Wraps `inner`, on which neither direction has begun.
     pub fn new(inner: S, key: Key) -> Self {
         Self {

@@ -5,12 +5,37 @@ use bytes::Bytes;
 use frp_proto::crypto::aead::Algorithm;
 use frp_proto::crypto::cfb;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-use super::{AeadStream, Carried, CipherStream, Side};
+use super::{AeadStream, Carried, CipherStream, Duplex, Side};
 use frp_net::stream::Stream;
 
 /// A control connection behind its cipher.
-pub type ControlPipe = Box<dyn Pipe>;
+pub type ControlPipe = Box<dyn ControlIo>;
+
+/// See [`ControlPipe`].
+pub trait ControlIo: Pipe {
+    /// The TCP connection below, if it carries this stream alone.
+    fn below(&self) -> Option<&TcpStream>;
+}
+
+impl ControlIo for Carried {
+    fn below(&self) -> Option<&TcpStream> {
+        self.socket()
+    }
+}
+
+impl ControlIo for CipherStream<Carried> {
+    fn below(&self) -> Option<&TcpStream> {
+        self.io().socket()
+    }
+}
+
+impl ControlIo for AeadStream<Carried> {
+    fn below(&self) -> Option<&TcpStream> {
+        self.io().socket()
+    }
+}
 
 /// Any byte stream that a task can own.
 pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}

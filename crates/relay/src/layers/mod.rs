@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 
 pub use self::aead::AeadStream;
 pub use self::cipher::CipherStream;
-pub use self::control::{ControlPipe, Negotiated, Pipe, control};
+pub use self::control::{ControlIo, ControlPipe, Negotiated, Pipe, control};
 pub use self::limit::{Bucket, LimitStream};
 pub use self::snappy::{SnappyError, SnappyStream};
 use frp_net::cut::Cut;

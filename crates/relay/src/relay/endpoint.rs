@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::layers::{Carried, Duplex};
 use crate::limits::{END_UNANSWERED, END_UNHEARD};
+use frp_net::below::unacknowledged;
 use frp_net::cut::Cut;
 use frp_net::mux::MuxStream;
 use frp_net::stream::Stream;
@@ -147,27 +148,6 @@ impl Endpoint {
     }
 }
 
-/// Bytes written to `tcp` that its peer has not acknowledged; 0 where the system cannot tell.
-#[cfg(target_os = "linux")]
-pub(super) fn unacknowledged(tcp: &TcpStream) -> usize {
-    use std::os::fd::AsRawFd;
-
-    // A closed connection keeps its last count for ever.
-    if tcp.peer_addr().is_err() {
-        return 0;
-    }
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open as long as `tcp` is borrowed, and SIOCOUTQ (which is TIOCOUTQ)
-    // writes one int.
-    #[allow(unsafe_code)]
-    let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    if result == 0 {
-        usize::try_from(bytes).unwrap_or(0)
-    } else {
-        0
-    }
-}
-
 /// Since when nothing came from a peer that owes an acknowledgement; zero where it owes none, or the
 /// system cannot tell. One that has no room for more owes none: it may read on at any time.
 #[cfg(target_os = "linux")]
@@ -196,9 +176,4 @@ fn unanswered(tcp: &TcpStream) -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn unanswered(_tcp: &TcpStream) -> Duration {
     Duration::ZERO
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn unacknowledged(_tcp: &TcpStream) -> usize {
-    0
 }

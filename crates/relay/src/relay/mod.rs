@@ -56,6 +56,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -66,6 +67,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::endpoint::Endpoint;
 use self::pump::{Outcome, Phase, Pump};
 use crate::layers::Carried;
+use frp_net::below::unacknowledged;
 use frp_net::cut::Cut;
 use frp_net::listen::limit_unsent;
 
@@ -118,6 +120,57 @@ impl Traffic {
         self.far_to_near.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
+
+/// Where bytes are counted: for all connections of a proxy, and perhaps for the one.
+#[derive(Debug, Clone, Copy)]
+pub struct Tally<'a> {
+    /// Of all.
+    pub all: &'a Traffic,
+    /// Of the one. Nobody else adds to it.
+    pub own: Option<&'a Traffic>,
+}
+
+impl<'a> From<&'a Traffic> for Tally<'a> {
+    fn from(all: &'a Traffic) -> Self {
+        Self { all, own: None }
+    }
+}
+
+impl<'a> From<&'a Arc<Traffic>> for Tally<'a> {
+    fn from(all: &'a Arc<Traffic>) -> Self {
+        Self::from(&**all)
+    }
+}
+
+impl Tally<'_> {
+    /// Counts bytes that were written to the far side.
+    pub fn add_near_to_far(&self, bytes: usize) {
+        self.each(|traffic| traffic.add_near_to_far(bytes));
+    }
+
+    /// Counts bytes that came from the far side.
+    pub fn add_far_to_near(&self, bytes: usize) {
+        self.each(|traffic| traffic.add_far_to_near(bytes));
+    }
+
+    fn near_to_far(&self) -> Counts<'_> {
+        let own = self.own.map(|own| &own.near_to_far);
+        (&self.all.near_to_far, own)
+    }
+
+    fn far_to_near(&self) -> Counts<'_> {
+        let own = self.own.map(|own| &own.far_to_near);
+        (&self.all.far_to_near, own)
+    }
+
+    fn each(&self, add: impl Fn(&Traffic)) {
+        add(self.all);
+        self.own.into_iter().for_each(add);
+    }
+}
+
+/// One direction of a [`Tally`].
+type Counts<'a> = (&'a AtomicU64, Option<&'a AtomicU64>);
 
 /// What one relay has carried, and why it ended.
 #[derive(Debug)]
@@ -173,24 +226,24 @@ pub enum RelayError {
 /// until both have ended or one has failed; see the module documentation for the rules.
 ///
 /// Dropping the future closes both.
-pub fn relay<'a, N: Into<Carried>>(
+pub fn relay<'a, N: Into<Carried>, T: Into<Tally<'a>>>(
     near: N,
     far: Carried,
-    traffic: &'a Traffic,
-) -> impl Future<Output = Relayed> + Send + use<'a, N> {
-    join(near.into(), far, User::Near, traffic)
+    traffic: T,
+) -> impl Future<Output = Relayed> + Send + use<'a, N, T> {
+    join(near.into(), far, User::Near, traffic.into())
 }
 
 /// The same where `near` is the service, and the user at the other end of the tunnel.
-pub fn serve<'a, N: Into<Carried>>(
+pub fn serve<'a, N: Into<Carried>, T: Into<Tally<'a>>>(
     near: N,
     far: Carried,
-    traffic: &'a Traffic,
-) -> impl Future<Output = Relayed> + Send + use<'a, N> {
-    join(near.into(), far, User::Far, traffic)
+    traffic: T,
+) -> impl Future<Output = Relayed> + Send + use<'a, N, T> {
+    join(near.into(), far, User::Far, traffic.into())
 }
 
-fn join(near: Carried, far: Carried, user: User, traffic: &Traffic) -> Relay<'_> {
+fn join(near: Carried, far: Carried, user: User, traffic: Tally<'_>) -> Relay<'_> {
     let (near, from_near, near_half_closes) = Endpoint::of(near);
     if let Some(tcp) = near.socket() {
         limit_unsent(tcp);
@@ -230,7 +283,7 @@ struct Relay<'a> {
     up: Pump,
     /// Far to near.
     down: Pump,
-    traffic: &'a Traffic,
+    traffic: Tally<'a>,
     /// Why the first of the two directions that died did.
     write_error: Option<RelayError>,
     user: User,
@@ -303,7 +356,7 @@ impl Relay<'_> {
             return Poll::Pending;
         };
         if self.up.is_running()
-            && let Poll::Ready(outcome) = self.up.poll(cx, near, far, &self.traffic.near_to_far)
+            && let Poll::Ready(outcome) = self.up.poll(cx, near, far, self.traffic.near_to_far())
         {
             match outcome {
                 Outcome::Ended => {}
@@ -318,7 +371,7 @@ impl Relay<'_> {
             }
         }
         if self.down.is_running()
-            && let Poll::Ready(outcome) = self.down.poll(cx, far, near, &self.traffic.far_to_near)
+            && let Poll::Ready(outcome) = self.down.poll(cx, far, near, self.traffic.far_to_near())
         {
             match outcome {
                 Outcome::Ended => {}
@@ -583,7 +636,7 @@ impl Farewell {
         loop {
             let now = Instant::now();
             let socket = self.side.as_ref().and_then(Endpoint::socket);
-            let left = socket.map_or(0, endpoint::unacknowledged);
+            let left = socket.map_or(0, unacknowledged);
             if self.left.replace(left).is_some_and(|before| left < before) {
                 self.give_up = now + DRAIN_PATIENCE;
             }

@@ -135,7 +135,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::relay::endpoint::unacknowledged;
+    use frp_net::below::unacknowledged;
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

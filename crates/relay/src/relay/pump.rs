@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Counts;
 use super::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use super::pipe::Pipe;
@@ -136,12 +137,17 @@ impl Pump {
         cx: &mut Context<'_>,
         from: &mut Endpoint,
         to: &mut Endpoint,
-        count: &AtomicU64,
+        (all, own): Counts<'_>,
     ) -> Poll<Outcome> {
         let before = self.moved;
         let result = self.poll_uncounted(cx, from, to);
         if self.moved > before {
-            count.fetch_add(self.moved - before, Ordering::Relaxed);
+            all.fetch_add(self.moved - before, Ordering::Relaxed);
+            if let Some(own) = own {
+                // Nobody else adds to it meanwhile, so it needs no exclusive access.
+                let sum = own.load(Ordering::Relaxed) + self.moved - before;
+                own.store(sum, Ordering::Relaxed);
+            }
         }
         let outcome = match result {
             Poll::Pending => return Poll::Pending,

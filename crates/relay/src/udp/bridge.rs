@@ -12,7 +12,7 @@ use tracing::Span;
 use super::losses::Losses;
 use crate::limits::UDP_SILENCE;
 use crate::msg_stream::{MsgStream, RecvError, SendError};
-use crate::relay::Traffic;
+use crate::relay::Tally;
 
 /// Why a bridge ended.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl fmt::Display for Bridged {
 pub async fn bridge<V, P>(
     (visitor, visitor_protocol): (V, WireProtocol),
     (proxy, proxy_protocol): (P, WireProtocol),
-    traffic: &Traffic,
+    traffic: Tally<'_>,
     span: &Span,
 ) -> Bridged
 where

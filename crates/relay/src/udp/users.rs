@@ -25,6 +25,9 @@ pub trait Gate: fmt::Debug + Send {
     /// Whether a datagram is taken now. If not, the gate has kept it, or it is lost.
     fn admit(&mut self, from: SocketAddr, content: &[u8]) -> bool;
 
+    /// A datagram of so many bytes went out to a user.
+    fn delivered(&mut self, to: SocketAddr, bytes: usize);
+
     /// The next datagram that was kept and is taken now.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<(SocketAddr, Bytes)>;
 }
@@ -201,7 +204,16 @@ impl Ends for Users {
                 continue;
             }
             match try_send_all(&self.socket, &batch) {
-                Ok(n) => incoming.done(n),
+                Ok(n) => {
+                    if let Some(gate) = &mut self.gate {
+                        for (to, content) in batch.iter().take(n) {
+                            to.iter()
+                                .copied()
+                                .for_each(|to| gate.delivered(to, content.len()));
+                        }
+                    }
+                    incoming.done(n);
+                }
                 Err(e) if would_block(&e) => {
                     let _ = ready!(self.socket.poll_send_ready(cx));
                 }

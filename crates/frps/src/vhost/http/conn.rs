@@ -8,8 +8,8 @@
 use std::error::Error as _;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use bytes::Bytes;
 use frp_http::io::{LongTargets, Marked, ServiceIo, Unwritten, Upload};
 use frp_http::limits::{MAX_HTTP_ANSWER_HEAD, MAX_HTTP_FIELDS};
 use frp_net::or_never::or_never;
-use frp_relay::counted::Counted;
+use frp_relay::counted::{Count, Counted};
 use frp_relay::layers::{Carried, Duplex as _};
+use frp_relay::relay::Tally;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -28,6 +29,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::admission::guard::Guard;
+use crate::stats::conns::Conn;
 use crate::stats::metrics::{Counters, Serving};
 
 /// See the module.
@@ -40,9 +42,39 @@ pub(crate) struct WorkConn {
     is_last: bool,
     /// A request was sent, and its answer is not complete.
     unanswered: Arc<AtomicBool>,
+    count: Arc<Bytewise>,
 }
 
-type Http = Connection<TokioIo<ServiceIo<Counted<Carried, Counters>>>, Upload>;
+type Http = Connection<TokioIo<ServiceIo<Counted<Carried, Bytewise>>>, Upload>;
+
+/// Counts what passes, for the proxy and for the user whose request it is.
+#[derive(Debug)]
+struct Bytewise {
+    all: Arc<Counters>,
+    own: Mutex<Option<Arc<Conn>>>,
+}
+
+impl Bytewise {
+    fn count(&self, add: impl Fn(Tally<'_>)) {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        add(Tally {
+            all: &self.all.traffic,
+            own: own.as_ref().map(|own| &own.traffic),
+        });
+    }
+}
+
+/// Of the connections to its service, which are the far side.
+impl Count for Bytewise {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        self.count(|tally| tally.add_far_to_near(bytes));
+        Ok(())
+    }
+
+    fn written(&self, bytes: usize) {
+        self.count(|tally| tally.add_near_to_far(bytes));
+    }
+}
 
 /// A connection, and what counts as long as it lives. Dropped before the answer is complete, because the
 /// user has gone, it is cut off: the service is not to make the rest of the answer for nobody.
@@ -88,7 +120,11 @@ impl WorkConn {
     ) -> hyper::Result<Self> {
         let unanswered = Arc::new(AtomicBool::new(false));
         let targets = LongTargets::default();
-        let io = ServiceIo::new(Counted::new(carried, counters.clone()), &targets);
+        let count = Arc::new(Bytewise {
+            all: counters.clone(),
+            own: Mutex::default(),
+        });
+        let io = ServiceIo::new(Counted::new(carried, count.clone()), &targets);
         let unwritten = io.unwritten().clone();
         let (sender, http) = Builder::new()
             .title_case_headers(true)
@@ -108,7 +144,17 @@ impl WorkConn {
             }),
             is_last: false,
             unanswered,
+            count,
         })
+    }
+
+    /// The bytes from now on are those of `conn`.
+    pub(super) fn serve(&self, conn: Option<Arc<Conn>>) {
+        *self
+            .count
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = conn;
     }
 
     /// Whether the connection can take another request. Finds out what happened to it meanwhile.
@@ -163,6 +209,7 @@ impl WorkConn {
     /// The answer is complete: without another request, the connection ends as a good one does.
     pub(super) fn answered(&self) {
         self.unanswered.store(false, Ordering::Relaxed);
+        self.serve(None);
     }
 
     /// Moves bytes as far as they go.

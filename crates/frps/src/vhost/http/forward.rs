@@ -262,12 +262,14 @@ async fn connection(
     let proxy = target.members.next().ok_or(ForwardError::NoMember)?;
     user.conn.enter(&proxy).await.map_err(UserError::from)?;
     if let Some(conn) = proxy.idle.take() {
+        conn.serve(user.conn.conn(&proxy.spec));
         return Ok((conn, proxy, true));
     }
     let opened = target.members.open_from(proxy, &user.conn).await;
     let (proxy, opened) = opened.map_err(|(_, e)| e)?;
     let conn = WorkConn::new(opened, &proxy.counters).await;
     let conn = conn.map_err(|e| ForwardError::Send(SendError::Http(e)))?;
+    conn.serve(user.conn.conn(&proxy.spec));
     Ok((conn, proxy, false))
 }
 
@@ -329,6 +331,7 @@ async fn tunnel(
     (carried, early): (Carried, Bytes),
     held: ((Serving, Guard), Busy),
 ) {
+    let own = user.conn.conn(&proxy.spec);
     let moved = async {
         // Ends with an error when the user's connection does.
         let upgraded = on_upgrade.await.ok()?;
@@ -338,13 +341,14 @@ async fn tunnel(
             near.write_all(&early).await.ok()?;
             near.flush().await.ok()?;
         }
-        Some(relay(near, carried, &proxy.counters.traffic).await)
+        Some(relay(near, carried, proxy.tally(own.as_deref())).await)
     };
     let peer = user.peer;
     tokio::select! {
         moved = moved => if let Some(moved) = moved {
             debug!(proxy.log, "join connections closed, [{peer}]: {moved}");
         },
+        () = user.conn.ended() => proxy.log_ended(&user.conn),
         () = user.shared.stop.cancelled() => {}
     }
     drop(held);

@@ -100,10 +100,15 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             }
         };
         let idle = idle_for_too_long(user.clone());
+        let ending = user.clone();
         tokio::select! {
             () = served => {}
             () = idle => {}
             () = evicted => made_room(peer),
+            () = ending.conn.ended() => debug!(
+                Log::root().by(peer.ip()),
+                "http connection [{peer}] ended by an administrator"
+            ),
             () = stop.cancelled() => {}
         }
     };

@@ -58,6 +58,7 @@ impl State {
             self.ping_id = id.wrapping_add(1);
             self.ping = Ping::Waiting {
                 id,
+                sent: now,
                 until: now + PING_TIMEOUT,
             };
             batch.header(Header {
