@@ -28,6 +28,7 @@ mod leaving;
 mod limits;
 mod live;
 mod logs;
+mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
 mod network;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
+use crate::counts::Counts;
 use crate::policy::{Bound, InForce, Policy};
 use crate::ports::Ports;
 use crate::proxy::names::Names;
@@ -30,6 +31,7 @@ pub(crate) struct Base {
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) counts: Counts,
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,

@@ -49,6 +49,7 @@ mod caller;
 pub mod cli;
 mod client;
 
+mod counts;
 mod dispatch;
 mod ended;
 mod greet;
@@ -99,6 +100,7 @@ use crate::admission::check::Check;
 use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
+use crate::counts::Counts;
 pub use crate::inside::Inside;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
@@ -193,6 +195,7 @@ impl Server {
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
             stats,
+            counts: Counts::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),

@@ -69,8 +69,8 @@ struct State {
     total: [Amount; DAYS],
     /// Those that ran before a restart, and until when they may come back.
     awaited: Option<(Timestamp, Vec<Arc<str>>)>,
-    /// Since the program started.
-    carried: Amount,
+    /// Since the program started, by type of proxy.
+    carried: BTreeMap<&'static str, Amount>,
     /// How often a proxy has come or gone.
     revision: u64,
 }
@@ -136,7 +136,7 @@ pub(crate) struct ProxyStats {
 pub(crate) struct Totals {
     pub(crate) today: Amount,
     /// Since the program started.
-    pub(crate) carried: Amount,
+    pub(crate) carried: BTreeMap<&'static str, Amount>,
     /// Proxies that are closed.
     pub(crate) closed: usize,
     /// How often one has come or gone.
@@ -193,7 +193,7 @@ impl Metrics {
             types: BTreeMap::new(),
             total: Default::default(),
             awaited: None,
-            carried: Amount::default(),
+            carried: BTreeMap::new(),
             revision: 0,
         };
         Self {
@@ -259,7 +259,7 @@ impl Metrics {
         let running = usize::try_from(running).unwrap_or(usize::MAX);
         Totals {
             today: state.total[0],
-            carried: state.carried,
+            carried: state.carried.clone(),
             closed: state.proxies.len().saturating_sub(running),
             revision: state.revision,
             connections,
@@ -289,7 +289,7 @@ impl Metrics {
         let entry = proxies.get_mut(&name)?;
         let gained = entry.sample(*today);
         total[0].add(gained);
-        carried.add(gained);
+        carried.entry(entry.kind.as_str()).or_default().add(gained);
         Some(entry.stats(&name))
     }
 
@@ -358,7 +358,9 @@ impl Metrics {
     }
 
     /// Goes on from there, before any proxy runs. Those that ran have closed then, and may come back.
-    pub(crate) fn restore(&self, kept: Kept) {
+    pub(crate) fn restore(&self, mut kept: Kept) {
+        // Ends are remembered in their order.
+        kept.proxies.sort_by_key(|proxy| proxy.closed);
         let mut state = lock(&self.state);
         state.turn_to(ZonedDateTime::now().date());
         let today = state.today;
@@ -424,7 +426,7 @@ impl Metrics {
             for (name, entry) in some.take(STATS_UNDER_LOCK) {
                 let gained = entry.sample(*today);
                 total[0].add(gained);
-                carried.add(gained);
+                carried.entry(entry.kind.as_str()).or_default().add(gained);
                 look(name, entry);
                 last = Some(name.clone());
             }
@@ -452,7 +454,8 @@ impl State {
         let mut entry = self.proxies.remove(name)?;
         let gained = entry.sample(self.today);
         self.total[0].add(gained);
-        self.carried.add(gained);
+        let carried = self.carried.entry(entry.kind.as_str()).or_default();
+        carried.add(gained);
         self.revision += 1;
         if let Some(turn) = entry.turn {
             self.ended.remove(turn);
@@ -527,6 +530,15 @@ impl Counters {
             inward: self.traffic.near_to_far(),
             outward: self.traffic.far_to_near(),
         }
+    }
+}
+
+impl Totals {
+    /// Of all types.
+    pub(crate) fn all_carried(&self) -> Amount {
+        let mut all = Amount::default();
+        self.carried.values().for_each(|amount| all.add(*amount));
+        all
     }
 }
 
