@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use frp_tests::clients::{echo_on, until_echoes};
-use frp_tests::http::{Answer, get, send};
-use frp_tests::rig::tcp_proxy;
+use frp_tests::http::{ADMIN, Answer, get, send};
+use frp_tests::rig::{stcp_proxy, tcp_proxy};
 use frp_tests::*;
 use serde_json::{Value, json};
 
@@ -447,7 +447,7 @@ async fn a_stored_visitor_serves_at_once() {
     let frps = rig.frps("").await;
     let echo = Service::echo().await;
     let (web, port) = (free_port(), free_port());
-    let text = with_store(web) + &frp_tests::rig::stcp_proxy("s", echo.port, "");
+    let text = with_store(web) + &stcp_proxy("s", echo.port, "");
     let frpc = rig.frpc(frps.port, &text);
     frpc.expect("[s] start proxy success").await;
     let body = json!({"name": "v", "type": "stcp", "stcp": {
@@ -593,7 +593,9 @@ async fn a_kill_leaves_the_old_or_the_new_store() {
     let mut last = 0;
     for round in 0..12_u64 {
         eventually("the API answers", async || {
-            std::net::TcpStream::connect(("127.0.0.1", web)).is_ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", web))
+                .await
+                .is_ok()
         })
         .await;
         let mut asked = last;
@@ -651,7 +653,7 @@ async fn answered(web: u16, method: &str, path: &str, body: &str) -> std::io::Re
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {}\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{body}",
-        frp_tests::http::ADMIN,
+        ADMIN,
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -31,6 +31,8 @@ pub struct Loaded<T> {
     pub legacy_ini: bool,
     /// The proxies and visitors as the API of frpc shows them; none without one, or for frps.
     pub definitions: Definitions,
+    /// The text of frpc's file itself, for who may have to bring it back.
+    pub text: String,
 }
 
 /// Reads the configuration file of frpc and the files that it includes.
@@ -39,7 +41,10 @@ pub struct Loaded<T> {
 /// When a file cannot be read or anything in it is wrong; all problems are reported together.
 pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, LoadError> {
     let origin = path.display().to_string();
-    client(&read(path)?, &origin, options, Includes::Follow)
+    let text = read(path)?;
+    let mut loaded = client(&text, &origin, options, Includes::Follow)?;
+    loaded.text = text;
+    Ok(loaded)
 }
 
 /// Reads the configuration file of frps.
@@ -182,6 +187,7 @@ pub(crate) fn server_settings(
         warnings,
         legacy_ini: opened.legacy_ini,
         definitions: Definitions::default(),
+        text: String::new(),
     })
 }
 
@@ -251,6 +257,7 @@ pub(crate) fn client_settings(
         warnings,
         legacy_ini: *legacy_ini,
         definitions,
+        text: String::new(),
     })
 }
 

@@ -2,9 +2,11 @@
 //! what its proxies do, another configuration, the end. There are no pages yet.
 
 mod config;
+mod reload;
 mod route;
 mod status;
 mod store;
+mod verify;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,7 +128,16 @@ impl Site for Admin {
                 Ok(body) if body.is_empty() => Ok(()),
                 answer => return envelope_v1(answer, &path),
             },
-            Route::Reload => self.reload(is_true(query.value("strictConfig"))).await,
+            Route::Reload => self.reload(&query).await.map(drop),
+            Route::ReloadTold => match self.reload(&query).await {
+                Ok(reloaded) => return envelope_v1(Ok(json(&reloaded)), &path),
+                Err(refusal) => Err(refusal),
+            },
+            Route::Confirm => return envelope_v1(self.confirm().await, &path),
+            Route::Verify => {
+                return envelope_v1(self.verify(&query, request).await, &path);
+            }
+            Route::Schema => return Self::schema(),
             Route::WriteConfig => self.write_config(request).await,
             Route::Stop => {
                 self.stop_soon();
@@ -161,9 +172,4 @@ fn internal(e: &dyn std::error::Error) -> ApiError {
         code: StatusCode::INTERNAL_SERVER_ERROR,
         text: e.to_string(),
     }
-}
-
-/// Go's `strconv.ParseBool`.
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }

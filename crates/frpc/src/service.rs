@@ -1,10 +1,9 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{LAST_TASKS, TELL_AGAIN};
-use frp_config::{ClientConfig, Definitions, DnsServer, LoadOptions, Transport};
+use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -24,7 +23,7 @@ use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::one_way::OneWay;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{ConfigFile, Settings};
 use crate::store::OpenError;
 
 /// A client of one configuration.
@@ -41,17 +40,6 @@ enum Ways {
     One(Arc<OneWay>),
     /// What chooses among several.
     Auto(Auto),
-}
-
-/// Where a client's settings came from, to be read again from there.
-#[derive(Debug, Clone)]
-pub struct ConfigFile {
-    /// The file.
-    pub path: PathBuf,
-    /// How it was read.
-    pub options: LoadOptions,
-    /// Its proxies and visitors as the admin API shows them.
-    pub definitions: Arc<Definitions>,
 }
 
 /// Why a client could not be set up.
@@ -82,6 +70,20 @@ pub enum RunError {
     FirstLogin(String),
 }
 
+/// Reads the configuration file of a running client again.
+#[derive(Debug, Clone)]
+pub struct Reloader(Arc<Settings>);
+
+impl Reloader {
+    /// As the file was read before; the log tells what became of it.
+    pub async fn reload(&self) {
+        let settings = self.0.clone();
+        let reloading = tokio::task::spawn_blocking(move || settings.reload_as_before());
+        // Its errors are in the log; it does not panic.
+        let _ = reloading.await;
+    }
+}
+
 impl Service {
     /// Reads the store and the certificate files that `cfg` names and opens the port of the admin API;
     /// `file` is where `cfg` came from, and without one there is no store. Needs a tokio runtime.
@@ -101,6 +103,12 @@ impl Service {
             client: Arc::new(Client::new(settings)?),
             web: web.transpose()?,
         })
+    }
+
+    /// What reads the configuration file again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.client.settings.clone())
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
+use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 
 /// What holds as long as the server runs.
@@ -76,6 +77,7 @@ pub(crate) struct Policy {
     /// Whom the web server lets in, where there is one.
     pub(crate) web: Option<Arc<Access>>,
     pub(crate) enable_prometheus: bool,
+    pub(crate) plugins: Plugins,
     detailed_errors_to_client: bool,
 }
 
@@ -88,6 +90,9 @@ pub enum PolicyError {
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
+    /// A plugin cannot be asked.
+    #[error("{0}")]
+    Plugin(#[from] PluginSetupError),
     /// `webServer.tls` names files that cannot be used.
     #[error("webServer.tls: {0}")]
     Web(#[source] TlsSetupError),
@@ -183,7 +188,7 @@ pub(crate) fn divide(
         nathole_analysis_data_reserve_hours: _,
         allow_ports,
         store_path,
-        http_plugins: _,
+        http_plugins,
     } = cfg;
     let ServerTransport {
         tcp_mux,
@@ -226,6 +231,7 @@ pub(crate) fn divide(
         custom_404_page,
         web: web_access,
         enable_prometheus,
+        plugins: Plugins::new(http_plugins)?,
         detailed_errors_to_client,
     };
     let bound = Bound {

@@ -53,6 +53,26 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     replace(&path, old.as_ref(), Mode::Private, text)
 }
 
+/// Removes the file, if it is there.
+///
+/// # Errors
+/// The system's.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_folder_of(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    Ok(())
+}
+
+/// Has a name be as lasting as the content, where the system can do that.
+fn sync_folder_of(path: &Path) {
+    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+}
+
 /// The file that a path leads to, and what is there.
 fn resolve(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
     let old = match std::fs::metadata(path) {
@@ -108,10 +128,7 @@ fn replace(path: &Path, old: Option<&Metadata>, mode: Mode, text: &str) -> io::R
         let _ = std::fs::remove_file(&beside);
         return done;
     }
-    // The name is as lasting as the content, where the system can do that.
-    if let Some(directory) = beside.parent().and_then(|parent| File::open(parent).ok()) {
-        let _ = directory.sync_all();
-    }
+    sync_folder_of(path);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use frp_proto::msg::{Message, Ping, UdpAddr, UdpPacket};
 use frp_proto::wire::WireProtocol::{self, V1, V2};
 use frp_relay::limits::{UDP_PING, UDP_SILENCE, UDP_USER_IDLE};
 use frp_relay::msg_stream::{MsgStream, RecvError};
-use frp_relay::relay::Traffic;
+use frp_relay::relay::{Tally, Traffic};
 use frp_relay::udp::{
     CarryError, Datagrams, LocalOptions, LocalService, Locals, Tell, Users, bridge,
 };
@@ -258,7 +258,7 @@ async fn a_bridge_translates_datagrams_and_keeps_a_visitors_pings_to_itself() {
     let task = tokio::spawn(async move {
         let (visitor, proxy) = ((visitor_end, V2), (proxy_end, V1));
         let span = tracing::error_span!("proxy");
-        bridge(visitor, proxy, &counted, &span).await
+        bridge(visitor, proxy, Tally::from(&counted), &span).await
     });
     let new = |io, protocol: WireProtocol| Peer(MsgStream::new(io, protocol, BytesMut::new()));
     let (mut visitor, mut proxy) = (new(visitor, V2), new(proxy, V1));

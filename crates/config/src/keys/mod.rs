@@ -37,7 +37,7 @@ pub use self::proxy::{
     TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
-    HttpPlugin, PluginOp, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
+    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
 };
 pub use self::visitor::{
     VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor,

@@ -9,7 +9,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::{Admin, internal};
-use crate::service::ConfigFile;
+use crate::settings::ConfigFile;
 
 impl Admin {
     fn file(&self) -> Result<&ConfigFile, ApiError> {
@@ -22,17 +22,6 @@ impl Admin {
         let path = self.file()?.path.clone();
         match tokio::task::spawn_blocking(move || file::read(&path)).await {
             Ok(Ok(content)) => Ok(content),
-            Ok(Err(e)) => Err(ApiError::bad(format!("invalid argument: {e}"))),
-            Err(e) => Err(internal(&e)),
-        }
-    }
-
-    /// Reads the file again; the session then makes its proxies and visitors so.
-    pub(super) async fn reload(&self, strict: bool) -> Result<(), ApiError> {
-        self.file()?;
-        let settings = self.settings.clone();
-        match tokio::task::spawn_blocking(move || settings.reload(strict)).await {
-            Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(ApiError::bad(format!("invalid argument: {e}"))),
             Err(e) => Err(internal(&e)),
         }

@@ -5,12 +5,15 @@ use frp_http::web::path::decode;
 use frp_http::web::{Path, Unrouted};
 use hyper::Method;
 
-use super::store::Ask;
-
 /// The requests that are answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Reload,
+    /// The same, telling more.
+    ReloadTold,
+    Confirm,
+    Verify,
+    Schema,
     Stop,
     Status,
     ReadConfig,
@@ -20,13 +23,28 @@ pub(crate) enum Route {
     Store(EntryKind, Ask),
 }
 
+/// What is asked of the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    List,
+    Create,
+    Show(String),
+    Update(String),
+    Delete(String),
+}
+
 impl Route {
     /// Whether it is for more than to look.
     pub(super) fn changes(&self) -> bool {
         match self {
-            Self::Reload | Self::Stop | Self::WriteConfig => true,
+            Self::Reload
+            | Self::ReloadTold
+            | Self::Confirm
+            | Self::Verify
+            | Self::Stop
+            | Self::WriteConfig => true,
             Self::Store(_, ask) => !matches!(ask, Ask::List | Ask::Show(_)),
-            Self::Status | Self::ReadConfig | Self::Running(..) => false,
+            Self::Status | Self::ReadConfig | Self::Schema | Self::Running(..) => false,
         }
     }
 }
@@ -41,7 +59,11 @@ pub(super) fn find(method: &Method, path: &Path<'_>, store: bool) -> Result<Rout
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match parts[..] {
+        ["api", "reload"] if *method == Method::POST => Ok(Route::ReloadTold),
         ["api", "reload"] => only(Method::GET, Route::Reload),
+        ["api", "confirm"] => only(Method::POST, Route::Confirm),
+        ["api", "verify"] => only(Method::POST, Route::Verify),
+        ["api", "schema"] => only(Method::GET, Route::Schema),
         ["api", "stop"] => only(Method::POST, Route::Stop),
         ["api", "status"] => only(Method::GET, Route::Status),
         ["api", "config"] if *method == Method::PUT => Ok(Route::WriteConfig),
@@ -90,7 +112,9 @@ mod tests {
     fn routes_are_those_of_frp() {
         for (method, path, route) in [
             (Method::GET, "/api/reload", Ok(Route::Reload)),
-            (Method::POST, "/api/reload", Err(Unrouted::WrongMethod)),
+            (Method::POST, "/api/reload", Ok(Route::ReloadTold)),
+            (Method::PUT, "/api/reload", Err(Unrouted::WrongMethod)),
+            (Method::GET, "/api/confirm", Err(Unrouted::WrongMethod)),
             (Method::GET, "/api/stop", Err(Unrouted::WrongMethod)),
             (Method::PUT, "/api/config", Ok(Route::WriteConfig)),
             (Method::GET, "/api/config", Ok(Route::ReadConfig)),

@@ -9,20 +9,11 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, StatusCode};
 
+use super::route::Ask;
 use super::{Admin, internal};
 use crate::limits::MAX_ENTRY;
 use crate::settings::{Settings, StoreRefusal};
 use crate::store::ChangeError;
-
-/// What is asked of the store.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    List,
-    Create,
-    Show(String),
-    Update(String),
-    Delete(String),
-}
 
 impl Admin {
     /// What runs under a name.

@@ -52,7 +52,6 @@ impl web::Site for Site {
     async fn answer(&self, route: Route, query: Query, request: Request<Incoming>) -> Response {
         let path = request.uri().path().to_owned();
         match route {
-            Route::Reload => self.reload(&path).await,
             Route::Live(Live::Events) => {
                 let made = self.off_thread(|site| site.event()).await;
                 match made {
@@ -60,6 +59,7 @@ impl web::Site for Site {
                     None => bare(StatusCode::INTERNAL_SERVER_ERROR),
                 }
             }
+            Route::Reload => self.reload(&path).await,
             route => self.make(route, query, path).await,
         }
     }
@@ -90,15 +90,15 @@ impl web::Site for Site {
 }
 
 impl Site {
+    /// What listeners are told every second.
+    pub(super) fn event(&self) -> Bytes {
+        live::event(self)
+    }
+
     async fn reload(&self, path: &str) -> Response {
         let reloaded = self.reloader.reload().await;
         let answer = reloaded.map_err(|e| ApiError::bad(e.to_string()));
         envelope_v1(answer.map(|reloaded| json(&reloaded)), path)
-    }
-
-    /// What listeners are told every second.
-    pub(super) fn event(&self) -> Bytes {
-        live::event(self)
     }
 
     /// What there is to tell of ten thousand proxies takes a while to write; no connection is served
@@ -139,9 +139,9 @@ fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
         Route::Proxy(name) => v1(api::proxy(&site.stats, None, &name).map(|p| json(&p))),
         Route::Traffic(name) => v1(api::traffic(&site.stats, &name).map(|t| json(&t))),
         Route::ClearProxies => v1(api::clear(&site.stats, query).map(|done| json(&done))),
+        Route::Live(route) => v1(live::answer(site, route, query)),
         // It waits for its turn, which takes no place of theirs: see `Site::reload`.
         Route::Reload => bare(StatusCode::INTERNAL_SERVER_ERROR),
-        Route::Live(route) => v1(live::answer(site, route, query)),
         Route::V2(route) => envelope_v2(api_v2::answer(site, route, query), path),
     }
 }

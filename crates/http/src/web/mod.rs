@@ -200,9 +200,9 @@ impl Web {
 
 async fn http_or_https(site: Arc<impl Site>, conn: TcpStream, peer: SocketAddr) {
     tune(&conn, None);
-    let Some(access) = site.access() else { return };
     let patience = Patience::default();
     let conn = Watched::new(conn, patience.clone());
+    let Some(access) = site.access() else { return };
     let Some(tls) = access.tls.clone() else {
         return serve(site, conn, patience).await;
     };
