@@ -29,6 +29,7 @@ mod limits;
 mod live;
 mod log_format;
 mod logs;
+mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
 mod network;
@@ -55,6 +56,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod traffic_kept;
 mod udp;
 mod verdicts;
 mod visitors;
