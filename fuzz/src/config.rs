@@ -1,6 +1,9 @@
 //! Configuration files: whatever they hold, loading ends with settings or with problems.
 
-use frp_config::{Environment, Format, LoadOptions, Purpose, parse_client, parse_server};
+use frp_config::{
+    EntryKind, Environment, Format, LoadOptions, Purpose, Store, StoreEntry, findings,
+    parse_client, parse_server,
+};
 
 /// Loads the text as the file of either program. What is valid must be valid again when it is
 /// written in any format.
@@ -12,6 +15,10 @@ pub fn load(data: &[u8]) {
         environment: Environment::from_iter([("A".to_owned(), "1".to_owned())]),
         ..LoadOptions::new(Purpose::Verify)
     };
+    stored(text, &options);
+    for format in [Some(Format::Toml), None] {
+        let _ = findings(text, format, &options);
+    }
     if let Ok(loaded) = parse_client(text, "f", &options) {
         for format in [Format::Toml, Format::Yaml, Format::Json] {
             let again = parse_client(&loaded.document.write(format), "f", &options);
@@ -26,16 +33,35 @@ pub fn load(data: &[u8]) {
     }
 }
 
+/// Takes the text for a store, and for what is asked of one. What was read is there when it is written and
+/// read again.
+fn stored(text: &str, options: &LoadOptions) {
+    if let Ok((store, _)) = Store::parse(text, "f", options) {
+        let again = Store::parse(&store.text(), "f", options);
+        assert!(again.is_ok_and(|(again, _)| again.text() == store.text()));
+    }
+    for kind in [EntryKind::Proxy, EntryKind::Visitor] {
+        if let Ok((entry, _)) = StoreEntry::parse(kind, text, None, options) {
+            let mut store = Store::default();
+            assert!(store.add(entry).is_ok());
+            let again = Store::parse(&store.text(), "f", options);
+            assert!(again.is_ok_and(|(again, _)| again.list(kind) == store.list(kind)));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    const SEEDS: [&str; 5] = [
+    const SEEDS: [&str; 7] = [
         "user = \"a\"\n[[proxies]]\nname = 'b'\ntype = \"tcp\"\nlocalPort = 1\n",
         "a: &a {type: tcp}\nuser: 'x'\nproxies:\n- <<: *a\n  name: b\n  localPort: 0x1\n",
         "{\"user\": \"\\u00e4\", \"proxies\": [{\"name\": \"b\", \"type\": \"udp\"}]}",
         "[common]\nuser = %(x)s\nx = 1\n[range:a]\nlocal_port = 1-2\nremote_port = 3-4\n",
         "{{ range $i, $v := parseNumberRange \"1-3\" }}\n# {{ printf \"%03d\" $v }}\n{{ end }}user = 'a'",
+        "{\"proxies\": [{\"name\": \"a\", \"type\": \"tcp\", \"localPort\": 1, \"x\": 1.5}], \"y\": null}",
+        "{\"name\": \"a\", \"type\": \"http\", \"http\": {\"localPort\": 1, \"customDomains\": [\"b\"]}}",
     ];
 
     proptest! {

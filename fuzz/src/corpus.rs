@@ -42,6 +42,7 @@ targets! {
     kcp_fec: net::kcp_fec;
     mux_frames: net::mux_frames;
     outbound_proxy: outbound_proxy::answers;
+    plugin_answer: proto::plugin_answer;
     sni: proto::sni;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
     v2_decode: |data| proto::messages(WireProtocol::V2, data);

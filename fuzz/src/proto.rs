@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use frp_proto::crypto::aead::{Algorithm, Key, Opener};
 use frp_proto::jwt;
-use frp_proto::msg::Message;
+use frp_proto::msg::{Login, Message, NewProxy, NewWorkConn, Ping};
+use frp_proto::plugin::{self, Answer, Content, LoginContent, NewContent, OfUser, UserInfo};
 use frp_proto::sni::HelloReader;
 use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
 use frp_proto::wire::v2::{FrameKind, decode_frame, encode_frame};
@@ -85,6 +86,35 @@ pub fn jwt(data: &[u8]) {
             let checked = claims.check(&jwt::Rules::default(), 1_000_000_000);
             let _ = checked.map_err(|error| error.to_string());
         }
+    }
+}
+
+/// The answer of a server plugin. What it changes can be asked about again.
+pub fn plugin_answer(data: &[u8]) {
+    let Ok(Answer::Changed(Some(by))) = plugin::answer(data) else {
+        return;
+    };
+    let user = UserInfo::default();
+    replaced(
+        by.clone(),
+        LoginContent {
+            login: Login::default(),
+            client_address: String::new(),
+        },
+    );
+    replaced(by.clone(), of(&user, NewProxy::default()));
+    replaced(by.clone(), of(&user, NewWorkConn::default()));
+    replaced(by, of(&user, Ping::default()));
+}
+
+fn of<M>(user: &UserInfo, message: M) -> OfUser<'_, M> {
+    OfUser { user, message }
+}
+
+fn replaced(by: NewContent, mut content: impl Content) {
+    if by.replace(&mut content).is_ok() {
+        let request = plugin::request(&content).expect("a message is JSON");
+        assert!(plugin::answer(&request).is_ok(), "and an object");
     }
 }
 

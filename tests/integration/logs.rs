@@ -341,7 +341,7 @@ async fn what_was_left_out_is_counted_at_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let plain = "auth.token = \"t\"\ntransport.tcpMux = false\ntransport.tls.enable = false\n";
-    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+    for (signal, number) in [("TERM", 15), ("INT", 2)] {
         let mut frpc = rig.frpc(port, plain);
         let (stream, _) = listener.accept().await.unwrap();
         let mut control = Control::of_server(stream, "t").await;

@@ -283,8 +283,21 @@ async fn there_are_two_examples_and_both_are_valid() {
     }
     found.sort();
     assert_eq!(found, ["frpc.toml.example", "frps.toml.example"]);
+    // Those that go with other examples are as good.
+    let mut pending = vec![PathBuf::from("examples")];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(root().join(&directory)).unwrap() {
+            let path = directory.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|e| e == "toml") {
+                found.push(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
     for name in found {
-        let program = name.split('.').next().unwrap();
+        let file = name.rsplit('/').next().unwrap();
+        let program = file.split('.').next().unwrap();
         let mut verify = Command::new(Side::Ours.program(program));
         let output = verify
             .args(["verify", "-c", &name])

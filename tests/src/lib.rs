@@ -33,6 +33,7 @@ pub mod network;
 pub mod nginx;
 mod ntlm;
 pub mod openssh;
+pub mod plugin_server;
 pub mod ports;
 pub mod program;
 pub mod releases;

@@ -211,7 +211,7 @@ fn plain_item(
 }
 
 /// One entry of `proxies` or `visitors`, or a plugin; its `type` tells which keys it may have.
-fn tagged_item(
+pub(crate) fn tagged_item(
     tagged: &'static Tagged,
     node: Node,
     (index, list_at): (usize, usize),

@@ -54,7 +54,7 @@ pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
                 At::root(first).of(HttpPlugin::name).text()
             ),
             items: plugins,
-            support: Support::Later,
+            support: Support::Ready,
         };
         root.lists.insert(ServerConfig::http_plugins.path(), list);
     }

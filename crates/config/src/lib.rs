@@ -29,12 +29,14 @@ mod resolve;
 mod secret;
 mod section;
 mod source;
+mod store;
 mod suggest;
 mod template;
 mod to_msg;
 mod toml;
 mod value;
 mod value_source;
+mod verify;
 mod way;
 mod write;
 mod yaml;
@@ -47,7 +49,7 @@ pub use keys::{
     ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,
     HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
     HttpsForwardPlugin, LoadBalancer, LogConfig, LogLevel, LogTarget, Multiplexer, NatTraversal,
-    PluginLogin, PluginOp, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind, ProxyTransport,
+    PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind, ProxyTransport,
     QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls, ServerTransport, Socks5Plugin,
     SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin, TokenSourceError,
     UnixSocketPlugin, VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, WebServer,
@@ -57,6 +59,8 @@ pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};
 pub use problem::{LoadError, Problem};
 pub use secret::Secret;
+pub use store::{Definitions, EntryError, EntryKind, Store, StoreEntry, StoreError};
 pub use value_source::{ValueSource, ValueSourceError};
+pub use verify::{Finding, findings};
 pub use way::{Transport, TransportProtocol, Way, WayError};
 pub use write::{Document, Format};

@@ -11,6 +11,7 @@ use crate::options::LoadOptions;
 use crate::report::Report;
 use crate::section::Section;
 use crate::source::Sources;
+use crate::store::Definitions;
 use crate::suggest::{Place, Program};
 use crate::template::{self, Functions};
 use crate::value::Entry;
@@ -28,6 +29,10 @@ pub struct Loaded<T> {
     pub warnings: Vec<Problem>,
     /// The file has the legacy INI form.
     pub legacy_ini: bool,
+    /// The proxies and visitors as the API of frpc shows them; none without one, or for frps.
+    pub definitions: Definitions,
+    /// The text of frpc's file itself, for who may have to bring it back.
+    pub text: String,
 }
 
 /// Reads the configuration file of frpc and the files that it includes.
@@ -36,7 +41,10 @@ pub struct Loaded<T> {
 /// When a file cannot be read or anything in it is wrong; all problems are reported together.
 pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, LoadError> {
     let origin = path.display().to_string();
-    client(&read(path)?, &origin, options, Includes::Follow)
+    let text = read(path)?;
+    let mut loaded = client(&text, &origin, options, Includes::Follow)?;
+    loaded.text = text;
+    Ok(loaded)
 }
 
 /// Reads the configuration file of frps.
@@ -178,6 +186,8 @@ pub(crate) fn server_settings(
         document: Document::new(&opened.root, &[], &[]),
         warnings,
         legacy_ini: opened.legacy_ini,
+        definitions: Definitions::default(),
+        text: String::new(),
     })
 }
 
@@ -233,6 +243,10 @@ pub(crate) fn client_settings(
     } = opened;
     judge(root, "", *legacy_ini, &mut report);
     let settings = resolve::client(root, proxies, visitors, *legacy_ini, &mut report);
+    let definitions = match settings.web_server {
+        Some(_) => Definitions::of(proxies, visitors),
+        None => Definitions::default(),
+    };
     let own = |section: &&Section| section.at < *own_end;
     let proxies: Vec<&Section> = proxies.iter().filter(own).collect();
     let visitors: Vec<&Section> = visitors.iter().filter(own).collect();
@@ -242,6 +256,8 @@ pub(crate) fn client_settings(
         document: Document::new(root, &proxies, &visitors),
         warnings,
         legacy_ini: *legacy_ini,
+        definitions,
+        text: String::new(),
     })
 }
 

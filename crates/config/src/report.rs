@@ -10,6 +10,8 @@ pub(crate) struct Report<'a> {
     pub(crate) options: &'a LoadOptions,
     errors: Vec<(usize, Problem)>,
     warnings: Vec<(usize, Problem)>,
+    /// Those of the warnings that tell of an unknown key.
+    unknown: Vec<Problem>,
 }
 
 impl<'a> Report<'a> {
@@ -19,6 +21,7 @@ impl<'a> Report<'a> {
             options,
             errors: Vec::new(),
             warnings: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 
@@ -53,10 +56,21 @@ impl<'a> Report<'a> {
     /// An unknown key: an error in strict mode.
     pub(crate) fn unknown(&mut self, at: usize, message: impl Into<String>, advice: &str) {
         if self.options.strict {
-            self.error(at, message, advice);
-        } else {
-            self.warn(at, message, advice);
+            return self.error(at, message, advice);
         }
+        let problem = self.problem(at, message.into(), advice);
+        self.unknown.push(problem.clone());
+        self.warnings.push((at, problem));
+    }
+
+    /// Whether there are no errors so far.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The unknown keys that are no errors, in the order in which they were found.
+    pub(crate) fn unknown_keys(&self) -> &[Problem] {
+        &self.unknown
     }
 
     /// The warnings with the texts they are about, or all errors, in the order of the files.

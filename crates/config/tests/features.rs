@@ -48,6 +48,18 @@ fn an_error_has_its_place_and_its_feature_whatever_the_purpose_is() {
             "f:2:22: transport.protocol = \"quic\": this frpc was built without the feature \
              \"quic\"; remove it, or take a build of frpc that has it"
         );
+        let plugin = parse_server(
+            "[[httpPlugins]]\naddr = \"a.test:1\"\n",
+            "f",
+            &options(purpose),
+        );
+        let plugin = plugin.unwrap_err().to_string();
+        assert!(
+            plugin.starts_with(
+                "f:1:3: httpPlugins: this frpc was built without the feature \"http\""
+            ),
+            "{plugin}"
+        );
         // The INI form is judged by the same definitions.
         let ini = error("[common]\nprotocol = kcp\n").to_string();
         assert!(

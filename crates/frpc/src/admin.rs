@@ -2,15 +2,17 @@
 //! what its proxies do, another configuration, the end. There are no pages yet.
 
 mod config;
-mod file;
+mod reload;
 mod route;
 mod status;
+mod store;
+mod verify;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use frp_config::{ClientConfig, WebServer};
+use frp_config::WebServer;
 use frp_http::basic::Login;
 use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
 use frp_http::web::path::Query;
@@ -20,12 +22,11 @@ use frp_log::{Log, info};
 use frp_proto::VERSION;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::route::Route;
 use crate::registration::Registrations;
-use crate::service::ConfigFile;
+use crate::settings::Settings;
 use crate::tasks::Tasks;
 
 /// From the order to stop until the connection to the server ends; the answer needs it to get out.
@@ -42,11 +43,9 @@ This version of frpc has no pages yet, only the API that they would use, e.g.
 #[derive(Debug)]
 pub(crate) struct Admin {
     access: Arc<Access>,
-    file: Option<ConfigFile>,
     server_addr: String,
     registrations: Arc<Mutex<Registrations>>,
-    /// The settings that the session compares its proxies and visitors with.
-    settings: watch::Sender<Arc<ClientConfig>>,
+    settings: Arc<Settings>,
     tasks: Tasks,
     stop: CancellationToken,
 }
@@ -67,16 +66,14 @@ pub(crate) fn bind(config: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
 impl Admin {
     pub(crate) fn new(
         access: Arc<Access>,
-        file: Option<ConfigFile>,
         registrations: Arc<Mutex<Registrations>>,
-        settings: watch::Sender<Arc<ClientConfig>>,
+        settings: Arc<Settings>,
         tasks: Tasks,
         stop: CancellationToken,
     ) -> Self {
-        let server_addr = settings.borrow().server_addr.clone();
+        let server_addr = settings.merged().server_addr.clone();
         Self {
             access,
-            file,
             server_addr,
             registrations,
             settings,
@@ -111,7 +108,7 @@ impl Site for Admin {
     }
 
     fn find(&self, method: &Method, path: &Path<'_>) -> Result<Route, Unrouted> {
-        route::find(method, path.plain)
+        route::find(method, path, self.settings.store().is_some())
     }
 
     fn changes(route: &Route) -> bool {
@@ -126,7 +123,21 @@ impl Site for Admin {
                 Ok(content) => return with_type(CONFIG_TYPE, content),
                 Err(refusal) => Err(refusal),
             },
-            Route::Reload => self.reload(is_true(query.value("strictConfig"))).await,
+            Route::Running(kind, name) => return envelope_v1(self.running(kind, &name), &path),
+            Route::Store(kind, ask) => match self.store((kind, ask), request).await {
+                Ok(body) if body.is_empty() => Ok(()),
+                answer => return envelope_v1(answer, &path),
+            },
+            Route::Reload => self.reload(&query).await.map(drop),
+            Route::ReloadTold => match self.reload(&query).await {
+                Ok(reloaded) => return envelope_v1(Ok(json(&reloaded)), &path),
+                Err(refusal) => Err(refusal),
+            },
+            Route::Confirm => return envelope_v1(self.confirm().await, &path),
+            Route::Verify => {
+                return envelope_v1(self.verify(&query, request).await, &path);
+            }
+            Route::Schema => return Self::schema(),
             Route::WriteConfig => self.write_config(request).await,
             Route::Stop => {
                 self.stop_soon();
@@ -147,7 +158,7 @@ impl Site for Admin {
              tasks {}\nproxies {}\nvisitors {}\n",
             self.tasks.tracker.len(),
             registrations.all().count(),
-            self.settings.borrow().visitors.len(),
+            self.settings.merged().visitors.len(),
         )
     }
 
@@ -161,9 +172,4 @@ fn internal(e: &dyn std::error::Error) -> ApiError {
         code: StatusCode::INTERNAL_SERVER_ERROR,
         text: e.to_string(),
     }
-}
-
-/// Go's `strconv.ParseBool`.
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }

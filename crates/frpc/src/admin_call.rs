@@ -39,6 +39,7 @@ pub(crate) enum CallError {
 
 fn hint(status: u16) -> &'static str {
     match status {
+        409 => ": no reload waits to be confirmed",
         401 => ": webServer.user and webServer.password are not those of the running frpc",
         404 => ": the running frpc does not know this command",
         _ => "",
@@ -48,7 +49,26 @@ fn hint(status: u16) -> &'static str {
 /// Sends the request and gives the lines to show.
 pub(crate) async fn call(call: &AdminCall) -> Result<String, CallError> {
     match call.request {
-        AdminRequest::Reload { strict } => {
+        AdminRequest::Reload {
+            strict,
+            confirm: Some(time),
+        } => {
+            let seconds = time.as_secs();
+            let path = format!("/api/reload?strictConfig={strict}&confirm={seconds}");
+            send(call, Method::POST, &path).await?;
+            Ok(format!(
+                "reload success; the former settings come back in {seconds} s, unless frpc confirm is run \
+                 before"
+            ))
+        }
+        AdminRequest::Confirm => {
+            send(call, Method::POST, "/api/confirm").await?;
+            Ok("confirm success".to_owned())
+        }
+        AdminRequest::Reload {
+            strict,
+            confirm: None,
+        } => {
             let query = if strict { "?strictConfig=true" } else { "" };
             send(call, Method::GET, &format!("/api/reload{query}")).await?;
             Ok("reload success".to_owned())

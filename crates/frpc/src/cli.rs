@@ -1,5 +1,6 @@
 //! What frpc runs; what its command line means is in `frp_config::cli` (frp `cmd/frpc`).
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -8,13 +9,13 @@ use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
-use frp_process::signals::{self, EndSignals, Overdue};
+use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_process::threads::Threads;
 use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{BUILD, ConfigFile, Service, admin_call};
+use crate::{BUILD, ConfigFile, Reloader, Service, admin_call, confirm};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -94,17 +95,44 @@ fn finish(ended: Result<(), String>) -> ExitCode {
     }
 }
 
+/// Loads the file; the former one, where it was never confirmed.
 fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, String> {
+    let shown = path.display();
+    let restored = confirm::restore(path);
+    let restored =
+        restored.map_err(|e| format!("{shown}: the former settings cannot come back: {e}"))?;
+    if let Some(tried) = restored {
+        let line = format!(
+            "WARNING: {shown}: the last reload was not confirmed, and the former settings are back; \
+             what was tried is in {}",
+            tried.display()
+        );
+        print_line(line, ExitCode::SUCCESS);
+    }
     load_client(path, options).map_err(|error| error.to_string())
 }
 
-/// Runs one client until it ends, which is never if all goes well.
-fn run(file: Option<(&Path, &LoadOptions)>, loaded: Loaded<ClientConfig>) -> Result<(), String> {
-    let cfg = prepare(loaded)?;
-    let file = file.map(|(path, options)| ConfigFile {
+/// Where settings came from, with what of them only the API needs.
+fn config_file(
+    path: &Path,
+    options: &LoadOptions,
+    loaded: &mut Loaded<ClientConfig>,
+) -> ConfigFile {
+    ConfigFile {
         path: path.to_owned(),
         options: options.clone(),
-    });
+        definitions: Arc::new(std::mem::take(&mut loaded.definitions)),
+        text: std::mem::take(&mut loaded.text).into(),
+    }
+}
+
+/// Runs one client until it ends, which is never if all goes well.
+fn run(
+    file: Option<(&Path, &LoadOptions)>,
+    mut loaded: Loaded<ClientConfig>,
+) -> Result<(), String> {
+    let file = file.map(|(path, options)| config_file(path, options, &mut loaded));
+    let cfg = prepare(loaded)?;
     block_on(serve(file, cfg, Ending::default()))?
 }
 
@@ -121,13 +149,13 @@ async fn serve_directory(directory: &Path, options: &LoadOptions) {
     let clients = TaskTracker::new();
     let ending = Ending::default();
     for path in cli::files_below(directory) {
-        match load(&path, options).and_then(prepare) {
+        let prepared = load(&path, options).and_then(|mut loaded| {
+            let file = config_file(&path, options, &mut loaded);
+            Ok((file, prepare(loaded)?))
+        });
+        match prepared {
             Err(error) => failed(&path, &error),
-            Ok(cfg) => {
-                let file = ConfigFile {
-                    path: path.clone(),
-                    options: options.clone(),
-                };
+            Ok((file, cfg)) => {
                 let ending = ending.clone();
                 let client = async move {
                     if let Err(error) = serve(Some(file), cfg, ending).await {
@@ -185,11 +213,17 @@ async fn serve(
         ending.await_signals();
     }
     let stop = ending.stop.child_token();
+    // Without a file SIGHUP ends the process, as it ends frp.
+    let hang_ups = path.as_ref().map(|_| HangUps::take());
     let ended = match Service::new(cfg, file) {
-        Ok(service) => tokio::select! {
-            ended = service.run(stop) => ended.map_err(|error| error.to_string()),
-            () = ending.at_once.cancelled() => Ok(()),
-        },
+        Ok(service) => {
+            let reloader = service.reloader();
+            tokio::select! {
+                ended = service.run(stop) => ended.map_err(|error| error.to_string()),
+                () = ending.at_once.cancelled() => Ok(()),
+                () = reload_at(hang_ups, reloader) => Ok(()),
+            }
+        }
         Err(error) => Err(error.to_string()),
     };
     if let Some(path) = path {
@@ -201,6 +235,18 @@ async fn serve(
     }
     frp_log::flush();
     ended
+}
+
+/// Reads the configuration again whenever SIGHUP comes, for ever. The log tells what became of it.
+async fn reload_at(hang_ups: Option<io::Result<HangUps>>, reloader: Reloader) {
+    // Not to be had: then SIGHUP ends the process.
+    let Some(Ok(mut hang_ups)) = hang_ups else {
+        return std::future::pending().await;
+    };
+    loop {
+        hang_ups.next().await;
+        reloader.reload().await;
+    }
 }
 
 /// The end of all clients of the process.

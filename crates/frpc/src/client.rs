@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frp_config::ClientConfig;
 use frp_proto::crypto::cfb;
-use tokio::sync::watch;
 
 use crate::auth::{Auth, EndpointSetupError};
 use crate::registration::Registrations;
+use crate::settings::Settings;
 use crate::tasks::Tasks;
 
 #[derive(Debug)]
@@ -18,18 +18,19 @@ pub(crate) struct Client {
     pub(crate) key: cfb::Key,
     pub(crate) tasks: Tasks,
     /// What proxies and visitors there shall be; changes while the client runs.
-    pub(crate) settings: watch::Sender<Arc<ClientConfig>>,
+    pub(crate) settings: Arc<Settings>,
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
 }
 
 impl Client {
-    pub(crate) fn new(cfg: Arc<ClientConfig>) -> Result<Self, EndpointSetupError> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, EndpointSetupError> {
+        let cfg = settings.merged();
         Ok(Self {
             auth: Auth::new(&cfg)?,
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             tasks: Tasks::default(),
-            settings: watch::Sender::new(cfg.clone()),
+            settings: Arc::new(settings),
             registrations: Arc::default(),
             cfg,
         })

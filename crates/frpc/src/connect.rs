@@ -213,7 +213,7 @@ impl Connector {
                 first_bytes: Vec::new(),
             })?;
         }
-        let pipe = tls::connect(tls.clone(), self.server_name(), conn, HANDSHAKE_WAIT).await?;
+        let pipe = tls::connect(tls.now(), self.server_name(), conn, HANDSHAKE_WAIT).await?;
         Ok(Stream::Tls(Box::new(pipe)))
     }
 
@@ -254,11 +254,11 @@ impl Connector {
             max_streams: settings.max_incoming_streams,
         };
         // This protocol always has it.
-        let tls = way.tls.as_deref().ok_or(QuicDialError::NoTls)?;
+        let tls = way.tls.as_ref().ok_or(QuicDialError::NoTls)?.now();
         let (host, port) = (&way.server_addr, way.server_port);
         let dial = dial_options(way);
         let name = self.server_name();
-        Ok(quic::connect(host, port, &dial, tls, name, &options, tasks).await?)
+        Ok(quic::connect(host, port, &dial, &tls, name, &options, tasks).await?)
     }
 
     fn server_name(&self) -> &str {

@@ -16,6 +16,8 @@
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
 //! answers.
+//! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
+//! [`confirm`] is what is left of a reload that may have to be undone.
 //! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 //!
 //! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
@@ -47,9 +49,11 @@ mod auto;
 mod backoff;
 pub mod cli;
 mod client;
+mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
+mod file;
 mod health;
 mod limits;
 mod local;
@@ -61,13 +65,17 @@ mod reach;
 mod registration;
 mod service;
 mod session;
+mod settings;
+mod store;
 mod tasks;
 mod udp;
 mod user;
 mod visitors;
 mod work;
 
-pub use service::{ConfigFile, RunError, Service, SetupError};
+pub use service::{Reloader, RunError, Service, SetupError};
+pub use settings::ConfigFile;
+pub use store::OpenError;
 
 /// This program, and what it was built without.
 const BUILD: frp_config::Build = frp_config::build!("frpc");

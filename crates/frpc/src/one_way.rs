@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use frp_config::{ClientConfig, TransportProtocol};
-use frp_net::tls::{TlsFiles, TlsSetupError, client_config};
+use frp_net::tls::{Renewed, TlsFiles, TlsSetupError, renewed_client_config};
 
 /// See the module. Its settings are those of the client, but for what the way decides.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct OneWay {
     cfg: Arc<ClientConfig>,
     /// `transport.protocol`, or what `auto` stands for here.
     pub(crate) protocol: TransportProtocol,
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) tls: Option<Renewed<rustls::ClientConfig>>,
 }
 
 impl OneWay {
@@ -42,7 +42,7 @@ impl Deref for OneWay {
 fn tls(
     cfg: &ClientConfig,
     protocol: TransportProtocol,
-) -> Result<Option<Arc<rustls::ClientConfig>>, TlsSetupError> {
+) -> Result<Option<Renewed<rustls::ClientConfig>>, TlsSetupError> {
     let settings = &cfg.transport.tls;
     let files = match protocol {
         TransportProtocol::Quic if !settings.enable => TlsFiles::default(),
@@ -57,5 +57,5 @@ fn tls(
             trusted_ca: settings.trusted_ca_file.clone(),
         },
     };
-    client_config(&files).map(Some)
+    renewed_client_config(files).map(Some)
 }

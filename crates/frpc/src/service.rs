@@ -1,10 +1,9 @@
 //! Keeps a session alive: logs in, serves, and logs in again when the session is lost.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{LAST_TASKS, TELL_AGAIN};
-use frp_config::{ClientConfig, DnsServer, LoadOptions, Transport};
+use frp_config::{ClientConfig, DnsServer, Transport};
 use frp_log::{Log, info, shown, shown_error, warn};
 use frp_net::go_text::join_host_port;
 use frp_net::literal::socket_addr;
@@ -24,14 +23,14 @@ use crate::diagnose;
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::one_way::OneWay;
 use crate::session::Session;
+use crate::settings::{ConfigFile, Settings};
+use crate::store::OpenError;
 
 /// A client of one configuration.
 #[derive(Debug)]
 pub struct Service {
     client: Arc<Client>,
     ways: Ways,
-    /// Where the settings came from, to be read again from there.
-    file: Option<ConfigFile>,
     web: Option<(Web, Arc<Access>)>,
 }
 
@@ -43,15 +42,6 @@ enum Ways {
     Auto(Auto),
 }
 
-/// Where a client's settings came from, to be read again from there.
-#[derive(Debug, Clone)]
-pub struct ConfigFile {
-    /// The file.
-    pub path: PathBuf,
-    /// How it was read.
-    pub options: LoadOptions,
-}
-
 /// Why a client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -61,6 +51,9 @@ pub enum SetupError {
     /// `auth.oidc` names something that cannot be used.
     #[error("{0}")]
     Oidc(#[from] EndpointSetupError),
+    /// `store.path` names a file that cannot be used.
+    #[error("{0}")]
+    Store(#[from] OpenError),
     /// The admin API cannot listen.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -77,11 +70,26 @@ pub enum RunError {
     FirstLogin(String),
 }
 
+/// Reads the configuration file of a running client again.
+#[derive(Debug, Clone)]
+pub struct Reloader(Arc<Settings>);
+
+impl Reloader {
+    /// As the file was read before; the log tells what became of it.
+    pub async fn reload(&self) {
+        let settings = self.0.clone();
+        let reloading = tokio::task::spawn_blocking(move || settings.reload_as_before());
+        // Its errors are in the log; it does not panic.
+        let _ = reloading.await;
+    }
+}
+
 impl Service {
-    /// Reads the certificate files that `cfg` names and opens the port of the admin API; `file` is
-    /// where `cfg` came from. Needs a tokio runtime.
+    /// Reads the store and the certificate files that `cfg` names and opens the port of the admin API;
+    /// `file` is where `cfg` came from, and without one there is no store. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
-        let cfg = Arc::new(cfg);
+        let settings = Settings::new(cfg, file)?;
+        let cfg = settings.merged();
         let ways = match &cfg.transport.protocol {
             Transport::Auto(order) => Auto::new(&cfg, order).map(Ways::Auto),
             Transport::One(protocol) => {
@@ -92,10 +100,15 @@ impl Service {
         let web = cfg.web_server.as_ref().map(admin::bind);
         Ok(Self {
             ways: ways?,
-            client: Arc::new(Client::new(cfg)?),
+            client: Arc::new(Client::new(settings)?),
             web: web.transpose()?,
-            file,
         })
+    }
+
+    /// What reads the configuration file again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.client.settings.clone())
     }
 
     /// Serves until `stop` is cancelled, or until the first login fails where that is to end it;
@@ -136,7 +149,6 @@ impl Service {
         if let (Some((web, access)), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
             let admin = Admin::new(
                 access,
-                self.file.take(),
                 self.client.registrations.clone(),
                 self.client.settings.clone(),
                 self.client.tasks.clone(),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
+use crate::closings::Closings;
 use crate::policy::{Bound, InForce, Policy};
 use crate::ports::Ports;
 use crate::proxy::names::Names;
@@ -25,6 +26,7 @@ pub(crate) struct Base {
     pub(crate) file: Option<ConfigFile>,
     pub(crate) in_force: InForce,
     pub(crate) admission: Admission,
+    pub(crate) closings: Closings,
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,

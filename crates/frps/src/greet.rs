@@ -180,8 +180,9 @@ async fn admit_work_conn(
             Err(why) => {
                 warn!(
                     session.log,
-                    "invalid NewWorkConn with run id [{}]",
-                    shown(&session.run_id)
+                    "invalid NewWorkConn with run id [{}]: {}",
+                    shown(&session.run_id),
+                    shown_error(&why.log)
                 );
                 why.peer
             }
@@ -213,7 +214,12 @@ async fn admit(
     client: &SessionHandle,
     conn: NewWorkConn,
 ) -> Result<Guard, Refusal> {
-    let mut ask = WorkConnAsk { client, conn };
+    let policy = &shared.policy();
+    let mut ask = WorkConnAsk {
+        policy,
+        client,
+        conn,
+    };
     shared.admission.work_conn(&mut ask).await
 }
 

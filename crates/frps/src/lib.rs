@@ -17,7 +17,7 @@
 //! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
 //! host), [`base`] what needs no tables: [`policy`] (what all of them go by), [`admission`] (who and
 //! what may come in), [`ports`] (who has which port). [`web`] is the HTTP API, which reads [`stats`];
-//! [`ended`] is what is remembered of what has ended.
+//! [`plugins`] are others who are asked, [`closings`] tells them of ends; [`ended`] is what is remembered of what has ended.
 //!
 //! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
 
@@ -48,7 +48,7 @@ mod bind_error;
 mod caller;
 pub mod cli;
 mod client;
-
+mod closings;
 mod dispatch;
 mod ended;
 mod greet;
@@ -57,6 +57,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
+mod plugins;
 mod policy;
 mod ports;
 mod proxy;
@@ -99,7 +101,9 @@ use crate::admission::check::Check;
 use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
+use crate::closings::Teller;
 pub use crate::inside::Inside;
+pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
 use crate::ports::Ports;
@@ -123,6 +127,7 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<Web>,
+    teller: Teller,
     shared: Arc<Shared>,
 }
 
@@ -173,11 +178,13 @@ impl Server {
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
         let stop = CancellationToken::new();
+        let (closings, teller) = closings::closings();
         let base = Base {
             bound,
             file,
             in_force: InForce::new(policy, cfg),
             admission: Admission::new(more),
+            closings,
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
@@ -206,6 +213,7 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
+            teller,
             shared: Arc::new(shared),
         })
     }
@@ -239,11 +247,16 @@ impl Server {
             kcp,
             vhosts,
             web,
+            teller,
             shared,
         } = self;
         let _end = shared.stop.clone().drop_guard();
         let bound = &shared.bound;
         let at = |port| join_host_port(&bound.bind_addr, port);
+        for name in shared.policy().plugins.names() {
+            info!(Log::root(), "plugin [{name}] has been registered");
+        }
+        shared.tasks.spawn(teller.run(shared.base.clone()));
         info!(Log::root(), "frps tcp listen on {}", at(bound.bind_port));
         if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
             info!(Log::root(), "frps quic listen on {}", at(port));

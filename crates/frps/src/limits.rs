@@ -56,6 +56,28 @@ pub(crate) const ISSUER_KEYS_LIFE_MIN: Duration = Duration::from_secs(60);
 /// The most that it can say.
 pub(crate) const ISSUER_KEYS_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long all server plugins together may take to decide about an operation. Less than the client's own
+/// patience (`LOGIN_ANSWER` in frpc), so that the client is told. frp waits for ever.
+pub(crate) const PLUGINS_WAIT: Duration = Duration::from_secs(8);
+
+/// Bytes of a plugin's answer: a message as large as any that a client can send, and some.
+pub(crate) const MAX_PLUGIN_ANSWER: usize = 256 * 1024;
+
+/// Requests to one plugin about one operation at a time, each with a connection; others wait.
+pub(crate) const MAX_PLUGIN_QUESTIONS: usize = 256;
+
+/// Of those, about the users of one client.
+pub(crate) const MAX_PLUGIN_QUESTIONS_OF_CLIENT: usize = 32;
+
+/// Connections to a plugin that are kept between requests.
+pub(crate) const MAX_PLUGIN_CONNECTIONS_KEPT: usize = 16;
+
+/// Ends of proxies that plugins are told of at a time.
+pub(crate) const MAX_CLOSINGS_TOLD: usize = 16;
+
+/// Ends that wait for that: those of the largest client, whose names have some hundred kB.
+pub(crate) const MAX_CLOSINGS_WAITING: usize = MAX_PROXIES;
+
 // What one client of frps may have at a time; see docs/limits.md. No honest client meets these.
 
 /// Proxies of one client.

@@ -72,21 +72,24 @@ impl LoginError {
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     mut stream: Greeted,
-    mut login: Login,
+    login: Login,
     negotiated: Option<Negotiated>,
     caller: Caller,
     permit: Permit,
 ) {
-    if login.run_id.is_empty() {
-        login.run_id = naming::run_id(random_bytes());
-    }
-    let log = Log::root().by(caller.peer.ip()).with(&shown(&login.run_id));
+    // As in frp, one that has none is shown to the checks without it.
+    let new_id = naming::run_id(random_bytes());
+    let log = Log::root().by(caller.peer.ip());
+    let log = log.with(&shown(match &*login.run_id {
+        "" => &new_id,
+        id => id,
+    }));
     let policy = shared.policy();
     let who = shared.stats.is_some().then(|| Who::of(&login));
     let admitted = admit(
         &shared,
         &policy,
-        login,
+        (login, new_id),
         &mut stream,
         negotiated.as_ref(),
         (&caller, permit),
@@ -134,7 +137,7 @@ pub(crate) async fn serve(
 async fn admit(
     shared: &Arc<Shared>,
     policy: &Policy,
-    login: Login,
+    (login, new_id): (Login, String),
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     (caller, permit): (&Caller, Permit),
@@ -159,12 +162,16 @@ async fn admit(
         () = permit.lost(caller) => Err(LoginError::Gone),
     };
     let LoginAsk {
-        login,
+        mut login,
         subject,
         peer,
         ..
     } = ask;
+    if login.run_id.is_empty() {
+        login.run_id = new_id;
+    }
     let login = &login;
+    let log = &Log::root().by(peer.ip()).with(&shown(&login.run_id));
     // Whoever may come in does so with many others when the server has been away; strangers have to
     // share fewer lines.
     announce(

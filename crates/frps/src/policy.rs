@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
+use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 
 /// What holds as long as the server runs.
@@ -74,6 +75,7 @@ pub(crate) struct Policy {
     /// Whom the web server lets in, where there is one.
     pub(crate) web: Option<Arc<Access>>,
     pub(crate) enable_prometheus: bool,
+    pub(crate) plugins: Plugins,
     detailed_errors_to_client: bool,
 }
 
@@ -86,6 +88,9 @@ pub enum PolicyError {
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
+    /// A plugin cannot be asked.
+    #[error("{0}")]
+    Plugin(#[from] PluginSetupError),
     /// `webServer.tls` names files that cannot be used.
     #[error("webServer.tls: {0}")]
     Web(#[source] TlsSetupError),
@@ -179,7 +184,7 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours: _,
         allow_ports,
-        http_plugins: _,
+        http_plugins,
     } = cfg;
     let ServerTransport {
         tcp_mux,
@@ -222,6 +227,7 @@ pub(crate) fn divide(
         custom_404_page,
         web: web_access,
         enable_prometheus,
+        plugins: Plugins::new(http_plugins)?,
         detailed_errors_to_client,
     };
     let bound = Bound {

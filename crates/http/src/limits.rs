@@ -57,6 +57,9 @@ pub const HTTP_ANSWER: Duration = HANDSHAKE_WAIT;
 /// golang.org/x/oauth2 reads).
 pub const MAX_HTTP_ANSWER: usize = 1024 * 1024;
 
+/// How long a connection that has answered is kept for the next request, as Go's `http.Transport` does.
+pub const KEPT_IDLE: Duration = Duration::from_secs(90);
+
 /// Redirects that such a request follows, as Go's `http.Client`.
 pub const MAX_REDIRECTS: usize = 10;
 

@@ -189,3 +189,13 @@ pub const MAX_QUIC_WAITING_TOTAL: u64 = 1024 * 1024;
 /// Bytes of a name: of a proxy, a group, a user, a client, a host, and of what else identifies or
 /// unlocks something.
 pub const MAX_NAME: usize = 1024;
+
+/// Certificate files are read again this often, to see whether they were renewed.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
+
+/// From a change that was seen until it is taken, if it is still the same then: certificate and key are
+/// written one after the other.
+pub const CERTIFICATE_SETTLE: Duration = Duration::from_millis(300);
+
+/// Bytes of a certificate file that a change is looked for in: bundles of CAs have some 200 KB.
+pub const MAX_CERTIFICATE_FILE: u64 = 4 * 1024 * 1024;

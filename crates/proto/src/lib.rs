@@ -11,6 +11,7 @@
 //! - [`names`]: enums whose variants have names, such as the types of proxies
 //! - [`address`]: IP addresses and `host:port`
 //! - [`jwt`]: tokens of an OpenID Connect issuer
+//! - [`plugin`]: what server plugins are asked over HTTP, and answer
 //! - [`sni`]: which server a TLS client asks for
 #![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(
@@ -31,6 +32,7 @@ pub mod jwt;
 pub mod msg;
 pub mod names;
 pub mod naming;
+pub mod plugin;
 pub mod proxy_protocol;
 pub mod proxy_url;
 pub mod sni;

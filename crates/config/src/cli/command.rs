@@ -29,6 +29,7 @@ pub(crate) enum Act {
     Verify,
     Convert,
     Reload,
+    Confirm,
     Status,
     Stop,
     Discover,

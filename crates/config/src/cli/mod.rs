@@ -63,6 +63,13 @@ pub struct ServerTask {
     pub drain: Duration,
 }
 
+/// What the name of the file ends with in which frpc keeps the former text of its configuration file, as long
+/// as a reload waits to be confirmed.
+pub const FORMER: &str = ".former";
+
+/// The same for the text that was not confirmed.
+pub const UNCONFIRMED: &str = ".unconfirmed";
+
 /// A request to the admin interface of a running frpc.
 #[derive(Debug)]
 pub struct AdminCall {
@@ -87,7 +94,12 @@ pub enum AdminRequest {
     Reload {
         /// Whether unknown keys are then errors.
         strict: bool,
+        /// `--confirm`: the former settings come back after this time, unless [`AdminRequest::Confirm`]
+        /// comes before.
+        confirm: Option<Duration>,
     },
+    /// Keep what the last `reload --confirm` has applied.
+    Confirm,
     /// List the proxies.
     Status,
     /// End.
@@ -173,13 +185,13 @@ pub fn client(
     }
     let file = line.text("config").unwrap_or("./frpc.ini");
     let act = line.command().act;
-    if matches!(act, Act::Reload | Act::Status | Act::Stop)
+    if matches!(act, Act::Reload | Act::Confirm | Act::Status | Act::Stop)
         && let Err(lacking) = build.needs(Feature::Pages)
     {
         return Err(Output::failure(format!("{}: {lacking}", line.name())));
     }
     match act {
-        Act::Reload | Act::Status | Act::Stop => match directory(&line) {
+        Act::Reload | Act::Confirm | Act::Status | Act::Stop => match directory(&line) {
             None => admin(&line, act, Path::new(file), &options).map(ClientTask::Admin),
             Some(directory) => {
                 let call = |path: PathBuf| {
@@ -302,12 +314,19 @@ fn directory(line: &Line) -> Option<&str> {
 }
 
 /// Every file below, in the order of names; what cannot be read is left out, as in frp.
+///
+/// Not what frpc itself keeps beside a file that waits to be confirmed.
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
     let mut entries: Vec<_> = entries.flatten().collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
+    entries.retain(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        !name.ends_with(FORMER) && !name.ends_with(UNCONFIRMED)
+    });
     let files = entries.into_iter().flat_map(|entry| {
         // A link to a directory is not followed.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -437,7 +456,12 @@ fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<Ad
         request: match act {
             Act::Reload => AdminRequest::Reload {
                 strict: options.strict,
+                confirm: match line.given.get("confirm") {
+                    Some(Given::Duration(time)) => Some(*time),
+                    _ => None,
+                },
             },
+            Act::Confirm => AdminRequest::Confirm,
             Act::Stop => AdminRequest::Stop,
             _ => AdminRequest::Status,
         },

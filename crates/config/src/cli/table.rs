@@ -33,10 +33,11 @@ const FRPC: Command = Command {
     below: &[
         VERIFY,
         CONVERT,
+        RELOAD,
         admin(
-            "reload",
-            "Make the running frpc read its file again",
-            Act::Reload,
+            "confirm",
+            "Keep what the last reload --confirm has applied",
+            Act::Confirm,
         ),
         admin(
             "status",
@@ -192,12 +193,34 @@ const EXPLAIN: OwnFlag = flag(
 
 const VERSION: OwnFlag = flag("version", Takes::Bool, "Show the version.").short('v');
 
-const ADMIN: &[OwnFlag] = &[flag(
+const API_TIMEOUT: OwnFlag = flag(
     "api-timeout",
     Takes::Duration,
     "Time until the running frpc must answer.",
 )
-.default("30s")];
+.default("30s");
+
+const ADMIN: &[OwnFlag] = &[API_TIMEOUT];
+
+const RELOAD: Command = Command {
+    flags: &[
+        API_TIMEOUT,
+        flag(
+            "confirm",
+            Takes::Duration,
+            "Bring the former settings and the former file back after this time, such as 60s, unless \
+             frpc confirm is run before; so does a restart. The file that was not confirmed is kept as \
+             FILE.unconfirmed. Another reload meanwhile takes the file up again, and with --confirm the \
+             time begins anew.",
+        ),
+    ],
+    ..command(
+        "reload",
+        "Make the running frpc read its file again",
+        Act::Reload,
+    )
+};
+
 const fn command(name: &'static str, about: &'static str, act: Act) -> Command {
     Command {
         name,

@@ -14,6 +14,7 @@ use super::common::{
 use super::key::{Ini, Rule};
 use super::proxy::{PROXY, ProxyConfig};
 use super::server::{ServerConfig, ServerTransport};
+use super::setting::{Both, Setting};
 use super::visitor::{VISITOR, VisitorConfig};
 use crate::way::{Transport, TransportProtocol, Way};
 use crate::{Secret, ValueSource};
@@ -66,9 +67,11 @@ settings! {
             .ini_form(Ini::Prefix("meta_"));
         /// Their proxies and visitors are among those here.
         includes: Vec<String> = "includes" "More files with proxies and visitors." .ini("includes");
-        table "store" "Entries made at run time." {
+        table "store" "Proxies and visitors made at run time." {
             /// As written: relative to the directory of the file.
-            store_path: Option<PathBuf> = "path" "File of the entries made at run time." .later();
+            store_path: Option<PathBuf> = "path"
+                "File of the entries made at run time, by the API; relative paths begin where the \
+                 configuration file is.";
         }
         /// Those that run: after the filters `start` and `enabled`, sorted by name.
         proxies: Vec<ProxyConfig> = "proxies" "What is published." .tagged(&PROXY);
@@ -78,6 +81,27 @@ settings! {
 }
 
 impl ClientConfig {
+    /// The keys outside `proxies` and `visitors`, and those that say which of these run, in which the two
+    /// differ, in the order of their definitions. A table that only one of them has is named as a whole.
+    #[must_use]
+    pub fn differing_from(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        Self::differing(&mut Both {
+            one: self,
+            other,
+            path: String::new(),
+            found: &mut found,
+        });
+        let entries = [
+            Self::start.key,
+            Self::includes.key,
+            Self::proxies.key,
+            Self::visitors.key,
+        ];
+        found.retain(|path| entries.iter().all(|key| key.name != path));
+        found
+    }
+
     /// The same client on this way only. It has no proxies and no visitors, which do not depend on
     /// the way.
     #[must_use]

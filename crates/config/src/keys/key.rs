@@ -16,6 +16,7 @@ pub(crate) struct Key {
     pub(crate) flag: Option<KeyFlag>,
     /// A time in milliseconds, not in seconds.
     pub(crate) millis: bool,
+    pub(crate) shown: Shown,
     /// Meaning, with the unit, for people.
     pub(crate) doc: &'static str,
 }
@@ -139,6 +140,18 @@ pub(crate) enum Support {
     Inert,
 }
 
+/// How the API of frp shows a key of an entry of `proxies` or `visitors`, which follows from the Go
+/// struct that frp has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Where it is not zero; a table always. frp fills in the default before it runs the entry.
+    Filled,
+    /// Even when it is empty, which it may stay.
+    Always,
+    /// Where it is given: frp fills nothing in, or does so where the value is used.
+    Given,
+}
+
 /// A definition that says no more than what the key is; read on as `.ini(..).int(..)`.
 pub(crate) const fn key(name: &'static str, kind: Kind, rule: Rule, doc: &'static str) -> Key {
     Key {
@@ -151,6 +164,7 @@ pub(crate) const fn key(name: &'static str, kind: Kind, rule: Rule, doc: &'stati
         needs: Needs::Nothing,
         flag: None,
         millis: false,
+        shown: Shown::Filled,
         doc,
     }
 }
@@ -233,6 +247,18 @@ impl Key {
 
     pub(crate) const fn millis(mut self) -> Self {
         self.millis = true;
+        self
+    }
+
+    /// Shown even when it is empty.
+    pub(crate) const fn always(mut self) -> Self {
+        self.shown = Shown::Always;
+        self
+    }
+
+    /// Shown only where it is given, without a default.
+    pub(crate) const fn as_given(mut self) -> Self {
+        self.shown = Shown::Given;
         self
     }
 

@@ -37,7 +37,7 @@ pub use self::proxy::{
     TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
-    HttpPlugin, PluginOp, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
+    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
 };
 pub use self::visitor::{
     VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor,
@@ -45,8 +45,8 @@ pub use self::visitor::{
 
 pub(crate) use self::common::{PortRangeKeys, SourceEnv, SourceKeys};
 pub(crate) use self::key::{
-    Fallback, Ini, Key, Kind, Rule, Support, Tag, Tagged, by_ini_name, concat, count, join, key,
-    walk,
+    Fallback, Ini, Key, Kind, Rule, Shown, Support, Tag, Tagged, by_ini_name, concat, count, join,
+    key, walk,
 };
 pub(crate) use self::plugin::{PLUGIN, PluginKeys};
 pub(crate) use self::proxy::{HealthCheckKeys, PROXY};

@@ -27,9 +27,10 @@ settings! {
     #[derive(Debug, Clone, PartialEq)]
     pub struct ProxyConfig {
         /// Without the `user` prefix.
-        name: String = "name" "Name of the proxy; unique in the file." .short_flag("proxy-name", 'n');
-        key kind: String = "type" "What is published, and how." .ini("type");
-        key enabled: bool = "enabled" "false skips the proxy." .on();
+        name: String = "name" "Name of the proxy; unique in the file."
+            .short_flag("proxy-name", 'n') .always();
+        key kind: String = "type" "What is published, and how." .ini("type") .always();
+        key enabled: bool = "enabled" "false skips the proxy." .on() .as_given();
         annotations: BTreeMap<String, String> = "annotations" "Shown by frps." .flag("annotations");
         transport: ProxyTransport = "transport" "How the bytes travel.";
         metadatas: BTreeMap<String, String> = "metadatas" "For plugins of frps."
@@ -65,7 +66,7 @@ settings! {
             .ini("use_compression") .flag("uc");
         bandwidth_limit: Option<BandwidthLimit> = "bandwidthLimit"
             "Bytes per second of the whole proxy, such as `1MB` or `500KB` (1024-based)."
-            .ini("bandwidth_limit") .flag("bandwidth-limit");
+            .ini("bandwidth_limit") .flag("bandwidth-limit") .always();
         bandwidth_limit_mode: BandwidthLimitMode = "bandwidthLimitMode"
             "Which program holds the bytes back."
             .text("client") .ini("bandwidth_limit_mode") .flag("bandwidth-limit-mode")
@@ -94,7 +95,8 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct LoadBalancer {
         /// Not empty.
-        group: String = "group" "Proxies of one group share a port." .ini("group");
+        group: String = "group" "Proxies of one group share a port."
+            .ini("group") .always();
         group_key: Secret = "groupKey" "Must be the same in the whole group." .ini("group_key");
     }
 }
@@ -146,13 +148,13 @@ settings! {
     pub(crate) struct HealthCheckKeys {
         kind: Option<HealthCheckType> = "type" "tcp or http."
             .ini("health_check_type") .refusal("not support health check type: {}")
-            .some_need(&[("http", Feature::Http)]);
+            .some_need(&[("http", Feature::Http)]) .always();
         timeout: Duration = "timeoutSeconds" "Seconds until a check fails."
-            .int(3) .ini("health_check_timeout_s") .rule(Rule::NegativeIsDefault);
+            .int(3) .ini("health_check_timeout_s") .rule(Rule::NegativeIsDefault) .as_given();
         max_failed: u64 = "maxFailed" "Failures in a row until the proxy is withdrawn."
-            .int(1) .ini("health_check_max_failed") .rule(Rule::NegativeIsDefault);
+            .int(1) .ini("health_check_max_failed") .rule(Rule::NegativeIsDefault) .as_given();
         interval: Duration = "intervalSeconds" "Seconds between checks."
-            .int(10) .ini("health_check_interval_s") .rule(Rule::NegativeIsDefault);
+            .int(10) .ini("health_check_interval_s") .rule(Rule::NegativeIsDefault) .always();
         path: String = "path" "Path of the http request." .ini("health_check_url");
         headers: Vec<HealthCheckHeader> = "httpHeaders" "Headers of the http request.";
     }
@@ -162,8 +164,8 @@ settings! {
     /// A header of the request.
     #[derive(PartialEq)]
     pub(crate) struct HealthCheckHeader {
-        name: String = "name" "Name of the header.";
-        value: String = "value" "Its value.";
+        name: String = "name" "Name of the header." .always();
+        value: String = "value" "Its value." .always();
     }
 }
 
@@ -303,7 +305,7 @@ settings! {
     pub struct XtcpProxy {
         /// Who may visit.
         flat access: SecretAccess;
-        nat_traversal: NatTraversal = "natTraversal" "NAT traversal.";
+        nat_traversal: NatTraversal = "natTraversal" "NAT traversal." .as_given();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use frp_proto::named;
+use frp_proto::plugin::PluginOp;
 
 use super::common::{
     Auth, DASHBOARD, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions,
@@ -80,7 +80,9 @@ settings! {
             .int(168) .ini("nat_hole_analysis_data_reserve_hours") .inert();
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
-        http_plugins: Vec<HttpPlugin> = "httpPlugins" "Plugins asked over HTTP." .later();
+        http_plugins: Vec<HttpPlugin> = "httpPlugins"
+            "Plugins asked over HTTP about what clients and users want (docs/server-plugins.md)."
+            .needs(Feature::Http);
     }
 }
 
@@ -144,31 +146,13 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct HttpPlugin {
         name: String = "name" "Name, for the log.";
-        addr: String = "addr" "host:port or URL of the plugin." .ini("addr");
-        path: String = "path" "Path of the request." .ini("path");
+        addr: String = "addr" "host:port of the plugin, or the URL that path follows; without a scheme it is http." .ini("addr");
+        path: String = "path" "Path of the requests." .ini("path");
         ops: Vec<PluginOp> = "ops" "Operations that it is asked about."
             .ini("ops")
             .refusal("invalid http plugin ops, optional values are [Login NewProxy CloseProxy Ping \
                       NewWorkConn NewUserConn]");
-        tls_verify: bool = "tlsVerify" "Verify its certificate." .ini("tlsVerify");
-    }
-}
-
-named! {
-    /// What a plugin is asked about.
-    pub enum PluginOp {
-        /// A login.
-        Login = "Login",
-        /// A proxy to be registered.
-        NewProxy = "NewProxy",
-        /// A proxy that has ended.
-        CloseProxy = "CloseProxy",
-        /// A heartbeat.
-        Ping = "Ping",
-        /// A work connection.
-        NewWorkConn = "NewWorkConn",
-        /// A user's connection.
-        NewUserConn = "NewUserConn",
+        tls_verify: bool = "tlsVerify" "Verify its certificate, where addr begins with https." .ini("tlsVerify");
     }
 }
 

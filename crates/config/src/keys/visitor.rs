@@ -25,9 +25,9 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct VisitorConfig {
         name: String = "name" "Name of the visitor; unique in the file."
-            .short_flag("visitor-name", 'n');
-        key kind: String = "type" "Type of the proxy that is visited." .ini("type");
-        key enabled: bool = "enabled" "false skips the visitor." .on();
+            .short_flag("visitor-name", 'n') .always();
+        key kind: String = "type" "Type of the proxy that is visited." .ini("type") .always();
+        key enabled: bool = "enabled" "false skips the visitor." .on() .as_given();
         table "transport" "How the bytes travel." {
             /// On the visitor's leg, with `secretKey`.
             use_encryption: bool = "useEncryption" "Encrypt to the proxy."
@@ -91,7 +91,7 @@ settings! {
         fallback_to: String = "fallbackTo" "Visitor that takes over." .ini("fallback_to");
         fallback_timeout: Duration = "fallbackTimeoutMs" "Milliseconds until it does."
             .int(1000) .millis() .ini("fallback_timeout_ms");
-        nat_traversal: NatTraversal = "natTraversal" "NAT traversal.";
+        nat_traversal: NatTraversal = "natTraversal" "NAT traversal." .as_given();
     }
 }
 
@@ -134,7 +134,8 @@ settings! {
     /// Keys of the plugin virtual_net.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct VirtualNetVisitor {
-        destination_ip: Option<IpAddr> = "destinationIP" "Address that is reached.";
+        destination_ip: Option<IpAddr> = "destinationIP" "Address that is reached."
+            .always();
     }
 }
 

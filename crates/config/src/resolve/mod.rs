@@ -4,6 +4,7 @@
 mod auth;
 mod collide;
 mod entry;
+mod http_plugin;
 mod order;
 mod outbound_proxy;
 mod proxy;
@@ -21,8 +22,8 @@ use crate::report::Report;
 use crate::section::Section;
 use crate::way::Transport;
 use crate::{
-    ClientConfig, ClientTls, ClientTransport, PortRange, ServerConfig, ServerTransport,
-    TransportProtocol, WebServer, WebTls,
+    ClientConfig, ClientTls, ClientTransport, PortRange, ProxyConfig, ServerConfig,
+    ServerTransport, TransportProtocol, VisitorConfig, WebServer, WebTls,
 };
 
 /// The features that can be switched on (frp `pkg/policy/featuregate`).
@@ -94,7 +95,35 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
     );
     transport.tls.force |= transport.tls.trusted_ca_file.is_some();
     check_ports(&root.of(ServerConfig::allow_ports), report);
+    http_plugin::check(
+        &root.of(ServerConfig::http_plugins),
+        ServerConfig::http_plugins.key.needs.of(""),
+        report,
+    );
     settings
+}
+
+/// An entry that stands by itself, in the store of frpc.
+pub(crate) trait Single: Listed + Clone {
+    /// Reports what keeps it from running.
+    fn check(&self, entry: &At<'_, Self>, report: &mut Report<'_>);
+}
+
+impl Single for ProxyConfig {
+    fn check(&self, entry: &At<'_, Self>, report: &mut Report<'_>) {
+        proxy::check_all(entry, self, false, report);
+    }
+}
+
+impl Single for VisitorConfig {
+    fn check(&self, entry: &At<'_, Self>, report: &mut Report<'_>) {
+        visitor::check_all(entry, self, false, report);
+    }
+}
+
+/// Names that two entries have.
+pub(crate) fn names_collide<E: Listed>(sections: &[Section], report: &mut Report<'_>) {
+    collide::names(&entries::<E>(sections), report);
 }
 
 fn entries<E: Listed>(sections: &[Section]) -> Vec<At<'_, E>> {

@@ -24,21 +24,32 @@ pub(super) fn proxies(
         if !is_active(entry, start) {
             continue;
         }
-        if proxy.name.is_empty() {
-            report.error(
-                entry.section().at,
-                format!("{prefix}name should not be empty"),
-                "add name = \"...\"",
-            );
-        }
-        refuse_type(entry, &prefix, report);
-        judge(entry.section(), &prefix, legacy, report);
-        check(entry, &proxy.kind, &prefix, report);
-        check_plugin(entry, proxy.plugin.as_ref(), &prefix, report);
+        check_all(entry, &proxy, legacy, report);
         proxies.push(proxy);
     }
     proxies.sort_by(|a, b| a.name.cmp(&b.name));
     proxies
+}
+
+/// What must hold for a proxy that runs.
+pub(super) fn check_all(
+    entry: &At<'_, ProxyConfig>,
+    proxy: &ProxyConfig,
+    legacy: bool,
+    report: &mut Report<'_>,
+) {
+    let prefix = format!("proxy {}: ", proxy.name);
+    if proxy.name.is_empty() {
+        report.error(
+            entry.section().at,
+            format!("{prefix}name should not be empty"),
+            "add name = \"...\"",
+        );
+    }
+    refuse_type(entry, &prefix, report);
+    judge(entry.section(), &prefix, legacy, report);
+    check(entry, &proxy.kind, &prefix, report);
+    check_plugin(entry, proxy.plugin.as_ref(), &prefix, report);
 }
 
 /// Rules that concern several keys.

@@ -16,31 +16,41 @@ pub(super) fn visitors(
     let mut visitors = Vec::new();
     for entry in entries.iter().filter(|entry| is_active(entry, start)) {
         let visitor = entry.read();
-        let prefix = format!("visitor {}: ", visitor.name);
-        let here = entry.section().at;
-        refuse_type(entry, &prefix, report);
-        for (given, text, advice) in [
-            (&visitor.name, "name is required", "add name = \"...\""),
-            (
-                &visitor.server_name,
-                "server name is required",
-                "add serverName, the name of the proxy to visit",
-            ),
-        ] {
-            if given.is_empty() {
-                report.error(here, format!("{prefix}{text}"), advice);
-            }
-        }
-        if entry.of(VisitorConfig::bind_port).int() == 0 {
-            report.error(
-                here,
-                format!("{prefix}bind port is required"),
-                "add bindPort; -1 for no listener",
-            );
-        }
-        judge(entry.section(), &prefix, legacy, report);
+        check_all(entry, &visitor, legacy, report);
         visitors.push(visitor);
     }
     visitors.sort_by(|a, b| a.name.cmp(&b.name));
     visitors
+}
+
+/// What must hold for a visitor that runs.
+pub(super) fn check_all(
+    entry: &At<'_, VisitorConfig>,
+    visitor: &VisitorConfig,
+    legacy: bool,
+    report: &mut Report<'_>,
+) {
+    let prefix = format!("visitor {}: ", visitor.name);
+    let here = entry.section().at;
+    refuse_type(entry, &prefix, report);
+    for (given, text, advice) in [
+        (&visitor.name, "name is required", "add name = \"...\""),
+        (
+            &visitor.server_name,
+            "server name is required",
+            "add serverName, the name of the proxy to visit",
+        ),
+    ] {
+        if given.is_empty() {
+            report.error(here, format!("{prefix}{text}"), advice);
+        }
+    }
+    if entry.of(VisitorConfig::bind_port).int() == 0 {
+        report.error(
+            here,
+            format!("{prefix}bind port is required"),
+            "add bindPort; -1 for no listener",
+        );
+    }
+    judge(entry.section(), &prefix, legacy, report);
 }

@@ -123,7 +123,7 @@ fn table(section: &Section) -> Node {
 }
 
 /// What a section gives below `prefix`, in the order of the definitions.
-fn below(section: &Section, keys: &[&'static [Key]], prefix: &str) -> Vec<Entry> {
+pub(crate) fn below(section: &Section, keys: &[&'static [Key]], prefix: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     for key in keys.iter().flat_map(|keys| keys.iter()) {
         let path = join(prefix, key.name);

@@ -115,11 +115,18 @@ fn legacy_files_that_are_wrong() {
           write ports such as 2000-3000,4000"
         ]
     );
-    assert!(
-        frps("[common]\n[plugin.x]\naddr = y\n")[0]
-            .contains("[plugin.x] (httpPlugins) is not supported yet")
-    );
     let none: [String; 0] = [];
+    assert_eq!(
+        frps("[common]\n[plugin.x]\naddr = y\npath = /p\nops = Login,Ping\n"),
+        none
+    );
+    let [refused] = &frps("[common]\n[plugin.x]\npath = /p\n")[..] else {
+        panic!("one problem");
+    };
+    assert!(
+        refused.contains("http plugin [x]: addr has no host"),
+        "{refused}"
+    );
     assert_eq!(
         frpc("[common]\nstart = a\n[a]\n[b]\ntype = nonsense\n"),
         none,

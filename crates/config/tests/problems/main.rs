@@ -431,10 +431,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         );
     }
     assert_eq!(
-        frps("[[httpPlugins]]\nname = 'x'\n"),
-        [format!("f:1:3: httpPlugins {LATER}")]
-    );
-    assert_eq!(
         frpc(&format!("{TCP}plugin = {{ type = 'virtual_net' }}\n")),
         [format!(
             "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
@@ -687,5 +683,44 @@ fn toml_and_ini_mixed() {
             "f:3:1: this is no legacy INI: the line is neither a section, a comment nor key = value; \
           in that format every line is a [section], a # comment or key = value"
         ]
+    );
+}
+
+#[test]
+fn plugins_of_the_server_have_a_place_and_operations() {
+    let plugin = |lines: &str| frps(&format!("[[httpPlugins]]\nname = 'x'\n{lines}"));
+    let none: [String; 0] = [];
+    for good in [
+        "addr = '127.0.0.1:9000'\npath = '/handler'\nops = ['Login', 'NewUserConn']\n",
+        "addr = 'http://a.test/base'\npath = 'handler'\n",
+        "addr = 'https://a.test'\ntlsVerify = false\n",
+    ] {
+        assert_eq!(plugin(good), none, "{good}");
+    }
+    assert_eq!(
+        plugin("path = '/handler'\n"),
+        [
+            "f:1:3: http plugin [x]: addr has no host; set it to host:port, or to a URL such as \
+          https://host:port"
+        ]
+    );
+    assert_eq!(
+        plugin("addr = 'a.test:1'\npath = 'handler'\n"),
+        ["f:4:8: http plugin [x]: path \"handler\" is no path of a URL; begin it with /"]
+    );
+    assert_eq!(
+        plugin("addr = 'https://a.test'\n"),
+        [
+            "WARNING: f:3:8: the certificate of http plugin [x] is not verified: whoever can answer \
+          in its place decides for it; set tlsVerify to true, or to false to leave it so"
+        ]
+    );
+    let refused = plugin("addr = 'a.test:1'\nops = ['Nothing']\n").remove(0);
+    assert!(
+        refused.contains(
+            "invalid http plugin ops, optional values are [Login NewProxy CloseProxy Ping \
+             NewWorkConn NewUserConn]"
+        ),
+        "{refused}"
     );
 }

@@ -4,13 +4,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use frp_config::{ClientConfig, Feature, Lacking, WebServer};
-use tokio::sync::watch;
+use frp_config::{Feature, Lacking, WebServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::BUILD;
 use crate::registration::Registrations;
-use crate::service::ConfigFile;
+use crate::settings::Settings;
 use crate::tasks::Tasks;
 
 /// There is none.
@@ -38,9 +37,8 @@ pub(crate) struct Admin;
 impl Admin {
     pub(crate) fn new(
         _: Arc<Access>,
-        _: Option<ConfigFile>,
         _: Arc<Mutex<Registrations>>,
-        _: watch::Sender<Arc<ClientConfig>>,
+        _: Arc<Settings>,
         _: Tasks,
         _: CancellationToken,
     ) -> Self {

@@ -1,20 +1,20 @@
 //! The configuration file: shown, written, taken up again (frp `client/config_manager.go`).
 
-use frp_config::{load_client, parse_client};
+use frp_config::parse_client;
 use frp_http::web::answer::ApiError;
-use frp_log::{Log, info, warn};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
-use std::sync::Arc;
 
-use super::{Admin, file, internal};
-use crate::service::ConfigFile;
+use super::{Admin, internal};
+use crate::file;
+use crate::limits::MAX_FILE;
+use crate::settings::ConfigFile;
 
 impl Admin {
     fn file(&self) -> Result<&ConfigFile, ApiError> {
-        self.file
-            .as_ref()
+        self.settings
+            .file()
             .ok_or_else(|| ApiError::bad("invalid argument: frpc has no config file path"))
     }
 
@@ -27,30 +27,13 @@ impl Admin {
         }
     }
 
-    /// Reads the file again; the session then makes its proxies and visitors so.
-    pub(super) async fn reload(&self, strict: bool) -> Result<(), ApiError> {
-        let ConfigFile { path, mut options } = self.file()?.clone();
-        options.strict = strict;
-        let loading = tokio::task::spawn_blocking(move || load_client(&path, &options));
-        let loaded = match loading.await {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(e)) => return Err(ApiError::bad(format!("invalid argument: {e}"))),
-            Err(e) => return Err(internal(&e)),
-        };
-        for warning in &loaded.warnings {
-            warn!(Log::root(), "{warning}");
-        }
-        self.settings.send_replace(Arc::new(loaded.settings));
-        info!(Log::root(), "success reload conf");
-        Ok(())
-    }
-
     /// Writes the file, which takes effect at the next reload. What could not be loaded is refused,
     /// and the file stays: frp writes anything and then cannot start again.
     pub(super) async fn write_config(&self, request: Request<Incoming>) -> Result<(), ApiError> {
-        let ConfigFile { path, mut options } = self.file()?.clone();
+        let ConfigFile { path, options, .. } = self.file()?;
+        let (path, mut options) = (path.clone(), options.clone());
         options.strict = false;
-        let longest = usize::try_from(file::LONGEST).unwrap_or(usize::MAX);
+        let longest = usize::try_from(MAX_FILE).unwrap_or(usize::MAX);
         let body = Limited::new(request.into_body(), longest);
         let content = match body.collect().await {
             Ok(body) => body.to_bytes(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use frp_config::{ClientPlugin, ProxyKind};
+use frp_config::{ClientPlugin, EntryKind, ProxyKind};
 use frp_net::go_text::join_host_port;
 use serde::Serialize;
 
@@ -20,11 +20,18 @@ pub(super) struct ProxyStatus {
     local_addr: String,
     plugin: &'static str,
     remote_addr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
 }
 
 impl Admin {
     /// By type, sorted by name.
     pub(super) fn status(&self) -> BTreeMap<&'static str, Vec<ProxyStatus>> {
+        let store = self.settings.store();
+        let from_store = |name: &str| {
+            let store = store.as_ref()?;
+            store.enables(EntryKind::Proxy, name).then_some("store")
+        };
         let registrations = &self.registrations;
         let registrations = registrations.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_type: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -52,6 +59,7 @@ impl Admin {
                 },
                 plugin: cfg.plugin.as_ref().map_or("", ClientPlugin::as_str),
                 remote_addr,
+                source: from_store(&cfg.name),
             });
         }
         by_type

@@ -9,6 +9,7 @@ use frp_proto::wire::WireProtocol;
 
 use super::guard::OnEnd;
 use crate::auth::Subject;
+use crate::client::allowance::Taken;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
 use crate::proxy::spec::{ProxySpec, SpecError};
@@ -81,22 +82,27 @@ pub(crate) struct NewProxyAsk<'a> {
     new: NewProxy,
     /// `new`, once somebody has wanted to know.
     spec: Option<ProxySpec>,
+    /// What `new` takes of the client's allowance.
+    taken: Option<Taken>,
 }
 
 /// A client says that it is there.
 pub(crate) struct PingAsk<'a> {
+    pub(crate) policy: &'a Policy,
     pub(crate) client: &'a SessionHandle,
     pub(crate) ping: Ping,
 }
 
 /// A client has opened a work connection.
 pub(crate) struct WorkConnAsk<'a> {
+    pub(crate) policy: &'a Policy,
     pub(crate) client: &'a SessionHandle,
     pub(crate) conn: NewWorkConn,
 }
 
 /// A user has come to a proxy.
 pub(crate) struct UserAsk<'a> {
+    pub(crate) policy: &'a Policy,
     /// Whose proxy it is.
     pub(crate) client: &'a SessionHandle,
     pub(crate) proxy: &'a ProxySpec,
@@ -149,6 +155,7 @@ impl<'a> NewProxyAsk<'a> {
             protocol,
             new,
             spec: None,
+            taken: None,
         }
     }
 
@@ -158,13 +165,23 @@ impl<'a> NewProxyAsk<'a> {
     }
 
     /// Asks for something else in the client's place.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for checks that change proxies")
-    )]
     pub(crate) fn rewrite(&mut self, new: NewProxy) {
         self.new = new;
         self.spec = None;
+        self.taken = None;
+    }
+
+    /// Whether what it takes is counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.taken.is_some()
+    }
+
+    pub(super) fn count(&mut self, taken: Taken) {
+        self.taken = Some(taken);
+    }
+
+    pub(super) fn take_allowance(&mut self) -> Option<OnEnd> {
+        self.taken.take().map(|taken| Box::new(taken) as OnEnd)
     }
 
     /// What is asked for, read once.

@@ -1,7 +1,8 @@
 //! Is it too much for one client ([`crate::client::allowance`])? What is asked for is counted before
-//! anything else looks at it, so that what waits for another check is bounded, too.
+//! anything else looks at it, so that what waits for another check is bounded, too; and again where that
+//! has changed it.
 
-use super::check::{Check, Decided, LoginAsk, NewProxyAsk, Refusal, Verdict};
+use super::check::{Check, LoginAsk, NewProxyAsk, Refusal, Verdict};
 use crate::client::allowance::{check_login, check_proxy};
 use crate::stats::logins::Cause;
 
@@ -19,11 +20,14 @@ impl Check for Limits {
     }
 
     fn new_proxy<'a>(&'a self, ask: &'a mut NewProxyAsk<'_>) -> Verdict<'a> {
-        Verdict::Now(take(ask))
+        if ask.is_counted() {
+            return Verdict::pass();
+        }
+        Verdict::Now(take(ask).map(|()| None))
     }
 }
 
-fn take(ask: &mut NewProxyAsk<'_>) -> Decided {
+fn take(ask: &mut NewProxyAsk<'_>) -> Result<(), Refusal> {
     let NewProxyAsk {
         policy,
         client,
@@ -34,5 +38,6 @@ fn take(ask: &mut NewProxyAsk<'_>) -> Decided {
     let spec = ask.spec().map_err(|why| Refusal::new(&why))?;
     let limit = policy.max_ports_per_client;
     let taken = client.allowance.take(spec, text, protocol, limit);
-    Ok(Some(Box::new(taken.map_err(|why| Refusal::new(&why))?)))
+    ask.count(taken.map_err(|why| Refusal::new(&why))?);
+    Ok(())
 }

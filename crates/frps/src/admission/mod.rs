@@ -10,6 +10,7 @@ pub(crate) mod check;
 mod credentials;
 pub(crate) mod guard;
 mod limits;
+mod plugins;
 #[cfg(test)]
 mod tests;
 mod visitors;
@@ -18,6 +19,7 @@ use self::check::{Check, LoginAsk, NewProxyAsk, PingAsk, Refusal, UserAsk, Verdi
 use self::credentials::Credentials;
 use self::guard::Guard;
 use self::limits::Limits;
+use self::plugins::Plugins;
 use self::visitors::Visitors;
 use crate::stats::logins::Cause;
 
@@ -29,12 +31,15 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// With `more` checks. As frp's plugins, they are asked before the credentials of a client are
-    /// looked at, which they may make good, and after those of a visitor.
+    /// With `more` checks. As the server plugins, they are asked before the credentials of a client are
+    /// looked at, which they may make good, and after those of a visitor. What they have changed is
+    /// checked as if it had come so.
     pub(crate) fn new(more: Vec<Box<dyn Check>>) -> Self {
         let asks_more = !more.is_empty();
         let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Limits), Box::new(Visitors)];
+        checks.push(Box::new(Plugins));
         checks.extend(more);
+        checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
         Self { checks, asks_more }
     }
@@ -50,7 +55,9 @@ impl Admission {
     }
 
     pub(crate) async fn new_proxy(&self, ask: &mut NewProxyAsk<'_>) -> Result<Guard, Refusal> {
-        self.ask(ask, |check, ask| check.new_proxy(ask)).await
+        let mut guard = self.ask(ask, |check, ask| check.new_proxy(ask)).await?;
+        guard.add(ask.take_allowance());
+        Ok(guard)
     }
 
     pub(crate) async fn ping(&self, ask: &mut PingAsk<'_>) -> Result<Guard, Refusal> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use frp_log::Log;
 use frp_proto::features;
 use frp_proto::msg::Login;
-use tokio::sync::Notify;
+use frp_proto::plugin::UserInfo;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use super::allowance::Allowance;
 use super::pool::Pool;
 use crate::auth::{Auth, Subject};
 use crate::caller::Caller;
-use crate::limits::{DOUBT, MEASURE_EVERY};
+use crate::limits::{DOUBT, MAX_PLUGIN_QUESTIONS_OF_CLIENT, MEASURE_EVERY};
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(crate) struct SessionHandle {
     pub(crate) released: CancellationToken,
     /// Another client wants a name of its proxies: perhaps it is the same one, which was started again.
     pub(crate) doubted: Arc<Notify>,
+    /// What plugins are told of it.
+    pub(crate) info: Arc<UserInfo>,
+    /// Its users that plugins are asked about at a time.
+    pub(crate) user_questions: Semaphore,
     /// What its proxies may have together.
     pub(crate) allowance: Arc<Allowance>,
     /// Cancelled by an administrator: the session must end.
@@ -66,6 +71,12 @@ impl SessionHandle {
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
             doubted: Arc::default(),
+            info: Arc::new(UserInfo {
+                user: login.user.clone(),
+                metas: login.metas.clone(),
+                run_id: login.run_id.clone(),
+            }),
+            user_questions: Semaphore::new(MAX_PLUGIN_QUESTIONS_OF_CLIENT),
             allowance: Arc::default(),
             ended: CancellationToken::new(),
             proxies: AtomicU64::new(0),

@@ -123,7 +123,9 @@ impl UserConn {
     /// that it comes to, before anything is done for it there.
     pub(crate) async fn enter(&self, proxy: &Proxy) -> Result<UserAddrs, Refusal> {
         let entering = || async {
+            let policy = proxy.base.policy();
             let mut ask = UserAsk {
+                policy: &policy,
                 client: &proxy.session,
                 proxy: &proxy.spec,
                 src: self.at.src,
@@ -131,7 +133,7 @@ impl UserConn {
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
             let stats = proxy.base.stats.as_ref();
-            Ok(Entered {
+            Ok::<_, Refusal>(Entered {
                 src: ask.src,
                 place: stats
                     .map(|stats| stats.conns.enter(self.at.src, &proxy.served, &self.ending)),

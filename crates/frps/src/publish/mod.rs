@@ -27,6 +27,7 @@ pub(crate) use self::setup::ProxyError;
 use self::setup::{Published, Setup, Teardown};
 use crate::admission::guard::Guard;
 use crate::client::handle::SessionHandle;
+use crate::closings::Closing;
 use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::proxy::names::NameGuard;
@@ -45,6 +46,7 @@ pub(crate) struct RunningProxy {
     _counted: Option<(Running, OfClient)>,
     /// After what is published: who finds the name free finds the rest free, too.
     _name: Arc<NameGuard>,
+    _closing: Closing,
 }
 
 impl RunningProxy {
@@ -95,12 +97,14 @@ impl RunningProxy {
             teardown,
             ..
         } = published;
+        let closing = Closing::of(&shared.base, &session.log, &session.info, &proxy.name);
         let running = Self {
             proxy,
             teardown,
             _admitted: admitted,
             _counted: counted,
             _name: name,
+            _closing: closing,
         };
         Ok((running, remote_addr))
     }

@@ -255,8 +255,12 @@ impl Session {
     fn on_ping(&mut self, ping: Ping) {
         let (shared, handle) = (self.shared.clone(), self.handle.clone());
         self.checking.push_back(Box::pin(async move {
-            let client = &handle;
-            let mut ask = PingAsk { client, ping };
+            let (policy, client) = (&shared.policy(), &*handle);
+            let mut ask = PingAsk {
+                policy,
+                client,
+                ping,
+            };
             shared.admission.ping(&mut ask).await
         }));
     }

@@ -1,11 +1,12 @@
-//! Requests that the programs make themselves, to an OpenID Connect issuer or a running frpc: how to get
-//! an answer over HTTP, or a reason that helps, within a time and a size.
+//! Requests that the programs make themselves, to an OpenID Connect issuer, a server plugin or a running
+//! program: how to get an answer over HTTP, or a reason that helps, within a time and a size.
 //!
-//! There are few of them (some an hour), so each has a connection of its own; nothing is left behind
-//! when a request is dropped.
+//! Mostly there are few of them (some an hour), so each has a connection of its own; where there are
+//! many, connections are kept ([`HttpClient::keeping`]). Nothing is left behind when a request is dropped.
 
 mod env_proxy;
 mod exchange;
+mod kept;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -19,14 +20,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_proto::proxy_url::{ProxyLogin, ProxyScheme, ProxyUrl};
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Scheme;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 pub use self::env_proxy::EnvProxies;
+use self::exchange::Open;
 pub use self::exchange::exchange;
+use self::kept::Kept;
 use crate::limits::{HTTP_ANSWER, MAX_HTTP_ANSWER, MAX_REDIRECTS};
 use frp_net::dial::{DialError, DialOptions, dial, dial_server};
 use frp_net::go_text::join_host_port;
@@ -64,6 +69,7 @@ pub struct HttpClient {
     /// `None`: the system's CAs, which are read with the first request that needs them.
     tls: Option<Arc<ClientConfig>>,
     limits: Limits,
+    kept: Option<Kept>,
 }
 
 /// What an answer may take.
@@ -190,6 +196,23 @@ impl Outgoing {
         self
     }
 
+    /// Sends JSON there instead.
+    #[must_use]
+    pub fn post_json(mut self, json: impl Into<Bytes>) -> Self {
+        let kind = HeaderValue::from_static("application/json");
+        self.headers.insert(header::CONTENT_TYPE, kind);
+        self.method = Method::POST;
+        self.body = json.into();
+        self
+    }
+
+    /// With a header field.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
     /// With the value of `Authorization`, which is not shown by `Debug`.
     #[must_use]
     pub fn authorization(mut self, mut value: HeaderValue) -> Self {
@@ -242,8 +265,7 @@ fn parse(url: &str) -> Result<Uri, UrlError> {
 
 /// Without user, password and query.
 fn shown(uri: &Uri) -> String {
-    let scheme = uri.scheme_str().unwrap_or_default();
-    format!("{scheme}://{}{}", host_field(uri), uri.path())
+    format!("{}{}", place(uri), uri.path())
 }
 
 fn is_https(uri: &Uri) -> bool {
@@ -285,7 +307,16 @@ impl HttpClient {
             via,
             tls,
             limits: Limits::default(),
+            kept: None,
         })
+    }
+
+    /// Keeps up to `most` connections for the next requests. One that the server has closed costs no
+    /// request; one that fails after a request was sent on it does.
+    #[must_use]
+    pub fn keeping(mut self, most: usize) -> Self {
+        self.kept = Some(Kept::new(most));
+        self
     }
 
     /// With other limits.
@@ -318,10 +349,51 @@ impl HttpClient {
     }
 
     async fn answer(&self, outgoing: &Outgoing) -> Result<Answer, Reason> {
+        let limit = self.limits.bytes;
+        let kept = self.kept.as_ref().filter(|_| outgoing.at.is_none());
+        let place = place(&outgoing.uri);
+        if let Some(kept) = kept {
+            while let Some(mut open) = kept.take(&place).await {
+                let asked = open.ask(self.request(outgoing, None)?, async |answer| {
+                    whole(answer, limit).await
+                });
+                match asked.await {
+                    Ok(answer) => {
+                        let answer = answer?;
+                        kept.keep(place, open).await;
+                        return Ok(answer);
+                    }
+                    Err(mut e) => {
+                        let unsent = e.take_message();
+                        // Else nothing was sent: the server had closed it meanwhile.
+                        if unsent.is_none() {
+                            return Err(e.into_error().into());
+                        }
+                    }
+                }
+            }
+        }
+        let Connected { stream, proxy } = self.connect(&outgoing.uri, outgoing.at).await?;
+        let kept = kept.filter(|_| proxy.is_none());
+        let request = self.request(outgoing, proxy)?;
+        let mut open = Open::over(stream).await?;
+        let asked = open.ask(request, async |answer| whole(answer, limit).await);
+        let answer = asked.await.map_err(TrySendError::into_error)??;
+        if let Some(kept) = kept {
+            kept.keep(place, open).await;
+        }
+        Ok(answer)
+    }
+
+    /// `proxy`: it goes to an http proxy, with these credentials.
+    fn request(
+        &self,
+        outgoing: &Outgoing,
+        proxy: Option<Option<HeaderValue>>,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let Outgoing {
             method, uri, body, ..
         } = outgoing;
-        let Connected { stream, proxy } = self.connect(uri, outgoing.at).await?;
         let target = match &proxy {
             Some(_) => absolute_form(uri)?,
             None => {
@@ -333,38 +405,45 @@ impl HttpClient {
             .method(method)
             .uri(target)
             .header(header::HOST, host_field(uri))
-            .header(header::CONNECTION, "close")
             .header(
                 header::USER_AGENT,
                 concat!("frp-rs/", env!("CARGO_PKG_VERSION")),
             )
             .body(Full::new(body.clone()))?;
-        request.headers_mut().extend(outgoing.headers.clone());
-        if let Some(Some(login)) = proxy {
-            request
-                .headers_mut()
-                .insert(header::PROXY_AUTHORIZATION, login);
+        let fields = request.headers_mut();
+        if self.kept.is_none() {
+            fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let limit = self.limits.bytes;
-        exchange(stream, request, async |answer| {
-            let (head, mut body) = answer.into_parts();
-            let mut whole = Vec::new();
-            while let Some(frame) = body.frame().await {
-                if let Ok(data) = frame?.into_data() {
-                    if whole.len() + data.len() > limit {
-                        return Err(Reason::TooLong(limit));
-                    }
-                    whole.extend_from_slice(&data);
-                }
-            }
-            Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body: whole.into(),
-            })
-        })
-        .await?
+        fields.extend(outgoing.headers.clone());
+        if let Some(Some(login)) = proxy {
+            fields.insert(header::PROXY_AUTHORIZATION, login);
+        }
+        Ok(request)
     }
+}
+
+async fn whole(answer: Response<Incoming>, limit: usize) -> Result<Answer, Reason> {
+    let (head, mut body) = answer.into_parts();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if whole.len() + data.len() > limit {
+                return Err(Reason::TooLong(limit));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body: whole.into(),
+    })
+}
+
+/// Where a request goes, with the way of it.
+fn place(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    format!("{scheme}://{}", host_field(uri))
 }
 
 /// A connection that a request can go out on.
@@ -523,7 +602,7 @@ pub fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     if let Some(rest) = reference.strip_prefix("//") {
         return parse(&format!("{scheme}://{rest}")).ok();
     }
-    let place = format!("{scheme}://{}", host_field(base));
+    let place = place(base);
     let directory = base
         .path()
         .rsplit_once('/')

@@ -171,6 +171,12 @@ pub fn json(value: &impl Serialize) -> Bytes {
     escaped.into()
 }
 
+/// JSON that is written already, with Go's line end behind.
+pub fn json_text(mut text: String) -> Bytes {
+    text.push('\n');
+    text.into()
+}
+
 /// An answer without a body.
 pub fn bare(code: StatusCode) -> Response {
     let mut response = Response::default();

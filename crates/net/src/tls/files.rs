@@ -15,9 +15,6 @@ use super::TlsSetupError;
 use super::validity::{self, SEQUENCE, next, value};
 use crate::go_text::go_text;
 
-/// A certificate with those that vouch for it, and its key.
-pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
 /// Bits of the shortest RSA key that can be used (aws-lc's least for signatures).
 const SHORTEST_RSA: usize = 2048;
 
@@ -146,11 +143,10 @@ pub(super) fn identity(
     cert: &Path,
     key: &Path,
     provider: &CryptoProvider,
-) -> Result<Identity, TlsSetupError> {
+) -> Result<CertifiedKey, TlsSetupError> {
     let private = private_key(key, provider)?;
     let chain = certificates(cert)?;
-    let pair = CertifiedKey::from_der(chain.clone(), private.clone_key(), provider);
-    match pair {
+    let pair = match CertifiedKey::from_der(chain, private, provider) {
         Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             return Err(TlsSetupError::Pair {
                 cert: cert.to_owned(),
@@ -163,12 +159,12 @@ pub(super) fn identity(
                 why: error.to_string(),
             });
         }
-        Ok(_) => {}
-    }
-    if let Some(own) = chain.first() {
+        Ok(pair) => pair,
+    };
+    if let Some(own) = pair.cert.first() {
         warn_if_out_of_time(cert, "the certificate", own);
     }
-    Ok((chain, private))
+    Ok(pair)
 }
 
 /// All certificates of the file.

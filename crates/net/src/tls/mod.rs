@@ -3,6 +3,7 @@
 
 mod files;
 mod pipe;
+mod renew;
 mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -23,6 +24,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -30,9 +32,11 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 
+use self::files::certificates;
 pub use self::files::{Fault, Wanted};
-use self::files::{Identity, certificates};
 pub use self::pipe::TlsPipe;
+use self::renew::{OwnCertificate, Tickets};
+pub use self::renew::{Renewed, look_at_certificates};
 use crate::rewind::Rewind;
 
 /// Certificate files of either end; every one is PEM.
@@ -110,27 +114,46 @@ pub enum TlsSetupError {
 ///
 /// P-256 where frp has RSA-2048: peers that check nothing accept either, and each handshake is a
 /// fifteenth of the work.
+///
+/// What is renewed in the files counts for handshakes from then on; tickets of before are void.
 pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupError> {
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut renewed = Vec::new();
     let builder = match &files.trusted_ca {
         None => builder.with_no_client_auth(),
-        Some(ca) => builder.with_client_cert_verifier(Arc::new(CaFileOfClients::load(ca)?)),
+        Some(ca) => {
+            let cas = CaFileOfClients::load(ca)?;
+            renewed.push(cas.0.watched());
+            builder.with_client_cert_verifier(Arc::new(cas))
+        }
     };
-    let (chain, key) = match own_identity(files)? {
+    let identity = match own_identity(files)? {
         Some(identity) => identity,
-        None => self_signed()?,
+        None => Renewed::load(Vec::new(), self_signed)?,
     };
-    let mut config = builder.with_single_cert(chain, key)?;
+    renewed.push(identity.watched());
+    let mut config = builder.with_cert_resolver(Arc::new(OwnCertificate(identity)));
     // Stateless tickets: resumption costs the server no memory, and without the mux every work
     // connection resumes.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    config.ticketer = Arc::new(Tickets::new(renewed)?);
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
-/// TLS for frpc.
+/// TLS for a client, as the files have it now.
 pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    client(files).map(Arc::new)
+}
+
+/// TLS for frpc: as the files have it when a connection is made.
+pub fn renewed_client_config(files: TlsFiles) -> Result<Renewed<ClientConfig>, TlsSetupError> {
+    let paths = [&files.cert, &files.key, &files.trusted_ca];
+    let paths = paths.into_iter().flatten().cloned().collect();
+    Renewed::load(paths, move || client(&files))
+}
+
+fn client(files: &TlsFiles) -> Result<ClientConfig, TlsSetupError> {
     let verifier: Arc<dyn ServerCertVerifier> = match &files.trusted_ca {
         None => Arc::new(AnyServer),
         Some(ca) => Arc::new(CaFileOfServer::load(ca)?),
@@ -139,11 +162,13 @@ pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupErro
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let config = match own_identity(files)? {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
-    };
-    Ok(Arc::new(config))
+    Ok(match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => {
+            let identity = files::identity(cert, key, &provider())?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+        }
+        _ => builder.with_no_client_auth(),
+    })
 }
 
 /// TLS to servers that the CAs of this machine vouch for, as Go does it: `SSL_CERT_FILE` and
@@ -268,19 +293,24 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn own_identity(files: &TlsFiles) -> Result<Option<Identity>, TlsSetupError> {
-    match (&files.cert, &files.key) {
-        (Some(cert), Some(key)) => files::identity(cert, key, &provider()).map(Some),
-        _ => Ok(None),
-    }
+fn own_identity(files: &TlsFiles) -> Result<Option<Renewed<CertifiedKey>>, TlsSetupError> {
+    let (Some(cert), Some(key)) = (files.cert.clone(), files.key.clone()) else {
+        return Ok(None);
+    };
+    let load = {
+        let (cert, key) = (cert.clone(), key.clone());
+        move || files::identity(&cert, &key, &provider())
+    };
+    Renewed::load(vec![cert, key], load).map(Some)
 }
 
-fn self_signed() -> Result<Identity, TlsSetupError> {
+fn self_signed() -> Result<CertifiedKey, TlsSetupError> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let cert = rcgen::CertificateParams::default().self_signed(&key)?;
     let key = PrivateKeyDer::try_from(key.serialize_der())
         .map_err(|e| TlsSetupError::Unusable(rustls::Error::General(e.to_owned())))?;
-    Ok((vec![cert.der().clone()], key))
+    let chain = vec![cert.der().clone()];
+    Ok(CertifiedKey::from_der(chain, key, &provider())?)
 }
 
 /// Accepts every server, as frp does where no CA is set. The handshake's signature is not checked
@@ -484,12 +514,13 @@ impl ServerCertVerifier for CaFileOfServer {
     }
 }
 
-struct CaFileOfClients {
+/// Whom frps takes for a client that may connect.
+struct CasOfClients {
     file: CaFile,
     webpki: Arc<dyn ClientCertVerifier>,
 }
 
-impl CaFileOfClients {
+impl CasOfClients {
     fn load(path: &Path) -> Result<Self, TlsSetupError> {
         let file = CaFile::load(path)?;
         let webpki = client_verifier(file.roots.clone()).map_err(|error| unusable(path, &error))?;
@@ -497,17 +528,20 @@ impl CaFileOfClients {
     }
 }
 
-impl fmt::Debug for CaFileOfClients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CaFileOfClients")
-            .field("certificates", &self.file.listed.len())
-            .finish()
+#[derive(Debug)]
+struct CaFileOfClients(Renewed<CasOfClients>);
+
+impl CaFileOfClients {
+    fn load(path: &Path) -> Result<Self, TlsSetupError> {
+        let file = path.to_owned();
+        Renewed::load(vec![file.clone()], move || CasOfClients::load(&file)).map(Self)
     }
 }
 
 impl ClientCertVerifier for CaFileOfClients {
+    /// None: a client that heeds them, as Go's, would send no certificate of a CA that came later.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.webpki.root_hint_subjects()
+        &[]
     }
 
     fn verify_client_cert(
@@ -516,11 +550,12 @@ impl ClientCertVerifier for CaFileOfClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.file.lists(end_entity, now)? {
+        let cas = self.0.now();
+        if cas.file.lists(end_entity, now)? {
             return Ok(ClientCertVerified::assertion());
         }
-        let webpki = match self.file.roots_at(now)? {
-            None => self.webpki.clone(),
+        let webpki = match cas.file.roots_at(now)? {
+            None => cas.webpki.clone(),
             Some(roots) => client_verifier(roots).map_err(untrusting)?,
         };
         webpki.verify_client_cert(end_entity, intermediates, now)
@@ -532,7 +567,10 @@ impl ClientCertVerifier for CaFileOfClients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        self.0
+            .now()
+            .webpki
+            .verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -541,10 +579,13 @@ impl ClientCertVerifier for CaFileOfClients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        self.0
+            .now()
+            .webpki
+            .verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.0.now().webpki.supported_verify_schemes()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, Connection, ServerConnection, SupportedProtocolVersion};
 
@@ -48,13 +49,12 @@ impl End {
 }
 
 fn pair(we_are_server: bool, version: &'static SupportedProtocolVersion) -> (End, Connection) {
-    let (chain, key) = self_signed().unwrap();
+    let own = SingleCertAndKey::from(self_signed().unwrap());
     let server = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(own));
     let client = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()

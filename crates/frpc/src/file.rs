@@ -1,22 +1,21 @@
-//! The configuration file, read and written for the API. Both block.
+//! A file of the user's, configuration or store: read, and replaced as a whole. Both block.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Longest configuration file that is taken, in bytes.
-pub(super) const LONGEST: u64 = 16 * 1024 * 1024;
+use crate::limits::MAX_FILE;
 
 /// The content of a regular file.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Looked at first: opening a pipe would wait for its other end.
     let size = regular(&std::fs::metadata(path)?)?.len();
-    let mut content = Vec::with_capacity(usize::try_from(size.min(LONGEST)).unwrap_or(0));
-    let mut file = File::open(path)?.take(LONGEST + 1);
+    let mut content = Vec::with_capacity(usize::try_from(size.min(MAX_FILE)).unwrap_or(0));
+    let mut file = File::open(path)?.take(MAX_FILE + 1);
     file.read_to_end(&mut content)?;
-    if content.len() as u64 > LONGEST {
-        let text = format!("the file is longer than {LONGEST} bytes");
+    if content.len() as u64 > MAX_FILE {
+        let text = format!("the file is longer than {MAX_FILE} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(content)
@@ -24,7 +23,46 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Writes the file: as a whole or, where an error is returned, not at all. A new one can only be
 /// read by its owner, an old one keeps owner and mode.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let (path, old) = resolve(path)?;
+    if old.as_ref().is_some_and(has_other_names) {
+        return write_in_place(&path, text);
+    }
+    match replace(&path, old.as_ref(), Mode::Kept, text) {
+        Err(e) if is_about_directory(&e) => write_in_place(&path, text),
+        written => written,
+    }
+}
+
+/// As [`write`], but never in place, whatever stands in the way, so that nothing can leave half of it;
+/// and only its owner can read it, whatever was there. Makes the folders above it.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let (path, old) = resolve(path)?;
+    replace(&path, old.as_ref(), Mode::Private, text)
+}
+
+/// Removes the file, if it is there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_folder_of(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    Ok(())
+}
+
+/// Has a name be as lasting as the content, where the system can do that.
+fn sync_folder_of(path: &Path) {
+    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// The file that a path leads to, and what is there.
+fn resolve(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
     let old = match std::fs::metadata(path) {
         Ok(old) => Some(old),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -38,13 +76,7 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         Some(_) => path.canonicalize()?,
         None => path.to_owned(),
     };
-    if old.as_ref().is_some_and(has_other_names) {
-        return write_in_place(&path, text);
-    }
-    match replace(&path, old.as_ref(), text) {
-        Err(e) if is_about_directory(&e) => write_in_place(&path, text),
-        written => written,
-    }
+    Ok((path, old))
 }
 
 fn regular(meta: &Metadata) -> io::Result<&Metadata> {
@@ -67,18 +99,24 @@ fn is_about_directory(e: &io::Error) -> bool {
     )
 }
 
+/// Who may read what replaces a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Who could read the old one.
+    Kept,
+    /// Its owner.
+    Private,
+}
+
 /// Writes beside `path` and renames over it.
-fn replace(path: &Path, old: Option<&Metadata>, text: &str) -> io::Result<()> {
+fn replace(path: &Path, old: Option<&Metadata>, mode: Mode, text: &str) -> io::Result<()> {
     let (mut file, beside) = create_beside(path)?;
-    let done = fill(&mut file, old, text).and_then(|()| std::fs::rename(&beside, path));
+    let done = fill(&mut file, old, mode, text).and_then(|()| std::fs::rename(&beside, path));
     if done.is_err() {
         let _ = std::fs::remove_file(&beside);
         return done;
     }
-    // The name is as lasting as the content, where the system can do that.
-    if let Some(directory) = beside.parent().and_then(|parent| File::open(parent).ok()) {
-        let _ = directory.sync_all();
-    }
+    sync_folder_of(path);
     Ok(())
 }
 
@@ -100,11 +138,13 @@ fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn fill(file: &mut File, old: Option<&Metadata>, text: &str) -> io::Result<()> {
+fn fill(file: &mut File, old: Option<&Metadata>, mode: Mode, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     if let Some(old) = old {
         keep_owner(file, old)?;
-        file.set_permissions(old.permissions())?;
+        if mode == Mode::Kept {
+            file.set_permissions(old.permissions())?;
+        }
     }
     file.sync_all()
 }
@@ -236,8 +276,11 @@ mod tests {
         write(&file, "old").unwrap();
         // No room for it.
         let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        assert!(fill(&mut full, None, "x").is_err());
-        assert!(replace(&dir.0, None, "x").is_err(), "a directory");
+        assert!(fill(&mut full, None, Mode::Kept, "x").is_err());
+        assert!(
+            replace(&dir.0, None, Mode::Kept, "x").is_err(),
+            "a directory"
+        );
         assert_eq!(dir.names(), 1);
         assert_eq!(read(&file).unwrap(), b"old");
     }
@@ -246,9 +289,9 @@ mod tests {
     fn only_files_of_a_sane_size_are_read() {
         let dir = Dir::new();
         let file = dir.0.join("a");
-        File::create(&file).unwrap().set_len(LONGEST + 1).unwrap();
+        File::create(&file).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert!(read(&file).is_err());
-        File::create(&file).unwrap().set_len(LONGEST).unwrap();
+        File::create(&file).unwrap().set_len(MAX_FILE).unwrap();
         assert!(read(&file).is_ok());
         for odd in [Path::new("/dev/zero"), &dir.0] {
             assert_eq!(read(odd).unwrap_err().to_string(), "not a regular file");
