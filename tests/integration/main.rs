@@ -27,6 +27,7 @@ mod labels;
 mod leaving;
 mod limits;
 mod live;
+mod live_client;
 mod logs;
 mod minimal;
 #[cfg(target_os = "linux")]

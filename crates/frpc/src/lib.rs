@@ -56,6 +56,7 @@ mod dial;
 mod file;
 mod health;
 mod limits;
+mod live;
 mod local;
 mod login;
 mod one_way;
