@@ -28,6 +28,7 @@ mod leaving;
 mod limits;
 mod live;
 mod live_client;
+mod log_format;
 mod logs;
 mod minimal;
 #[cfg(target_os = "linux")]

@@ -523,7 +523,11 @@ fn the_admin_interface_is_that_of_the_file() {
     )) else {
         panic!()
     };
-    assert_eq!(call.request, AdminRequest::Reload { strict: false });
+    let reload = AdminRequest::Reload {
+        strict: false,
+        confirm: None,
+    };
+    assert_eq!(call.request, reload);
     assert_eq!((call.addr.as_str(), call.port), ("127.0.0.1", 7400));
     assert_eq!((call.user.as_str(), call.password.expose()), ("u", "p"));
     assert_eq!(call.timeout, Duration::from_secs(60));
