@@ -30,6 +30,7 @@ mod live;
 mod live_client;
 mod log_format;
 mod logs;
+mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
 mod network;
@@ -56,6 +57,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod traffic_kept;
 mod udp;
 mod verdicts;
 mod visitors;

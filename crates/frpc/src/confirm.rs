@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use frp_config::cli::{FORMER, UNCONFIRMED};
-
-use crate::file;
+use frp_process::file;
 
 /// Puts the former text aside.
 pub(crate) fn keep(path: &Path, former: &str) -> io::Result<()> {

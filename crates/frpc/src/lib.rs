@@ -53,7 +53,6 @@ mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
-mod file;
 mod health;
 mod limits;
 mod live;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use frp_config::{LoadError, LoadOptions, Problem, Store, StoreError};
-
-use crate::file;
+use frp_process::file;
 
 /// The file, and what of it is known.
 #[derive(Debug)]
@@ -108,8 +107,8 @@ impl StoreFile {
     /// Writes the file: as a whole or, where an error is returned, not at all.
     pub(crate) fn write(&mut self, store: &Store) -> Result<(), ChangeError> {
         let text = store.text();
-        if text.len() as u64 > crate::limits::MAX_FILE {
-            return Err(ChangeError::TooLong(crate::limits::MAX_FILE));
+        if text.len() as u64 > frp_process::limits::MAX_FILE {
+            return Err(ChangeError::TooLong(frp_process::limits::MAX_FILE));
         }
         let failed = |source| ChangeError::Write {
             path: self.path.clone(),

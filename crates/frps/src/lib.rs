@@ -49,6 +49,7 @@ mod caller;
 pub mod cli;
 mod client;
 mod closings;
+mod counts;
 mod dispatch;
 mod ended;
 mod greet;
@@ -102,6 +103,7 @@ use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
 use crate::closings::Teller;
+use crate::counts::Counts;
 pub use crate::inside::Inside;
 pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
@@ -110,6 +112,7 @@ use crate::ports::Ports;
 pub use crate::reload::{ConfigFile, PolicyWriter, ReloadError, Reloader, Replaced};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::stats::traffic_file::TrafficFile;
 pub use crate::stop::Stop;
 use crate::vhost::listeners::Listeners;
 use crate::vhost::tables::Vhosts;
@@ -127,6 +130,7 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<Web>,
+    traffic: Option<Arc<TrafficFile>>,
     teller: Teller,
     shared: Arc<Shared>,
 }
@@ -177,6 +181,15 @@ impl Server {
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
+        let stats = (web.is_some() || bound.store_path.is_some()).then(|| Arc::new(Stats::new()));
+        let traffic = bound.store_path.as_ref().zip(stats.as_ref());
+        let traffic = traffic.map(|(path, stats)| {
+            let opened = TrafficFile::open(path, stats).map(Arc::new);
+            opened.map_err(|source| BindError::Store {
+                path: path.clone(),
+                source,
+            })
+        });
         let stop = CancellationToken::new();
         let (closings, teller) = closings::closings();
         let base = Base {
@@ -188,7 +201,8 @@ impl Server {
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
-            stats: web.is_some().then(|| Arc::new(Stats::new())),
+            stats,
+            counts: Counts::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),
@@ -213,6 +227,7 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
+            traffic: traffic.transpose()?,
             teller,
             shared: Arc::new(shared),
         })
@@ -247,6 +262,7 @@ impl Server {
             kcp,
             vhosts,
             web,
+            traffic,
             teller,
             shared,
         } = self;
@@ -277,6 +293,9 @@ impl Server {
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
+        if let Some(traffic) = traffic.clone() {
+            shared.tasks.spawn(traffic.run(shared.stop.clone()));
+        }
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;
@@ -285,5 +304,8 @@ impl Server {
         last.cancel();
         below.close();
         below.wait().await;
+        if let Some(traffic) = traffic {
+            traffic.save_and_tell().await;
+        }
     }
 }

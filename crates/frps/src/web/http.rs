@@ -128,7 +128,7 @@ impl Site {
 fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
     let v1 = |answer| envelope_v1(answer, path);
     match route {
-        Route::Metrics => with_type(prometheus::CONTENT_TYPE, prometheus::text(&site.stats)),
+        Route::Metrics => with_type(prometheus::CONTENT_TYPE, prometheus::text(site)),
         Route::ServerInfo => v1(Ok(json(&api::server_info(site)))),
         Route::Clients => v1(Ok(json(&api::clients(&site.stats, query)))),
         Route::Client(key) => v1(api::client(&site.stats, &key).map(|c| json(&c))),

@@ -178,6 +178,7 @@ pub(super) fn event(site: &Site) -> Bytes {
 fn overview(site: &Site) -> Overview {
     let stats = &*site.stats;
     let (clients, totals) = (stats.clients.counts(), stats.metrics.totals());
+    let carried = totals.all_carried();
     let login_failures = stats.logins.counts().map(|(_, count)| count).sum();
     Overview {
         version: VERSION,
@@ -192,8 +193,8 @@ fn overview(site: &Site) -> Overview {
             offline: totals.closed,
         },
         connections: stats.conns.open(),
-        traffic_in: totals.carried.inward,
-        traffic_out: totals.carried.outward,
+        traffic_in: carried.inward,
+        traffic_out: carried.outward,
         today_in: totals.today.inward,
         today_out: totals.today.outward,
         strangers: site.shared.strangers.waiting(),
