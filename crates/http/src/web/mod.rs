@@ -6,6 +6,7 @@ pub mod answer;
 pub mod events;
 mod guard;
 mod origin;
+pub mod paging;
 pub mod path;
 mod route;
 mod slow;
