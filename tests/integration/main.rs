@@ -27,6 +27,7 @@ mod labels;
 mod leaving;
 mod limits;
 mod live;
+mod log_format;
 mod logs;
 mod metrics;
 mod minimal;

@@ -42,6 +42,7 @@ pub mod service;
 pub mod site;
 pub mod slow_link;
 pub mod temp;
+pub mod terminal;
 pub mod tls;
 pub mod udp;
 pub mod wait;

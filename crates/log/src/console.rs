@@ -8,7 +8,7 @@ use frp_config::LogLevel as Level;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::line::{self, Event};
+use crate::line::{self, Event, Style};
 
 /// Standard output, or a stand-in for it.
 pub(crate) struct Console {
@@ -19,15 +19,17 @@ pub(crate) struct Console {
     dropped: u64,
     /// The last line was cut in its middle.
     torn: bool,
+    /// Of what is said here.
+    style: Style,
 }
 
 impl Console {
     /// A duplicate of the process's standard output. Lines vanish if there is none.
-    pub(crate) fn stdout() -> Self {
-        Self::new(duplicate_stdout().ok())
+    pub(crate) fn stdout(style: Style) -> Self {
+        Self::new(duplicate_stdout().ok(), style)
     }
 
-    fn new(out: Option<File>) -> Self {
+    fn new(out: Option<File>, style: Style) -> Self {
         let may_block = out
             .as_ref()
             .and_then(|f| f.metadata().ok())
@@ -37,6 +39,7 @@ impl Console {
             may_block,
             dropped: 0,
             torn: false,
+            style,
         }
     }
 
@@ -71,7 +74,7 @@ impl Console {
             line: line!(),
             text: &text,
         };
-        line::with_rendered(&event, now, zone, false, |notice| self.put(notice));
+        line::with_rendered(&event, now, zone, self.style, |notice| self.put(notice));
     }
 
     fn put(&mut self, line: &[u8]) {
@@ -150,7 +153,10 @@ mod tests {
 
     fn pipe() -> (io::PipeReader, Console) {
         let (reader, writer) = io::pipe().unwrap();
-        (reader, Console::new(Some(OwnedFd::from(writer).into())))
+        (
+            reader,
+            Console::new(Some(OwnedFd::from(writer).into()), Style::Plain),
+        )
     }
 
     #[test]
@@ -197,6 +203,6 @@ mod tests {
         let (reader, mut console) = pipe();
         drop(reader);
         console.write(b"into the void\n", Timestamp::UNIX_EPOCH, &TimeZone::UTC);
-        Console::new(None).write(b"nowhere\n", Timestamp::UNIX_EPOCH, &TimeZone::UTC);
+        Console::new(None, Style::Plain).write(b"nowhere\n", Timestamp::UNIX_EPOCH, &TimeZone::UTC);
     }
 }

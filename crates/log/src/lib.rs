@@ -1,7 +1,8 @@
 //! frp's log: the line format, the prefixes, and where lines go (stdout or a daily rotated file).
 //!
 //! A line is `2006-01-02 15:04:05.000 [I] [dir/file.rs:12] [prefix] [prefix] text`, in local time,
-//! as frp prints it (frp `pkg/util/xlog`, golib `log`).
+//! as frp prints it (frp `pkg/util/xlog`, golib `log`). With `log.format = "json"` it is an object with the
+//! same in fields.
 //!
 //! Two ways lead to it:
 //! - the programs hold a [`Log`], which carries the prefixes, and use [`info!`] and its siblings.
@@ -27,7 +28,7 @@ mod line;
 mod zone;
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -36,7 +37,7 @@ use std::thread;
 use std::time::Instant;
 
 pub use frp_config::LogLevel as Level;
-use frp_config::{LogConfig, LogTarget};
+use frp_config::{LogConfig, LogFormat, LogTarget};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -45,7 +46,7 @@ pub use crate::cut::{shown, shown_error, shown_name};
 pub use crate::file::InitError;
 use crate::file::RotatingFile;
 use crate::limit::{Budget, Kind, Limiter, Net, Source, Verdict};
-use crate::line::Event;
+use crate::line::{Event, Style};
 
 /// Starts logging for the whole process, and catches `tracing` events.
 ///
@@ -58,18 +59,32 @@ use crate::line::Event;
 /// The log file cannot be opened; the former target then stays.
 pub fn init(cfg: &LogConfig) -> Result<(), InitError> {
     let zone = TIME_ZONE.get_or_init(zone::local);
+    let style = style_of(cfg);
     let sink = match &cfg.to {
-        LogTarget::Console => Sink::Console(Console::stdout()),
+        LogTarget::Console => Sink::Console(Console::stdout(style)),
         LogTarget::File(path) => {
             let now = Timestamp::now();
             Sink::File(RotatingFile::open(path, cfg.max_days, zone.clone(), now)?)
         }
     };
-    let color = !cfg.disable_print_color && cfg.to == LogTarget::Console;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
-    COLOR.store(color, Ordering::Relaxed);
+    STYLE.store(style as u8, Ordering::Relaxed);
     set_level(cfg.level);
     Ok(())
+}
+
+/// Colours are for people who look at a terminal and have not said that they want none
+/// (<https://no-color.org>). frp sends them wherever the console leads.
+fn style_of(cfg: &LogConfig) -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match cfg.format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Text if cfg.disable_print_color || unwanted => Style::Plain,
+        LogFormat::Text if cfg.to == LogTarget::Console && io::stdout().is_terminal() => {
+            Style::Coloured
+        }
+        LogFormat::Text => Style::Plain,
+    }
 }
 
 /// Has lines go where `cfg` says, where `former` says otherwise, and those of its level. Without effect
@@ -127,7 +142,7 @@ pub fn enabled(level: Level) -> bool {
 /// Cheap to clone; made once per session and per proxy, not per connection.
 #[derive(Clone, Default)]
 pub struct Log {
-    /// `[a] [b] `, rendered and escaped once.
+    /// Its values, escaped once ([`line::push_prefix`]).
     prefix: Option<Arc<str>>,
     /// The first of the prefixes, which is the session's.
     session: Option<Arc<str>>,
@@ -234,7 +249,7 @@ impl Log {
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Log")
-            .field(&self.prefix().trim_end())
+            .field(&line::prefix_text(self.prefix()).trim_end())
             .finish()
     }
 }
@@ -382,7 +397,7 @@ fn emit(event: &Event<'_>) {
         event,
         now,
         zone,
-        COLOR.load(Ordering::Relaxed),
+        Style::of(STYLE.load(Ordering::Relaxed)),
         |bytes| match SINK.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             None => {}
             Some(Sink::Console(console)) => console.write(bytes, now, zone),
@@ -402,7 +417,7 @@ static LIMITER: LazyLock<Mutex<Limiter>> = LazyLock::new(Mutex::default);
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static TIME_ZONE: OnceLock<TimeZone> = OnceLock::new();
 static LEVEL: AtomicU8 = AtomicU8::new(OFF);
-static COLOR: AtomicBool = AtomicBool::new(false);
+static STYLE: AtomicU8 = AtomicU8::new(Style::Plain as u8);
 
 /// Above every level: nothing is printed.
 const OFF: u8 = u8::MAX;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use frp_config::LogLevel as Level;
 
 use crate::cut::cut;
+use crate::line;
 
 /// How many lines a kind is worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -308,7 +309,7 @@ impl State {
                 let name = match source {
                     Source::Any => None,
                     Source::Net(net) => Some(net.to_string()),
-                    Source::Prefix(prefix) => Some(prefix.trim_end().to_owned()),
+                    Source::Prefix(prefix) => Some(line::prefix_text(prefix).trim_end().to_owned()),
                 };
                 if let Some(name) = name {
                     let _ = write!(text, " from {name}");
@@ -468,10 +469,10 @@ mod tests {
     fn who_is_named_by_the_prefix_is_not_named_twice() {
         let mut limiter = Limiter::default();
         let now = Instant::now();
-        let source = Source::Prefix("[run] [ssh] ".into());
+        let source = Source::Prefix("run\u{1f}ssh\u{1f}".into());
         printed(&mut limiter, KIND, &source, 60, now);
         let report = limiter.reports(now + FIRST_REPORT, false).pop().unwrap();
-        assert_eq!(report.prefix.as_deref(), Some("[run] [ssh] "));
+        assert_eq!(report.prefix.as_deref(), Some("run\u{1f}ssh\u{1f}"));
         assert_eq!(
             report.text,
             "no such token (10 more like this in the last 10 s)"

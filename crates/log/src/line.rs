@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 /// One line before it is rendered.
 pub(crate) struct Event<'a> {
     pub(crate) level: Level,
-    /// Rendered and escaped by [`push_prefix`], with a blank at its end.
+    /// Put together by [`push_prefix`].
     pub(crate) prefix: &'a str,
     /// As `file!()` gives it.
     pub(crate) file: &'a str,
@@ -18,18 +18,42 @@ pub(crate) struct Event<'a> {
     pub(crate) text: &'a dyn fmt::Display,
 }
 
+/// What lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// frp's.
+    Plain,
+    /// The same in the colours of the levels.
+    Coloured,
+    /// An object of JSON each.
+    Json,
+}
+
+impl Style {
+    /// Of the number that it was cast to.
+    pub(crate) const fn of(number: u8) -> Self {
+        const COLOURED: u8 = Style::Coloured as u8;
+        const JSON: u8 = Style::Json as u8;
+        match number {
+            COLOURED => Self::Coloured,
+            JSON => Self::Json,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// Renders `event` and hands the bytes, with their newline, to `write`.
 pub(crate) fn with_rendered(
     event: &Event<'_>,
     now: Timestamp,
     zone: &TimeZone,
-    color: bool,
+    style: Style,
     write: impl FnOnce(&[u8]),
 ) {
     // Taken out rather than borrowed: a Display that logs gets a buffer of its own.
     let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
     scratch.buf.clear();
-    scratch.render(event, now, zone, color);
+    scratch.render(event, now, zone, style);
     write(scratch.buf.as_bytes());
     if scratch.buf.capacity() <= KEPT_CAPACITY {
         // A thread that is being torn down has no slot to put it back in; then it is dropped.
@@ -37,11 +61,28 @@ pub(crate) fn with_rendered(
     }
 }
 
-/// Appends `[value] `, escaped.
+/// Ends each value of a prefix; escaped, none has it.
+const END: char = '\u{1f}';
+
+/// Appends a value, escaped.
 pub(crate) fn push_prefix(prefix: &mut String, value: &str) {
-    prefix.push('[');
     push_escaped(prefix, value);
-    prefix.push_str("] ");
+    prefix.push(END);
+}
+
+/// `[a] [b] `
+pub(crate) fn prefix_text(prefix: &str) -> String {
+    let mut text = String::with_capacity(prefix.len() + 4);
+    push_prefix_text(&mut text, prefix);
+    text
+}
+
+fn push_prefix_text(out: &mut String, prefix: &str) {
+    for value in prefix.split_terminator(END) {
+        out.push('[');
+        out.push_str(value);
+        out.push_str("] ");
+    }
 }
 
 #[derive(Default)]
@@ -51,25 +92,56 @@ struct Scratch {
     /// timestamp to local time is the dearest part of one.
     second: Option<i64>,
     stamp: String,
+    /// The text of a line, before it is part of JSON.
+    text: String,
 }
 
 impl Scratch {
-    fn render(&mut self, event: &Event<'_>, now: Timestamp, zone: &TimeZone, color: bool) {
-        let color = if color { color_of(event.level) } else { None };
+    fn render(&mut self, event: &Event<'_>, now: Timestamp, zone: &TimeZone, style: Style) {
+        let color = match style {
+            Style::Plain => None,
+            Style::Coloured => color_of(event.level),
+            Style::Json => return self.render_json(event, now, zone),
+        };
         self.buf.push_str(color.unwrap_or_default());
         self.push_time(now, zone);
         self.buf.push_str(tag(event.level));
         // Writing to a String fails only if a Display does; what it wrote until then is kept.
         let _ = write!(self.buf, "[{}:{}] ", ShortPath(event.file), event.line);
-        self.buf.push_str(event.prefix);
-        let mut text = Escaped {
-            most: self.buf.len() + LONGEST,
-            out: &mut self.buf,
-        };
-        let _ = write!(text, "{}", event.text);
+        push_prefix_text(&mut self.buf, event.prefix);
+        push_text(&mut self.buf, event.text);
         self.buf.push('\n');
         if color.is_some() {
             self.buf.push_str(RESET);
+        }
+    }
+
+    /// The texts are those of the other styles, escapes included.
+    fn render_json(&mut self, event: &Event<'_>, now: Timestamp, zone: &TimeZone) {
+        let offset = zone.to_offset(now);
+        let time = now.display_with_offset(offset);
+        let _ = write!(
+            self.buf,
+            "{{\"time\":\"{time:.3}\",\"level\":\"{}\"",
+            event.level
+        );
+        let _ = write!(
+            self.buf,
+            ",\"file\":\"{}\",\"line\":{}",
+            ShortPath(event.file),
+            event.line
+        );
+        // Who causes a line, from the session to one of its proxies or visitors (`Log::with`).
+        let names = ["runID", "name"].into_iter();
+        for (name, value) in names.zip(event.prefix.split_terminator(END)) {
+            push_json(&mut self.buf, name, value);
+        }
+        self.text.clear();
+        push_text(&mut self.text, event.text);
+        push_json(&mut self.buf, "message", &self.text);
+        self.buf.push_str("}\n");
+        if self.text.capacity() > KEPT_CAPACITY {
+            self.text = String::new();
         }
     }
 
@@ -93,6 +165,31 @@ impl Scratch {
         self.buf.push_str(&self.stamp);
         let _ = write!(self.buf, ".{:03}", now.subsec_millisecond().unsigned_abs());
     }
+}
+
+fn push_text(out: &mut String, text: &dyn fmt::Display) {
+    let mut escaped = Escaped {
+        most: out.len() + LONGEST,
+        out,
+    };
+    // Fails if a Display does; what it wrote until then is kept.
+    let _ = write!(escaped, "{text}");
+}
+
+/// `,"name":"value"`; of what JSON has to escape, an escaped value has no more than these.
+fn push_json(out: &mut String, name: &str, value: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":\"");
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 /// The last directory and the file name of a source path. `src` says nothing, so the crate's
@@ -209,6 +306,14 @@ mod tests {
     use super::*;
 
     fn rendered(level: Level, prefix: &str, text: &dyn fmt::Display, color: bool) -> String {
+        let style = match color {
+            true => Style::Coloured,
+            false => Style::Plain,
+        };
+        in_style(level, prefix, text, style)
+    }
+
+    fn in_style(level: Level, prefix: &str, text: &dyn fmt::Display, style: Style) -> String {
         let event = Event {
             level,
             prefix,
@@ -219,7 +324,7 @@ mod tests {
         let now: Timestamp = "2024-03-09T15:04:05.067Z".parse().unwrap();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
         let mut out = String::new();
-        with_rendered(&event, now, &zone, color, |line| {
+        with_rendered(&event, now, &zone, style, |line| {
             out = String::from_utf8(line.to_vec()).unwrap();
         });
         out
@@ -228,9 +333,35 @@ mod tests {
     #[test]
     fn a_line_has_frps_shape_in_local_time() {
         assert_eq!(
-            rendered(Level::Info, "[run] [ssh] ", &"start proxy success", false),
+            rendered(
+                Level::Info,
+                "run\u{1f}ssh\u{1f}",
+                &"start proxy success",
+                false
+            ),
             "2024-03-09 10:04:05.067 [I] [proxy/tcp.rs:42] [run] [ssh] start proxy success\n"
         );
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_same_in_fields() {
+        let mut prefix = String::new();
+        for value in ["run", "a] [b\"\\"] {
+            push_prefix(&mut prefix, value);
+        }
+        for (prefix, text, expected) in [
+            (
+                &*prefix,
+                "x \"y\"\t\n\u{1b}[2J\u{202e} é \\",
+                r#""runID":"run","name":"a] [b\"\\","message":"x \"y\"\t\\n\\u{1b}[2J\\u{202e} é \\""#,
+            ),
+            ("run\u{1f}", "z", r#""runID":"run","message":"z""#),
+            ("", "", r#""message":"""#),
+        ] {
+            let line = in_style(Level::Warn, prefix, &text, Style::Json);
+            let begin = r#"{"time":"2024-03-09T10:04:05.067-05:00","level":"warn","file":"proxy/tcp.rs","line":42,"#;
+            assert_eq!(line, format!("{begin}{expected}}}\n"));
+        }
     }
 
     #[test]

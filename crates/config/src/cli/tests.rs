@@ -11,8 +11,8 @@ use crate::{LogLevel, PortProxy, ProxyKind};
 const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
 /// What frp does not have.
-const NEW_FLAGS: [&str; 2] = ["explain", "drain"];
-const NEW_COMMANDS: [&str; 2] = ["convert", "__complete"];
+const NEW_FLAGS: [&str; 3] = ["confirm", "explain", "drain"];
+const NEW_COMMANDS: [&str; 3] = ["confirm", "convert", "__complete"];
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()

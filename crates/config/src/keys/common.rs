@@ -58,7 +58,7 @@ named! {
     }
 }
 
-choices!(AuthMethod, AuthScope, LogLevel);
+choices!(AuthMethod, AuthScope, LogFormat, LogLevel);
 
 /// The token could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -285,9 +285,14 @@ settings! {
         level: LogLevel = "level" "Least important lines that are written."
             .text("info") .ini("log_level") .flag("log-level")
             .refusal("invalid log level, optional values are [trace debug info warn error]");
+        format: LogFormat = "format"
+            "`text`, or `json`: a line is an object with time, level, file, line, message and, where it \
+             concerns a client, `runID` and the `name` of its proxy or visitor."
+            .text("text");
         max_days: i64 = "maxDays" "Days that rotated files are kept."
             .int(3) .ini("log_max_days") .flag("log-max-days");
-        disable_print_color: bool = "disablePrintColor" "No colours on the console."
+        disable_print_color: bool = "disablePrintColor" "No colours on the console. There are none, too, \
+             where it is no terminal, or `NO_COLOR` is set."
             .ini("disable_log_color") .flag("disable-log-color");
     }
 }
@@ -297,6 +302,7 @@ impl Default for LogConfig {
         Self {
             to: LogTarget::Console,
             level: LogLevel::Info,
+            format: LogFormat::Text,
             max_days: 3,
             disable_print_color: false,
         }
@@ -336,6 +342,16 @@ named! {
         Warn = "warn",
         /// Something failed.
         Error = "error",
+    }
+}
+
+named! {
+    /// What log lines look like.
+    pub enum LogFormat {
+        /// As frp's.
+        Text = "text",
+        /// An object of JSON each.
+        Json = "json",
     }
 }
 

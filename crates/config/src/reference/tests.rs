@@ -11,7 +11,8 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
+    "log.format",
     ".backendTrustedCaFile",
     ".backendServerName",
     "webServer.allowedHosts",
