@@ -36,6 +36,7 @@ mod minimal;
 mod network;
 mod oidc;
 mod outbound_proxies;
+mod pages;
 mod plugins;
 mod quic;
 mod real_clients;

@@ -1,9 +1,10 @@
 //! The admin API of a running client (frp `client/api_router.go`, `client/http/controller.go`):
-//! what its proxies do, another configuration, the end. There are no pages yet.
+//! what its proxies do, another configuration, the end; and its pages.
 
 mod config;
 mod cure;
 mod live;
+mod pages;
 mod reload;
 mod route;
 mod status;
@@ -40,11 +41,6 @@ const STOP_AFTER: Duration = Duration::from_millis(100);
 
 const CONFIG_TYPE: &str = "text/plain; charset=utf-8";
 
-const NO_PAGES: &str = "\
-This version of frpc has no pages yet, only the API that they would use, e.g.
-/api/status and /api/config.
-";
-
 /// What the API shows and changes.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -67,6 +63,8 @@ pub(crate) fn bind(config: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
         tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
         login: Login::new(&config.user, config.password.expose()),
         allowed_hosts: &config.allowed_hosts,
+        pages: pages::FILES,
+        assets_dir: config.assets_dir.clone(),
         pprof: config.pprof_enable,
     })?;
     Ok((Web::bind(&config.addr, config.port)?, Arc::new(access)))
@@ -111,7 +109,6 @@ impl Admin {
 impl Site for Admin {
     type Route = Route;
     const NAME: &'static str = "frpc";
-    const NO_PAGES: &'static str = NO_PAGES;
 
     fn access(&self) -> Option<Arc<Access>> {
         Some(self.access.clone())
