@@ -101,10 +101,13 @@ pub fn event(name: &str, data: &[u8]) -> Bytes {
     .into()
 }
 
+/// The next event, and where the one behind it will come from.
+type Next = Pin<Box<dyn Future<Output = (Option<Bytes>, watch::Receiver<Bytes>)> + Send>>;
+
 /// Somebody who listens.
 pub struct Listener {
     first: Option<Bytes>,
-    next: Pin<Box<dyn Future<Output = (Option<Bytes>, watch::Receiver<Bytes>)> + Send>>,
+    next: Next,
     _place: OwnedSemaphorePermit,
 }
 
