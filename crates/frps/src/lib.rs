@@ -58,6 +58,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg(feature = "pages")]
+mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
 mod plugins;
 mod policy;
