@@ -270,7 +270,7 @@ mod tests {
             client_id: "".into(),
             days,
             started: at,
-            closed: (n % 2 == 0).then_some(at),
+            closed: n.is_multiple_of(2).then_some(at),
         };
         Kept {
             today: "2026-11-30".parse().unwrap(),
