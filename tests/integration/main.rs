@@ -27,6 +27,7 @@ mod labels;
 mod leaving;
 mod limits;
 mod live;
+mod live_client;
 mod log_format;
 mod logs;
 mod metrics;

@@ -55,6 +55,7 @@ mod diagnose;
 mod dial;
 mod health;
 mod limits;
+mod live;
 mod local;
 mod login;
 mod one_way;

@@ -140,9 +140,6 @@ pub(crate) const MAX_API_ANSWERS: usize = 2;
 /// Proxies that are looked at under one lock for such an answer.
 pub(crate) const STATS_UNDER_LOCK: usize = 1000;
 
-/// Users' connections that are looked at under one lock.
-pub(crate) const CONNS_UNDER_LOCK: usize = 256;
-
 /// Clients that are looked at under one lock.
 pub(crate) const CLIENTS_UNDER_LOCK: usize = 256;
 

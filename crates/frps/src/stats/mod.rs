@@ -17,6 +17,7 @@ use self::clients::Clients;
 use self::conns::Conns;
 use self::logins::Logins;
 use self::metrics::Metrics;
+use crate::random::random_bytes;
 
 /// See the module.
 #[derive(Debug)]
@@ -33,7 +34,9 @@ impl Stats {
         Self {
             clients: Clients::default(),
             metrics: Metrics::new(),
-            conns: Arc::new(Conns::new()),
+            conns: Arc::new(Conns::new(
+                [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
+            )),
             logins: Logins::default(),
             started: Timestamp::now(),
         }

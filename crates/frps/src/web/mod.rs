@@ -8,7 +8,6 @@ mod api;
 mod api_v2;
 mod http;
 mod live;
-mod paging;
 mod prometheus;
 mod route;
 

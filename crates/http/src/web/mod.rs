@@ -7,6 +7,7 @@ pub mod events;
 mod guard;
 mod origin;
 mod pages;
+pub mod paging;
 pub mod path;
 mod route;
 mod slow;
