@@ -173,6 +173,10 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("client.toml:"), "{refused:?}");
     echo_on(&mut user, b"x").await;
+    // A file that somebody is about to write says nothing yet.
+    std::fs::write(&frpc.file, "").unwrap();
+    let refused = frpc.post("/api/reload", "").await;
+    assert!(refused.body.contains("the file is empty"), "{refused:?}");
     // What only a restart changes is named.
     frpc.write(&proxy);
     let text = std::fs::read_to_string(&frpc.file).unwrap();
@@ -265,6 +269,25 @@ async fn what_is_not_confirmed_is_undone_and_what_is_stays() {
     assert!(text.contains("no reload waits to be confirmed"), "{text}");
     assert_eq!(std::fs::read_to_string(&frpc.file).unwrap(), attempt);
     until_echoes(new, SOON).await;
+    // Where the former text cannot be kept, nothing changes, nor is what was edited in the store lost.
+    let former = rig.path().join("client.toml.former");
+    std::fs::create_dir(&former).unwrap();
+    let store = rig.path().join("store.json");
+    let text = std::fs::read_to_string(&store).unwrap();
+    std::fs::write(&store, text.replace("\"s\"", "\"edited\"")).unwrap();
+    frpc.write("");
+    let refused = frpc.post("/api/reload?confirm=60", "").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body.contains("cannot be kept"), "{refused:?}");
+    assert!(echoes(new).await);
+    let body = body.to_string().replace("\"s\"", "\"another\"");
+    let made = frpc.post("/api/store/proxies", &body).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    assert!(
+        std::fs::read_to_string(&store)
+            .unwrap()
+            .contains("\"edited\"")
+    );
 }
 
 /// Whoever reloads through a proxy that the new settings lack is cut off, and gets back in.
