@@ -109,6 +109,13 @@ function condition(entry) {
 
 const source = (entry) => h("span", { class: "tag" }, t(`source.${entry.source === "store" ? "store" : "file"}`));
 
+/** An address, whose end counts: on two lines rather than cut. */
+function whole(address) {
+  const element = name(address);
+  element.classList.add("whole");
+  return element;
+}
+
 function proxyList(view) {
   return list(view, {
     caption: t("proxies"),
@@ -123,14 +130,14 @@ function proxyList(view) {
       { name: (p) => p.name, status: (p) => p.status, type: (p) => p.type, connections: (p) => p.connections, in: (p) => p.in, out: (p) => p.out },
     ),
     columns: [
-      { id: "name", title: t("proxy.name"), sort: "name", width: "16%", mark: (p) => p.name, cell: (p) => name(p.name) },
-      { id: "status", title: t("proxy.status"), sort: "status", width: "23%", mark: (p) => [p.status, p.err, p.cure], cell: condition },
+      { id: "name", title: t("proxy.name"), sort: "name", width: "14%", mark: (p) => p.name, cell: (p) => name(p.name) },
+      { id: "status", title: t("proxy.status"), sort: "status", width: "22%", mark: (p) => [p.status, p.err, p.cure], cell: condition },
       { id: "type", title: t("proxy.type"), sort: "type", width: "7%", mark: (p) => p.type, cell: (p) => h("span", { class: "tag mono" }, p.type) },
-      { id: "local", title: t("proxy.local"), width: "14%", mark: (p) => [p.localAddr, p.plugin], cell: (p) => name(p.plugin ? t("proxy.plugin", { name: p.plugin }) : p.localAddr || "–") },
-      { id: "remote", title: t("proxy.remote"), width: "15%", mark: (p) => p.remoteAddr, cell: (p) => name(p.remoteAddr || "–") },
-      { id: "source", title: t("proxy.source"), width: "8%", mark: (p) => p.source, cell: source },
-      { id: "in", title: t("proxy.in"), sort: "in", end: true, width: "8.5%", cell: (p) => bytes(p.in) },
-      { id: "out", title: t("proxy.out"), sort: "out", end: true, width: "8.5%", cell: (p) => bytes(p.out) },
+      { id: "local", title: t("proxy.local"), width: "13%", mark: (p) => [p.localAddr, p.plugin], cell: (p) => name(p.plugin ? t("proxy.plugin", { name: p.plugin }) : p.localAddr || "–") },
+      { id: "remote", title: t("proxy.remote"), width: "20%", mark: (p) => p.remoteAddr, cell: (p) => whole(p.remoteAddr || "–") },
+      { id: "source", title: t("proxy.source"), width: "7%", mark: (p) => p.source, cell: source },
+      { id: "in", title: t("proxy.in"), sort: "in", end: true, width: "8%", cell: (p) => bytes(p.in) },
+      { id: "out", title: t("proxy.out"), sort: "out", end: true, width: "8%", cell: (p) => bytes(p.out) },
     ],
   });
 }

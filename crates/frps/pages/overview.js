@@ -72,6 +72,7 @@ export function overview(view) {
         title: t("chart.connections"),
         lines: [{ key: "connections", label: t("chart.connections"), color: "conn" }],
         format: (value) => number(Math.round(value)),
+        base: 1000,
         describe: (last, top) => t("chart.connections.now", { n: last.connections, top }),
         ...view,
       })),

@@ -7,9 +7,9 @@ import { SAMPLES } from "./live.js";
 
 /**
  * A chart of live samples. `lines`: [{key, label, color (a class), area}], `format` writes a value,
- * `describe(last, top)` says in words what is drawn.
+ * `describe(last, top)` says in words what is drawn; `base` is that of the values' units.
  */
-export function lineChart({ title, lines, format, describe, live, signal }) {
+export function lineChart({ title, lines, format, base = 1024, describe, live, signal }) {
   const canvas = h("canvas", { role: "img", tabindex: "0", "aria-label": title });
   const values = lines.map(() => h("b", { class: "num" }, "–"));
   const swatches = lines.map((line) => h("i", { class: `swatch ${line.color}` }));
@@ -38,7 +38,7 @@ export function lineChart({ title, lines, format, describe, live, signal }) {
     const muted = getComputedStyle(when).color;
     g.font = `11px ${style.fontFamily}`;
     const box = { left: 8, right: width - 64, top: 10, bottom: height - 20 };
-    const top = nice(samples.reduce((most, s) => Math.max(most, ...(s ? lines.map((l) => s[l.key]) : [0])), 0));
+    const top = nice(samples.reduce((most, s) => Math.max(most, ...(s ? lines.map((l) => s[l.key]) : [0])), 0), base);
     const x = (i) => box.right - ((samples.length - 1 - i) / (SAMPLES - 1)) * (box.right - box.left);
     const y = (value) => box.bottom - (value / top) * (box.bottom - box.top);
     // The grid.
@@ -147,18 +147,18 @@ function runs(samples) {
 }
 
 /** A round number that is not below `most`; at least 4, so that an idle chart has a scale. */
-function nice(most) {
+function nice(most, base) {
   const wanted = Math.max(most, 4);
-  const unit = wanted < 1024 ? 1 : 1024 ** Math.floor(Math.log(wanted) / Math.log(1024));
+  const unit = wanted < base ? 1 : base ** Math.floor(Math.log(wanted) / Math.log(base));
   const power = unit * 10 ** Math.floor(Math.log10(wanted / unit));
-  for (const factor of [1, 2, 4, 5, 10]) if (factor * power >= wanted) return factor * power;
-  return 10 * power;
+  for (const factor of [1, 2, 4, 5, 10]) if (factor * power >= wanted) return Math.round(factor * power / unit) >= 1000 ? unit * base : factor * power;
+  return unit * base;
 }
 
 /** Bars of days: [{label, in, out}]; their numbers are to stand in a table beside them. */
 export function dayBars({ label, days, format }) {
   const [width, height, floor] = [560, 150, 126];
-  const top = nice(Math.max(0, ...days.map((d) => Math.max(d.in, d.out))));
+  const top = nice(Math.max(0, ...days.map((d) => Math.max(d.in, d.out))), 1024);
   const each = width / Math.max(1, days.length);
   const bar = (day, i, key, shift) => {
     const tall = Math.max(day[key] > 0 ? 1.5 : 0, (day[key] / top) * (floor - 14));

@@ -13,7 +13,8 @@ export function bytes(count) {
     unit += 1;
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${value.toFixed(digits)} ${UNITS[unit]}`;
+  // Never broken between number and unit.
+  return `${value.toFixed(digits)}\u00a0${UNITS[unit]}`;
 }
 
 export function rate(perSecond) {

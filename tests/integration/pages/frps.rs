@@ -68,7 +68,7 @@ async fn one_sees_a_client_come_carry_a_file_and_go() {
     tab.click_text("ann.files").await;
     tab.until("document.querySelectorAll('.days tbody tr').length === 7")
         .await;
-    tab.sees("2.00 MB").await;
+    tab.sees("2.00\u{a0}MB").await;
 
     // It goes, and is forgotten.
     frpc.kill().await;
