@@ -3,6 +3,7 @@
 // The rules of clippy.toml are for the programs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod access_log;
 mod admin;
 mod auth;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frp_relay::conns::{self, Ending, Owner};
+use frp_log::access;
+use frp_relay::conns::{self, End, Ending, Owner};
 use frp_relay::relay::Traffic;
 
 use crate::connect::Connector;
@@ -200,8 +201,9 @@ impl Live {
         from: Option<SocketAddr>,
         served: &Arc<Served>,
         ending: &Arc<Ending>,
+        id: Option<u64>,
     ) -> conns::Place<Served> {
-        self.conns.enter(from, served, ending)
+        self.conns.enter(from, served, ending, id)
     }
 }
 
@@ -249,8 +251,22 @@ impl Owner for Served {
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn left(&self) {
+    fn left(&self, conn: &Conn, lasted: Duration) {
         self.users.fetch_sub(1, Ordering::Relaxed);
+        if !access::is_wanted() {
+            return;
+        }
+        access::ended(&access::Connection {
+            id: conn.number(),
+            proxy: &self.name,
+            kind: self.kind,
+            client: "",
+            user: conn.from,
+            lasted,
+            // The tunnel is the far side.
+            bytes: (conn.traffic.far_to_near(), conn.traffic.near_to_far()),
+            end: conn.end().unwrap_or(End::User).as_str(),
+        });
     }
 }
 

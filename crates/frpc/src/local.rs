@@ -42,6 +42,7 @@ async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
         Ok(local) => local,
         Err(e) => {
             proxy.unreachable(Level::Error, e);
+            user.unserved();
             return None;
         }
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use frp_log::{Log, debug, warn};
 use frp_proto::msg::StartWorkConn;
 use frp_proto::proxy_protocol::{self, Version};
+use frp_relay::conns::End;
 use frp_relay::counted::Count;
 use frp_relay::relay::{Relayed, Tally, Traffic};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -90,8 +91,18 @@ impl User {
         Ok(())
     }
 
+    /// Nobody could serve it.
+    pub(crate) fn unserved(&self) {
+        if let Some(own) = &self.traffic.own {
+            own.ends(End::Unserved);
+        }
+    }
+
     /// Notes that the user's bytes have been carried.
     pub(crate) fn log_end(&self, relayed: &Relayed) {
+        if let Some(own) = &self.traffic.own {
+            own.ends(End::of(relayed, false));
+        }
         debug!(self.log, "join connections closed: {relayed}");
     }
 }

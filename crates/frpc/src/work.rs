@@ -155,8 +155,9 @@ impl Context {
             }
             Some(proxy) => {
                 let ending = Arc::default();
+                let id = u64::from_str_radix(&start.conn_id, 16).ok();
                 let from = addresses(&start).map(|(src, _)| src);
-                let place = self.client.live.enter(from, &proxy.served, &ending);
+                let place = self.client.live.enter(from, &proxy.served, &ending, id);
                 let conn = Some(place.conn().clone());
                 let user = proxy.user(&start, &self.client.tasks, conn);
                 tokio::select! {

@@ -183,7 +183,8 @@ impl Server {
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
-        let stats = (web.is_some() || bound.store_path.is_some()).then(|| Arc::new(Stats::new()));
+        let is_told = web.is_some() || bound.store_path.is_some() || frp_log::access::is_wanted();
+        let stats = is_told.then(|| Arc::new(Stats::new()));
         let traffic = bound.store_path.as_ref().zip(stats.as_ref());
         let traffic = traffic.map(|(path, stats)| {
             let opened = TrafficFile::open(path, stats).map(Arc::new);

@@ -30,6 +30,14 @@ pub enum InitError {
         /// What the system answered.
         source: io::Error,
     },
+    /// The file of `log.access` could not be opened for appending.
+    #[error("open access log {path:?}: {source}: check log.access and its permissions")]
+    Access {
+        /// The configured path.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
     /// The log file could not be opened for appending.
     #[error("open log file {path:?}: {source}: check log.to and its permissions")]
     Open {

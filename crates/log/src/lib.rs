@@ -19,6 +19,7 @@
 //! is counted (see `limit.rs`). The source is whom a line's prefixes name, or the network of a
 //! stranger ([`Log::by`]). Lines of level debug have fifty times as much, those of level trace no bound.
 
+pub mod access;
 mod bridge;
 mod console;
 mod cut;
@@ -60,6 +61,10 @@ use crate::line::{Event, Style};
 pub fn init(cfg: &LogConfig) -> Result<(), InitError> {
     let zone = TIME_ZONE.get_or_init(zone::local);
     let style = style_of(cfg);
+    if let Err(source) = access::init(cfg.access.as_deref()) {
+        let path = cfg.access.clone().unwrap_or_default();
+        return Err(InitError::Access { path, source });
+    }
     let sink = match &cfg.to {
         LogTarget::Console => Sink::Console(Console::stdout(style)),
         LogTarget::File(path) => {
@@ -339,6 +344,7 @@ fn write_within_limits(kind: Kind, source: Source, prefix: &str, text: &dyn fmt:
 /// Says at once how many lines were left out that were not yet counted in the log; for the end of the
 /// program.
 pub fn flush() {
+    access::flush();
     report(true);
 }
 

@@ -304,6 +304,9 @@ wire_struct! {
         dst_port: u16 = "dst_port",
         /// Why the work connection was refused; it is closed then.
         error: String = "error",
+        /// What frps calls the user's connection in its access log, where it has one. Ours alone; frp passes
+        /// over fields that it does not know.
+        conn_id: String = "conn_id",
     }
 }
 

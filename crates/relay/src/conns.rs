@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::relay::Traffic;
+use crate::relay::{RelayError, Relayed, Traffic};
 
 /// Entries that are looked at under one lock.
 const UNDER_LOCK: usize = 256;
@@ -45,8 +45,12 @@ pub trait Owner {
     /// A user has come.
     fn entered(&self) {}
 
-    /// One has gone.
-    fn left(&self) {}
+    /// One has gone, after this time.
+    fn left(&self, _: &Conn<Self>, _lasted: Duration)
+    where
+        Self: Sized,
+    {
+    }
 }
 
 /// One user's connection.
@@ -62,6 +66,65 @@ pub struct Conn<T> {
     /// Its bytes.
     pub traffic: Traffic,
     ending: Arc<Ending>,
+    end: OnceLock<End>,
+}
+
+/// Why a user's connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The user closed first.
+    User,
+    /// The service did.
+    Service,
+    /// The user's connection was reset, or timed out.
+    UserFailed,
+    /// The service's was, or what lies between.
+    ServiceFailed,
+    /// One side had ended, and the other did nothing for long.
+    Idle,
+    /// There was nobody to serve the user.
+    Unserved,
+    /// The client's session is over.
+    ClientGone,
+    /// The program ends.
+    Stopped,
+    /// Somebody has ended it.
+    Administrator,
+}
+
+impl End {
+    /// Of a relay; `user_is_near`: or else it is at the far side.
+    pub fn of(relayed: &Relayed, user_is_near: bool) -> Self {
+        let of = |is_users: bool, users, others| if is_users { users } else { others };
+        match (&relayed.end, relayed.near_first) {
+            (Ok(()), near_first) => {
+                let near_first = near_first.unwrap_or(user_is_near);
+                of(near_first == user_is_near, Self::User, Self::Service)
+            }
+            (Err(RelayError::Near(_)), _) => {
+                of(user_is_near, Self::UserFailed, Self::ServiceFailed)
+            }
+            (Err(RelayError::Far(_)), _) => {
+                of(!user_is_near, Self::UserFailed, Self::ServiceFailed)
+            }
+            (Err(RelayError::HalfClosedIdle | RelayError::NotDelivered), _) => Self::Idle,
+        }
+    }
+
+    /// In an access log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user closed",
+            Self::Service => "service closed",
+            Self::UserFailed => "user failed",
+            Self::ServiceFailed => "service failed",
+            Self::Idle => "idle",
+            Self::Unserved => "not served",
+            Self::ClientGone => "client gone",
+            Self::Stopped => "program stopped",
+            Self::Administrator => "ended by an administrator",
+        }
+    }
 }
 
 /// What ends a user's connection from outside.
@@ -95,22 +158,26 @@ impl<T: Owner> Conns<T> {
         }
     }
 
-    /// A user has come; `ending` ends it.
+    /// A user has come; `ending` ends it. `id` is what another program calls it.
     pub fn enter(
         self: &Arc<Self>,
         from: Option<SocketAddr>,
         owner: &Arc<T>,
         ending: &Arc<Ending>,
+        id: Option<u64>,
     ) -> Place<T> {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
+        // An odd factor gives no id twice.
+        let own = number.wrapping_mul(self.factor).wrapping_add(self.first);
+        let given = id.filter(|id| !self.table(*id).contains_key(id));
         let conn = Arc::new(Conn {
-            // An odd factor gives no id twice.
-            id: number.wrapping_mul(self.factor).wrapping_add(self.first),
+            id: given.unwrap_or(own),
             since: self.start.elapsed(),
             from,
             owner: owner.clone(),
             traffic: Traffic::default(),
             ending: ending.clone(),
+            end: OnceLock::new(),
         });
         self.open.fetch_add(1, Ordering::Relaxed);
         owner.entered();
@@ -185,6 +252,24 @@ impl<T: Owner> Conns<T> {
 }
 
 impl<T> Conn<T> {
+    /// Why it ends; the first who says so is right.
+    pub fn ends(&self, end: End) {
+        let _ = self.end.set(end);
+    }
+
+    /// Why it ended.
+    pub fn end(&self) -> Option<End> {
+        match self.ending.is_ended() {
+            true => Some(End::Administrator),
+            false => self.end.get().copied(),
+        }
+    }
+
+    /// As a number.
+    pub fn number(&self) -> u64 {
+        self.id
+    }
+
     /// Its name: as long as the program runs no other has it.
     pub fn id(&self) -> String {
         format!("{:016x}", self.id)
@@ -223,7 +308,7 @@ impl<T: Owner> Drop for Place<T> {
         let Self { conn, conns } = self;
         let gone = conns.table(conn.id).remove(&conn.id);
         conns.open.fetch_sub(1, Ordering::Relaxed);
-        conn.owner.left();
+        conn.owner.left(conn, conns.lasted(conn));
         drop(gone);
     }
 }

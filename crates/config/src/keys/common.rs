@@ -293,6 +293,8 @@ settings! {
         disable_print_color: bool = "disablePrintColor" "No colours on the console. There are none, too, \
              where it is no terminal, or `NO_COLOR` is set."
             .ini("disable_log_color") .flag("disable-log-color");
+        access: Option<PathBuf> = "access"
+            "File that gets a line of JSON for each user's connection that has ended.";
     }
 }
 
@@ -304,6 +306,7 @@ impl Default for LogConfig {
             format: LogFormat::Text,
             max_days: 3,
             disable_print_color: false,
+            access: None,
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
+    "log.access",
     "log.format",
     ".backendTrustedCaFile",
     ".backendServerName",

@@ -11,6 +11,7 @@ use frp_log::{debug, warn};
 use frp_net::limits::{END_KEEPALIVE, REFUSAL};
 use frp_net::listen::tune;
 use frp_net::stream::Stream;
+use frp_relay::conns::End;
 use frp_relay::layers::Carried;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -123,7 +124,7 @@ impl Members {
         let opened = tokio::select! {
             opened = Box::pin(self.open_from(first.clone(), &user)) => opened,
             () = user.ended() => return first.log_ended(&user),
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return first.ends(&user, End::Stopped),
         };
         let words = match opened {
             Ok(_) => replies.ready,
@@ -138,6 +139,7 @@ impl Members {
             Err((proxy, e)) => {
                 let peer = user.at.source();
                 warn!(proxy.log, "user connection [{peer}] closed: {e}");
+                proxy.ends(&user, End::Unserved);
             }
         }
     }

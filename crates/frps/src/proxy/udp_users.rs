@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use frp_log::warn;
 use frp_net::listen::canonical;
+use frp_relay::conns::End;
 use frp_relay::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
 use frp_relay::udp::Gate;
 use futures_util::StreamExt as _;
@@ -147,7 +148,11 @@ impl UdpUsers {
 
     fn forget_idle(&mut self) {
         let now = Instant::now();
-        self.users.retain(|_, user| match user.state {
+        self.users.retain(|_, user| match &user.state {
+            State::Entered(_, Some(known)) if now - user.at >= UDP_USER_IDLE => {
+                known.ends(End::Idle);
+                false
+            }
             State::Waiting(_) => true,
             State::Entered(..) | State::Refused => now - user.at < UDP_USER_IDLE,
         });

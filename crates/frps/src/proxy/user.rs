@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use frp_log::{debug, info, warn};
+use frp_log::{access, debug, info, warn};
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
-use frp_relay::conns::Ending;
+use frp_relay::conns::{End, Ending};
 use frp_relay::layers::{Carried, Side, wrap};
 use frp_relay::relay::{Tally, relay};
 use tokio::sync::OnceCell;
@@ -136,8 +136,11 @@ impl UserConn {
             let stats = proxy.base.stats.as_ref();
             Ok::<_, Refusal>(Entered {
                 src: ask.src,
-                place: stats
-                    .map(|stats| stats.conns.enter(self.at.src, &proxy.served, &self.ending)),
+                place: stats.map(|stats| {
+                    stats
+                        .conns
+                        .enter(self.at.src, &proxy.served, &self.ending, None)
+                }),
                 _guard: guard,
             })
         };
@@ -178,8 +181,11 @@ impl Proxy {
         let opened = tokio::select! {
             opened = Box::pin(self.open_within(user, limit)) => opened,
             () = user.ended() => return self.log_ended(user),
-            () = self.base.stop.cancelled() => return,
+            () = self.base.stop.cancelled() => return self.ends(user, End::Stopped),
         };
+        if opened.is_err() {
+            self.ends(user, End::Unserved);
+        }
         match opened {
             Ok(opened) => self.carry(conn, opened, user).await,
             Err(e) => warn!(
@@ -187,6 +193,13 @@ impl Proxy {
                 "user connection [{}] closed: {e}",
                 user.at.source()
             ),
+        }
+    }
+
+    /// Why the connection of `user` to this proxy ends.
+    pub(crate) fn ends(&self, user: &UserConn, end: End) {
+        if let Some(conn) = user.conn(&self.spec) {
+            conn.ends(end);
         }
     }
 
@@ -212,8 +225,9 @@ impl Proxy {
         let relayed = tokio::select! {
             relayed = relay(conn, carried, self.tally(own.as_deref())) => relayed,
             () = user.ended() => return self.log_ended(user),
-            () = self.base.stop.cancelled() => return,
+            () = self.base.stop.cancelled() => return self.ends(user, End::Stopped),
         };
+        self.ends(user, End::of(&relayed, true));
         let peer = user.at.source();
         debug!(self.log, "join connections closed, [{peer}]: {relayed}");
     }
@@ -251,19 +265,28 @@ impl Proxy {
         limit: Duration,
     ) -> Result<Admitted, UserError> {
         let at = user.enter(self).await?;
-        self.start_for(&at, limit).await
+        let conn = user.conn(&self.spec).filter(|_| access::is_wanted());
+        let id = conn.map(|conn| conn.id()).unwrap_or_default();
+        self.start_for(&at, id, limit).await
     }
 
     /// The same for all users of a udp proxy.
     pub(crate) async fn start_for_all(&self) -> Result<Admitted, UserError> {
         let limit = self.base.policy().user_conn_timeout;
-        self.start_for(&UserAddrs::default(), limit).await
+        self.start_for(&UserAddrs::default(), String::new(), limit)
+            .await
     }
 
     /// Ready ones may have died meanwhile, so as many are tried as the pool keeps, and one more.
-    async fn start_for(&self, at: &UserAddrs, limit: Duration) -> Result<Admitted, UserError> {
+    async fn start_for(
+        &self,
+        at: &UserAddrs,
+        conn_id: String,
+        limit: Duration,
+    ) -> Result<Admitted, UserError> {
         let mut start = StartWorkConn {
             proxy_name: self.name.to_string(),
+            conn_id,
             ..StartWorkConn::default()
         };
         if let Some(src) = at.src {

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use frp_relay::conns::Owner;
+use frp_log::access;
+use frp_relay::conns::{End, Owner};
 
 use super::metrics::Counters;
 use crate::client::handle::SessionHandle;
@@ -28,8 +30,28 @@ impl Owner for Served {
         self.client.conns.fetch_add(1, Relaxed);
     }
 
-    fn left(&self) {
+    fn left(&self, conn: &Conn, lasted: Duration) {
         self.counters.users.fetch_sub(1, Relaxed);
         self.client.conns.fetch_sub(1, Relaxed);
+        if !access::is_wanted() {
+            return;
+        }
+        let end = conn.end().unwrap_or(End::User);
+        let end = match end {
+            End::Service | End::ServiceFailed if self.client.released.is_cancelled() => {
+                End::ClientGone
+            }
+            end => end,
+        };
+        access::ended(&access::Connection {
+            id: conn.number(),
+            proxy: &self.spec.name,
+            kind: self.spec.proxy_type().as_str(),
+            client: &self.client.key(),
+            user: conn.from,
+            lasted,
+            bytes: (conn.traffic.near_to_far(), conn.traffic.far_to_near()),
+            end: end.as_str(),
+        });
     }
 }

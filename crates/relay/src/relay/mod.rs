@@ -179,6 +179,8 @@ pub struct Relayed {
     pub near_to_far: u64,
     /// Bytes written to the near side.
     pub far_to_near: u64,
+    /// Which side ended first, if one has: the near one.
+    pub near_first: Option<bool>,
     /// `Ok` if both sides ended and everything was delivered.
     pub end: Result<(), RelayError>,
 }
@@ -190,6 +192,7 @@ impl fmt::Display for Relayed {
             near_to_far,
             far_to_near,
             end,
+            ..
         } = self;
         write!(
             f,
@@ -259,6 +262,7 @@ fn join(near: Carried, far: Carried, user: User, traffic: Tally<'_>) -> Relay<'_
         traffic,
         write_error: None,
         user,
+        near_first: None,
         near_reset: false,
         far_reset: false,
         watch: None,
@@ -287,6 +291,8 @@ struct Relay<'a> {
     /// Why the first of the two directions that died did.
     write_error: Option<RelayError>,
     user: User,
+    /// Which side ended first: the near one.
+    near_first: Option<bool>,
     /// A side was seen to be reset by a write.
     near_reset: bool,
     far_reset: bool,
@@ -359,7 +365,7 @@ impl Relay<'_> {
             && let Poll::Ready(outcome) = self.up.poll(cx, near, far, self.traffic.near_to_far())
         {
             match outcome {
-                Outcome::Ended => {}
+                Outcome::Ended => drop(self.near_first.get_or_insert(true)),
                 Outcome::ReadFailed(e) => {
                     let leave = Leave::ResetDelivered;
                     return Poll::Ready((Err(RelayError::Near(e)), Leave::Close, leave));
@@ -374,7 +380,7 @@ impl Relay<'_> {
             && let Poll::Ready(outcome) = self.down.poll(cx, far, near, self.traffic.far_to_near())
         {
             match outcome {
-                Outcome::Ended => {}
+                Outcome::Ended => drop(self.near_first.get_or_insert(false)),
                 Outcome::ReadFailed(e) => {
                     let leave = Leave::ResetDelivered;
                     return Poll::Ready((Err(RelayError::Far(e)), leave, Leave::Close));
@@ -511,6 +517,7 @@ impl Relay<'_> {
         let result = Relayed {
             near_to_far: self.up.moved(),
             far_to_near: self.down.moved(),
+            near_first: self.near_first,
             end,
         };
         let (up, down) = (self.up.moved(), self.down.moved());

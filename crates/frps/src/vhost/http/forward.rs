@@ -15,6 +15,7 @@ use frp_http::io::{Upload, UserBody, UserIo, hints};
 use frp_log::{Log, debug, warn};
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
+use frp_relay::conns::End;
 use frp_relay::counted::Counted;
 use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
@@ -346,6 +347,7 @@ async fn tunnel(
     let peer = user.peer;
     tokio::select! {
         moved = moved => if let Some(moved) = moved {
+            proxy.ends(&user.conn, End::of(&moved, true));
             debug!(proxy.log, "join connections closed, [{peer}]: {moved}");
         },
         () = user.conn.ended() => proxy.log_ended(&user.conn),
