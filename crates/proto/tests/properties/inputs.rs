@@ -204,6 +204,7 @@ fn build(
             src_port: ports[0],
             dst_port: ports[1],
             error: t(),
+            conn_id: t(),
         }
         .into(),
         MessageType::NewVisitorConn => NewVisitorConn {
