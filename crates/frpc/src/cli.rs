@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use frp_config::cli::{self, AdminCall, ClientTask};
+use frp_config::cli::{self, AdminCall, AdminRequest, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
@@ -15,7 +15,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{BUILD, ConfigFile, Reloader, Service, admin_call, confirm};
+use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -29,7 +29,8 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::Run(path, options)) => run_file(&path, &options),
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
-        Ok(ClientTask::Admin(call)) => ask(&call),
+        Ok(ClientTask::Admin(call)) if call.request == AdminRequest::Top => watch(&call),
+        Ok(ClientTask::Admin(call)) => ask_one(&call),
         Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
         Ok(_) => print_line(
             "nathole discover is not supported yet: frp knows it, this version does not",
@@ -38,11 +39,35 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn ask(call: &AdminCall) -> ExitCode {
-    let called = block_on(admin_call::call(call));
+fn ask_one(call: &AdminCall) -> ExitCode {
+    let called = block_on(ask::run(call));
     match called.map(|called| called.map_err(|error| error.to_string())) {
         Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
         Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
+    }
+}
+
+/// Shows it until the user, or a signal, says otherwise.
+fn watch(call: &AdminCall) -> ExitCode {
+    let runtime = match frp_process::threads::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return print_line(error, ExitCode::FAILURE),
+    };
+    let shown = runtime.block_on(async {
+        // Without them a signal ends the process, and the terminal stays as it is.
+        let signals = EndSignals::take(GRACEFUL_END, Overdue::BySignal);
+        ask::show(call, async {
+            match signals {
+                Ok(mut signals) => signals.next().await,
+                Err(_) => std::future::pending().await,
+            }
+        })
+        .await
+    });
+    runtime.shutdown_background();
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => print_line(error, ExitCode::FAILURE),
     }
 }
 
@@ -52,7 +77,7 @@ fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
         let mut ended = ExitCode::SUCCESS;
         for (path, call) in calls {
             let answer = match call {
-                Ok(call) => admin_call::call(&call).await.map_err(|e| e.to_string()),
+                Ok(call) => ask::run(&call).await.map_err(|e| e.to_string()),
                 Err(error) => Err(error),
             };
             match answer {

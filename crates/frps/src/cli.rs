@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use frp_config::Environment;
-use frp_config::cli::{self, ServerTask};
+use frp_config::cli::{self, AdminCall, AdminRequest, ServerRun, ServerTask};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
 use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -23,17 +23,47 @@ pub fn main() -> ExitCode {
     let environment = Environment::of(std::env::vars_os());
     match cli::server(args, environment, VERSION, BUILD) {
         Err(output) => output.print(),
-        Ok(task) => run(task),
+        Ok(ServerTask::Run(task)) => run(*task),
+        Ok(ServerTask::Admin(call)) => ask_running(&call),
+    }
+}
+
+/// Asks once, or shows it until the user, or a signal, says otherwise.
+fn ask_running(call: &AdminCall) -> ExitCode {
+    let runtime = match frp_process::threads::runtime() {
+        Ok(runtime) => runtime,
+        Err(e) => return print_line(e, ExitCode::FAILURE),
+    };
+    let ended = runtime.block_on(async {
+        if call.request != AdminRequest::Top {
+            let said = ask::run(call).await.map_err(|e| e.to_string())?;
+            return Ok(Some(said));
+        }
+        // Without them a signal ends the process, and the terminal stays as it is.
+        let signals = EndSignals::take(GRACEFUL_END, Overdue::BySignal);
+        let ended = async {
+            match signals {
+                Ok(mut signals) => signals.next().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        ask::show(call, ended).await.map(|()| None)
+    });
+    runtime.shutdown_background();
+    match ended {
+        Ok(Some(said)) => print_line(said, ExitCode::SUCCESS),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => print_line::<String>(error, ExitCode::FAILURE),
     }
 }
 
 fn run(
-    ServerTask {
+    ServerRun {
         file,
         options,
         loaded,
         drain,
-    }: ServerTask,
+    }: ServerRun,
 ) -> ExitCode {
     for warning in &loaded.warnings {
         print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);

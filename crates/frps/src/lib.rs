@@ -28,7 +28,8 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages"
+        feature = "pages",
+        feature = "top"
     )),
     allow(
         dead_code,
@@ -42,6 +43,8 @@ mod accept;
 #[cfg_attr(not(feature = "pages"), path = "absent/access.rs")]
 mod access;
 mod admission;
+#[cfg_attr(not(feature = "pages"), path = "absent/ask.rs")]
+mod ask;
 mod auth;
 mod base;
 mod bind_error;

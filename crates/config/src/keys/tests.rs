@@ -115,7 +115,8 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
+    "log.format",
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
     "webServer.allowedHosts",

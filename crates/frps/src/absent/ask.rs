@@ -1,0 +1,20 @@
+//! Asking a running frps, where the build lacks it. The command line refuses the commands before.
+
+#![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
+
+use frp_config::cli::AdminCall;
+use frp_config::{Feature, Lacking};
+
+use crate::BUILD;
+
+/// # Errors
+/// Always.
+pub(crate) async fn run(_: &AdminCall) -> Result<String, Lacking> {
+    Err(BUILD.lacking(Feature::Pages))
+}
+
+/// # Errors
+/// Always.
+pub(crate) async fn show(_: &AdminCall, _: impl Future<Output = ()>) -> Result<(), String> {
+    Err(BUILD.lacking(Feature::Pages).to_string())
+}
