@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 mod admin;
+mod ask;
 mod auth;
 #[cfg(target_os = "linux")]
 mod auto;

@@ -47,7 +47,9 @@ pub enum CallError {
 
 fn hint(status: u16, program: &str, why: &str) -> String {
     match status {
-        401 => format!(": webServer.user and webServer.password are not those of the running {program}"),
+        401 => format!(
+            ": webServer.user and webServer.password are not those of the running {program}"
+        ),
         // A refusal has a text; what has no such route says no more than that.
         404 => format!(": the running {program} does not know this command"),
         409 => ": no reload waits to be confirmed".to_owned(),

@@ -31,7 +31,7 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
         AdminRequest::Reload { .. } if is_server => {
             let body = send(call, Method::POST, "/api/reload").await?;
             return Ok(match call.json {
-                true => body,
+                true => body.trim_end().to_owned(),
                 false => reloaded(&read(&body)?),
             });
         }
@@ -63,9 +63,7 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
             send(call, Method::POST, "/api/stop").await?;
             return Ok("stop success".to_owned());
         }
-        AdminRequest::Status if is_server => {
-            send(call, Method::GET, "/api/live/overview").await?
-        }
+        AdminRequest::Status if is_server => send(call, Method::GET, "/api/live/overview").await?,
         AdminRequest::Status => send(call, Method::GET, "/api/status").await?,
         AdminRequest::Clients => {
             let items = list(call, "/api/live/clients?").await?;
@@ -82,8 +80,6 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
             });
         }
         AdminRequest::Kick(client) => return kick(call, client).await,
-        // Shown by `top`.
-        AdminRequest::Top => return Ok(String::new()),
     };
     if call.json {
         return Ok(body.trim_end().to_owned());
@@ -122,7 +118,11 @@ async fn list(call: &AdminCall, path: &str) -> Result<Vec<Value>, CallError> {
 async fn kick(call: &AdminCall, name: &str) -> Result<String, CallError> {
     let path = format!("/api/live/clients?status=online&q={}&", escaped(name));
     let online = list(call, &path).await?;
-    let is_it = |item: &&Value| ["key", "clientID", "runID"].iter().any(|key| item[*key] == name);
+    let is_it = |item: &&Value| {
+        ["key", "clientID", "runID"]
+            .iter()
+            .any(|key| item[*key] == name)
+    };
     let found: Vec<&Value> = online.iter().filter(is_it).collect();
     let key = match found[..] {
         [one] => text(one, "key"),
@@ -155,7 +155,9 @@ fn escaped(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(byte.into())
+            }
             byte => {
                 let _ = write!(out, "%{byte:02X}");
             }
@@ -179,7 +181,9 @@ pub(crate) fn number(of: &Value, key: &str) -> u64 {
 fn reloaded(answer: &Value) -> String {
     let keys = |of: &str| -> Vec<String> {
         let list = answer[of].as_array().cloned().unwrap_or_default();
-        list.iter().filter_map(|key| key.as_str().map(frp_log::visible)).collect()
+        list.iter()
+            .filter_map(|key| key.as_str().map(frp_log::visible))
+            .collect()
     };
     let mut said = "reload success".to_owned();
     let (applied, restart) = (keys("applied"), keys("restart"));
@@ -190,7 +194,11 @@ fn reloaded(answer: &Value) -> String {
         }
     }
     if !restart.is_empty() {
-        let _ = write!(said, "\nleft until frps is started anew: {}", restart.join(", "));
+        let _ = write!(
+            said,
+            "\nleft until frps is started anew: {}",
+            restart.join(", ")
+        );
     }
     said
 }
@@ -199,12 +207,20 @@ fn reloaded(answer: &Value) -> String {
 pub(crate) fn by_type(online: &Value) -> (u64, String) {
     let mut types: Vec<(&String, u64)> = online
         .as_object()
-        .map(|types| types.iter().map(|(name, n)| (name, n.as_u64().unwrap_or(0))).collect())
+        .map(|types| {
+            types
+                .iter()
+                .map(|(name, n)| (name, n.as_u64().unwrap_or(0)))
+                .collect()
+        })
         .unwrap_or_default();
     types.retain(|(_, n)| *n > 0);
     types.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), (*name).clone()));
     let total = types.iter().map(|(_, n)| n).sum();
-    let each: Vec<String> = types.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let each: Vec<String> = types
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
     (total, frp_log::visible(&each.join(", ")))
 }
 
@@ -250,7 +266,14 @@ fn overview(of: &Value) -> String {
 fn clients(items: &[Value]) -> String {
     let mut rows = vec![
         [
-            "Client", "User", "Status", "Address", "Version", "Transport", "RoundTrip", "Proxies",
+            "Client",
+            "User",
+            "Status",
+            "Address",
+            "Version",
+            "Transport",
+            "RoundTrip",
+            "Proxies",
             "Connections",
         ]
         .map(str::to_owned),
@@ -296,8 +319,17 @@ pub(crate) fn round_trip(item: &Value) -> String {
 
 fn proxies(items: &[Value]) -> String {
     let mut rows = vec![
-        ["Proxy", "Type", "Status", "Remote", "Client", "Connections", "TodayIn", "TodayOut"]
-            .map(str::to_owned),
+        [
+            "Proxy",
+            "Type",
+            "Status",
+            "Remote",
+            "Client",
+            "Connections",
+            "TodayIn",
+            "TodayOut",
+        ]
+        .map(str::to_owned),
     ];
     rows.extend(items.iter().map(|item| {
         [
@@ -334,7 +366,14 @@ fn tables(status: &BTreeMap<String, Vec<Proxy>>) -> String {
             continue;
         };
         let _ = write!(text, "\n{}\n", kind.to_uppercase());
-        let header = ["Name", "Status", "LocalAddr", "Plugin", "RemoteAddr", "Error"];
+        let header = [
+            "Name",
+            "Status",
+            "LocalAddr",
+            "Plugin",
+            "RemoteAddr",
+            "Error",
+        ];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(proxies.iter().map(|proxy| {
             [

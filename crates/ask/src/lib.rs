@@ -1,5 +1,5 @@
 //! What does a running frps or frpc say? The commands that ask it over its API, and show the answer as text
-//! or as JSON; and a live view of it (`top`).
+//! or as JSON.
 //!
 //! [`call`] sends a request to where the configuration file says that the program listens; [`command`] has
 //! the commands, [`table`] their layout. What comes back is data of strangers: names of clients and proxies
@@ -8,8 +8,6 @@
 pub mod call;
 pub mod command;
 mod table;
-#[cfg_attr(not(feature = "top"), path = "absent.rs")]
-pub mod top;
 mod units;
 
 pub use call::CallError;

@@ -31,7 +31,11 @@ mod tests {
 
     #[test]
     fn what_is_wide_or_hostile_stays_in_its_column() {
-        let rows = [["Name", "Port"], ["中文", "1"], ["a\u{1b}[2J\n\u{202e}", "2"]];
+        let rows = [
+            ["Name", "Port"],
+            ["中文", "1"],
+            ["a\u{1b}[2J\n\u{202e}", "2"],
+        ];
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(
             table(&rows),

@@ -19,8 +19,6 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
-        /// The live view in a terminal.
-        Top = "top",
     }
 }
 
@@ -77,8 +75,6 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
-                #[cfg(not(feature = "top"))]
-                $crate::Feature::Top,
             ],
         }
     };

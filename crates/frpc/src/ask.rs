@@ -1,4 +1,3 @@
-//! Asking a running frpc: commands, and the live view.
+//! Asking a running frpc: commands.
 
 pub(crate) use frp_ask::run;
-pub(crate) use frp_ask::top::show;

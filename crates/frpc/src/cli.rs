@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use frp_config::cli::{self, AdminCall, AdminRequest, ClientTask};
+use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
@@ -29,7 +29,6 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::Run(path, options)) => run_file(&path, &options),
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
-        Ok(ClientTask::Admin(call)) if call.request == AdminRequest::Top => watch(&call),
         Ok(ClientTask::Admin(call)) => ask_one(&call),
         Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
         Ok(_) => print_line(
@@ -44,30 +43,6 @@ fn ask_one(call: &AdminCall) -> ExitCode {
     match called.map(|called| called.map_err(|error| error.to_string())) {
         Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
         Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
-    }
-}
-
-/// Shows it until the user, or a signal, says otherwise.
-fn watch(call: &AdminCall) -> ExitCode {
-    let runtime = match frp_process::threads::runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return print_line(error, ExitCode::FAILURE),
-    };
-    let shown = runtime.block_on(async {
-        // Without them a signal ends the process, and the terminal stays as it is.
-        let signals = EndSignals::take(GRACEFUL_END, Overdue::BySignal);
-        ask::show(call, async {
-            match signals {
-                Ok(mut signals) => signals.next().await,
-                Err(_) => std::future::pending().await,
-            }
-        })
-        .await
-    });
-    runtime.shutdown_background();
-    match shown {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => print_line(error, ExitCode::FAILURE),
     }
 }
 

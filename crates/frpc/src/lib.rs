@@ -29,8 +29,7 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages",
-        feature = "top"
+        feature = "pages"
     )),
     allow(
         dead_code,

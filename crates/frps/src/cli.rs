@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use frp_config::Environment;
-use frp_config::cli::{self, AdminCall, AdminRequest, ServerRun, ServerTask};
+use frp_config::cli::{self, AdminCall, ServerRun, ServerTask};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
 use frp_process::signals::{self, EndSignals, HangUps, Overdue};
@@ -28,32 +28,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Asks once, or shows it until the user, or a signal, says otherwise.
 fn ask_running(call: &AdminCall) -> ExitCode {
     let runtime = match frp_process::threads::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
-    let ended = runtime.block_on(async {
-        if call.request != AdminRequest::Top {
-            let said = ask::run(call).await.map_err(|e| e.to_string())?;
-            return Ok(Some(said));
-        }
-        // Without them a signal ends the process, and the terminal stays as it is.
-        let signals = EndSignals::take(GRACEFUL_END, Overdue::BySignal);
-        let ended = async {
-            match signals {
-                Ok(mut signals) => signals.next().await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        ask::show(call, ended).await.map(|()| None)
-    });
+    let said = runtime.block_on(ask::run(call));
     runtime.shutdown_background();
-    match ended {
-        Ok(Some(said)) => print_line(said, ExitCode::SUCCESS),
-        Ok(None) => ExitCode::SUCCESS,
-        Err(error) => print_line::<String>(error, ExitCode::FAILURE),
+    match said {
+        Ok(said) => print_line(said, ExitCode::SUCCESS),
+        Err(e) => print_line(e, ExitCode::FAILURE),
     }
 }
 

@@ -35,7 +35,6 @@ pub(crate) enum Act {
     Clients,
     Proxies,
     Kick,
-    Top,
     Discover,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
@@ -54,7 +53,7 @@ impl Act {
     pub(crate) const fn asks(self) -> bool {
         match self {
             Self::Reload | Self::Confirm | Self::Status | Self::Stop => true,
-            Self::Clients | Self::Proxies | Self::Kick | Self::Top => true,
+            Self::Clients | Self::Proxies | Self::Kick => true,
             _ => false,
         }
     }

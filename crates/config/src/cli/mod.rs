@@ -125,8 +125,6 @@ pub enum AdminRequest {
     Proxies,
     /// End the session of that client.
     Kick(String),
-    /// Watch it.
-    Top,
 }
 
 /// Parameters of `nathole discover`; empty ones were not given.
@@ -212,9 +210,6 @@ pub fn client(
     match act {
         act if act.asks() => match directory(&line) {
             None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Admin),
-            Some(_) if act == Act::Top => Err(Output::failure(
-                "top shows one frpc: name its file by -c, not --config-dir",
-            )),
             Some(directory) => {
                 let call = |path: PathBuf| {
                     let call = admin(&line, Some(&path), &options);
@@ -474,11 +469,9 @@ fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
 
 /// An error where the build lacks what the command needs.
 fn needs_of(line: &Line, build: Build) -> Result<(), Output> {
-    let act = line.command().act;
-    let needs = match act {
-        Act::Top => build.needs(Feature::Pages).and_then(|()| build.needs(Feature::Top)),
-        act if act.asks() => build.needs(Feature::Pages),
-        _ => Ok(()),
+    let needs = match line.command().act.asks() {
+        true => build.needs(Feature::Pages),
+        false => Ok(()),
     };
     needs.map_err(|lacking| Output::failure(format!("{}: {lacking}", line.name())))
 }
@@ -538,7 +531,6 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
         Act::Stop => AdminRequest::Stop,
         Act::Clients => AdminRequest::Clients,
         Act::Proxies => AdminRequest::Proxies,
-        Act::Top => AdminRequest::Top,
         Act::Kick => match &line.words[..] {
             [client] => AdminRequest::Kick(client.clone()),
             _ => {

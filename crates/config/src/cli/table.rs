@@ -44,7 +44,6 @@ const FRPC: Command = Command {
             "Show the proxies of the running frpc",
             Act::Status,
         ),
-        admin("top", "Watch the running frpc in a terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
         NATHOLE,
         proxy(ProxyType::Tcp, "Run one tcp proxy from flags", &[]),
@@ -124,7 +123,6 @@ const FRPS: Command = Command {
                 Act::Kick,
             )
         },
-        admin("top", "Watch the running frps in a terminal", Act::Top),
         COMPLETION,
         HELP,
         CANDIDATES,

@@ -12,9 +12,3 @@ use crate::BUILD;
 pub(crate) async fn run(_: &AdminCall) -> Result<String, Lacking> {
     Err(BUILD.lacking(Feature::Pages))
 }
-
-/// # Errors
-/// Always.
-pub(crate) async fn show(_: &AdminCall, _: impl Future<Output = ()>) -> Result<(), String> {
-    Err(BUILD.lacking(Feature::Pages).to_string())
-}
