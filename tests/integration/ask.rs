@@ -13,7 +13,9 @@ use tokio::process::Command;
 async fn ask(file: &Path, args: &[&str]) -> (bool, String) {
     let mut command = Command::new(Side::Ours.program("frps"));
     let output = command.args(args).arg("-c").arg(file).output();
-    let output = within(Duration::from_secs(20), "an answer", output).await.unwrap();
+    let output = within(Duration::from_secs(20), "an answer", output)
+        .await
+        .unwrap();
     let mut said = String::from_utf8(output.stdout).unwrap();
     said += &String::from_utf8(output.stderr).unwrap();
     (output.status.success(), said)
@@ -53,12 +55,19 @@ async fn an_operator_sees_who_is_there_and_ends_a_session() {
     frpc.expect("start proxy success").await;
     let (success, said) = ask(&file, &["status"]).await;
     assert!(success, "{said}");
-    for expected in ["frps 0.70.1, running for ", "1 online, 0 offline", "(tcp 1)"] {
+    for expected in [
+        "frps 0.70.1, running for ",
+        "1 online, 0 offline",
+        "(tcp 1)",
+    ] {
         assert!(said.contains(expected), "{said}");
     }
     assert_eq!(json(&file, "status").await["clients"]["online"], 1);
     let (_, said) = ask(&file, &["clients"]).await;
-    assert!(said.contains("al.office") && said.contains("online"), "{said}");
+    assert!(
+        said.contains("al.office") && said.contains("online"),
+        "{said}"
+    );
     assert_eq!(json(&file, "clients").await[0]["clientID"], "office");
     // A name of a stranger cannot turn the line around.
     let (_, said) = ask(&file, &["proxies"]).await;
@@ -66,14 +75,26 @@ async fn an_operator_sees_who_is_there_and_ends_a_session() {
     assert_eq!(json(&file, "proxies").await[0]["name"], "al.ssh\u{202e}");
 
     let (success, said) = ask(&file, &["kick", "nobody"]).await;
-    assert_eq!((success, said.trim()), (false, "no client nobody is online; `frps clients` lists them"));
+    assert_eq!(
+        (success, said.trim()),
+        (
+            false,
+            "no client nobody is online; `frps clients` lists them"
+        )
+    );
     let mark = frpc.log().mark();
     let (success, said) = ask(&file, &["kick", "office"]).await;
-    assert_eq!((success, said.trim()), (true, "the session of al.office has ended"));
+    assert_eq!(
+        (success, said.trim()),
+        (true, "the session of al.office has ended")
+    );
     frpc.expect_from(mark, "login to server success", Duration::from_secs(30))
         .await;
     let (success, said) = ask(&file, &["kick"]).await;
-    assert!(!success && said.contains("name one client to kick"), "{said}");
+    assert!(
+        !success && said.contains("name one client to kick"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -81,7 +102,10 @@ async fn a_reload_says_what_it_has_done() {
     let rig = Rig::new();
     let (_frps, file, _) = server(&rig, "").await;
     let (success, said) = ask(&file, &["reload"]).await;
-    assert_eq!((success, said.trim()), (true, "reload success; nothing has changed"));
+    assert_eq!(
+        (success, said.trim()),
+        (true, "reload success; nothing has changed")
+    );
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{text}maxPortsPerClient = 7\n")).unwrap();
     let (success, said) = ask(&file, &["reload"]).await;
@@ -104,7 +128,10 @@ async fn what_is_wrong_is_said() {
     assert_eq!((success, said.trim()), (false, expected));
     let none = rig.config("frps", "bindPort = 7000\n");
     let (success, said) = ask(&none, &["clients"]).await;
-    assert!(!success && said.contains("the file has no webServer.port"), "{said}");
+    assert!(
+        !success && said.contains("the file has no webServer.port"),
+        "{said}"
+    );
     frps.kill().await;
     let (success, said) = ask(&file, &["proxies"]).await;
     assert!(!success && said.contains("connection refused"), "{said}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use frp_tests::clients::{echo_on, echoes, until_echoes};
-use frp_tests::http::{Answer, get, send};
+use frp_tests::http::{ADMIN, Answer, get, send};
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::tls::{Authority, Identity, client, connect_tls};
 use frp_tests::*;
@@ -173,6 +173,10 @@ async fn a_bad_file_changes_nothing_and_is_told_with_its_place() {
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("client.toml:"), "{refused:?}");
     echo_on(&mut user, b"x").await;
+    // A file that somebody is about to write says nothing yet.
+    std::fs::write(&frpc.file, "").unwrap();
+    let refused = frpc.post("/api/reload", "").await;
+    assert!(refused.body.contains("the file is empty"), "{refused:?}");
     // What only a restart changes is named.
     frpc.write(&proxy);
     let text = std::fs::read_to_string(&frpc.file).unwrap();
@@ -265,6 +269,57 @@ async fn what_is_not_confirmed_is_undone_and_what_is_stays() {
     assert!(text.contains("no reload waits to be confirmed"), "{text}");
     assert_eq!(std::fs::read_to_string(&frpc.file).unwrap(), attempt);
     until_echoes(new, SOON).await;
+    // Where the former text cannot be kept, nothing changes, nor is what was edited in the store lost.
+    let former = rig.path().join("client.toml.former");
+    std::fs::create_dir(&former).unwrap();
+    let store = rig.path().join("store.json");
+    let text = std::fs::read_to_string(&store).unwrap();
+    std::fs::write(&store, text.replace("\"s\"", "\"edited\"")).unwrap();
+    frpc.write("");
+    let refused = frpc.post("/api/reload?confirm=60", "").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body.contains("cannot be kept"), "{refused:?}");
+    assert!(echoes(new).await);
+    let body = body.to_string().replace("\"s\"", "\"another\"");
+    let made = frpc.post("/api/store/proxies", &body).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    assert!(
+        std::fs::read_to_string(&store)
+            .unwrap()
+            .contains("\"edited\"")
+    );
+}
+
+/// Whoever reloads through a proxy that the new settings lack is cut off, and gets back in.
+#[tokio::test]
+async fn who_locks_himself_out_gets_back_in() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let frpc = Client::start(&rig, frps.port, "", "").await;
+    let port = free_port();
+    let way_in = tcp_proxy("admin", frpc.web, port, "");
+    frpc.write(&way_in);
+    assert_eq!(get(frpc.web, "/api/reload").await.status, 200);
+    frpc.program.expect("[admin] start proxy success").await;
+    frpc.write("");
+    let mut far = connect(port).await;
+    let request = format!(
+        "POST /api/reload?confirm=2 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ADMIN}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    far.write_all(request.as_bytes()).await.unwrap();
+    // Nor does whoever is gone before the answer make a difference.
+    drop(far);
+    frpc.program.expect("proxy removed: [admin]").await;
+    frpc.program.expect("the former settings are back").await;
+    eventually("the way in is there again", async || {
+        let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await else {
+            return false;
+        };
+        drop(stream);
+        get(port, "/api/status").await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -455,69 +510,82 @@ async fn a_renewed_certificate_is_shown_to_new_connections() {
     assert_eq!(frpc.log().count("login to server success"), 1);
 }
 
-/// frpc gets nowhere until a file of one of the two is renewed.
 #[tokio::test]
-async fn renewed_certificates_and_cas_count_for_the_next_login_on_every_transport() {
+async fn renewed_files_count_for_the_next_login_over_tcp() {
+    files_are_renewed("tcp").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_websocket() {
+    files_are_renewed("websocket").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_wss() {
+    files_are_renewed("wss").await;
+}
+
+#[tokio::test]
+async fn renewed_files_count_for_the_next_login_over_quic() {
+    files_are_renewed("quic").await;
+}
+
+/// frpc gets nowhere until a file of one of the two is renewed.
+async fn files_are_renewed(protocol: &str) {
     let rig = Rig::new();
+    let folder = rig.path();
     let (one, two) = (
         Authority::new(rig.path(), "one"),
         Authority::new(rig.path(), "two"),
     );
-    for protocol in ["tcp", "websocket", "wss", "quic"] {
-        let folder = rig.path().join(protocol);
-        std::fs::create_dir(&folder).unwrap();
-        let own = |ca: &Authority, name: &str| ca.issue(&folder, name, &["127.0.0.1"]);
-        let (server, client) = (own(&one, "server"), own(&one, "client"));
-        let (server_ca, client_ca) = (folder.join("server-ca"), folder.join("client-ca"));
-        // Each end trusts the first authority, and frps has a certificate of the second.
-        std::fs::copy(&one.file, &server_ca).unwrap();
-        std::fs::copy(&one.file, &client_ca).unwrap();
-        copy(&own(&two, "other"), &server);
-        let quic = free_udp_port();
-        let frps = rig
-            .frps(&format!(
-                "quicBindPort = {quic}\ntransport.tls.certFile = {:?}\ntransport.tls.keyFile = {:?}\n\
+    let own = |ca: &Authority, name: &str| ca.issue(folder, name, &["127.0.0.1"]);
+    let (server, client) = (own(&one, "server"), own(&one, "client"));
+    let (server_ca, client_ca) = (folder.join("server-ca"), folder.join("client-ca"));
+    // Each end trusts the first authority, and frps has a certificate of the second.
+    std::fs::copy(&one.file, &server_ca).unwrap();
+    std::fs::copy(&one.file, &client_ca).unwrap();
+    copy(&own(&two, "other"), &server);
+    let quic = free_udp_port();
+    let frps = rig
+        .frps(&format!(
+            "quicBindPort = {quic}\ntransport.tls.certFile = {:?}\ntransport.tls.keyFile = {:?}\n\
                  transport.tls.trustedCaFile = {server_ca:?}\n",
-                server.cert, server.key
-            ))
-            .await;
-        let port = if protocol == "quic" { quic } else { frps.port };
-        let mut frpc = rig.frpc(
-            port,
-            &format!(
-                "loginFailExit = false\ntransport.protocol = {protocol:?}\n\
+            server.cert, server.key
+        ))
+        .await;
+    let port = if protocol == "quic" { quic } else { frps.port };
+    let mut frpc = rig.frpc(
+        port,
+        &format!(
+            "loginFailExit = false\ntransport.protocol = {protocol:?}\n\
                  transport.tls.trustedCaFile = {client_ca:?}\ntransport.tls.certFile = {:?}\n\
                  transport.tls.keyFile = {:?}\n",
-                client.cert, client.key
-            ),
-        );
-        frpc.expect("connect to server error").await;
-        // The certificate of frps.
-        copy(&own(&one, "again"), &server);
-        frpc.expect("login to server success").await;
-        // The CA that frps trusts: whoever comes again needs another certificate, and gets one.
-        std::fs::copy(&two.file, &server_ca).unwrap();
-        frps.program
-            .expect(&format!("{}: renewed", server_ca.display()))
-            .await;
-        frpc.kill().await;
-        frpc.start_again();
-        frpc.expect("connect to server error").await;
-        copy(&own(&two, "renewed"), &client);
-        frpc.expect("login to server success").await;
-        // The CA that frpc trusts.
-        copy(&own(&two, "server-two"), &server);
-        frps.program
-            .expect(&format!(
-                "{}, {}: renewed",
-                server.cert.display(),
-                server.key.display()
-            ))
-            .await;
-        frpc.kill().await;
-        frpc.start_again();
-        frpc.expect("connect to server error").await;
-        std::fs::copy(&two.file, &client_ca).unwrap();
-        frpc.expect("login to server success").await;
-    }
+            client.cert, client.key
+        ),
+    );
+    frpc.expect("connect to server error").await;
+    // The certificate of frps.
+    copy(&own(&one, "again"), &server);
+    frpc.expect("login to server success").await;
+    // The CA that frps trusts: whoever comes again needs another certificate, and gets one.
+    std::fs::copy(&two.file, &server_ca).unwrap();
+    frps.program
+        .expect(&format!("{}: renewed", server_ca.display()))
+        .await;
+    frpc.kill().await;
+    frpc.start_again();
+    frpc.expect("connect to server error").await;
+    copy(&own(&two, "renewed"), &client);
+    frpc.expect("login to server success").await;
+    // The CA that frpc trusts.
+    let mark = frps.program.log().mark();
+    copy(&own(&two, "server-two"), &server);
+    frps.program
+        .expect_from(mark, &format!("{}: renewed", server.key.display()), SOON)
+        .await;
+    frpc.kill().await;
+    frpc.start_again();
+    frpc.expect("connect to server error").await;
+    std::fs::copy(&two.file, &client_ca).unwrap();
+    frpc.expect("login to server success").await;
 }

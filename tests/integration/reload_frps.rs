@@ -172,12 +172,6 @@ async fn everything_changes(side: &Side) {
         0,
         "no details any more"
     );
-    eventually("the log goes to its new file, with every step", || async {
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        text.contains("[D]") && text.contains("allowPorts applied")
-    })
-    .await;
-
     // Who is there has noticed nothing: neither the connection of before, nor the session.
     echo_on(&mut user, &pattern(30_000, 2)).await;
     for n in 0..4 {
@@ -186,6 +180,11 @@ async fn everything_changes(side: &Side) {
     eventually("all bytes are counted", || async {
         let told = get("/api/proxy/tcp/there").await.json();
         told["curConns"] == 1 && told["todayTrafficIn"] == 260_000
+    })
+    .await;
+    eventually("the log goes to its new file, with every step", || async {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.contains("[D]") && text.contains("allowPorts applied")
     })
     .await;
     assert_eq!(there.log().count("login to server success"), 1);

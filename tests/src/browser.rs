@@ -1,5 +1,7 @@
 //! A real browser: Chromium without a screen, and with an empty profile.
 
+pub mod tab;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +19,11 @@ impl Browser {
     /// files. None after a line that says `SKIPPED` where there is no browser.
     #[must_use]
     pub fn open(directory: &Path, host: &str, url: &str) -> Option<Self> {
+        Self::with(directory, host, url, &[])
+    }
+
+    /// The same with more arguments.
+    fn with(directory: &Path, host: &str, url: &str, more: &[&str]) -> Option<Self> {
         let Some(program) = NAMES.into_iter().find_map(look_for) else {
             skipped("chromium or google-chrome");
             return None;
@@ -44,6 +51,7 @@ impl Browser {
         let profile = directory.join("profile");
         args.push(format!("--user-data-dir={}", profile.display()));
         args.push(format!("--host-resolver-rules=MAP {host} 127.0.0.1"));
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
         args.push(url.into());
         Some(Self(Program::spawn(&program, args, directory)))
     }

@@ -1,7 +1,10 @@
 //! The admin API of a running client (frp `client/api_router.go`, `client/http/controller.go`):
-//! what its proxies do, another configuration, the end. There are no pages yet.
+//! what its proxies do, another configuration, the end; and its pages.
 
 mod config;
+mod cure;
+mod live;
+mod pages;
 mod reload;
 mod route;
 mod status;
@@ -15,6 +18,7 @@ use std::time::Duration;
 use frp_config::WebServer;
 use frp_http::basic::Login;
 use frp_http::web::answer::{ApiError, Response, bare, envelope_v1, json, with_type};
+use frp_http::web::events::Events;
 use frp_http::web::path::Query;
 pub(crate) use frp_http::web::{Access, Web, WebError};
 use frp_http::web::{AccessSettings, Path, Site, Unrouted};
@@ -24,7 +28,10 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
+use self::live::Revisions;
 use self::route::Route;
+use crate::client::Client;
+use crate::live::Live;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -34,11 +41,6 @@ const STOP_AFTER: Duration = Duration::from_millis(100);
 
 const CONFIG_TYPE: &str = "text/plain; charset=utf-8";
 
-const NO_PAGES: &str = "\
-This version of frpc has no pages yet, only the API that they would use, e.g.
-/api/status and /api/config.
-";
-
 /// What the API shows and changes.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -46,6 +48,9 @@ pub(crate) struct Admin {
     server_addr: String,
     registrations: Arc<Mutex<Registrations>>,
     settings: Arc<Settings>,
+    live: Arc<Live>,
+    revisions: Revisions,
+    events: Arc<Events>,
     tasks: Tasks,
     stop: CancellationToken,
 }
@@ -58,26 +63,24 @@ pub(crate) fn bind(config: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
         tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
         login: Login::new(&config.user, config.password.expose()),
         allowed_hosts: &config.allowed_hosts,
+        pages: pages::FILES,
+        assets_dir: config.assets_dir.clone(),
         pprof: config.pprof_enable,
     })?;
     Ok((Web::bind(&config.addr, config.port)?, Arc::new(access)))
 }
 
 impl Admin {
-    pub(crate) fn new(
-        access: Arc<Access>,
-        registrations: Arc<Mutex<Registrations>>,
-        settings: Arc<Settings>,
-        tasks: Tasks,
-        stop: CancellationToken,
-    ) -> Self {
-        let server_addr = settings.merged().server_addr.clone();
+    pub(crate) fn new(access: Arc<Access>, client: &Client, stop: CancellationToken) -> Self {
         Self {
             access,
-            server_addr,
-            registrations,
-            settings,
-            tasks,
+            server_addr: client.settings.merged().server_addr.clone(),
+            registrations: client.registrations.clone(),
+            settings: client.settings.clone(),
+            live: client.live.clone(),
+            revisions: Revisions::default(),
+            events: Arc::default(),
+            tasks: client.tasks.clone(),
             stop,
         }
     }
@@ -86,7 +89,12 @@ impl Admin {
     pub(crate) async fn run(self, web: Web, addr: String) {
         info!(Log::root(), "admin server listen on {addr}");
         let tasks = self.tasks.clone();
-        web.run(Arc::new(self), &tasks.tracker, tasks.stop).await;
+        let site = Arc::new(self);
+        let (of_events, events) = (site.clone(), site.events.clone());
+        tokio::select! {
+            () = web.run(site, &tasks.tracker, tasks.stop) => {}
+            () = events.run(move || of_events.event()) => {}
+        }
     }
 
     fn stop_soon(&self) {
@@ -101,7 +109,6 @@ impl Admin {
 impl Site for Admin {
     type Route = Route;
     const NAME: &'static str = "frpc";
-    const NO_PAGES: &'static str = NO_PAGES;
 
     fn access(&self) -> Option<Arc<Access>> {
         Some(self.access.clone())
@@ -118,6 +125,8 @@ impl Site for Admin {
     async fn answer(&self, route: Route, query: Query, request: Request<Incoming>) -> Response {
         let path = request.uri().path().to_owned();
         let answer = match route {
+            Route::Live(route::Live::Events) => return self.events.listen(&request, self.event()),
+            Route::Live(route) => return envelope_v1(self.live(route, &query), &path),
             Route::Status => return envelope_v1(Ok(json(&self.status())), &path),
             Route::ReadConfig => match self.read_config().await {
                 Ok(content) => return with_type(CONFIG_TYPE, content),

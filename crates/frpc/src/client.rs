@@ -6,6 +6,7 @@ use frp_config::ClientConfig;
 use frp_proto::crypto::cfb;
 
 use crate::auth::{Auth, EndpointSetupError};
+use crate::live::Live;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -21,6 +22,7 @@ pub(crate) struct Client {
     pub(crate) settings: Arc<Settings>,
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
+    pub(crate) live: Arc<Live>,
 }
 
 impl Client {
@@ -32,6 +34,7 @@ impl Client {
             tasks: Tasks::default(),
             settings: Arc::new(settings),
             registrations: Arc::default(),
+            live: Arc::new(Live::new()),
             cfg,
         })
     }

@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use frp_config::cli::{FORMER, UNCONFIRMED};
-
-use crate::file;
+use frp_process::file;
 
 /// Puts the former text aside.
 pub(crate) fn keep(path: &Path, former: &str) -> io::Result<()> {
@@ -25,7 +24,7 @@ pub(crate) fn restore(path: &Path) -> io::Result<Option<PathBuf>> {
     let kept = beside(path, FORMER);
     let former = match file::read(&kept) {
         Ok(former) => former,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if is_absent(e.kind()) => return Ok(None),
         Err(e) => return Err(e),
     };
     let tried = beside(path, UNCONFIRMED);
@@ -38,6 +37,10 @@ pub(crate) fn restore(path: &Path) -> io::Result<Option<PathBuf>> {
     }
     file::remove(&kept)?;
     Ok(Some(tried))
+}
+
+fn is_absent(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

@@ -154,6 +154,25 @@ impl Connector {
         }
     }
 
+    /// The way that it goes.
+    pub(crate) fn way(&self) -> &OneWay {
+        &self.way
+    }
+
+    /// Whether its streams are those of the mux.
+    pub(crate) fn is_muxed(&self) -> bool {
+        matches!(self.shared, Some(Carrier::Mux(_)))
+    }
+
+    /// From here to the server and back, where streams share a connection. Has it be measured again.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let shared = self.shared.as_ref()?;
+        if self.is_muxed() {
+            shared.ask();
+        }
+        shared.round_trip()
+    }
+
     /// The server ends one direction of a stream at a time.
     pub(crate) fn server_half_closes(&self) {
         if let Some(shared) = &self.shared {

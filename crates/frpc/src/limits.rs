@@ -62,9 +62,6 @@ pub(crate) const MAX_TOKEN_SOURCE: usize = 64 * 1024;
 /// Bytes that frpc keeps of the reason for which a proxy was refused.
 pub(crate) const MAX_KEPT_REASON: usize = 4096;
 
-/// Bytes of a configuration file that the API shows or writes, and of a store.
-pub(crate) const MAX_FILE: u64 = 16 * 1024 * 1024;
-
 /// Bytes of a request that asks for one proxy or visitor.
 pub(crate) const MAX_ENTRY: usize = 1024 * 1024;
 

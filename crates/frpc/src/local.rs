@@ -31,7 +31,7 @@ pub(crate) async fn serve(
     }
     // Boxed, so that nothing of it takes room for as long as bytes move.
     if let Some(local) = Box::pin(reach(proxy, user)).await {
-        user.log_end(&relay::serve(local, wrapped(stream), &proxy.traffic).await);
+        user.log_end(&relay::serve(local, wrapped(stream), user.traffic.tally()).await);
     }
 }
 

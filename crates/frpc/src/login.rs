@@ -32,6 +32,8 @@ pub(crate) struct LoggedIn {
     pub(crate) half_closes: bool,
     pub(crate) control: MsgStream<ControlPipe>,
     pub(crate) connector: Connector,
+    /// Why this way was taken, where there was a choice.
+    pub(crate) why: Option<String>,
 }
 
 /// Why a login failed. [`crate::diagnose`] explains it to the user.
@@ -175,6 +177,7 @@ pub(crate) async fn login(
         half_closes,
         control,
         connector,
+        why: None,
     })
 }
 

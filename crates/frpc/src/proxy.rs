@@ -11,10 +11,11 @@ use frp_relay::layers::{Bucket, LayerOptions};
 use frp_relay::relay::Traffic;
 use tokio_util::sync::CancellationToken;
 
+use crate::live::{Conn, Live, Served};
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
 use crate::tasks::Tasks;
-use crate::user::{User, addresses};
+use crate::user::{Meter, User, addresses};
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Proxy {
     pub(crate) cfg: ProxyConfig,
     pub(crate) layers: LayerOptions,
     pub(crate) traffic: Arc<Traffic>,
+    /// What its users' connections belong to.
+    pub(crate) served: Arc<Served>,
     /// Whether its local service can be reached.
     pub(crate) reach: Arc<Reach>,
     pub(crate) log: Log,
@@ -32,7 +35,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(cfg: ProxyConfig, key: &cfb::Key, log: &Log) -> Self {
+    pub(crate) fn new(cfg: ProxyConfig, key: &cfb::Key, log: &Log, live: &Live) -> Self {
+        let served = live.served(&cfg.name, cfg.kind.as_str());
         let transport = &cfg.transport;
         let limit = transport
             .bandwidth_limit
@@ -46,7 +50,8 @@ impl Proxy {
         let log = log.with(&cfg.name);
         Self {
             layers,
-            traffic: Arc::default(),
+            traffic: served.traffic.clone(),
+            served,
             reach: Arc::new(Reach::new(log.clone())),
             log,
             plugin: OnceLock::new(),
@@ -56,10 +61,18 @@ impl Proxy {
     }
 
     /// The user whom the server announces.
-    pub(crate) fn user(&self, start: &StartWorkConn, tasks: &Tasks) -> User {
+    pub(crate) fn user(
+        &self,
+        start: &StartWorkConn,
+        tasks: &Tasks,
+        conn: Option<Arc<Conn>>,
+    ) -> User {
         User {
             log: self.log.clone(),
-            traffic: self.traffic.clone(),
+            traffic: Arc::new(Meter {
+                all: self.traffic.clone(),
+                own: conn,
+            }),
             reach: self.reach.clone(),
             proxy_protocol: self.cfg.transport.proxy_protocol,
             addresses: addresses(start),

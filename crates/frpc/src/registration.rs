@@ -110,6 +110,15 @@ impl Registration {
         &self.proxy
     }
 
+    /// Whether users can come; `None` while that is not decided.
+    pub(crate) fn runs(&self) -> Option<bool> {
+        match self.phase {
+            Phase::Running => Some(true),
+            Phase::StartError { .. } | Phase::CheckFailed { .. } => Some(false),
+            Phase::New { .. } | Phase::WaitStart { .. } => None,
+        }
+    }
+
     /// The phase as frp names it.
     pub(crate) fn status(&self) -> String {
         self.phase.to_string()
@@ -373,6 +382,7 @@ mod tests {
     use frp_proto::crypto::cfb;
 
     use super::*;
+    use crate::live::Live;
 
     fn proxy(remote_port: u16) -> Arc<Proxy> {
         let text = format!(
@@ -381,7 +391,12 @@ mod tests {
         );
         let loaded = parse_client(&text, "f", &LoadOptions::new(Purpose::Run)).unwrap();
         let cfg = loaded.settings.proxies[0].clone();
-        Arc::new(Proxy::new(cfg, &cfb::Key::derive(b""), &Log::root()))
+        Arc::new(Proxy::new(
+            cfg,
+            &cfb::Key::derive(b""),
+            &Log::root(),
+            &Live::new(),
+        ))
     }
 
     fn with(proxy: &Arc<Proxy>) -> Registrations {

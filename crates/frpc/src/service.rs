@@ -147,13 +147,7 @@ impl Service {
     /// Starts the admin API, where there is one; it can end the client by `stop`.
     fn serve_admin(&mut self, stop: &CancellationToken) {
         if let (Some((web, access)), Some(cfg)) = (self.web.take(), &self.client.cfg.web_server) {
-            let admin = Admin::new(
-                access,
-                self.client.registrations.clone(),
-                self.client.settings.clone(),
-                self.client.tasks.clone(),
-                stop.clone(),
-            );
+            let admin = Admin::new(access, &self.client, stop.clone());
             let addr = join_host_port(&cfg.addr, cfg.port);
             self.client.tasks.tracker.spawn(admin.run(web, addr));
         }
@@ -185,8 +179,11 @@ impl Service {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            warn!(log, "session ended: {}", shown_error(&end.to_string()));
+            let why = end.to_string();
+            let why = shown_error(&why);
+            warn!(log, "session ended: {why}");
             let pause = losses.next(Instant::now(), random());
+            self.client.live.failed(why.into_owned(), None, pause);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return Ok(()),
@@ -215,6 +212,7 @@ impl Service {
             if is_news {
                 info!(log, "try to connect to server...");
             }
+            self.client.live.connecting();
             let credentials = Credentials {
                 auth: &self.client.auth,
                 key: &self.client.key,
@@ -238,6 +236,8 @@ impl Service {
                 return Err(RunError::FirstLogin(text));
             }
             let wait = backoff.next(found, began, Instant::now(), random());
+            let (error, cure) = (explained.error(), explained.cure());
+            self.client.live.failed(error, cure, wait);
             tokio::time::sleep(wait).await;
         }
     }

@@ -101,10 +101,17 @@ impl Session {
             half_closes,
             control,
             connector,
+            why,
         } = logged_in;
         let silent = connector.ends_silently();
+        let connector = Arc::new(connector);
+        let why = why.unwrap_or_else(|| {
+            let protocol = connector.way().protocol.as_str();
+            format!("transport.protocol is \"{protocol}\"")
+        });
+        client.live.connected(&run_id, &connector, &why);
         let server = ServerLink {
-            connector: Arc::new(connector),
+            connector,
             run_id,
             half_closes,
         };
@@ -272,7 +279,12 @@ impl Session {
         let mut added = Vec::new();
         for cfg in &settings.proxies {
             if !self.client.registrations().has(cfg) {
-                let proxy = Arc::new(Proxy::new(cfg.clone(), &self.client.key, &self.log));
+                let proxy = Arc::new(Proxy::new(
+                    cfg.clone(),
+                    &self.client.key,
+                    &self.log,
+                    &self.client.live,
+                ));
                 let monitor = health::watch(&proxy, &self.client.tasks, &self.changes);
                 self.client
                     .registrations()

@@ -109,6 +109,9 @@ pub(crate) enum ReloadError {
     /// The words are frp's.
     #[error("frpc has no config file path")]
     NoFile,
+    /// The file cannot be read twice, or is being written.
+    #[error("{}: {why}", path.display())]
+    Unfit { path: PathBuf, why: &'static str },
     #[error("{0}")]
     File(#[from] LoadError),
     #[error("{0}")]
@@ -128,9 +131,12 @@ impl Settings {
                 .parent()
                 .map_or_else(|| path.clone(), |folder| folder.join(path));
             let (opened, found) = StoreFile::open(path, file.options.clone())?;
-            tell(&found.warnings);
+            let found = found.map(|found| {
+                tell(&found.warnings);
+                found.store
+            });
             store_file = Some(opened);
-            store = Some(Arc::new(found.store));
+            store = Some(Arc::new(found.unwrap_or_default()));
         }
         let definitions = file.as_ref().map(|file| file.definitions.clone());
         let text = file.as_ref().map(|file| file.text.clone());
@@ -213,8 +219,9 @@ impl Settings {
             ..options.clone()
         };
         let mut changing = self.changing();
+        check(path)?;
         let loaded = load_client(path, &options)?;
-        let news = match &mut *changing {
+        let news = match &*changing {
             Some(file) => file.read_news()?,
             None => None,
         };
@@ -228,8 +235,8 @@ impl Settings {
             now.file = Arc::new(loaded.settings);
             now.definitions = Arc::new(loaded.definitions);
             now.text = loaded.text.into();
-            if let Some(news) = take_in(news) {
-                now.store = Some(news);
+            if let (Some(file), Some(news)) = (&mut *changing, news) {
+                now.store = Some(take_in(file, news));
             }
         });
         info!(Log::root(), "success reload conf");
@@ -373,7 +380,7 @@ impl Settings {
             return Err(StoreRefusal::Disabled);
         };
         let news = file.read_news().map_err(ChangeError::ByHand)?;
-        let news = take_in(news);
+        let news = news.map(|news| take_in(file, news));
         if let Some(news) = &news {
             // Whatever becomes of the request.
             self.set(|now| now.store = Some(news.clone()));
@@ -421,11 +428,28 @@ impl Now {
 }
 
 /// What was written into the store by hand.
-fn take_in(found: Option<Found>) -> Option<Arc<Store>> {
-    let Found { store, warnings } = found?;
+fn take_in(file: &mut StoreFile, found: Found) -> Arc<Store> {
+    file.taken(&found);
     info!(Log::root(), "store: changed by hand, and read again");
-    tell(&warnings);
-    Some(Arc::new(store))
+    tell(&found.warnings);
+    Arc::new(found.store)
+}
+
+/// A pipe has been read, and would seem to be a file without a setting; so does one that somebody is about
+/// to write.
+fn check(path: &Path) -> Result<(), ReloadError> {
+    let unfit = |why| {
+        Err(ReloadError::Unfit {
+            path: path.to_owned(),
+            why,
+        })
+    };
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => unfit("not a regular file: it cannot be read again"),
+        Ok(meta) if meta.len() == 0 => unfit("the file is empty; write it, and reload again"),
+        // What is not there is told by who reads it.
+        _ => Ok(()),
+    }
 }
 
 fn tell(warnings: &[Problem]) {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use frp_config::{LoadError, LoadOptions, Problem, Store, StoreError};
-
-use crate::file;
+use frp_process::file;
 
 /// The file, and what of it is known.
 #[derive(Debug)]
@@ -57,27 +56,30 @@ pub(crate) struct Found {
     pub(crate) store: Store,
     /// What is doubtful in it.
     pub(crate) warnings: Vec<Problem>,
+    fingerprint: Fingerprint,
 }
 
 impl StoreFile {
     /// Reads the file; without one the store is empty.
-    pub(crate) fn open(path: PathBuf, options: LoadOptions) -> Result<(Self, Found), OpenError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        options: LoadOptions,
+    ) -> Result<(Self, Option<Found>), OpenError> {
         let mut file = Self {
             path,
             options,
             seen: None,
         };
         let found = file.read_news().map_err(OpenError)?;
-        let found = found.unwrap_or_else(|| Found {
-            store: Store::default(),
-            warnings: Vec::new(),
-        });
+        if let Some(found) = &found {
+            file.taken(found);
+        }
         Ok((file, found))
     }
 
-    /// What stands in the file, if that is neither what was read last nor what was written. A file that is
-    /// gone says nothing: what it held is kept until it is written again.
-    pub(crate) fn read_news(&mut self) -> Result<Option<Found>, ReadError> {
+    /// What stands in the file, if that is neither what was [`taken`](Self::taken) last nor what was written. A
+    /// file that is gone says nothing: what it held is kept until it is written again.
+    pub(crate) fn read_news(&self) -> Result<Option<Found>, ReadError> {
         let failed = |source| ReadError::Io {
             path: self.path.clone(),
             source,
@@ -101,15 +103,23 @@ impl StoreFile {
         let text = String::from_utf8(content).map_err(not_text)?;
         let (store, warnings) =
             Store::parse(&text, &origin, &self.options).map_err(ReadError::Content)?;
-        self.seen = Some(fingerprint);
-        Ok(Some(Found { store, warnings }))
+        Ok(Some(Found {
+            store,
+            warnings,
+            fingerprint,
+        }))
+    }
+
+    /// What was found is in force, and may be written over.
+    pub(crate) fn taken(&mut self, found: &Found) {
+        self.seen = Some(found.fingerprint);
     }
 
     /// Writes the file: as a whole or, where an error is returned, not at all.
     pub(crate) fn write(&mut self, store: &Store) -> Result<(), ChangeError> {
         let text = store.text();
-        if text.len() as u64 > crate::limits::MAX_FILE {
-            return Err(ChangeError::TooLong(crate::limits::MAX_FILE));
+        if text.len() as u64 > frp_process::limits::MAX_FILE {
+            return Err(ChangeError::TooLong(frp_process::limits::MAX_FILE));
         }
         let failed = |source| ChangeError::Write {
             path: self.path.clone(),

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use frp_log::{Log, debug, warn};
 use frp_proto::msg::StartWorkConn;
 use frp_proto::proxy_protocol::{self, Version};
-use frp_relay::relay::{Relayed, Traffic};
+use frp_relay::counted::Count;
+use frp_relay::relay::{Relayed, Tally, Traffic};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use crate::live::Conn;
 use crate::reach::Reach;
 use crate::tasks::Tasks;
 
@@ -18,8 +20,8 @@ use crate::tasks::Tasks;
 pub(crate) struct User {
     /// The proxy's.
     pub(crate) log: Log,
-    /// Bytes of all the proxy's users.
-    pub(crate) traffic: Arc<Traffic>,
+    /// Its bytes.
+    pub(crate) traffic: Arc<Meter>,
     /// Whether the proxy's service can be reached.
     pub(crate) reach: Arc<Reach>,
     /// The PROXY header that the service wants.
@@ -28,6 +30,33 @@ pub(crate) struct User {
     pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// For what may outlive the user, such as a connection that is kept for the next one.
     pub(crate) tasks: Tasks,
+}
+
+/// Counts the bytes of a user, for its proxy and for itself. The tunnel is the far side.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) all: Arc<Traffic>,
+    pub(crate) own: Option<Arc<Conn>>,
+}
+
+impl Meter {
+    pub(crate) fn tally(&self) -> Tally<'_> {
+        Tally {
+            all: &self.all,
+            own: self.own.as_ref().map(|own| &own.traffic),
+        }
+    }
+}
+
+impl Count for Meter {
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        self.tally().add_far_to_near(bytes);
+        Ok(())
+    }
+
+    fn written(&self, bytes: usize) {
+        self.tally().add_near_to_far(bytes);
+    }
 }
 
 /// Why the service was not told who the user is.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use frp_config::ProxyKind;
-use frp_log::{Log, error, shown_error, shown_name, trace, warn};
+use frp_log::{Log, error, info, shown_error, shown_name, trace, warn};
 use frp_net::carrier::Lost;
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, StartWorkConn};
@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::auth::CredentialError;
 use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
+use crate::user::addresses;
 use crate::{local, udp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
@@ -153,8 +154,17 @@ impl Context {
                 }
             }
             Some(proxy) => {
-                let user = proxy.user(&start, &self.client.tasks);
-                local::serve(&proxy, &user, stream, self.server.half_closes).await;
+                let ending = Arc::default();
+                let from = addresses(&start).map(|(src, _)| src);
+                let place = self.client.live.enter(from, &proxy.served, &ending);
+                let conn = Some(place.conn().clone());
+                let user = proxy.user(&start, &self.client.tasks, conn);
+                tokio::select! {
+                    () = local::serve(&proxy, &user, stream, self.server.half_closes) => {}
+                    () = ending.ended() => {
+                        info!(proxy.log, "user connection closed: ended by an administrator");
+                    }
+                }
             }
             None => warn!(
                 self.log,

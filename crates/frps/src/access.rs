@@ -6,6 +6,8 @@ pub(crate) use frp_http::web::Access;
 use frp_http::web::AccessSettings;
 use frp_net::tls::TlsSetupError;
 
+use crate::pages;
+
 /// Reads the certificate files that `config` names.
 pub(crate) fn of(config: &WebServer) -> Result<Access, TlsSetupError> {
     let tls = config.tls.as_ref();
@@ -14,6 +16,8 @@ pub(crate) fn of(config: &WebServer) -> Result<Access, TlsSetupError> {
         tls: tls.map(|files| (files.cert_file.clone(), files.key_file.clone())),
         login: Login::new(&config.user, config.password.expose()),
         allowed_hosts: &config.allowed_hosts,
+        pages: pages::FILES,
+        assets_dir: config.assets_dir.clone(),
         pprof: config.pprof_enable,
     })
 }

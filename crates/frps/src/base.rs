@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::closings::Closings;
+use crate::counts::Counts;
 use crate::policy::{Bound, InForce, Policy};
 use crate::ports::Ports;
 use crate::proxy::names::Names;
@@ -32,6 +33,7 @@ pub(crate) struct Base {
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
+    pub(crate) counts: Counts,
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,

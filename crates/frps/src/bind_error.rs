@@ -1,6 +1,7 @@
 //! Why a server could not start.
 
 use std::io;
+use std::path::PathBuf;
 
 use frp_net::go_text::go_text;
 
@@ -63,6 +64,14 @@ pub enum BindError {
     #[cfg(not(feature = "http"))]
     #[error("{0}")]
     Lacking(frp_config::Lacking),
+    /// The file of the traffic that survives cannot be read or written.
+    #[error("store.path: {}: {}; give a file that frps may write, or none", path.display(), go_text(source))]
+    Store {
+        /// As configured.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The web server cannot run.
     #[error("{0}")]
     Web(#[from] WebError),

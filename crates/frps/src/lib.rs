@@ -51,6 +51,7 @@ mod caller;
 pub mod cli;
 mod client;
 mod closings;
+mod counts;
 mod dispatch;
 mod ended;
 mod greet;
@@ -59,6 +60,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg(feature = "pages")]
+mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
 mod plugins;
 mod policy;
@@ -104,6 +107,7 @@ use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
 use crate::closings::Teller;
+use crate::counts::Counts;
 pub use crate::inside::Inside;
 pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
@@ -112,6 +116,7 @@ use crate::ports::Ports;
 pub use crate::reload::{ConfigFile, PolicyWriter, ReloadError, Reloader, Replaced};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::stats::traffic_file::TrafficFile;
 pub use crate::stop::Stop;
 use crate::vhost::listeners::Listeners;
 use crate::vhost::tables::Vhosts;
@@ -129,6 +134,7 @@ pub struct Server {
     kcp: Option<KcpListener>,
     vhosts: Listeners,
     web: Option<Web>,
+    traffic: Option<Arc<TrafficFile>>,
     teller: Teller,
     shared: Arc<Shared>,
 }
@@ -179,6 +185,15 @@ impl Server {
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
+        let stats = (web.is_some() || bound.store_path.is_some()).then(|| Arc::new(Stats::new()));
+        let traffic = bound.store_path.as_ref().zip(stats.as_ref());
+        let traffic = traffic.map(|(path, stats)| {
+            let opened = TrafficFile::open(path, stats).map(Arc::new);
+            opened.map_err(|source| BindError::Store {
+                path: path.clone(),
+                source,
+            })
+        });
         let stop = CancellationToken::new();
         let (closings, teller) = closings::closings();
         let base = Base {
@@ -190,7 +205,8 @@ impl Server {
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
-            stats: web.is_some().then(|| Arc::new(Stats::new())),
+            stats,
+            counts: Counts::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),
@@ -215,6 +231,7 @@ impl Server {
             kcp: kcp.transpose()?,
             vhosts: listeners,
             web,
+            traffic: traffic.transpose()?,
             teller,
             shared: Arc::new(shared),
         })
@@ -249,6 +266,7 @@ impl Server {
             kcp,
             vhosts,
             web,
+            traffic,
             teller,
             shared,
         } = self;
@@ -279,6 +297,9 @@ impl Server {
                 .tasks
                 .spawn(web::run(web, config, shared.clone(), stats));
         }
+        if let Some(traffic) = traffic.clone() {
+            shared.tasks.spawn(traffic.run(shared.stop.clone()));
+        }
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;
@@ -287,5 +308,8 @@ impl Server {
         last.cancel();
         below.close();
         below.wait().await;
+        if let Some(traffic) = traffic {
+            traffic.save_and_tell().await;
+        }
     }
 }

@@ -120,14 +120,25 @@ pub(crate) const MAX_ENDED: usize = 10_000;
 /// Bytes of names that are kept of them.
 pub(crate) const MAX_ENDED_TEXT: usize = 4 * 1024 * 1024;
 
+/// Between two times that the traffic of the last days is written to `store.path`: what a frps that is
+/// killed forgets.
+pub(crate) const SAVE_TRAFFIC: Duration = Duration::from_secs(15);
+
+/// Proxies that are kept there: twice [`MAX_ENDED`] and more, each with some 250 bytes.
+pub(crate) const MAX_KEPT_PROXIES: usize = 50_000;
+
+/// Bytes that they take there, so that it can be read again.
+pub(crate) const MAX_KEPT_TEXT: usize = frp_process::limits::MAX_FILE as usize - 64 * 1024;
+
+/// How long the proxies that ran before a restart have to come back, until those count among the ones that
+/// have ended ([`MAX_ENDED`]).
+pub(crate) const COME_BACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// Answers of the web server's API that are made at a time, away from the threads of connections.
 pub(crate) const MAX_API_ANSWERS: usize = 2;
 
 /// Proxies that are looked at under one lock for such an answer.
 pub(crate) const STATS_UNDER_LOCK: usize = 1000;
-
-/// Users' connections that are looked at under one lock.
-pub(crate) const CONNS_UNDER_LOCK: usize = 256;
 
 /// Clients that are looked at under one lock.
 pub(crate) const CLIENTS_UNDER_LOCK: usize = 256;

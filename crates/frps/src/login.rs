@@ -183,7 +183,8 @@ async fn admit(
         },
     );
     let guard = admitted?;
-    let pool = Pool::new(pool_count(login.pool_count, policy.max_pool_count));
+    let pool = Pool::new(pool_count(login.pool_count, policy.max_pool_count))
+        .counted(&shared.counts.pools);
     let session = Arc::new(SessionHandle::new(
         login,
         (policy.auth.clone(), subject),

@@ -39,6 +39,8 @@ pub(crate) struct Bound {
     pub(crate) tcpmux_port: Option<u16>,
     /// Address and port of the web server.
     pub(crate) web: Option<(String, u16)>,
+    /// The file of the traffic that survives.
+    pub(crate) store_path: Option<PathBuf>,
     /// The clients that are there have the same.
     pub(crate) tcp_mux: bool,
 }
@@ -133,6 +135,7 @@ pub(crate) fn keep_bound(new: &mut ServerConfig, now: &ServerConfig) -> Vec<&'st
         "vhostHTTPPort" vhost_http_port;
         "vhostHTTPSPort" vhost_https_port;
         "tcpmuxHTTPConnectPort" tcpmux_http_connect_port;
+        "store.path" store_path;
         "transport.tcpMux" transport.tcp_mux;
     }
     // Whether clients send heartbeats goes by the mux.
@@ -184,6 +187,7 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours: _,
         allow_ports,
+        store_path,
         http_plugins,
     } = cfg;
     let ServerTransport {
@@ -240,6 +244,7 @@ pub(crate) fn divide(
         vhost_https_port,
         tcpmux_port: tcpmux_http_connect_port,
         web: web_server.map(|web| (web.addr, web.port)),
+        store_path,
         tcp_mux,
     };
     Ok((bound, policy, keeper))

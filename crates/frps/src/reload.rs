@@ -133,6 +133,7 @@ impl Reloader {
         // Goes on where nobody waits for it any more, and so keeps its turn.
         let reading = spawn_blocking(move || {
             let read = read(&policy);
+            policy.base.counts.reloads.count(read.is_ok());
             tell(&policy, &read);
             drop(turn);
             read

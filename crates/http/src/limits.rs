@@ -63,6 +63,10 @@ pub const KEPT_IDLE: Duration = Duration::from_secs(90);
 /// Redirects that such a request follows, as Go's `http.Client`.
 pub const MAX_REDIRECTS: usize = 10;
 
+/// Bytes of a file of `webServer.assetsDir`; a longer one is not sent. Nobody's page has it, and each is
+/// read as a whole.
+pub const MAX_PAGE_FILE: u64 = 32 * 1024 * 1024;
+
 /// Those who may listen to the events of a web server at a time.
 pub const MAX_LISTENERS: usize = 64;
 

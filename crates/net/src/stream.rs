@@ -54,6 +54,15 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Inside,
+        Self::Kcp,
+        Self::Quic,
+        Self::Tcp,
+        Self::Websocket,
+    ];
+
     /// As in `transport.protocol`; `inside` is none of those.
     pub const fn as_str(self) -> &'static str {
         match self {

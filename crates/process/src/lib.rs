@@ -1,6 +1,7 @@
 //! How a program runs, whatever it does: its [`threads`], the [`signals`] that it gets, and its
-//! descriptors and memory ([`process`]).
+//! descriptors and memory ([`process`]), the files of its user ([`file`]).
 
+pub mod file;
 pub mod limits;
 pub mod process;
 pub mod signals;

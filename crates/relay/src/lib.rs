@@ -2,8 +2,10 @@
 //! datagrams, with no notion of a login or a proxy.
 //!
 //! In the order in which a connection meets them: [`msg_stream`] (messages) → [`layers`] (limit, cipher,
-//! compression) → [`relay`] (bytes) or [`udp`] (datagrams); [`counted`] counts where none of these does.
+//! compression) → [`relay`] (bytes) or [`udp`] (datagrams); [`counted`] counts where none of these does,
+//! [`conns`] is who is connected.
 
+pub mod conns;
 pub mod counted;
 pub mod layers;
 pub mod limits;

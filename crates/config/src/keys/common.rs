@@ -152,8 +152,7 @@ settings! {
              localhost, names without a dot, *.local, *.internal, *.lan, *.home.arpa and \
              webServer.addr; *.example.com is all below example.com, * any name. frp does not have \
              it and answers to any.";
-        /// Refused by a rule, and only where there is a web server.
-        assets_dir: Option<PathBuf> = "assetsDir" "Directory of the pages." .ini("assets_dir") .inert();
+        assets_dir: Option<PathBuf> = "assetsDir" "Directory of files that replace the pages." .ini("assets_dir");
         pprof_enable: bool = "pprofEnable" "Counts of what is alive at /debug/pprof/goroutine."
             .ini("pprof_enable");
         tls: Option<WebTls> = "tls" "TLS for the admin interface.";

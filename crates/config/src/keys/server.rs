@@ -80,6 +80,12 @@ settings! {
             .int(168) .ini("nat_hole_analysis_data_reserve_hours") .inert();
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
+        table "store" "What survives a restart." {
+            store_path: Option<PathBuf> = "path"
+                "File that keeps the traffic of the last seven days, day by day and proxy by proxy, over a \
+                 restart. frp does not have it on frps and forgets."
+                .needs(Feature::Pages);
+        }
         http_plugins: Vec<HttpPlugin> = "httpPlugins"
             "Plugins asked over HTTP about what clients and users want (docs/server-plugins.md)."
             .needs(Feature::Http);

@@ -11,7 +11,7 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
     "log.format",
     ".backendTrustedCaFile",
     ".backendServerName",
@@ -19,6 +19,7 @@ const OWN: [&str; 7] = [
     "transport.websocket.path",
     "transport.websocket.headers",
     "transport.order",
+    "store.path",
 ];
 
 /// Scope, path and type of the keys of the inventory.

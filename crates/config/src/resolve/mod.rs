@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use frp_proto::address::ScopedIp;
 
-use crate::check::not_supported;
 use crate::keys::{At, Listed, Of, PortRangeKeys};
 use crate::report::Report;
 use crate::section::Section;
@@ -145,10 +144,6 @@ fn web_server(
     let at = at.some();
     check_web_tls(&at.of(WebServer::tls), report);
     let Some(web) = web else { return };
-    let pages = at.of(WebServer::assets_dir);
-    if let Some(pages) = pages.filled() {
-        not_supported("", &pages.written, pages.value_at, report);
-    }
     warn_if_open(&at, web, what, legacy, report);
 }
 

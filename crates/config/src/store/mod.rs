@@ -7,7 +7,7 @@ mod go_json;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::check::{judge_decoding, tagged_item};
@@ -46,16 +46,21 @@ impl fmt::Display for EntryKind {
 /// not. Holds secrets; `Debug` shows how much there is.
 #[derive(Clone, Default)]
 pub struct Store {
-    proxies: Vec<Stored<ProxyConfig>>,
-    visitors: Vec<Stored<VisitorConfig>>,
+    proxies: List<ProxyConfig>,
+    visitors: List<VisitorConfig>,
     /// What else stands in the file.
     others: Vec<Entry>,
 }
+
+/// The entries of one kind by their names, of which there may be thousands.
+type List<E> = BTreeMap<String, Stored<E>>;
 
 /// An entry of the file.
 #[derive(Clone)]
 struct Stored<E> {
     name: String,
+    /// Its turn among the others in the file.
+    turn: usize,
     definition: Definition,
     /// What runs; `None` where the entry is disabled.
     settings: Option<E>,
@@ -123,12 +128,9 @@ impl Store {
     /// The text of the file.
     #[must_use]
     pub fn text(&self) -> String {
-        let nodes = |nodes: Vec<Node>| (!nodes.is_empty()).then_some(Value::List(nodes));
-        let proxies = nodes(self.proxies.iter().map(|one| one.node.clone()).collect());
-        let visitors = nodes(self.visitors.iter().map(|one| one.node.clone()).collect());
         let lists = [
-            (ClientConfig::proxies.path(), proxies),
-            (ClientConfig::visitors.path(), visitors),
+            (ClientConfig::proxies.path(), in_order(&self.proxies)),
+            (ClientConfig::visitors.path(), in_order(&self.visitors)),
         ];
         let lists = lists
             .into_iter()
@@ -152,10 +154,8 @@ impl Store {
     #[must_use]
     pub fn enables(&self, kind: EntryKind, name: &str) -> bool {
         match kind {
-            EntryKind::Proxy => find(&self.proxies, name).is_some_and(|one| one.settings.is_some()),
-            EntryKind::Visitor => {
-                find(&self.visitors, name).is_some_and(|one| one.settings.is_some())
-            }
+            EntryKind::Proxy => is_enabled(self.proxies.get(name)),
+            EntryKind::Visitor => is_enabled(self.visitors.get(name)),
         }
     }
 
@@ -191,12 +191,10 @@ impl Store {
     /// All entries as the API shows them, each JSON, by name.
     #[must_use]
     pub fn list(&self, kind: EntryKind) -> Vec<String> {
-        let mut all: Vec<(&str, &Definition)> = match kind {
-            EntryKind::Proxy => defined(&self.proxies).collect(),
-            EntryKind::Visitor => defined(&self.visitors).collect(),
-        };
-        all.sort_by_key(|(name, _)| *name);
-        all.into_iter().map(|(_, one)| one.json(false)).collect()
+        match kind {
+            EntryKind::Proxy => shown(&self.proxies),
+            EntryKind::Visitor => shown(&self.visitors),
+        }
     }
 
     /// Adds an entry.
@@ -234,8 +232,8 @@ impl Store {
 
     fn definition(&self, kind: EntryKind, name: &str) -> Option<&Definition> {
         Some(match kind {
-            EntryKind::Proxy => &find(&self.proxies, name)?.definition,
-            EntryKind::Visitor => &find(&self.visitors, name)?.definition,
+            EntryKind::Proxy => &self.proxies.get(name)?.definition,
+            EntryKind::Visitor => &self.visitors.get(name)?.definition,
         })
     }
 }
@@ -291,7 +289,7 @@ fn root(text: &str, origin: &str, report: &mut Report<'_>) -> Vec<Entry> {
 }
 
 /// The entries of one of the lists.
-fn read<E: Single>(list: Node, report: &mut Report<'_>) -> Vec<Stored<E>> {
+fn read<E: Single>(list: Node, report: &mut Report<'_>) -> List<E> {
     let nodes = match list.value {
         Value::List(nodes) => nodes,
         Value::Null => Vec::new(),
@@ -303,7 +301,7 @@ fn read<E: Single>(list: Node, report: &mut Report<'_>) -> Vec<Stored<E>> {
         }
     };
     let list_at = nodes.first().map_or(list.at, |node| node.at);
-    let mut found = Vec::new();
+    let mut found = List::new();
     let mut sections = Vec::new();
     for (index, node) in nodes.into_iter().enumerate() {
         let kept = node.clone();
@@ -316,7 +314,11 @@ fn read<E: Single>(list: Node, report: &mut Report<'_>) -> Vec<Stored<E>> {
             let message = format!("{} name cannot be empty", E::TAGGED.what);
             report.error(section.at, message, "add \"name\"");
         }
-        found.extend(stored(&section, kept, unknown, report));
+        let one = stored(&section, kept, unknown, report);
+        found.extend(one.map(|one: Stored<E>| {
+            let one = Stored { turn: index, ..one };
+            (one.name.clone(), one)
+        }));
         sections.push(section);
     }
     names_collide::<E>(&sections, report);
@@ -356,6 +358,7 @@ fn stored<E: Single>(
     });
     Some(Stored {
         name,
+        turn: 0,
         definition: Definition::of::<E>(section)?,
         settings,
         node,
@@ -363,24 +366,34 @@ fn stored<E: Single>(
     })
 }
 
-fn defined<E>(all: &[Stored<E>]) -> impl Iterator<Item = (&str, &Definition)> {
-    all.iter().map(|one| (one.name.as_str(), &one.definition))
+/// The entries as the file is to have them; `None` for no list.
+fn in_order<E>(all: &List<E>) -> Option<Value> {
+    let mut all: Vec<&Stored<E>> = all.values().collect();
+    all.sort_by_key(|one| one.turn);
+    let nodes: Vec<Node> = all.into_iter().map(|one| one.node.clone()).collect();
+    (!nodes.is_empty()).then_some(Value::List(nodes))
 }
 
-fn find<'a, E>(all: &'a [Stored<E>], name: &str) -> Option<&'a Stored<E>> {
-    all.iter().find(|one| one.name == name)
+fn shown<E>(all: &List<E>) -> Vec<String> {
+    all.values().map(|one| one.definition.json(false)).collect()
 }
 
-fn add<E>(all: &mut Vec<Stored<E>>, one: Stored<E>, kind: EntryKind) -> Result<(), StoreError> {
-    if find(all, &one.name).is_some() {
+fn is_enabled<E>(one: Option<&Stored<E>>) -> bool {
+    one.is_some_and(|one| one.settings.is_some())
+}
+
+fn add<E>(all: &mut List<E>, one: Stored<E>, kind: EntryKind) -> Result<(), StoreError> {
+    if all.contains_key(&one.name) {
         return Err(StoreError::AlreadyExists(kind, one.name));
     }
-    all.push(one);
+    let last = all.values().map(|one| one.turn).max();
+    let turn = last.map_or(0, |last| last + 1);
+    all.insert(one.name.clone(), Stored { turn, ..one });
     Ok(())
 }
 
-fn replace<E>(all: &mut [Stored<E>], one: Stored<E>, kind: EntryKind) -> Result<(), StoreError> {
-    let Some(old) = all.iter_mut().find(|old| old.name == one.name) else {
+fn replace<E>(all: &mut List<E>, one: Stored<E>, kind: EntryKind) -> Result<(), StoreError> {
+    let Some(old) = all.get_mut(&one.name) else {
         return Err(StoreError::NotFound(kind, one.name));
     };
     if let Some(unknown) = &old.unknown {
@@ -390,26 +403,24 @@ fn replace<E>(all: &mut [Stored<E>], one: Stored<E>, kind: EntryKind) -> Result<
             Box::new(unknown.clone()),
         ));
     }
-    *old = one;
+    let turn = old.turn;
+    *old = Stored { turn, ..one };
     Ok(())
 }
 
-fn remove<E>(all: &mut Vec<Stored<E>>, name: &str, kind: EntryKind) -> Result<(), StoreError> {
-    let before = all.len();
-    all.retain(|one| one.name != name);
-    match all.len() < before {
-        true => Ok(()),
-        false => Err(StoreError::NotFound(kind, name.to_owned())),
-    }
+fn remove<E>(all: &mut List<E>, name: &str, kind: EntryKind) -> Result<(), StoreError> {
+    let removed = all.remove(name).map(drop);
+    removed.ok_or_else(|| StoreError::NotFound(kind, name.to_owned()))
 }
 
-fn lay_over<E: Clone + Named>(file: &mut Vec<E>, store: &[Stored<E>], start: &[String]) {
+fn lay_over<E: Clone + Named>(file: &mut Vec<E>, store: &List<E>, start: &[String]) {
     let starts = |name: &String| start.is_empty() || start.contains(name);
-    let enabled = store.iter().filter(|one| starts(&one.name));
-    let enabled: Vec<&E> = enabled.filter_map(|one| one.settings.as_ref()).collect();
-    let names: BTreeSet<&str> = enabled.iter().map(|one| one.name()).collect();
-    file.retain(|one| !names.contains(one.name()));
-    file.extend(enabled.into_iter().cloned());
+    let enabled = store.values().filter(|one| starts(&one.name));
+    let enabled: BTreeMap<&str, &E> = enabled
+        .filter_map(|one| Some((one.name.as_str(), one.settings.as_ref()?)))
+        .collect();
+    file.retain(|one| !enabled.contains_key(one.name()));
+    file.extend(enabled.into_values().cloned());
     file.sort_by(|a, b| a.name().cmp(b.name()));
 }
 

@@ -576,10 +576,9 @@ fn the_web_server_of_frps() {
           webServer.tls.keyFile, too, or neither"
         ]
     );
-    assert_eq!(frps("webServer.assetsDir = 'd'\n"), none);
     assert_eq!(
         frps("webServer.port = 1\nwebServer.assetsDir = 'd'\n"),
-        [format!("f:2:23: webServer.assetsDir {LATER}")]
+        none
     );
 }
 
@@ -607,10 +606,9 @@ fn the_web_server_of_frpc() {
         legacy.contains("set admin_user and admin_pwd, or"),
         "{legacy}"
     );
-    assert_eq!(frpc("webServer.assetsDir = 'd'\n"), none);
     assert_eq!(
         frpc("webServer.port = 1\nwebServer.assetsDir = 'd'\n"),
-        [format!("f:2:23: webServer.assetsDir {LATER}")]
+        none
     );
 }
 

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unused_async, reason = "awaited like what it stands in for")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use frp_config::{Feature, Lacking, WebServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::BUILD;
-use crate::registration::Registrations;
-use crate::settings::Settings;
-use crate::tasks::Tasks;
+use crate::client::Client;
 
 /// There is none.
 #[derive(Debug)]
@@ -35,13 +33,7 @@ pub(crate) fn bind(_: &WebServer) -> Result<(Web, Arc<Access>), WebError> {
 pub(crate) struct Admin;
 
 impl Admin {
-    pub(crate) fn new(
-        _: Arc<Access>,
-        _: Arc<Mutex<Registrations>>,
-        _: Arc<Settings>,
-        _: Tasks,
-        _: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(_: Arc<Access>, _: &Client, _: CancellationToken) -> Self {
         Self
     }
 

@@ -2,13 +2,13 @@
 
 use frp_config::parse_client;
 use frp_http::web::answer::ApiError;
+use frp_process::file;
+use frp_process::limits::MAX_FILE;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 
 use super::{Admin, internal};
-use crate::file;
-use crate::limits::MAX_FILE;
 use crate::settings::ConfigFile;
 
 impl Admin {

@@ -8,11 +8,13 @@ use frp_http::web::path::Query;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{Admin, internal};
 use crate::limits::MAX_CONFIRM;
-use crate::settings::{ConfirmError, Trial};
+use crate::settings::{ConfirmError, ReloadError, Settings, Trial};
 
 /// What a reload has come to.
 #[derive(Debug, Serialize)]
@@ -32,17 +34,23 @@ impl Admin {
             "" => None,
             text => Some(seconds(text)?),
         };
-        let settings = Arc::clone(&self.settings);
-        let reloading = tokio::task::spawn_blocking(move || settings.reload(strict, confirm));
+        let (settings, tasks) = (Arc::clone(&self.settings), self.tasks.clone());
+        let runtime = Handle::current();
+        // To its end, whatever becomes of who asked: the request may have come by a proxy that is gone now.
+        let reloading = tokio::task::spawn_blocking(move || {
+            let reloaded = settings.reload(strict, confirm)?;
+            if let (Some(trial), Some(_)) = (&reloaded.trial, confirm) {
+                let undoing = undo_at(trial.clone(), settings, tasks.stop);
+                tasks.tracker.spawn_on(undoing, &runtime);
+            }
+            Ok::<_, ReloadError>(reloaded)
+        });
         let reloaded = match reloading.await {
             Ok(Ok(reloaded)) => reloaded,
             Ok(Err(e)) => return Err(ApiError::bad(format!("invalid argument: {e}"))),
             Err(e) => return Err(internal(&e)),
         };
         let confirm_until = self.settings.confirm_until();
-        if let (Some(trial), Some(_)) = (reloaded.trial, confirm) {
-            self.undo_at(trial);
-        }
         Ok(Reloaded {
             restart: reloaded.restart,
             confirm_until,
@@ -62,21 +70,17 @@ impl Admin {
             Err(e) => Err(internal(&e)),
         }
     }
+}
 
-    /// Has the former settings come back, unless what is on trial is confirmed until then.
-    fn undo_at(&self, trial: Trial) {
-        let settings = Arc::clone(&self.settings);
-        let stop = self.tasks.stop.clone();
-        self.tasks.tracker.spawn(async move {
-            tokio::select! {
-                () = sleep_until(Instant::from_std(trial.until)) => {}
-                // The next start finds what is kept.
-                () = stop.cancelled() => return,
-            }
-            let undoing = tokio::task::spawn_blocking(move || settings.undo(trial.number));
-            let _ = undoing.await;
-        });
+/// Has the former settings come back, unless what is on trial is confirmed until then.
+async fn undo_at(trial: Trial, settings: Arc<Settings>, stop: CancellationToken) {
+    tokio::select! {
+        () = sleep_until(Instant::from_std(trial.until)) => {}
+        // The next start finds what is kept.
+        () = stop.cancelled() => return,
     }
+    let undoing = tokio::task::spawn_blocking(move || settings.undo(trial.number));
+    let _ = undoing.await;
 }
 
 fn seconds(text: &str) -> Result<Duration, ApiError> {

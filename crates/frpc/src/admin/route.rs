@@ -21,6 +21,18 @@ pub(crate) enum Route {
     /// What runs under a name.
     Running(EntryKind, String),
     Store(EntryKind, Ask),
+    Live(Live),
+}
+
+/// What the client does now. Ours alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Live {
+    Overview,
+    Events,
+    Proxies,
+    Visitors,
+    Connections,
+    EndConnection(String),
 }
 
 /// What is asked of the store.
@@ -43,6 +55,7 @@ impl Route {
             | Self::Verify
             | Self::Stop
             | Self::WriteConfig => true,
+            Self::Live(live) => matches!(live, Live::EndConnection(_)),
             Self::Store(_, ask) => !matches!(ask, Ask::List | Ask::Show(_)),
             Self::Status | Self::ReadConfig | Self::Schema | Self::Running(..) => false,
         }
@@ -64,6 +77,7 @@ pub(super) fn find(method: &Method, path: &Path<'_>, store: bool) -> Result<Rout
         ["api", "confirm"] => only(Method::POST, Route::Confirm),
         ["api", "verify"] => only(Method::POST, Route::Verify),
         ["api", "schema"] => only(Method::GET, Route::Schema),
+        ["api", "live", ref below @ ..] => live(method, below).map(Route::Live),
         ["api", "stop"] => only(Method::POST, Route::Stop),
         ["api", "status"] => only(Method::GET, Route::Status),
         ["api", "config"] if *method == Method::PUT => Ok(Route::WriteConfig),
@@ -83,6 +97,21 @@ pub(super) fn find(method: &Method, path: &Path<'_>, store: bool) -> Result<Rout
         }
         _ => Err(Unrouted::NotFound),
     }
+}
+
+fn live(method: &Method, below: &[&str]) -> Result<Live, Unrouted> {
+    let (wanted, route) = match *below {
+        ["overview"] => (Method::GET, Live::Overview),
+        ["events"] => (Method::GET, Live::Events),
+        ["proxies"] => (Method::GET, Live::Proxies),
+        ["visitors"] => (Method::GET, Live::Visitors),
+        ["connections"] => (Method::GET, Live::Connections),
+        ["connections", id] if !id.is_empty() => {
+            (Method::DELETE, Live::EndConnection(id.to_owned()))
+        }
+        _ => return Err(Unrouted::NotFound),
+    };
+    Path::only(method, &wanted, route)
 }
 
 /// What is asked of one of the lists of the store.
@@ -115,6 +144,13 @@ mod tests {
             (Method::POST, "/api/reload", Ok(Route::ReloadTold)),
             (Method::PUT, "/api/reload", Err(Unrouted::WrongMethod)),
             (Method::GET, "/api/confirm", Err(Unrouted::WrongMethod)),
+            (
+                Method::DELETE,
+                "/api/live/connections/1",
+                Ok(Route::Live(Live::EndConnection("1".to_owned()))),
+            ),
+            (Method::POST, "/api/live/events", Err(Unrouted::WrongMethod)),
+            (Method::GET, "/api/live/", Err(Unrouted::NotFound)),
             (Method::GET, "/api/stop", Err(Unrouted::WrongMethod)),
             (Method::PUT, "/api/config", Ok(Route::WriteConfig)),
             (Method::GET, "/api/config", Ok(Route::ReadConfig)),

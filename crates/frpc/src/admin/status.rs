@@ -12,14 +12,14 @@ use super::Admin;
 /// As frp shows a proxy.
 #[derive(Debug, Serialize)]
 pub(super) struct ProxyStatus {
-    name: String,
+    pub(super) name: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    status: String,
-    err: String,
+    pub(super) status: String,
+    pub(super) err: String,
     local_addr: String,
     plugin: &'static str,
-    remote_addr: String,
+    pub(super) remote_addr: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'static str>,
 }

@@ -124,13 +124,19 @@ impl Auto {
             tasks,
         };
         match race(&entrants, &order, self.patience).await {
-            Outcome::Won { way, won, losers } => {
+            Outcome::Won {
+                way,
+                mut won,
+                losers,
+            } => {
                 self.patience = PATIENCE;
                 let as_remembered = known == Some(way);
                 if !as_remembered {
                     self.memory.remember(network, way, Instant::now());
                 }
-                info!(log, "{}", self.chosen(way, &losers, as_remembered));
+                let why = self.chosen(way, &losers, as_remembered);
+                info!(log, "{why}");
+                won.why = Some(why);
                 Ok(won)
             }
             Outcome::Refused(way, error) => Err(NoWay {

@@ -39,6 +39,16 @@ impl Explained {
         }
     }
 
+    /// What was seen, and why.
+    pub(crate) fn error(&self) -> String {
+        format!("{}: {}", self.what, self.why)
+    }
+
+    /// What to do about it.
+    pub(crate) fn cure(&self) -> Option<String> {
+        Some(self.advice.clone()).filter(|advice| !advice.is_empty())
+    }
+
     /// As one of several failures, which `all` tells; this one is of `name`.
     pub(crate) fn one_of(mut self, all: String, name: &str) -> Self {
         self.what = all;

@@ -136,7 +136,7 @@ impl HttpProxy {
         let (io, held) = parts.io.into_inner().into_parts();
         let read = [parts.read_buf, held].concat();
         let carried = put_back(read.into(), io.into_inner());
-        user.log_end(&relay::serve(target, carried, &user.traffic).await);
+        user.log_end(&relay::serve(target, carried, user.traffic.tally()).await);
     }
 
     async fn answer(&self, request: Request<Incoming>, visit: &Visit, log: &Log) -> Response<Body> {

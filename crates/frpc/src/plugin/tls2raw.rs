@@ -45,7 +45,7 @@ impl Tls2Raw {
             return warn!(log, "tls2raw {e}");
         }
         let carried = Carried::Layered(Box::new(stream)).of_peer(half_closes);
-        let relayed = relay::serve(service, carried, &user.traffic).await;
+        let relayed = relay::serve(service, carried, user.traffic.tally()).await;
         user.log_end(&relayed);
     }
 }

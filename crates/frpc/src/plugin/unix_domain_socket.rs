@@ -39,7 +39,7 @@ impl UnixDomainSocket {
             return warn!(log, "{e}");
         }
         let service = Carried::other(service);
-        user.log_end(&relay::serve(service, carried, &user.traffic).await);
+        user.log_end(&relay::serve(service, carried, user.traffic.tally()).await);
     }
 
     /// The connect of a socket whose backlog is full waits.

@@ -119,6 +119,8 @@ impl Started {
     }
 
     async fn close(self) {
+        let live = &self.visitor.server.client.live;
+        live.visitor_gone(&self.visitor.cfg.name);
         self.visitor.stop.cancel();
         self.listeners.close();
         self.listeners.wait().await;
@@ -149,6 +151,9 @@ async fn keep_trying(visitor: Arc<Visitor>, listeners: TaskTracker, mut pause: D
 /// Whether it listens now, on `host`; the log says why not.
 fn starts(visitor: &Arc<Visitor>, host: io::Result<Host>, listeners: &TaskTracker) -> bool {
     let started = start(visitor, host, listeners);
+    let error = started.as_ref().err().map(StartError::to_string);
+    let live = &visitor.server.client.live;
+    live.visitor(&visitor.cfg.name, error);
     match &started {
         Ok(()) => info!(visitor.log, "start visitor success"),
         Err(e) => {

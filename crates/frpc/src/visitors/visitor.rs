@@ -91,6 +91,13 @@ impl Visitor {
     /// A connection to the proxy, behind the layers of the visitor's leg; not after the session's
     /// end.
     pub(super) async fn open(&self) -> Result<Carried, VisitError> {
+        let opened = self.try_to_open().await;
+        let error = opened.as_ref().err().map(VisitError::to_string);
+        self.server.client.live.visited(&self.cfg.name, error);
+        opened
+    }
+
+    async fn try_to_open(&self) -> Result<Carried, VisitError> {
         let mut stream = self.server.link.stream().await?;
         let (timestamp, sign_key) = auth::signature(&self.cfg.secret_key);
         let hello = NewVisitorConn {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::admission::guard::Guard;
 use crate::caller::Greeted;
+use crate::counts::PoolCounts;
 
 /// frp keeps this many places beyond `poolCount` (frp `server/control.go`).
 const EXTRA_PLACES: usize = 10;
@@ -27,6 +28,8 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     to_request: AtomicUsize,
     request: Notify,
+    /// Of all clients.
+    counts: Arc<PoolCounts>,
 }
 
 /// A work connection that may be used, and what is held for it as long as it is.
@@ -99,7 +102,10 @@ impl Waiting<'_> {
                 Ok(conn)
             }
             Ok(Err(_)) => Err(TakeError::Closed),
-            Err(_) => Err(TakeError::TimedOut),
+            Err(_) => {
+                self.pool.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(TakeError::TimedOut)
+            }
         }
     }
 }
@@ -132,7 +138,14 @@ impl Pool {
             state: Mutex::new(state),
             to_request: AtomicUsize::new(count),
             request: Notify::new(),
+            counts: Arc::default(),
         }
+    }
+
+    /// The same, whose users are counted there.
+    pub(crate) fn counted(self, counts: &Arc<PoolCounts>) -> Self {
+        let counts = counts.clone();
+        Self { counts, ..self }
     }
 
     /// A work connection: a ready one, or the next that the client opens within `limit`. The
@@ -147,6 +160,7 @@ impl Pool {
                 self.ask_for_another(&mut state);
                 return Ok(conn);
             }
+            self.counts.misses.fetch_add(1, Ordering::Relaxed);
             let (tx, rx) = oneshot::channel();
             state.waiting.push_back(tx);
             self.ask(&mut state);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use frp_log::{debug, info, warn};
 use frp_net::stream::Stream;
 use frp_proto::msg::StartWorkConn;
+use frp_relay::conns::Ending;
 use frp_relay::layers::{Carried, Side, wrap};
 use frp_relay::relay::{Tally, relay};
 use tokio::sync::OnceCell;
@@ -19,7 +20,7 @@ use super::spec::ProxySpec;
 use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
 use crate::client::pool::{Admitted, TakeError};
-use crate::stats::conns::{Conn, Ending, Place};
+use crate::stats::conns::{Conn, Place};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::STATS_UNDER_LOCK;
+use crate::limits::{COME_BACK, STATS_UNDER_LOCK};
 use frp_proto::names::ProxyType;
 use frp_relay::relay::Traffic;
 use jiff::civil::Date;
@@ -67,8 +67,10 @@ struct State {
     /// Running proxies per type; a type stays when its last proxy is gone.
     types: BTreeMap<&'static str, u64>,
     total: [Amount; DAYS],
-    /// Since the program started.
-    carried: Amount,
+    /// Those that ran before a restart, and until when they may come back.
+    awaited: Option<(Timestamp, Vec<Arc<str>>)>,
+    /// Since the program started, by type of proxy.
+    carried: BTreeMap<&'static str, Amount>,
     /// How often a proxy has come or gone.
     revision: u64,
 }
@@ -134,13 +136,37 @@ pub(crate) struct ProxyStats {
 pub(crate) struct Totals {
     pub(crate) today: Amount,
     /// Since the program started.
-    pub(crate) carried: Amount,
+    pub(crate) carried: BTreeMap<&'static str, Amount>,
     /// Proxies that are closed.
     pub(crate) closed: usize,
     /// How often one has come or gone.
     pub(crate) revision: u64,
     pub(crate) connections: u64,
     pub(crate) types: BTreeMap<&'static str, u64>,
+}
+
+/// What survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The first of all days.
+    pub(crate) today: Date,
+    pub(crate) saved: Timestamp,
+    /// Of all proxies, those forgotten, too.
+    pub(crate) days: [Amount; DAYS],
+    pub(crate) proxies: Vec<KeptProxy>,
+}
+
+/// What survives of a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptProxy {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: ProxyType,
+    pub(crate) user: Arc<str>,
+    pub(crate) client_id: Arc<str>,
+    pub(crate) days: [Amount; DAYS],
+    pub(crate) started: Timestamp,
+    /// `None` while it runs.
+    pub(crate) closed: Option<Timestamp>,
 }
 
 /// What pruning did: entries before, and how many of them went.
@@ -166,7 +192,8 @@ impl Metrics {
             ended: Ended::default(),
             types: BTreeMap::new(),
             total: Default::default(),
-            carried: Amount::default(),
+            awaited: None,
+            carried: BTreeMap::new(),
             revision: 0,
         };
         Self {
@@ -232,7 +259,7 @@ impl Metrics {
         let running = usize::try_from(running).unwrap_or(usize::MAX);
         Totals {
             today: state.total[0],
-            carried: state.carried,
+            carried: state.carried.clone(),
             closed: state.proxies.len().saturating_sub(running),
             revision: state.revision,
             connections,
@@ -262,7 +289,7 @@ impl Metrics {
         let entry = proxies.get_mut(&name)?;
         let gained = entry.sample(*today);
         total[0].add(gained);
-        carried.add(gained);
+        carried.entry(entry.kind.as_str()).or_default().add(gained);
         Some(entry.stats(&name))
     }
 
@@ -292,7 +319,89 @@ impl Metrics {
     /// What is to be done every minute.
     pub(crate) fn tick(&self) {
         self.each(|_, _| {});
-        lock(&self.state).forget_old(Timestamp::now() - REMEMBERED_FOR);
+        let now = Timestamp::now();
+        let mut state = lock(&self.state);
+        state.await_no_longer(now);
+        state.forget_old(now - REMEMBERED_FOR);
+    }
+
+    /// What is to survive a restart.
+    pub(crate) fn kept(&self) -> Kept {
+        let mut proxies = Vec::new();
+        self.each(|name, entry| {
+            proxies.push((
+                entry.today,
+                KeptProxy {
+                    name: name.clone(),
+                    kind: entry.kind,
+                    user: entry.user.clone(),
+                    client_id: entry.client_id.clone(),
+                    days: entry.days,
+                    started: entry.started,
+                    closed: entry.closed,
+                },
+            ));
+        });
+        let state = lock(&self.state);
+        let today = state.today;
+        let proxies = proxies.into_iter().map(|(day, mut proxy)| {
+            // Where a day has ended meanwhile.
+            turn(&mut proxy.days, days_between(day, today));
+            proxy
+        });
+        Kept {
+            today,
+            saved: Timestamp::now(),
+            days: state.total,
+            proxies: proxies.collect(),
+        }
+    }
+
+    /// Goes on from there, before any proxy runs. Those that ran have closed then, and may come back.
+    pub(crate) fn restore(&self, mut kept: Kept) {
+        // Ends are remembered in their order.
+        kept.proxies.sort_by_key(|proxy| proxy.closed);
+        let mut state = lock(&self.state);
+        state.turn_to(ZonedDateTime::now().date());
+        let today = state.today;
+        let passed = days_between(kept.today, today);
+        state.total = kept.days;
+        turn(&mut state.total, passed);
+        let mut awaited = Vec::new();
+        for mut proxy in kept.proxies {
+            turn(&mut proxy.days, passed);
+            let name = proxy.name;
+            let text = name.len() + proxy.user.len() + proxy.client_id.len();
+            let turn = proxy
+                .closed
+                .map(|at| state.ended.push(name.clone(), at, text));
+            if turn.is_none() {
+                awaited.push(name.clone());
+            }
+            let entry = Entry {
+                kind: proxy.kind,
+                user: proxy.user,
+                client_id: proxy.client_id,
+                counters: Arc::default(),
+                today,
+                sampled: Amount::default(),
+                days: proxy.days,
+                started: proxy.started,
+                closed: Some(proxy.closed.unwrap_or(kept.saved)),
+                turn,
+                running: None,
+            };
+            if let Some(turn) = state
+                .proxies
+                .insert(name, entry)
+                .and_then(|twice| twice.turn)
+            {
+                state.ended.remove(turn);
+            }
+        }
+        let now = Timestamp::now();
+        state.awaited = Some((now + COME_BACK, awaited));
+        state.forget_old(now - REMEMBERED_FOR);
     }
 
     /// Looks at every proxy, counted up to now, in the order of their names. Some at a time, so that
@@ -317,7 +426,7 @@ impl Metrics {
             for (name, entry) in some.take(STATS_UNDER_LOCK) {
                 let gained = entry.sample(*today);
                 total[0].add(gained);
-                carried.add(gained);
+                carried.entry(entry.kind.as_str()).or_default().add(gained);
                 look(name, entry);
                 last = Some(name.clone());
             }
@@ -345,12 +454,28 @@ impl State {
         let mut entry = self.proxies.remove(name)?;
         let gained = entry.sample(self.today);
         self.total[0].add(gained);
-        self.carried.add(gained);
+        let carried = self.carried.entry(entry.kind.as_str()).or_default();
+        carried.add(gained);
         self.revision += 1;
         if let Some(turn) = entry.turn {
             self.ended.remove(turn);
         }
         Some(entry)
+    }
+
+    /// Has those that did not come back after a restart count among the ended ones.
+    fn await_no_longer(&mut self, now: Timestamp) {
+        let Some((_, names)) = self.awaited.take_if(|(until, _)| *until < now) else {
+            return;
+        };
+        for name in names {
+            if let Some(entry) = self.proxies.get_mut(&name)
+                && let (None, None, Some(at)) = (&entry.running, entry.turn, entry.closed)
+            {
+                let text = name.len() + entry.user.len() + entry.client_id.len();
+                entry.turn = Some(self.ended.push(name, at, text));
+            }
+        }
     }
 
     /// Forgets who has closed before `limit`, and the longest closed where there are too many.
@@ -408,10 +533,19 @@ impl Counters {
     }
 }
 
+impl Totals {
+    /// Of all types.
+    pub(crate) fn all_carried(&self) -> Amount {
+        let mut all = Amount::default();
+        self.carried.values().for_each(|amount| all.add(*amount));
+        all
+    }
+}
+
 impl Amount {
     fn add(&mut self, more: Self) {
-        self.inward += more.inward;
-        self.outward += more.outward;
+        self.inward = self.inward.saturating_add(more.inward);
+        self.outward = self.outward.saturating_add(more.outward);
     }
 
     fn minus(self, less: Self) -> Self {

@@ -1,11 +1,13 @@
 //! What sessions and proxies report to, where there is a web server that tells of it: who is or was
-//! there ([`clients`]), what ran and how much it carried ([`metrics`]), which users are connected
-//! ([`conns`]), whose logins failed ([`logins`]).
+//! there ([`clients`]), what ran and how much it carried ([`metrics`], over a restart by
+//! [`traffic_file`]), which users are connected ([`conns`]), whose logins failed ([`logins`]).
 
 pub(crate) mod clients;
 pub(crate) mod conns;
 pub(crate) mod logins;
 pub(crate) mod metrics;
+#[cfg_attr(not(feature = "pages"), path = "../absent/traffic_file.rs")]
+pub(crate) mod traffic_file;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use self::clients::Clients;
 use self::conns::Conns;
 use self::logins::Logins;
 use self::metrics::Metrics;
+use crate::random::random_bytes;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,7 +34,9 @@ impl Stats {
         Self {
             clients: Clients::default(),
             metrics: Metrics::new(),
-            conns: Arc::new(Conns::new()),
+            conns: Arc::new(Conns::new(
+                [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
+            )),
             logins: Logins::default(),
             started: Timestamp::now(),
         }

@@ -13,12 +13,12 @@ use super::Site;
 use super::api::{
     ClientInfo, Domains, LoadBalancer, NO_PROXY, ServerCounts, ServerSettings, has_status, phase,
 };
-use super::paging::{Page, Paging, Search, status};
 use super::route::V2;
 use crate::proxy::spec::{HTTP_CONNECT, Kind};
 use crate::stats::Stats;
 use crate::stats::metrics::{DAYS, ProxyStats, Pruned, Published};
 use frp_http::web::answer::ApiError;
+use frp_http::web::paging::{Page, Paging, Search, status};
 use frp_http::web::path::Query;
 
 #[derive(Debug, Serialize)]

@@ -20,15 +20,9 @@ use tokio::task::spawn_blocking;
 use super::route::{Live, Route, V2, find};
 use super::{Site, api, api_v2, live, prometheus};
 
-const NO_PAGES: &str = "\
-This version of frps has no pages yet, only the API that they would use, e.g.
-/api/serverinfo, /api/clients and /api/proxy/tcp.
-";
-
 impl web::Site for Site {
     type Route = Route;
     const NAME: &'static str = "frps";
-    const NO_PAGES: &'static str = NO_PAGES;
 
     fn access(&self) -> Option<Arc<Access>> {
         self.shared.policy().web.clone()
@@ -128,7 +122,7 @@ impl Site {
 fn respond(site: &Site, route: Route, query: &Query, path: &str) -> Response {
     let v1 = |answer| envelope_v1(answer, path);
     match route {
-        Route::Metrics => with_type(prometheus::CONTENT_TYPE, prometheus::text(&site.stats)),
+        Route::Metrics => with_type(prometheus::CONTENT_TYPE, prometheus::text(site)),
         Route::ServerInfo => v1(Ok(json(&api::server_info(site)))),
         Route::Clients => v1(Ok(json(&api::clients(&site.stats, query)))),
         Route::Client(key) => v1(api::client(&site.stats, &key).map(|c| json(&c))),

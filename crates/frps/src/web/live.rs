@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_http::web::answer::{ApiError, json};
 use frp_http::web::events;
+use frp_http::web::paging::{Paging, Search, status};
 use frp_http::web::path::Query;
 use frp_process::process::{descriptors, resident};
 use frp_proto::VERSION;
@@ -19,7 +20,6 @@ use serde::Serialize;
 use super::Site;
 use super::api::has_status;
 use super::api_v2::{places, unknown_type};
-use super::paging::{Paging, Search, status};
 use super::route::Live;
 use crate::client::handle::key_of;
 use crate::stats::clients::Client;
@@ -127,7 +127,7 @@ struct ConnItem {
     r#type: &'static str,
     client: String,
     user: String,
-    started_at: i64,
+    started_at: u64,
     r#in: u64,
     out: u64,
 }
@@ -178,6 +178,7 @@ pub(super) fn event(site: &Site) -> Bytes {
 fn overview(site: &Site) -> Overview {
     let stats = &*site.stats;
     let (clients, totals) = (stats.clients.counts(), stats.metrics.totals());
+    let carried = totals.all_carried();
     let login_failures = stats.logins.counts().map(|(_, count)| count).sum();
     Overview {
         version: VERSION,
@@ -192,8 +193,8 @@ fn overview(site: &Site) -> Overview {
             offline: totals.closed,
         },
         connections: stats.conns.open(),
-        traffic_in: totals.carried.inward,
-        traffic_out: totals.carried.outward,
+        traffic_in: carried.inward,
+        traffic_out: carried.outward,
         today_in: totals.today.inward,
         today_out: totals.today.outward,
         strangers: site.shared.strangers.waiting(),
@@ -332,20 +333,20 @@ fn connections(site: &Site, query: &Query) -> Result<Bytes, ApiError> {
     let search = Search::of(query);
     let conns = &site.stats.conns;
     let found = conns.find(|conn| {
-        let spec = &conn.served.spec;
+        let spec = &conn.owner.spec;
         (proxy.is_empty() || *spec.name == *proxy)
-            && (owner.is_empty() || conn.served.client.key() == owner)
+            && (owner.is_empty() || conn.owner.client.key() == owner)
             && (search.finds(&[&spec.name]) || search.finds(&[&user_of(conn)]))
     });
     let item = |conn: std::sync::Arc<Conn>| {
-        let spec = &conn.served.spec;
+        let spec = &conn.owner.spec;
         ConnItem {
             id: conn.id(),
             proxy: spec.name.to_string(),
             r#type: spec.proxy_type().as_str(),
-            client: conn.served.client.key(),
+            client: conn.owner.client.key(),
             user: user_of(&conn),
-            started_at: conns.started(&conn).as_millisecond(),
+            started_at: conns.started(&conn).as_millis() as u64,
             r#in: conn.traffic.near_to_far(),
             out: conn.traffic.far_to_near(),
         }

@@ -1,5 +1,5 @@
 //! The HTTP API of frps (frp `server/api_router.go`, `pkg/util/http/server.go`): what is
-//! connected, what runs, how much was carried. The dashboard's pages are not part of it yet.
+//! connected, what runs, how much was carried. Its pages are in [`crate::pages`].
 //!
 //! It reads [`crate::stats`]. [`route`] finds out what a request is for, [`http`] answers, [`api`] and
 //! [`api_v2`] know frp's answers, `live` ours, [`prometheus`] has a format of its own.
@@ -8,7 +8,6 @@ mod api;
 mod api_v2;
 mod http;
 mod live;
-mod paging;
 mod prometheus;
 mod route;
 

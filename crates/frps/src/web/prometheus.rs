@@ -1,55 +1,185 @@
 //! The metrics page: text format 0.0.4, names and labels as in frp
-//! (`pkg/metrics/prometheus/server.go`).
+//! (`pkg/metrics/prometheus/server.go`), and those of our own, `frprs_server_...`. `docs/metrics.md` has all of
+//! them.
 
 use std::fmt::{Display, Write, from_fn};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use frp_net::stream::Transport;
+use frp_process::process::{descriptors, resident};
+
+use super::Site;
 use crate::stats::Stats;
-use crate::stats::metrics::ProxyStats;
+use crate::stats::metrics::{ProxyStats, Totals};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=values";
 
-/// All families, sorted by name. A proxy's lines stay until the proxy is forgotten.
-pub(super) fn text(stats: &Stats) -> String {
-    let totals = stats.metrics.totals();
+/// All families, sorted by name.
+pub(super) fn text(site: &Site) -> String {
+    let mut page = Page::default();
+    let totals = site.stats.metrics.totals();
+    of_frp(&mut page, &site.stats, &totals);
+    own(&mut page, site, &totals);
+    page.text
+}
+
+/// A proxy's lines stay until the proxy is forgotten.
+fn of_frp(page: &mut Page, stats: &Stats, totals: &Totals) {
     let proxies = stats.metrics.all();
     let connected: Vec<&ProxyStats> = proxies.iter().filter(|p| p.ever_connected).collect();
-    let mut page = Page::default();
 
     page.family(
-        "client_counts",
+        "frp_server_client_counts",
         "The current client counts of frps",
         "gauge",
     );
-    page.line("", stats.clients.online());
+    page.line("", stats.clients.counts().online);
     page.family(
-        "connection_counts",
+        "frp_server_connection_counts",
         "The current connection counts",
         "gauge",
     );
     for proxy in &connected {
         page.line(labels(proxy), proxy.connections);
     }
-    page.family("proxy_counts", "The current proxy counts", "gauge");
+    page.family(
+        "frp_server_proxy_counts",
+        "The current proxy counts",
+        "gauge",
+    );
     for (kind, count) in &totals.types {
         page.line(format_args!("{{type=\"{kind}\"}}"), count);
     }
     page.family(
-        "proxy_counts_detailed",
+        "frp_server_proxy_counts_detailed",
         "The current number of proxies grouped by type and name",
         "gauge",
     );
     for proxy in &proxies {
         page.line(labels(proxy), u8::from(proxy.running.is_some()));
     }
-    page.family("traffic_in", "The total in traffic", "counter");
+    page.family("frp_server_traffic_in", "The total in traffic", "counter");
     for proxy in &connected {
         page.line(labels(proxy), proxy.traffic.inward);
     }
-    page.family("traffic_out", "The total out traffic", "counter");
+    page.family("frp_server_traffic_out", "The total out traffic", "counter");
     for proxy in &connected {
         page.line(labels(proxy), proxy.traffic.outward);
     }
-    page.text
+}
+
+fn own(page: &mut Page, site: &Site, totals: &Totals) {
+    let (shared, stats) = (&site.shared, &site.stats);
+    let (reloads, pools) = (&shared.counts.reloads, &shared.counts.pools);
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family(
+        "frprs_server_config_last_reload_success_timestamp_seconds",
+        "When settings were taken last, at the start or by a reload",
+        "gauge",
+    );
+    page.line("", reloads.taken_at.load(Ordering::Relaxed));
+    page.family(
+        "frprs_server_config_last_reload_successful",
+        "Whether the last reload of the configuration was taken",
+        "gauge",
+    );
+    page.line("", u8::from(!reloads.is_refused.load(Ordering::Relaxed)));
+    page.family(
+        "frprs_server_config_reloads_total",
+        "Reloads of the configuration",
+        "counter",
+    );
+    page.line("{result=\"applied\"}", count(&reloads.done));
+    page.line("{result=\"refused\"}", count(&reloads.refused));
+    page.family(
+        "frprs_server_login_failures_total",
+        "Logins that failed",
+        "counter",
+    );
+    for (cause, failures) in stats.logins.counts() {
+        page.line(format_args!("{{cause=\"{}\"}}", cause.code()), failures);
+    }
+    let files = descriptors();
+    page.family(
+        "frprs_server_max_descriptors",
+        "File descriptors that the process may have open",
+        "gauge",
+    );
+    if let Some(limit) = files.as_ref().and_then(|files| files.limit) {
+        page.line("", limit);
+    }
+    page.family(
+        "frprs_server_open_descriptors",
+        "File descriptors that the process has open",
+        "gauge",
+    );
+    if let Some(files) = files {
+        page.line("", files.used);
+    }
+    page.family(
+        "frprs_server_pool_misses_total",
+        "Users for whom no work connection was ready",
+        "counter",
+    );
+    page.line("", count(&pools.misses));
+    page.family(
+        "frprs_server_pool_timeouts_total",
+        "Users who got no work connection in time",
+        "counter",
+    );
+    page.line("", count(&pools.timeouts));
+    page.family(
+        "frprs_server_relay_bytes_total",
+        "Bytes carried, in is from users to services",
+        "counter",
+    );
+    for (kind, amount) in &totals.carried {
+        for (direction, bytes) in [("in", amount.inward), ("out", amount.outward)] {
+            let labels = format_args!("{{direction=\"{direction}\",type=\"{kind}\"}}");
+            page.line(labels, bytes);
+        }
+    }
+    page.family(
+        "frprs_server_resident_memory_bytes",
+        "Memory of the process that is in RAM",
+        "gauge",
+    );
+    if let Some(memory) = resident() {
+        page.line("", memory);
+    }
+    page.family(
+        "frprs_server_sessions",
+        "Clients that are logged in, by what carries their connection",
+        "gauge",
+    );
+    let clients = stats.clients.all();
+    for transport in Transport::ALL {
+        let sessions = clients
+            .iter()
+            .filter(|client| client.is_online() && client.from.transport == transport);
+        page.line(
+            format_args!("{{transport=\"{}\"}}", transport.as_str()),
+            sessions.count(),
+        );
+    }
+    page.family(
+        "frprs_server_start_time_seconds",
+        "When frps was started",
+        "gauge",
+    );
+    page.line("", stats.started.as_second());
+    page.family(
+        "frprs_server_strangers",
+        "Connections that have not logged in yet",
+        "gauge",
+    );
+    page.line("", shared.strangers.waiting());
+    page.family(
+        "frprs_server_user_connections",
+        "Connections of users that are open",
+        "gauge",
+    );
+    page.line("", stats.conns.open());
 }
 
 #[derive(Debug, Default)]
@@ -63,13 +193,13 @@ struct Page {
 impl Page {
     fn family(&mut self, name: &'static str, help: &str, kind: &str) {
         self.family = name;
-        self.head = format!("# HELP frp_server_{name} {help}\n# TYPE frp_server_{name} {kind}\n");
+        self.head = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
     fn line(&mut self, labels: impl Display, value: impl Display) {
         self.text += &std::mem::take(&mut self.head);
         // Writing to a `String` cannot fail.
-        let _ = writeln!(self.text, "frp_server_{}{labels} {value}", self.family);
+        let _ = writeln!(self.text, "{}{labels} {value}", self.family);
     }
 }
 
@@ -97,6 +227,12 @@ mod tests {
     use super::*;
     use crate::proxy::spec::ProxySpec;
 
+    fn written(stats: &Stats) -> String {
+        let mut page = Page::default();
+        of_frp(&mut page, stats, &stats.metrics.totals());
+        page.text
+    }
+
     #[test]
     fn a_page_with_a_proxy_whose_name_needs_escapes() {
         let stats = Stats::new();
@@ -109,7 +245,7 @@ mod tests {
         let owner = (&"".into(), &"".into());
         let running = stats.metrics.start(spec, None, owner, &counters);
         let serving = counters.serving();
-        let page = text(&stats);
+        let page = written(&stats);
         let name = r#"{name="a\"\\\n",type="tcp"}"#;
         for line in [
             "# TYPE frp_server_client_counts gauge".to_owned(),
@@ -122,7 +258,7 @@ mod tests {
             assert!(page.lines().any(|l| l == line), "{line}\n{page}");
         }
         drop((running, serving));
-        let page = text(&stats);
+        let page = written(&stats);
         assert!(page.contains("frp_server_proxy_counts{type=\"tcp\"} 0\n"));
         assert!(page.contains(&format!("frp_server_proxy_counts_detailed{name} 0\n")));
     }

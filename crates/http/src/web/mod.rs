@@ -6,6 +6,8 @@ pub mod answer;
 pub mod events;
 mod guard;
 mod origin;
+mod pages;
+pub mod paging;
 pub mod path;
 mod route;
 mod slow;
@@ -31,6 +33,8 @@ use tokio_util::task::TaskTracker;
 
 use self::answer::{ApiError, Response, bare, envelope_v1, moved, not_found, text, unauthorized};
 use self::guard::{Denied, Guard};
+use self::pages::Pages;
+pub use self::pages::{File, assert_complete};
 use self::path::{Query, relative};
 use self::route::{NoRoute, Route};
 pub use self::route::{Path, Unrouted};
@@ -59,9 +63,6 @@ pub trait Site: Send + Sync + 'static {
 
     /// The name of the program.
     const NAME: &'static str;
-
-    /// What there is instead of pages.
-    const NO_PAGES: &'static str;
 
     /// Who is let in, by now; `None` is nobody.
     fn access(&self) -> Option<Arc<Access>>;
@@ -107,6 +108,7 @@ pub struct Web {
 pub struct Access {
     tls: Option<Arc<rustls::ServerConfig>>,
     guard: Guard,
+    pages: Pages,
     pprof: bool,
 }
 
@@ -121,6 +123,10 @@ pub struct AccessSettings<'a> {
     pub login: Login,
     /// `webServer.allowedHosts`
     pub allowed_hosts: &'a [String],
+    /// Its pages, beside what both programs' are made of.
+    pub pages: &'a [File],
+    /// What there is instead of them (`webServer.assetsDir`).
+    pub assets_dir: Option<PathBuf>,
     /// `webServer.pprofEnable`
     pub pprof: bool,
 }
@@ -157,6 +163,7 @@ impl Access {
         Ok(Self {
             tls: tls.transpose()?,
             guard: Guard::new(settings.login, settings.addr, settings.allowed_hosts),
+            pages: Pages::new(settings.pages, settings.assets_dir),
             pprof: settings.pprof,
         })
     }
@@ -285,8 +292,8 @@ async fn admitted<S: Site>(site: &S, request: Request<Incoming>) -> Response {
     let response = match route {
         Route::Healthz => bare(StatusCode::OK),
         Route::Root => moved("static/"),
-        Route::Static(below) if below.is_empty() => text(StatusCode::OK, S::NO_PAGES),
-        Route::Static(_) | Route::Favicon => not_found(NOT_FOUND),
+        Route::Static(below) => access.pages.answer(&below, request.headers()).await,
+        Route::Favicon => access.pages.icon(request.headers()).await,
         Route::Pprof(name) if name == "goroutine" => text(StatusCode::OK, site.alive()),
         Route::Pprof(_) => text(StatusCode::NOT_FOUND, no_profile(S::NAME)),
         Route::Own(own) => {

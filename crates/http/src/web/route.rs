@@ -110,7 +110,6 @@ mod tests {
     impl Site for One {
         type Route = String;
         const NAME: &'static str = "one";
-        const NO_PAGES: &'static str = "";
 
         fn access(&self) -> Option<Arc<Access>> {
             None

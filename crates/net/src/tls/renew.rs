@@ -75,7 +75,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         now.clone()
     }
 
-    /// Grows with each renewal.
+    /// What is watched for it.
     pub(super) fn watched(&self) -> Arc<dyn Watched> {
         self.0.clone()
     }

@@ -152,7 +152,7 @@ async fn act(request: Request, mut carried: Carried, user: &User) -> Result<(), 
             };
             let bound = target.local_addr().ok();
             reply(&mut carried, Reply::Succeeded, bound).await?;
-            user.log_end(&relay::serve(target, carried, &user.traffic).await);
+            user.log_end(&relay::serve(target, carried, user.traffic.tally()).await);
             Ok(())
         }
         COMMAND_ASSOCIATE => {

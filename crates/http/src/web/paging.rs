@@ -1,8 +1,9 @@
 //! Pages of lists, and what is looked for in them (frp `server/http/controller_v2.go`).
 
-use frp_http::web::answer::ApiError;
-use frp_http::web::path::Query;
 use serde::Serialize;
+
+use super::answer::ApiError;
+use super::path::Query;
 
 const PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 200;
@@ -10,7 +11,7 @@ const MAX_PAGE_SIZE: usize = 200;
 /// One page of a list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Page<T> {
+pub struct Page<T> {
     total: usize,
     page: usize,
     page_size: usize,
@@ -19,13 +20,17 @@ pub(super) struct Page<T> {
 
 /// Which page is wanted, from 1, and how many items make one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paging {
+pub struct Paging {
     page: usize,
     size: usize,
 }
 
 impl Paging {
-    pub(super) fn of(query: &Query) -> Result<Self, ApiError> {
+    /// Of `page` and `pageSize`.
+    ///
+    /// # Errors
+    /// They are no numbers, or too large.
+    pub fn of(query: &Query) -> Result<Self, ApiError> {
         let page = positive(query, "page", 1)?;
         let size = positive(query, "pageSize", PAGE_SIZE)?;
         if size > MAX_PAGE_SIZE {
@@ -39,7 +44,8 @@ impl Paging {
         Ok(Self { page, size })
     }
 
-    pub(super) fn page<T>(self, items: Vec<T>) -> Page<T> {
+    /// That part of `items`.
+    pub fn page<T>(self, items: Vec<T>) -> Page<T> {
         let total = items.len();
         let before = (self.page - 1).saturating_mul(self.size);
         Page {
@@ -52,7 +58,9 @@ impl Paging {
 }
 
 impl<T> Page<T> {
-    pub(super) fn map<U>(self, item: impl Fn(T) -> U) -> Page<U> {
+    /// With other items.
+    #[must_use]
+    pub fn map<U>(self, item: impl Fn(T) -> U) -> Page<U> {
         Page {
             total: self.total,
             page: self.page,
@@ -74,14 +82,16 @@ fn positive(query: &Query, name: &str, default: usize) -> Result<usize, ApiError
 
 /// `q`: what is looked for in any case; everything matches where it is empty.
 #[derive(Debug)]
-pub(super) struct Search(String);
+pub struct Search(String);
 
 impl Search {
-    pub(super) fn of(query: &Query) -> Self {
+    /// Of `q`.
+    pub fn of(query: &Query) -> Self {
         Self(query.value("q").to_lowercase())
     }
 
-    pub(super) fn finds(&self, texts: &[&str]) -> bool {
+    /// Whether one of these has it.
+    pub fn finds(&self, texts: &[&str]) -> bool {
         self.0.is_empty()
             || texts
                 .iter()
@@ -89,8 +99,11 @@ impl Search {
     }
 }
 
-/// `status`: all where it is empty.
-pub(super) fn status(query: &Query) -> Result<String, ApiError> {
+/// `status`, in lower case: all where it is empty.
+///
+/// # Errors
+/// It is none.
+pub fn status(query: &Query) -> Result<String, ApiError> {
     let status = query.value("status").to_lowercase();
     match status.as_str() {
         "" | "all" | "online" | "offline" => Ok(status),

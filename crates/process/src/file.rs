@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::limits::MAX_FILE;
 
 /// The content of a regular file.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// The system's; it is no regular file, or longer than [`MAX_FILE`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Looked at first: opening a pipe would wait for its other end.
     let size = regular(&std::fs::metadata(path)?)?.len();
     let mut content = Vec::with_capacity(usize::try_from(size.min(MAX_FILE)).unwrap_or(0));
@@ -23,7 +26,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Writes the file: as a whole or, where an error is returned, not at all. A new one can only be
 /// read by its owner, an old one keeps owner and mode.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+///
+/// # Errors
+/// The system's, or it is no regular file.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let (path, old) = resolve(path)?;
     if old.as_ref().is_some_and(has_other_names) {
         return write_in_place(&path, text);
@@ -36,7 +42,10 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// As [`write`], but never in place, whatever stands in the way, so that nothing can leave half of it;
 /// and only its owner can read it, whatever was there. Makes the folders above it.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+///
+/// # Errors
+/// The system's, or it is no regular file.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -45,7 +54,10 @@ pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Removes the file, if it is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Ok(()) => sync_folder_of(path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
