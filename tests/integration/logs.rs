@@ -216,21 +216,6 @@ async fn the_lines_that_scripts_search_for_are_frps() {
 }
 
 #[tokio::test]
-async fn the_console_is_coloured_unless_told_otherwise() {
-    for (lines, coloured) in [
-        ("log.level = \"info\"\n", true),
-        (
-            "log.level = \"info\"\nlog.disablePrintColor = true\n",
-            false,
-        ),
-    ] {
-        let rig = Rig::new();
-        let frps = rig.frps(lines).await;
-        assert_eq!(frps.program.log().text().contains("\u{1b}["), coloured);
-    }
-}
-
-#[tokio::test]
 async fn a_level_hides_what_is_below_it() {
     let rig = Rig::new();
     let frps = rig.frps("").await;

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod ask;
 mod auth;
 #[cfg(target_os = "linux")]
 mod auto;

@@ -15,7 +15,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{BUILD, ConfigFile, Reloader, Service, admin_call, confirm};
+use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::Run(path, options)) => run_file(&path, &options),
         Ok(ClientTask::RunDirectory(directory, options)) => run_directory(&directory, &options),
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
-        Ok(ClientTask::Admin(call)) => ask(&call),
+        Ok(ClientTask::Admin(call)) => ask_one(&call),
         Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
         Ok(_) => print_line(
             "nathole discover is not supported yet: frp knows it, this version does not",
@@ -38,8 +38,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn ask(call: &AdminCall) -> ExitCode {
-    let called = block_on(admin_call::call(call));
+fn ask_one(call: &AdminCall) -> ExitCode {
+    let called = block_on(ask::run(call));
     match called.map(|called| called.map_err(|error| error.to_string())) {
         Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
         Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
@@ -52,7 +52,7 @@ fn ask_all(calls: Vec<(PathBuf, Result<AdminCall, String>)>) -> ExitCode {
         let mut ended = ExitCode::SUCCESS;
         for (path, call) in calls {
             let answer = match call {
-                Ok(call) => admin_call::call(&call).await.map_err(|e| e.to_string()),
+                Ok(call) => ask::run(&call).await.map_err(|e| e.to_string()),
                 Err(error) => Err(error),
             };
             match answer {

@@ -14,7 +14,7 @@
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
 //!
 //! [`visitors`] goes the other way: local users to proxies of the server.
-//! [`cli`] is what the program runs; [`admin_call`] asks another one that runs, whose [`admin`]
+//! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
 //! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
 //! [`confirm`] is what is left of a reload that may have to be undone.
@@ -41,8 +41,8 @@
 
 #[cfg_attr(not(feature = "pages"), path = "absent/admin.rs")]
 mod admin;
-#[cfg_attr(not(feature = "pages"), path = "absent/admin_call.rs")]
-mod admin_call;
+#[cfg_attr(not(feature = "pages"), path = "absent/ask.rs")]
+mod ask;
 mod asking;
 mod auth;
 mod auto;

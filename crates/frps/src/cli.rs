@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use frp_config::Environment;
-use frp_config::cli::{self, ServerTask};
+use frp_config::cli::{self, AdminCall, ServerRun, ServerTask};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
 use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -23,17 +23,31 @@ pub fn main() -> ExitCode {
     let environment = Environment::of(std::env::vars_os());
     match cli::server(args, environment, VERSION, BUILD) {
         Err(output) => output.print(),
-        Ok(task) => run(task),
+        Ok(ServerTask::Run(task)) => run(*task),
+        Ok(ServerTask::Admin(call)) => ask_running(&call),
+    }
+}
+
+fn ask_running(call: &AdminCall) -> ExitCode {
+    let runtime = match frp_process::threads::runtime() {
+        Ok(runtime) => runtime,
+        Err(e) => return print_line(e, ExitCode::FAILURE),
+    };
+    let said = runtime.block_on(ask::run(call));
+    runtime.shutdown_background();
+    match said {
+        Ok(said) => print_line(said, ExitCode::SUCCESS),
+        Err(e) => print_line(e, ExitCode::FAILURE),
     }
 }
 
 fn run(
-    ServerTask {
+    ServerRun {
         file,
         options,
         loaded,
         drain,
-    }: ServerTask,
+    }: ServerRun,
 ) -> ExitCode {
     for warning in &loaded.warnings {
         print_line(format!("WARNING: {warning}"), ExitCode::SUCCESS);

@@ -42,6 +42,8 @@ mod accept;
 #[cfg_attr(not(feature = "pages"), path = "absent/access.rs")]
 mod access;
 mod admission;
+#[cfg_attr(not(feature = "pages"), path = "absent/ask.rs")]
+mod ask;
 mod auth;
 mod base;
 mod bind_error;

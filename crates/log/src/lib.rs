@@ -47,6 +47,7 @@ pub use crate::cut::{shown, shown_error, shown_name};
 pub use crate::file::InitError;
 use crate::file::RotatingFile;
 use crate::limit::{Budget, Kind, Limiter, Net, Source, Verdict};
+pub use crate::line::visible;
 use crate::line::{Event, Style};
 
 /// Starts logging for the whole process, and catches `tracing` events.

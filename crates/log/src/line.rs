@@ -225,6 +225,18 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
+/// A text of others as a terminal may show it: on one line, with what would drive the terminal or turn the
+/// line around escaped.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_escaped(&mut out, text);
+    match out.contains('\t') {
+        true => out.replace('\t', " "),
+        false => out,
+    }
+}
+
 fn push_escaped(out: &mut String, text: &str) {
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         out.push_str(text);

@@ -32,6 +32,9 @@ pub(crate) enum Act {
     Confirm,
     Status,
     Stop,
+    Clients,
+    Proxies,
+    Kick,
     Discover,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
@@ -43,6 +46,17 @@ pub(crate) enum Act {
     Help,
     /// Only holds other commands.
     Group,
+}
+
+impl Act {
+    /// Whether a running program is asked.
+    pub(crate) const fn asks(self) -> bool {
+        match self {
+            Self::Reload | Self::Confirm | Self::Status | Self::Stop => true,
+            Self::Clients | Self::Proxies | Self::Kick => true,
+            _ => false,
+        }
+    }
 }
 
 /// A shell that a completion script is for.

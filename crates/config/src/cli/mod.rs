@@ -52,7 +52,16 @@ pub enum ClientTask {
 
 /// What frps is to do.
 #[derive(Debug)]
-pub struct ServerTask {
+pub enum ServerTask {
+    /// Run.
+    Run(Box<ServerRun>),
+    /// Ask the running frps.
+    Admin(AdminCall),
+}
+
+/// How frps is to run.
+#[derive(Debug)]
+pub struct ServerRun {
     /// The file that frps is configured by, if it is not by flags.
     pub file: Option<PathBuf>,
     /// How it is read.
@@ -70,9 +79,11 @@ pub const FORMER: &str = ".former";
 /// The same for the text that was not confirmed.
 pub const UNCONFIRMED: &str = ".unconfirmed";
 
-/// A request to the admin interface of a running frpc.
+/// A request to the web server of a running program.
 #[derive(Debug)]
 pub struct AdminCall {
+    /// `frpc` or `frps`: which it is.
+    pub program: &'static str,
     /// What is asked for.
     pub request: AdminRequest,
     /// `webServer.addr`
@@ -83,12 +94,16 @@ pub struct AdminCall {
     pub user: String,
     /// `webServer.password`
     pub password: Secret,
+    /// `webServer.tls.certFile`, where it speaks TLS.
+    pub certificate: Option<PathBuf>,
     /// `--api-timeout`: time for the whole call.
     pub timeout: Duration,
+    /// `--json`: the answer is shown as it is.
+    pub json: bool,
 }
 
-/// A command that a running frpc takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A command that a running program takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminRequest {
     /// Read the configuration file again.
     Reload {
@@ -100,10 +115,16 @@ pub enum AdminRequest {
     },
     /// Keep what the last `reload --confirm` has applied.
     Confirm,
-    /// List the proxies.
+    /// What frps does, or the proxies of frpc.
     Status,
     /// End.
     Stop,
+    /// List the clients.
+    Clients,
+    /// List the proxies.
+    Proxies,
+    /// End the session of that client.
+    Kick(String),
 }
 
 /// Parameters of `nathole discover`; empty ones were not given.
@@ -185,17 +206,13 @@ pub fn client(
     }
     let file = line.text("config").unwrap_or("./frpc.ini");
     let act = line.command().act;
-    if matches!(act, Act::Reload | Act::Confirm | Act::Status | Act::Stop)
-        && let Err(lacking) = build.needs(Feature::Pages)
-    {
-        return Err(Output::failure(format!("{}: {lacking}", line.name())));
-    }
+    needs_of(&line, build)?;
     match act {
-        Act::Reload | Act::Confirm | Act::Status | Act::Stop => match directory(&line) {
-            None => admin(&line, act, Path::new(file), &options).map(ClientTask::Admin),
+        act if act.asks() => match directory(&line) {
+            None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Admin),
             Some(directory) => {
                 let call = |path: PathBuf| {
-                    let call = admin(&line, act, &path, &options);
+                    let call = admin(&line, Some(&path), &options);
                     (
                         path,
                         call.map_err(|output| output.text.trim_end().to_owned()),
@@ -237,6 +254,10 @@ pub fn server(
     }
     let file = line.text("config").filter(|file| !file.is_empty());
     let file = file.map(PathBuf::from);
+    needs_of(&line, build)?;
+    if line.command().act.asks() {
+        return admin(&line, file.as_deref(), &options).map(ServerTask::Admin);
+    }
     let loaded = match &file {
         Some(file) => load_server(file, &options).map(|mut loaded| {
             loaded.warnings.extend(unused_flags(&line));
@@ -251,12 +272,12 @@ pub fn server(
             "--drain {drain}: give the seconds that users have, or 0"
         ))
     })?;
-    Ok(ServerTask {
+    Ok(ServerTask::Run(Box::new(ServerRun {
         file,
         options,
         loaded,
         drain: Duration::from_secs(drain),
-    })
+    })))
 }
 
 /// What both programs answer without running anything.
@@ -446,33 +467,80 @@ fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
     }
 }
 
-fn admin(line: &Line, act: Act, file: &Path, options: &LoadOptions) -> Result<AdminCall, Output> {
-    let (opened, _) = load::open(Program::Frpc, file, options).map_err(Output::failure)?;
-    let web = At::root(&opened.root).of(ClientConfig::web_server).read();
+/// An error where the build lacks what the command needs.
+fn needs_of(line: &Line, build: Build) -> Result<(), Output> {
+    let needs = match line.command().act.asks() {
+        true => build.needs(Feature::Pages),
+        false => Ok(()),
+    };
+    needs.map_err(|lacking| Output::failure(format!("{}: {lacking}", line.name())))
+}
+
+/// Where the program listens that `file` configures, or the flags where there is none, and what it is asked.
+fn admin(line: &Line, file: Option<&Path>, options: &LoadOptions) -> Result<AdminCall, Output> {
+    let web = match (line.program, file) {
+        (Program::Frpc, Some(file)) => {
+            let (opened, _) = load::open(Program::Frpc, file, options).map_err(Output::failure)?;
+            At::root(&opened.root).of(ClientConfig::web_server).read()
+        }
+        (Program::Frps, Some(file)) => {
+            let (opened, _) = load::open(Program::Frps, file, options).map_err(Output::failure)?;
+            At::root(&opened.root).of(ServerConfig::web_server).read()
+        }
+        (_, None) => {
+            let loaded = sections::server(line, options).map_err(Output::failure)?;
+            loaded.settings.web_server
+        }
+    };
     let web = web.ok_or_else(|| {
-        Output::failure("web server port should be set if you want to use this feature")
+        let advice = match (line.program, file) {
+            (Program::Frps, None) => ": name the file of the running frps by -c",
+            (Program::Frps, Some(_)) => ": the file has no webServer.port",
+            (Program::Frpc, _) => "",
+        };
+        Output::failure(format!(
+            "web server port should be set if you want to use this feature{advice}"
+        ))
     })?;
     Ok(AdminCall {
-        request: match act {
-            Act::Reload => AdminRequest::Reload {
-                strict: options.strict,
-                confirm: match line.given.get("confirm") {
-                    Some(Given::Duration(time)) => Some(*time),
-                    _ => None,
-                },
-            },
-            Act::Confirm => AdminRequest::Confirm,
-            Act::Stop => AdminRequest::Stop,
-            _ => AdminRequest::Status,
-        },
+        program: line.program.name(),
+        request: request(line, options)?,
         addr: web.addr,
         port: web.port,
         user: web.user,
         password: web.password,
+        certificate: web.tls.map(|tls| tls.cert_file),
         timeout: match line.given.get("api-timeout") {
             Some(Given::Duration(timeout)) => *timeout,
             _ => Duration::from_secs(30),
         },
+        json: line.bool("json") == Some(true),
+    })
+}
+
+fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
+    Ok(match line.command().act {
+        Act::Reload => AdminRequest::Reload {
+            strict: options.strict,
+            confirm: match line.given.get("confirm") {
+                Some(Given::Duration(time)) => Some(*time),
+                _ => None,
+            },
+        },
+        Act::Confirm => AdminRequest::Confirm,
+        Act::Stop => AdminRequest::Stop,
+        Act::Clients => AdminRequest::Clients,
+        Act::Proxies => AdminRequest::Proxies,
+        Act::Kick => match &line.words[..] {
+            [client] => AdminRequest::Kick(client.clone()),
+            _ => {
+                return Err(Output::misuse(format!(
+                    "Error: name one client to kick\n{}\n",
+                    usage::usage(&line.path)
+                )));
+            }
+        },
+        _ => AdminRequest::Status,
     })
 }
 

@@ -39,7 +39,7 @@ const FRPC: Command = Command {
             "Keep what the last reload --confirm has applied",
             Act::Confirm,
         ),
-        admin(
+        asking(
             "status",
             "Show the proxies of the running frpc",
             Act::Status,
@@ -96,7 +96,37 @@ const FRPS: Command = Command {
         VERSION,
     ],
     gives: Some(Program::Frps),
-    below: &[VERIFY, CONVERT, COMPLETION, HELP, CANDIDATES],
+    below: &[
+        VERIFY,
+        CONVERT,
+        asking(
+            "reload",
+            "Make the running frps read its file again",
+            Act::Reload,
+        ),
+        asking("status", "Show what the running frps does", Act::Status),
+        asking(
+            "clients",
+            "List the clients of the running frps",
+            Act::Clients,
+        ),
+        asking(
+            "proxies",
+            "List the proxies of the running frps",
+            Act::Proxies,
+        ),
+        Command {
+            operand: " CLIENT",
+            ..asking(
+                "kick",
+                "End the session of a client, by its key, clientID or run id",
+                Act::Kick,
+            )
+        },
+        COMPLETION,
+        HELP,
+        CANDIDATES,
+    ],
     ..command(
         "frps",
         "frps is the server of frp (https://github.com/fatedier/frp)",
@@ -196,11 +226,15 @@ const VERSION: OwnFlag = flag("version", Takes::Bool, "Show the version.").short
 const API_TIMEOUT: OwnFlag = flag(
     "api-timeout",
     Takes::Duration,
-    "Time until the running frpc must answer.",
+    "Time until the running program must answer.",
 )
 .default("30s");
 
+const JSON: OwnFlag = flag("json", Takes::Bool, "Show the answer as JSON.");
+
 const ADMIN: &[OwnFlag] = &[API_TIMEOUT];
+
+const ASKING: &[OwnFlag] = &[API_TIMEOUT, JSON];
 
 const RELOAD: Command = Command {
     flags: &[
@@ -237,6 +271,14 @@ const fn command(name: &'static str, about: &'static str, act: Act) -> Command {
 const fn admin(name: &'static str, about: &'static str, act: Act) -> Command {
     Command {
         flags: ADMIN,
+        ..command(name, about, act)
+    }
+}
+
+/// Whose answer is worth reading.
+const fn asking(name: &'static str, about: &'static str, act: Act) -> Command {
+    Command {
+        flags: ASKING,
         ..command(name, about, act)
     }
 }

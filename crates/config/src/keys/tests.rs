@@ -115,9 +115,10 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "frps store",
     "frps store.path",
+    "log.format",
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
     "webServer.allowedHosts",

@@ -172,10 +172,10 @@ impl Outgoing {
         })
     }
 
-    /// Sends nothing there instead.
+    /// By another method, with no body.
     #[must_use]
-    pub fn post(mut self) -> Self {
-        self.method = Method::POST;
+    pub fn by(mut self, method: Method) -> Self {
+        self.method = method;
         self
     }
 
@@ -224,6 +224,7 @@ impl Outgoing {
     fn error(&self, reason: Reason) -> HttpError {
         let method = match self.method {
             Method::POST => "Post",
+            Method::DELETE => "Delete",
             _ => "Get",
         };
         HttpError {

@@ -9,6 +9,6 @@ use crate::BUILD;
 
 /// # Errors
 /// Always.
-pub(crate) async fn call(_: &AdminCall) -> Result<String, Lacking> {
+pub(crate) async fn run(_: &AdminCall) -> Result<String, Lacking> {
     Err(BUILD.lacking(Feature::Pages))
 }

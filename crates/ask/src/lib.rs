@@ -1,0 +1,14 @@
+//! What does a running frps or frpc say? The commands that ask it over its API, and show the answer as text
+//! or as JSON.
+//!
+//! [`call`] sends a request to where the configuration file says that the program listens; [`command`] has
+//! the commands, [`table`] their layout. What comes back is data of strangers: names of clients and proxies
+//! pass through [`frp_log::visible`] before a terminal sees them.
+
+pub mod call;
+pub mod command;
+mod table;
+mod units;
+
+pub use call::CallError;
+pub use command::run;

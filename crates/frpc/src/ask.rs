@@ -1,0 +1,3 @@
+//! Asking a running frpc: commands.
+
+pub(crate) use frp_ask::run;

@@ -1,0 +1,3 @@
+//! Asking a running frps: commands.
+
+pub(crate) use frp_ask::run;
