@@ -5,6 +5,11 @@
 //! file is opened for appending, and again when another is at its path, looked for once a second: so both ways
 //! of logrotate work without a signal.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "what receives is a thread of its own"
+)]
+
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -214,7 +219,7 @@ impl Writer {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             if !self.is_at_path() {
-                self.file = append(&self.path).ok().or(self.file.take());
+                self.file = append(&self.path).ok().or_else(|| self.file.take());
             }
         }
         let written = self

@@ -51,11 +51,16 @@ pub(crate) enum Act {
 impl Act {
     /// Whether a running program is asked.
     pub(crate) const fn asks(self) -> bool {
-        match self {
-            Self::Reload | Self::Confirm | Self::Status | Self::Stop => true,
-            Self::Clients | Self::Proxies | Self::Kick => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Reload
+                | Self::Confirm
+                | Self::Status
+                | Self::Stop
+                | Self::Clients
+                | Self::Proxies
+                | Self::Kick
+        )
     }
 }
 

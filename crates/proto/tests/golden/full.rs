@@ -83,6 +83,7 @@ pub(super) fn messages() -> Vec<Message> {
             src_port: 65_535,
             dst_port: 6000,
             error: "no such proxy".into(),
+            conn_id: String::new(),
         }
         .into(),
         NewVisitorConn {
