@@ -97,7 +97,7 @@ async fn a_service_that_closes_first_is_told_apart_and_a_file_may_be_rotated() {
     let rig = Rig::new();
     let remote = free_port();
     let file = rig.path().join("access.jsonl");
-    let service = Service::greeting("bye").await;
+    let service = Service::source("bye").await;
     let frps = rig.frps(&setting(&file)).await;
     let client = rig.frpc(frps.port, &tcp_proxy("g", service.port, remote, ""));
     client.expect("[g] start proxy success").await;

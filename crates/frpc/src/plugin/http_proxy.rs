@@ -37,7 +37,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::login::login;
 use crate::dial::ANYWHERE;
-use crate::user::User;
+use crate::user::{Meter, User};
 
 type Body = Either<Incoming, Full<Bytes>>;
 
@@ -125,9 +125,7 @@ impl HttpProxy {
             return;
         };
         let upgraded = match upgrade.await {
-            Ok(upgraded) => {
-                upgraded.downcast::<TokioIo<UserIo<Counted<Carried, relay::Traffic>>>>()
-            }
+            Ok(upgraded) => upgraded.downcast::<TokioIo<UserIo<Counted<Carried, Meter>>>>(),
             Err(e) => return debug!(log, "http_proxy: {}", with_causes(&e)),
         };
         let Ok(parts) = upgraded else {
