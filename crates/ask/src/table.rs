@@ -39,7 +39,7 @@ mod tests {
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(
             table(&rows),
-            "Name                    Port  \n中文                    1     \n\
+            "Name                  Port  \n中文                  1     \n\
              a\\u{1b}[2J\\n\\u{202e}  2     \n"
         );
     }

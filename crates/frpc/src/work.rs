@@ -127,13 +127,15 @@ impl Drop for WorkConns {
 
 impl Context {
     /// A work connection that a user waits on.
-    async fn open(&self) -> Result<(MsgStream<Stream>, StartWorkConn), WorkError> {
+    async fn open(&self) -> Result<(MsgStream<Stream>, Box<StartWorkConn>), WorkError> {
         let mut stream = Box::pin(self.server.stream()).await?;
         let hello = self.client.auth.new_work_conn(&self.server.run_id).await?;
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(MESSAGE_WRITE).await?;
         match stream.recv().await? {
-            Message::StartWorkConn(start) if start.error.is_empty() => Ok((stream, start)),
+            Message::StartWorkConn(start) if start.error.is_empty() => {
+                Ok((stream, Box::new(start)))
+            }
             Message::StartWorkConn(start) => {
                 self.client.auth.refused();
                 Err(WorkError::Refused(shown_error(&start.error).into_owned()))
@@ -142,7 +144,7 @@ impl Context {
         }
     }
 
-    async fn serve(&self, stream: MsgStream<Stream>, start: StartWorkConn) {
+    async fn serve(&self, stream: MsgStream<Stream>, start: Box<StartWorkConn>) {
         let name = naming::raw_name(&self.client.cfg.user, &start.proxy_name);
         let running = self.client.registrations().running(name);
         match running {
@@ -160,6 +162,7 @@ impl Context {
                 let place = self.client.live.enter(from, &proxy.served, &ending, id);
                 let conn = Some(place.conn().clone());
                 let user = proxy.user(&start, &self.client.tasks, conn);
+                drop(start);
                 tokio::select! {
                     () = local::serve(&proxy, &user, stream, self.server.half_closes) => {}
                     () = ending.ended() => {

@@ -620,7 +620,7 @@ fn a_key_is_explained_with_its_value_in_force() {
             vec!["For:      type tcp, udp", "\"ssh\" 0 (the default)"],
         ),
         ("transport.heartbeatTimeout", vec!["Unit:     seconds"]),
-        ("log", vec!["Keys:     to, level, maxDays"]),
+        ("log", vec!["Keys:     to, level, format, maxDays"]),
     ] {
         let output = explained(key);
         assert!(output.success, "{key}: {}", output.text);

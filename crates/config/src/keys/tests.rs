@@ -115,10 +115,11 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "frps store",
     "frps store.path",
     "log.format",
+    "log.access",
     "plugin.backendTrustedCaFile",
     "plugin.backendServerName",
     "webServer.allowedHosts",

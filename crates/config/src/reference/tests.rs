@@ -11,9 +11,10 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "log.access",
     "log.format",
+    "log.access",
     ".backendTrustedCaFile",
     ".backendServerName",
     "webServer.allowedHosts",
