@@ -93,9 +93,9 @@ fn templates() {
 fn what_frp_takes_is_valid_and_what_this_version_lacks_is_named() {
     let later = "is not supported yet: frp knows it, this version does not";
     assert_eq!(
-        frpc("store.path = 'x'\n"),
+        frpc("virtualNet.address = '10.0.0.1/24'\nfeatureGates = { VirtualNet = true }\n"),
         [format!(
-            "WARNING: f:1:7: store.path {later}; remove it, or keep using frp for this"
+            "WARNING: f:1:12: virtualNet.address {later}; remove it, or keep using frp for this"
         )]
     );
     assert!(frpc("serverPort = 70000\n")[0].starts_with("WARNING: f:1:14: serverPort: port"));
