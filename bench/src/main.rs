@@ -14,6 +14,7 @@
 )]
 
 mod backend;
+mod crowd;
 mod error;
 mod far;
 mod front;
@@ -84,7 +85,7 @@ struct Args {
     /// Open connections for the memory of an idle one.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
-    /// Clients of a server that is restarted.
+    /// Clients of a server that is restarted, or asked about them.
     #[arg(long, default_value_t = 50)]
     clients: usize,
     /// One round of one second: a first impression in two and a half minutes.
@@ -125,6 +126,8 @@ enum Metric {
     Long,
     /// Time and CPU until a pair serves.
     Start,
+    /// Answers of the API about `--clients` clients with ten proxies each.
+    Crowd,
 }
 
 const DEFAULT_METRICS: [Metric; 6] = [
@@ -269,6 +272,13 @@ impl Round<'_> {
             for &(side, programs) in self.sides {
                 let values = start::measure(programs, side, self.mode);
                 self.record(side, "start", values);
+            }
+        }
+        if self.args.measures(Metric::Crowd, self.mode) {
+            for &(side, programs) in self.sides {
+                let window = Duration::from_secs_f64(self.args.seconds);
+                let values = crowd::measure(programs, self.mode, self.args.clients, window);
+                self.record(side, "crowd", values);
             }
         }
         if self.args.measures(Metric::Slow, self.mode) {

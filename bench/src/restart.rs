@@ -80,7 +80,10 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
 }
 
 /// Waits until proxies have been started so often. When each was, by the rest of its line.
-fn wait_for(frpc: &mut Process, starts: usize) -> Result<HashMap<String, Vec<f64>>, Error> {
+pub(crate) fn wait_for(
+    frpc: &mut Process,
+    starts: usize,
+) -> Result<HashMap<String, Vec<f64>>, Error> {
     let begin = Instant::now();
     loop {
         let output = frpc.output();
@@ -124,7 +127,7 @@ fn time(line: &str) -> Option<f64> {
     Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
-const NO_COLOR: &str = "log.disablePrintColor = true\n";
+pub(crate) const NO_COLOR: &str = "log.disablePrintColor = true\n";
 
 /// What frps says once it listens, and frpc of each proxy.
 const LISTENS: &str = "frps started successfully";
