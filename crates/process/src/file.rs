@@ -40,7 +40,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// As [`write`], but never in place, whatever stands in the way, so that nothing can leave half of it;
+/// As [`write()`], but never in place, whatever stands in the way, so that nothing can leave half of it;
 /// and only its owner can read it, whatever was there. Makes the folders above it.
 ///
 /// # Errors

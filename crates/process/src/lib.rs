@@ -1,5 +1,5 @@
 //! How a program runs, whatever it does: its [`threads`], the [`signals`] that it gets, and its
-//! descriptors and memory ([`process`]), the files of its user ([`file`]).
+//! descriptors and memory ([`process`]), the files of its user ([`mod@file`]).
 
 pub mod file;
 pub mod limits;
