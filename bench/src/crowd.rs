@@ -7,13 +7,15 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::backend::{Backend, ECHO};
 use crate::error::{Context, Error, Values};
 use crate::load::{ANSWER_LIMIT, at, connect};
 use crate::mode::{Kind, Mode, Ports};
 use crate::pair::Programs;
 use crate::process::{Process, TempDir};
-use crate::restart::{NO_COLOR, wait_for};
+use crate::restart::{LIMIT, LOOK_AGAIN, NO_COLOR};
 
 /// The answers of frps that has `clients` clients with [`PROXIES`] proxies each, and the round trips of one user,
 /// alone and beside one who asks all the time. The clients live in one process.
@@ -42,7 +44,8 @@ pub(crate) fn measure(
     for n in 0..clients {
         // The first has the user, the others any port.
         let ports = ports(if n == 0 { user } else { 0 });
-        let mut toml = NO_COLOR.to_owned();
+        // Who comes in a crowd may have to come again.
+        let mut toml = format!("loginFailExit = false\n{NO_COLOR}");
         toml += &mode
             .frpc_toml(Kind::Tcp, &ports, backend.addr(Kind::Tcp))
             .replace("name = \"bench\"", &format!("name = \"bench{n}\""));
@@ -61,9 +64,9 @@ pub(crate) fn measure(
     let mut frpc = Command::new(&paths.frpc);
     frpc.arg("--config_dir").arg(configs.path());
     let mut frpc = Process::spawn("frpc", frpc, &dir)?;
-    wait_for(&mut frpc, clients * PROXIES)?;
-
     let web = SocketAddr::from((Ipv4Addr::LOCALHOST, web));
+    wait_for(&mut frpc, web, clients * PROXIES)?;
+
     let user = SocketAddr::from((Ipv4Addr::LOCALHOST, user));
     let proxies = clients * PROXIES;
     let mut values = Values::new();
@@ -71,7 +74,8 @@ pub(crate) fn measure(
         let mut times = Vec::new();
         for _ in 0..ASKS {
             let begin = Instant::now();
-            match get(web, path).context(format!("GET {path}"))? {
+            let (status, _) = get(web, path).context(format!("GET {path}"))?;
+            match status {
                 // Not every side has each.
                 404 => break,
                 200 => times.push(begin.elapsed()),
@@ -139,21 +143,49 @@ fn echoes(
     })
 }
 
-/// The status of the answer, all of which is read.
-fn get(web: SocketAddr, path: &str) -> io::Result<u16> {
+/// Waits until so many proxies run. The log does not tell: it sums up what comes in masses.
+fn wait_for(frpc: &mut Process, web: SocketAddr, proxies: usize) -> Result<(), Error> {
+    let begin = Instant::now();
+    loop {
+        let (_, body) = get(web, "/api/serverinfo").context("GET /api/serverinfo")?;
+        let info: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let types = info["proxyTypeCount"].as_object();
+        let running = types.map_or(0, |types| types.values().filter_map(Value::as_u64).sum());
+        if running >= proxies as u64 {
+            return Ok(());
+        }
+        frpc.check_alive()?;
+        if begin.elapsed() > LIMIT {
+            return Err(Error::NoAnswer {
+                seconds: LIMIT.as_secs(),
+                last: io::Error::other(format!("{running} of {proxies} proxies run")),
+                output: String::new(),
+            });
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Status and body of the answer.
+fn get(web: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(web)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n"
-    )?;
+    // Of HTTP/1.0, so that the body comes in one piece.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {web}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let status = answer
+    let none = || io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer");
+    let digits = answer
         .get(9..12)
         .and_then(|digits| std::str::from_utf8(digits).ok());
-    let status = status.and_then(|digits| digits.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP answer"))
+    let status = digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(none)?;
+    let head = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .ok_or_else(none)?;
+    Ok((status, answer.split_off(head + 4)))
 }
 
 /// Ports that nobody has; all are held until the last is found.

@@ -80,10 +80,7 @@ pub(crate) fn measure(programs: &Programs, mode: &Mode, clients: usize) -> Resul
 }
 
 /// Waits until proxies have been started so often. When each was, by the rest of its line.
-pub(crate) fn wait_for(
-    frpc: &mut Process,
-    starts: usize,
-) -> Result<HashMap<String, Vec<f64>>, Error> {
+fn wait_for(frpc: &mut Process, starts: usize) -> Result<HashMap<String, Vec<f64>>, Error> {
     let begin = Instant::now();
     loop {
         let output = frpc.output();
@@ -140,6 +137,6 @@ const REST: Duration = Duration::from_secs(2);
 const OUTAGE: Duration = Duration::from_secs(2);
 
 /// Reading the log of many clients takes time, too.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
