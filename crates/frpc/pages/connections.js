@@ -1,47 +1,11 @@
 // Users whom this frpc serves right now.
 
 import { heading } from "./common/app.js";
-import { get, part, remove } from "./common/api.js";
-import { agreed, alarm, notice } from "./common/dialog.js";
-import { h, name, shown } from "./common/dom.js";
-import { bytes, duration } from "./common/format.js";
+import { connectionList } from "./common/connections.js";
+import { name } from "./common/dom.js";
 import { t } from "./common/i18n.js";
-import { list } from "./common/table.js";
 
 export function connections(view) {
-  const rows = list(view, {
-    caption: t("nav.connections"),
-    key: (connection) => connection.id,
-    every: 2_000,
-    changes: (overview) => overview.connections,
-    empty: t("connections.none"),
-    load: ({ q, page, pageSize }, signal) => get("api/live/connections", { query: { q, page, pageSize }, signal }),
-    columns: [
-      { id: "user", title: t("conn.user"), width: "28%", mark: (c) => c.user, cell: (c) => name(c.user || "–") },
-      { id: "proxy", title: t("conn.proxy"), width: "26%", mark: (c) => c.proxy, cell: (c) => name(c.proxy) },
-      { id: "type", title: t("proxy.type"), width: "9%", mark: (c) => c.type, cell: (c) => h("span", { class: "tag mono" }, c.type) },
-      { id: "for", title: t("conn.for"), end: true, width: "11%", cell: (c) => duration((view.live.last?.now ?? Date.now()) - c.startedAt) },
-      { id: "in", title: t("conn.in"), end: true, width: "9%", cell: (c) => bytes(c.in) },
-      { id: "out", title: t("conn.out"), end: true, width: "9%", cell: (c) => bytes(c.out) },
-      {
-        id: "end", title: t("conn.end"), quiet: true, end: true, width: "8%",
-        mark: () => "",
-        cell: (c) => h("button", { type: "button", class: "small", "aria-label": `${t("conn.end")}: ${shown(c.user)}`, onclick: () => end(c, rows) }, t("conn.end")),
-      },
-    ],
-  });
-  return [heading(t("nav.connections")), rows];
-}
-
-async function end(connection, rows) {
-  const title = t("conn.end.ask", { name: shown(connection.user) });
-  if (!await agreed({ title, body: h("p", null, t("conn.end.what")), action: t("conn.end") })) return;
-  try {
-    await remove(`api/live/connections/${part(connection.id)}`);
-    notice(t("conn.ended"));
-  } catch (error) {
-    if (error.status === 404) notice(t("conn.gone"));
-    else alarm(error.message);
-  }
-  rows.refresh();
+  const proxy = { mark: (c) => c.proxy, cell: (c) => name(c.proxy) };
+  return [heading(t("nav.connections")), connectionList(view, { proxy })];
 }

@@ -1,10 +1,10 @@
 // How the client is doing: its session, its proxies, its visitors.
 
-import { badge, facts, heading } from "./common/app.js";
+import { badge, facts, figure, heading } from "./common/app.js";
 import { get } from "./common/api.js";
-import { lineChart } from "./common/chart.js";
+import { trafficChart } from "./common/chart.js";
 import { h, name, setText, shown } from "./common/dom.js";
-import { bytes, duration, milliseconds, moment, number, rate } from "./common/format.js";
+import { bytes, duration, milliseconds, moment, number } from "./common/format.js";
 import { has, t } from "./common/i18n.js";
 import { list, local } from "./common/table.js";
 
@@ -63,27 +63,12 @@ export function status(view) {
     heading(t("nav.status")),
     h("section", { class: "card session" }, h("div", { class: "card-head" }, h("h2", null, t("session")), state), trouble, session.element),
     h("div", { class: "figures" }, proxies.element, connections.element, traffic.element, running.element),
-    lineChart({
-      title: t("chart.traffic"),
-      lines: [
-        { key: "in", label: t("chart.in"), color: "in" },
-        { key: "out", label: t("chart.out"), color: "out" },
-      ],
-      format: rate,
-      describe: (last, top) => t("chart.traffic.now", { in: rate(last.in), out: rate(last.out), top: rate(top) }),
-      ...view,
-    }),
+    trafficChart(view),
     h("h2", null, t("proxies")),
     proxyList(view),
     h("h2", null, t("visitors")),
     visitorList({ ...view, query: new URLSearchParams() }),
   ];
-}
-
-function figure(label) {
-  const value = h("span", { class: "value" }, "–");
-  const note = h("span", { class: "note" });
-  return { value, note, element: h("div", { class: "card figure" }, h("span", { class: "label" }, t(label)), value, note) };
 }
 
 /** All entries of a list, whatever its pages. */

@@ -2,7 +2,6 @@
 
 export const texts = {
   "nav.status": ["Status", "状态"],
-  "nav.connections": ["Connections", "连接"],
   "nav.config": ["Configuration", "配置"],
   "nav.store": ["Store", "动态存储"],
 
@@ -22,19 +21,12 @@ export const texts = {
   "proxies.running": ["Proxies running", "运行中的代理"],
   "proxies.others": ["{failed} failed · {waiting} waiting", "失败 {failed} · 等待 {waiting}"],
   "visitors": ["Visitors", "访问者"],
-  "connections.now": ["Connections now", "当前连接数"],
   "connections.visitors": ["{n} visitor|{n} visitors", "访问者 {n}"],
-  "traffic.total": ["Traffic since the start", "启动以来的流量"],
-  "traffic.parts": ["in {in} · out {out}", "入站 {in} · 出站 {out}"],
   "running": ["Running for", "已运行"],
   "version.is": ["version {version}", "版本 {version}"],
 
-  "proxy.name": ["Name", "名称"],
   "proxy.status": ["Status", "状态"],
-  "proxy.type": ["Type", "类型"],
   "proxy.local": ["Local service", "本地服务"],
-  "proxy.remote": ["Reached at", "访问入口"],
-  "proxy.connections": ["Connections", "连接数"],
   "proxy.in": ["In", "入站"],
   "proxy.out": ["Out", "出站"],
   "proxy.source": ["From", "来源"],
@@ -52,18 +44,6 @@ export const texts = {
   "status.running": ["Running", "运行中"],
   "status.check failed": ["Check failed", "健康检查失败"],
   "status.closed": ["Closed", "已关闭"],
-
-  "conn.user": ["From", "来源地址"],
-  "conn.proxy": ["Proxy", "代理"],
-  "conn.for": ["For", "时长"],
-  "conn.in": ["In", "入站"],
-  "conn.out": ["Out", "出站"],
-  "conn.end": ["End", "断开"],
-  "conn.end.ask": ["End the connection from {name}?", "断开来自 {name} 的连接？"],
-  "conn.end.what": ["Its user may connect again.", "该用户仍可重新连接。"],
-  "conn.ended": ["The connection was ended.", "连接已断开。"],
-  "conn.gone": ["The connection had ended already.", "该连接已经结束。"],
-  "connections.none": ["Nobody is connected right now.", "当前没有用户连接。"],
 
   "config.text": ["Text of the configuration file", "配置文件内容"],
   "config.none": ["The configuration cannot be shown", "无法显示配置"],

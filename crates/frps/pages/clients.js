@@ -7,7 +7,7 @@ import { h, name, shown } from "./common/dom.js";
 import { duration, milliseconds, moment, number } from "./common/format.js";
 import { t } from "./common/i18n.js";
 import { list } from "./common/table.js";
-import { connectionList } from "./connections.js";
+import { connectionsOf } from "./connections.js";
 import { proxyList } from "./proxies.js";
 
 export function clients(view) {
@@ -162,6 +162,6 @@ export function client(view) {
     h("h2", null, t("nav.proxies")),
     proxyList(own, { client: key }),
     h("h2", null, t("nav.connections")),
-    connectionList(own, { client: key }),
+    connectionsOf(own, { client: key }),
   ];
 }

@@ -1,11 +1,11 @@
 // How the server is doing.
 
-import { facts, heading, link } from "./common/app.js";
+import { facts, figure, heading, link } from "./common/app.js";
 import { ApiError, post } from "./common/api.js";
-import { lineChart } from "./common/chart.js";
+import { lineChart, trafficChart } from "./common/chart.js";
 import { show } from "./common/dialog.js";
 import { h, setText } from "./common/dom.js";
-import { bytes, duration, number, rate } from "./common/format.js";
+import { bytes, duration, number } from "./common/format.js";
 import { t } from "./common/i18n.js";
 
 export function overview(view) {
@@ -58,16 +58,7 @@ export function overview(view) {
     heading(t("nav.overview"), h("button", { type: "button", onclick: reload }, t("reload"))),
     h("div", { class: "figures" }, clients.element, proxies.element, connections.element, traffic.element),
     h("div", { class: "grid" },
-      lineChart({
-        title: t("chart.traffic"),
-        lines: [
-          { key: "in", label: t("chart.in"), color: "in" },
-          { key: "out", label: t("chart.out"), color: "out" },
-        ],
-        format: rate,
-        describe: (last, top) => t("chart.traffic.now", { in: rate(last.in), out: rate(last.out), top: rate(top) }),
-        ...view,
-      }),
+      trafficChart(view),
       lineChart({
         title: t("chart.connections"),
         lines: [{ key: "connections", label: t("chart.connections"), color: "conn" }],
@@ -80,13 +71,6 @@ export function overview(view) {
       h("section", { class: "card" }, h("div", { class: "card-head" }, h("h2", null, t("server"))), server.element),
       types),
   ];
-}
-
-function figure(label, href) {
-  const value = h("span", { class: "value" }, "–");
-  const note = h("span", { class: "note" });
-  const inside = [h("span", { class: "label" }, t(label)), value, note];
-  return { value, note, element: href ? h("a", { class: "card figure", href }, inside) : h("div", { class: "card figure" }, inside) };
 }
 
 async function reload(event) {

@@ -8,7 +8,7 @@ import { h, name } from "./common/dom.js";
 import { bytes, day, moment, number } from "./common/format.js";
 import { t } from "./common/i18n.js";
 import { list } from "./common/table.js";
-import { connectionList } from "./connections.js";
+import { connectionsOf } from "./connections.js";
 
 const TYPES = ["tcp", "udp", "http", "https", "tcpmux", "stcp", "sudp", "xtcp"];
 
@@ -140,7 +140,7 @@ export function proxy(view) {
         h("ul", { class: "legend" }, ["in", "out"].map((way) => h("li", null, h("i", { class: `swatch ${way}` }), t(`chart.${way}`))))),
       bars),
     h("h2", null, t("nav.connections")),
-    connectionList({ ...view, query: new URLSearchParams() }, { proxy: wanted }),
+    connectionsOf({ ...view, query: new URLSearchParams() }, { proxy: wanted }),
   ];
 }
 

@@ -198,3 +198,11 @@ export function facts(rows) {
 export function badge(kind, text) {
   return h("span", { class: `badge ${kind}` }, h("i", { "aria-hidden": "true" }), text);
 }
+
+/** A figure with a note below it, and a link where there is more: {value, note, element}. */
+export function figure(label, href) {
+  const value = h("span", { class: "value" }, "–");
+  const note = h("span", { class: "note" });
+  const inside = [h("span", { class: "label" }, t(label)), value, note];
+  return { value, note, element: href ? h("a", { class: "card figure", href }, inside) : h("div", { class: "card figure" }, inside) };
+}

@@ -2,7 +2,7 @@
 
 import { h, svg } from "./dom.js";
 import { t } from "./i18n.js";
-import { duration } from "./format.js";
+import { duration, rate } from "./format.js";
 import { SAMPLES } from "./live.js";
 
 /**
@@ -153,6 +153,20 @@ function nice(most, base) {
   const power = unit * 10 ** Math.floor(Math.log10(wanted / unit));
   for (const factor of [1, 2, 4, 5, 10]) if (factor * power >= wanted) return Math.round(factor * power / unit) >= 1000 ? unit * base : factor * power;
   return unit * base;
+}
+
+/** The traffic of the last minutes, each way. */
+export function trafficChart(view) {
+  return lineChart({
+    title: t("chart.traffic"),
+    lines: [
+      { key: "in", label: t("chart.in"), color: "in" },
+      { key: "out", label: t("chart.out"), color: "out" },
+    ],
+    format: rate,
+    describe: (last, top) => t("chart.traffic.now", { in: rate(last.in), out: rate(last.out), top: rate(top) }),
+    ...view,
+  });
 }
 
 /** Bars of days: [{label, in, out}]; their numbers are to stand in a table beside them. */

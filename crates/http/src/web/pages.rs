@@ -52,6 +52,7 @@ const COMMON: &[File] = page_files!("common/":
     "app.js",
     "base.css",
     "chart.js",
+    "connections.js",
     "dialog.js",
     "dom.js",
     "favicon.svg",
