@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::backend::{Backend, ECHO};
+use crate::backend::Backend;
 use crate::error::{Context, Error, Values};
-use crate::load::{ANSWER_LIMIT, at, connect};
+use crate::load::{ANSWER_LIMIT, RUN_UP, at, connect, pings};
 use crate::mode::{Kind, Mode, Ports};
 use crate::pair::Programs;
 use crate::process::{Process, TempDir};
@@ -104,18 +104,15 @@ pub(crate) fn measure(
     Ok(values)
 }
 
-/// Round trips of one byte, while somebody asks `web` all the time.
+/// Round trips, while somebody asks `web` all the time.
 fn echoes(
     user: SocketAddr,
     window: Duration,
     web: Option<SocketAddr>,
 ) -> Result<Vec<Duration>, Error> {
-    let mut stream = connect(user).context("connect")?;
-    stream.set_nodelay(true).context("connect")?;
-    stream.write_all(&[ECHO]).context("begin an echo")?;
-    stream.read_exact(&mut [0]).context("begin an echo")?;
+    let mut user = connect(user).context("connect")?;
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let times = std::thread::scope(|scope| {
         if let Some(web) = web {
             let done = &done;
             scope.spawn(move || {
@@ -124,23 +121,12 @@ fn echoes(
                 }
             });
         }
-        let begin = Instant::now();
-        let mut times = Vec::new();
-        let mut echo = || {
-            let sent = Instant::now();
-            stream.write_all(&[ECHO])?;
-            stream.read_exact(&mut [0])?;
-            times.push(sent.elapsed());
-            io::Result::Ok(())
-        };
-        let mut ended = Ok(());
-        while ended.is_ok() && begin.elapsed() < window {
-            ended = echo();
-        }
+        let begin = Instant::now() + RUN_UP;
+        let times = pings(&mut user, begin, begin + window);
         done.store(true, Ordering::Relaxed);
-        ended.context("echo")?;
-        Ok(times)
-    })
+        times
+    });
+    times.context("round trip")
 }
 
 /// Waits until so many proxies run. The log does not tell: it sums up what comes in masses.

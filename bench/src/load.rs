@@ -163,7 +163,12 @@ pub(crate) fn at(samples: &mut [Duration], share: f64) -> Option<f64> {
     samples.get(index).map(|time| time.as_secs_f64() * 1e6)
 }
 
-fn pings(user: &mut TcpStream, begin: Instant, end: Instant) -> io::Result<Vec<Duration>> {
+/// Round trips of 64 bytes on one connection, from `begin` to `end`.
+pub(crate) fn pings(
+    user: &mut TcpStream,
+    begin: Instant,
+    end: Instant,
+) -> io::Result<Vec<Duration>> {
     let mut samples = Vec::with_capacity(100_000);
     loop {
         let sent = Instant::now();

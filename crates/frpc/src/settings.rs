@@ -12,6 +12,7 @@ use frp_config::{
 };
 use frp_log::{Log, error, info, warn};
 use frp_net::tls::look_at_certificates;
+use frp_process::file::unfit_to_reread;
 use tokio::sync::watch;
 
 use crate::confirm;
@@ -219,7 +220,10 @@ impl Settings {
             ..options.clone()
         };
         let mut changing = self.changing();
-        check(path)?;
+        if let Some(why) = unfit_to_reread(path) {
+            let path = path.clone();
+            return Err(ReloadError::Unfit { path, why });
+        }
         let loaded = load_client(path, &options)?;
         let news = match &*changing {
             Some(file) => file.read_news()?,
@@ -433,23 +437,6 @@ fn take_in(file: &mut StoreFile, found: Found) -> Arc<Store> {
     info!(Log::root(), "store: changed by hand, and read again");
     tell(&found.warnings);
     Arc::new(found.store)
-}
-
-/// A pipe has been read, and would seem to be a file without a setting; so does one that somebody is about
-/// to write.
-fn check(path: &Path) -> Result<(), ReloadError> {
-    let unfit = |why| {
-        Err(ReloadError::Unfit {
-            path: path.to_owned(),
-            why,
-        })
-    };
-    match std::fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => unfit("not a regular file: it cannot be read again"),
-        Ok(meta) if meta.len() == 0 => unfit("the file is empty; write it, and reload again"),
-        // What is not there is told by who reads it.
-        _ => Ok(()),
-    }
 }
 
 fn tell(warnings: &[Problem]) {

@@ -1,12 +1,12 @@
 //! Who replaces the policy of a running server? Whoever has it in a program ([`PolicyWriter`]), and
 //! whoever asks to read the configuration file again ([`Reloader`]).
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use frp_config::{LoadError, LoadOptions, ServerConfig, TokenSourceError, load_server};
 use frp_log::{Log, error, info, warn};
+use frp_process::file::unfit_to_reread;
 use serde::Serialize;
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -145,7 +145,10 @@ impl Reloader {
 fn read(policy: &PolicyWriter) -> Result<Replaced, ReloadError> {
     let file = policy.base.file.as_ref().ok_or(ReloadError::NoFile)?;
     let ConfigFile { path, options } = file;
-    check(path)?;
+    if let Some(why) = unfit_to_reread(path) {
+        let path = path.clone();
+        return Err(ReloadError::Unfit { path, why });
+    }
     let loaded = load_server(path, options)?;
     for warning in &loaded.warnings {
         warn!(Log::root(), "{warning}");
@@ -153,28 +156,6 @@ fn read(policy: &PolicyWriter) -> Result<Replaced, ReloadError> {
     let mut cfg = loaded.settings;
     cfg.auth = cfg.auth.resolve()?;
     Ok(policy.replace(cfg)?)
-}
-
-/// A pipe has been read, and would seem to be a file without a setting; so does one that somebody is about
-/// to write.
-fn check(path: &Path) -> Result<(), ReloadError> {
-    let unfit = |why| {
-        Err(ReloadError::Unfit {
-            path: path.to_owned(),
-            why,
-        })
-    };
-    match std::fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => unfit("not a regular file: it cannot be read again"),
-        Ok(meta) if meta.len() == 0 => unfit("the file is empty; write it, and reload again"),
-        Ok(_) => Ok(()),
-        Err(source) => Err(unread(path, source)),
-    }
-}
-
-fn unread(path: &Path, source: io::Error) -> ReloadError {
-    let path = path.to_owned();
-    ReloadError::Load(LoadError::Read { path, source })
 }
 
 fn tell(policy: &PolicyWriter, read: &Result<Replaced, ReloadError>) {

@@ -24,6 +24,17 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Why the file should not be read again, if that can be seen before: a pipe has been read, and would seem
+/// to be a file without a setting; so does a file that somebody is about to write.
+pub fn unfit_to_reread(path: &Path) -> Option<&'static str> {
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Some("not a regular file: it cannot be read again"),
+        Ok(meta) if meta.len() == 0 => Some("the file is empty; write it, and reload again"),
+        // What is not there is told by who reads it.
+        _ => None,
+    }
+}
+
 /// Writes the file: as a whole or, where an error is returned, not at all. A new one can only be
 /// read by its owner, an old one keeps owner and mode.
 ///
