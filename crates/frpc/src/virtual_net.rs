@@ -12,7 +12,7 @@ use crate::tasks::Tasks;
 pub(crate) use frp_vnet::{Net, Visit};
 
 /// Why there is no device.
-pub type VirtualNetError = frp_vnet::OpenError;
+pub(crate) type VirtualNetError = frp_vnet::OpenError;
 
 /// The network, once it is started.
 #[derive(Debug, Default)]

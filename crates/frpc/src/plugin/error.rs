@@ -7,6 +7,8 @@ use super::local_addr::BadLocalAddr;
 /// Why a proxy cannot start with its plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PluginError {
+    #[error("plugin [{0}] is not registered")]
+    NotSupported(&'static str),
     #[error(
         "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
          machine in it, and featureGates.VirtualNet = true"
