@@ -161,6 +161,42 @@ fn what_the_system_left_to_the_device_is_completed() {
     }
 }
 
+/// What a program sends by UDP in one go.
+#[test]
+fn many_datagrams_are_as_many_packets() {
+    for is_v6 in [false, true] {
+        let start = if is_v6 { 40 } else { 20 };
+        let payload: Vec<u8> = (0..2500_u32).map(|i| i as u8).collect();
+        let mut whole = packet(is_v6, 9, 0, 0, ACK, &[]);
+        whole.truncate(start);
+        whole[if is_v6 { 6 } else { 9 }] = 17;
+        whole.extend([0x14, 0x51, 0xc0, 0x01, 0, 0, 0, 0]);
+        whole.extend(&payload);
+        let mut read = virtio::many(is_v6, start as u16, 8, 1000).to_vec();
+        read[1] = 5;
+        read.extend(whole);
+        let datagrams = packets(&mut read).unwrap();
+        let lengths: Vec<usize> = datagrams.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [1000, 1000, 500].map(|part| start + 8 + part));
+        let mut carried = Vec::new();
+        for (nth, datagram) in (9_u16..).zip(&datagrams) {
+            let udp = &datagram[start..];
+            assert_eq!(udp[4..6], (udp.len() as u16).to_be_bytes());
+            let ends = if is_v6 { 8..40 } else { 12..20 };
+            let pseudo = Sum::default().add(&datagram[ends]).add_u16(17);
+            assert!(pseudo.add_u16(udp.len() as u16).add(udp).is_right());
+            let parsed = crate::packet::Packet::parse(datagram).unwrap();
+            assert_eq!(parsed.bytes.len(), datagram.len());
+            if !is_v6 {
+                assert!(Sum::default().add(&datagram[..20]).is_right());
+                assert_eq!(datagram[4..6], nth.to_be_bytes());
+            }
+            carried.extend(&udp[8..]);
+        }
+        assert_eq!(carried, payload);
+    }
+}
+
 fn flows() -> impl Strategy<Value = Flow> {
     let payloads = prop::collection::vec(prop_oneof![Just(1000_usize), 1..1400_usize], 1..60);
     let numbers = (any::<u32>(), any::<u16>());
