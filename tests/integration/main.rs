@@ -70,3 +70,5 @@ mod visitors_interop;
 mod visitors_wire;
 mod web;
 mod websocket;
+#[cfg(target_os = "linux")]
+mod xtcp_client;
