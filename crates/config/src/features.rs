@@ -19,7 +19,7 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
-        /// Direct paths: proxies and visitors of type xtcp.
+        /// Proxies and visitors of type xtcp.
         Xtcp = "xtcp",
     }
 }

@@ -50,7 +50,10 @@ pub(crate) async fn serve(
         Err(e) => return warn!(log, "{e}"),
     };
     let Some(_place) = client.budget.tunnel() else {
-        return warn!(log, "too many direct paths; {} was let go", accepted.tunnel.peer);
+        return warn!(
+            log,
+            "too many direct paths; {} was let go", accepted.tunnel.peer
+        );
     };
     let Accepted {
         tunnel,

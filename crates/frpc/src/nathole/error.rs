@@ -24,9 +24,14 @@ pub(crate) enum HoleError {
         error: PunchError,
         meaning: &'static str,
     },
-    #[error("init tunnel session error: {0}: datagrams of the peer came through, and now they do not")]
+    #[error(
+        "init tunnel session error: {0}: datagrams of the peer came through, and now they do not"
+    )]
     Tunnel(#[from] TunnelError),
-    #[error("too many direct paths are being tried at once; {} may be", crate::limits::MAX_HOLES)]
+    #[error(
+        "too many direct paths are being tried at once; {} may be",
+        crate::limits::MAX_HOLES
+    )]
     TooMany,
 }
 

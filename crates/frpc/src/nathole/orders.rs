@@ -251,7 +251,9 @@ mod tests {
             listen_random_ports: i64::MAX,
             ..NatHoleDetectBehavior::default()
         };
-        let many: Vec<String> = (0..1000).map(|i| format!("192.0.2.{}:9", i % 250)).collect();
+        let many: Vec<String> = (0..1000)
+            .map(|i| format!("192.0.2.{}:9", i % 250))
+            .collect();
         let mut answer = answer(&["192.0.2.1:9"], behavior);
         answer.candidate_addrs = many.clone();
         answer.assisted_addrs = many;
@@ -270,15 +272,27 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_who_may_not_be() {
-        let forbidden = ["127.0.0.1:9", "224.0.0.1:9", "169.254.169.254:80", "name:9", ":9"];
+        let forbidden = [
+            "127.0.0.1:9",
+            "224.0.0.1:9",
+            "169.254.169.254:80",
+            "name:9",
+            ":9",
+        ];
         let orders = |parties: &[IpAddr]| {
-            Orders::new(&answer(&forbidden, NatHoleDetectBehavior::default()), parties)
+            Orders::new(
+                &answer(&forbidden, NatHoleDetectBehavior::default()),
+                parties,
+            )
         };
         assert!(matches!(orders(&[]), Err(OrdersError::NoneAllowed(_))));
         let here = orders(&["127.0.0.1".parse().unwrap()]).unwrap();
         assert_eq!(here.seen, ["127.0.0.1:9".parse().unwrap()]);
         let none = answer(&[], NatHoleDetectBehavior::default());
-        assert!(matches!(Orders::new(&none, &[]), Err(OrdersError::NoAddress)));
+        assert!(matches!(
+            Orders::new(&none, &[]),
+            Err(OrdersError::NoAddress)
+        ));
     }
 
     #[test]

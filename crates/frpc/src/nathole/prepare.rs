@@ -77,7 +77,11 @@ impl Sockets {
         };
         let ipv6: Vec<_> = port(&self.v6)
             .into_iter()
-            .flat_map(|port| global_ipv6().into_iter().map(move |ip| SocketAddr::new(ip, port)))
+            .flat_map(|port| {
+                global_ipv6()
+                    .into_iter()
+                    .map(move |ip| SocketAddr::new(ip, port))
+            })
             .collect();
         let ipv4 = port(&self.v4).filter(|_| own).into_iter();
         let ipv4 = ipv4.flat_map(|port| {
@@ -141,4 +145,3 @@ fn global_ipv6() -> Vec<IpAddr> {
     ips.truncate(MAX_IPV6_OFFERED);
     ips
 }
-

@@ -28,8 +28,8 @@ use super::orders::Orders;
 use super::prepare::Sockets;
 use super::{new_id, random};
 use crate::limits::{
-    HOLE_AGAIN, HOLE_GUESS_PACE, HOLE_GUESSING, HOLE_IPV6_FIRST, HOLE_RANGE_PACE, MAX_HOLE_ADDRESSES,
-    MAX_HOLE_PACKETS,
+    HOLE_AGAIN, HOLE_GUESS_PACE, HOLE_GUESSING, HOLE_IPV6_FIRST, HOLE_RANGE_PACE,
+    MAX_HOLE_ADDRESSES, MAX_HOLE_PACKETS,
 };
 
 /// A socket by which the peer was heard.
@@ -251,7 +251,11 @@ impl Digging<'_> {
                 false => self.of_v4..self.sockets.len(),
             };
             // Who has many sockets has a peer that is seen at one address.
-            let from = if at < 2 { from } else { from.start..from.end.min(from.start + 1) };
+            let from = if at < 2 {
+                from
+            } else {
+                from.start..from.end.min(from.start + 1)
+            };
             for socket in from {
                 self.ask(socket, *to, self.orders.ttl).await;
             }
@@ -277,7 +281,8 @@ impl Digging<'_> {
                 continue;
             }
             for ip in &ips {
-                self.ask(0, SocketAddr::new(*ip, port), self.orders.ttl).await;
+                self.ask(0, SocketAddr::new(*ip, port), self.orders.ttl)
+                    .await;
                 sleep(HOLE_GUESS_PACE).await;
             }
         }
@@ -320,7 +325,8 @@ impl Digging<'_> {
             return;
         }
         self.budget.packet().await;
-        if send_now(socket, &datagram, to, ttl).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        if send_now(socket, &datagram, to, ttl)
+            .is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
             && socket.writable().await.is_ok()
         {
             let _ = send_now(socket, &datagram, to, ttl);

@@ -89,11 +89,7 @@ impl Tunnel {
         options: &QuicOptions,
         tasks: &TaskTracker,
     ) -> Result<Self, TunnelError> {
-        let Hole {
-            socket,
-            peer,
-            does,
-        } = hole;
+        let Hole { socket, peer, does } = hole;
         let carrier = match protocol {
             XtcpProtocol::Quic => {
                 // The hole is what shows who the peer is; frp looks at no certificate either.
@@ -125,11 +121,7 @@ impl Tunnel {
         options: &QuicOptions,
         tasks: &TaskTracker,
     ) -> Result<Accepted, TunnelError> {
-        let Hole {
-            socket,
-            peer,
-            does,
-        } = hole;
+        let Hole { socket, peer, does } = hole;
         let (carrier, arrivals, listener) = match protocol {
             XtcpProtocol::Quic => {
                 let settings = ServerSettings::of_peer(&quic_options(options))?;
@@ -190,7 +182,10 @@ impl Tunnel {
     }
 
     /// A stream of the peer, which arrived just now, as it is for a user.
-    pub(crate) async fn received(&self, mut stream: Stream) -> Result<MsgStream<Stream>, StreamError> {
+    pub(crate) async fn received(
+        &self,
+        mut stream: Stream,
+    ) -> Result<MsgStream<Stream>, StreamError> {
         if self.has_first_byte() {
             stream.read_u8().await?;
         }

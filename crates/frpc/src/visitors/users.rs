@@ -47,7 +47,10 @@ pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {
         VisitorKind::Xtcp(_) => xtcp::carry(visitor, user).await,
         VisitorKind::Sudp => {
             let from = &user.from;
-            warn!(visitor.log, "user connection [{from}] closed: sudp carries datagrams alone");
+            warn!(
+                visitor.log,
+                "user connection [{from}] closed: sudp carries datagrams alone"
+            );
         }
     }
 }
@@ -63,7 +66,9 @@ pub(super) fn hand_over(
     let name = name.to_owned();
     Box::pin(async move {
         let why = match other {
-            Some(_) if user.handed > MAX_HANDED_ON => "visitors hand it over to each other for ever",
+            Some(_) if user.handed > MAX_HANDED_ON => {
+                "visitors hand it over to each other for ever"
+            }
             Some(other) => return carry(other, user).await,
             None => "there is none of that name; add one, or change fallbackTo",
         };

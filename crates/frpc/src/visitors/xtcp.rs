@@ -23,7 +23,7 @@ use super::users::{User, hand_over};
 use super::visitor::Visitor;
 use crate::auth;
 use crate::limits::{
-    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_WANTED_AGAIN, TUNNEL_WAIT,
+    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_WAIT, TUNNEL_WANTED_AGAIN,
 };
 use crate::nathole::{HoleError, Orders, Tunnel, new_id, prepare, punch, words};
 
@@ -56,7 +56,10 @@ pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {
     let (VisitorKind::Xtcp(cfg), Some(direct)) = (&visitor.cfg.kind, &visitor.direct) else {
         return;
     };
-    debug!(visitor.log, "get a new xtcp user connection [{}]", user.from);
+    debug!(
+        visitor.log,
+        "get a new xtcp user connection [{}]", user.from
+    );
     let opened = tokio::select! {
         opened = direct.open(&visitor, cfg) => opened,
         () = visitor.server.stop.cancelled() => return,
@@ -131,7 +134,9 @@ impl Direct {
         };
         let opened = timeout(TUNNEL_WAIT, opening).await;
         opened.unwrap_or_else(|_| {
-            let why = self.why().unwrap_or_else(|| "no attempt has ended yet".to_owned());
+            let why = self
+                .why()
+                .unwrap_or_else(|| "no attempt has ended yet".to_owned());
             Err(NoPath::TimedOut(why))
         })
     }
@@ -158,7 +163,8 @@ impl Direct {
     async fn keep(&self, visitor: &Visitor, cfg: &XtcpVisitor) {
         let mut retries = cfg.keep_tunnel_open.then(|| Retries::new(cfg));
         loop {
-            self.wanted(retries.as_ref().map(|retries| retries.due)).await;
+            self.wanted(retries.as_ref().map(|retries| retries.due))
+                .await;
             let began = Instant::now();
             match dig(visitor, cfg).await {
                 Ok(tunnel) => {
@@ -181,6 +187,11 @@ impl Direct {
     /// Lends the path to the users until it is lost.
     async fn watch_over(&self, visitor: &Visitor, cfg: &XtcpVisitor, tunnel: Arc<Tunnel>) {
         let began = Instant::now();
+        let protocol = cfg.protocol.as_str();
+        info!(
+            visitor.log,
+            "users go by the direct path to {} from now on, over {protocol}", tunnel.peer
+        );
         self.path.send_replace(Some(tunnel.clone()));
         let why = tunnel.lost().await;
         self.path.send_replace(None);
@@ -189,7 +200,10 @@ impl Direct {
             "" => "users wait for another one".to_owned(),
             name => format!("using {name} until there is another one"),
         };
-        warn!(visitor.log, "the direct path to {} is lost: {why}; {meanwhile}", tunnel.peer);
+        warn!(
+            visitor.log,
+            "the direct path to {} is lost: {why}; {meanwhile}", tunnel.peer
+        );
         if began.elapsed() >= TUNNEL_WANTED_AGAIN {
             self.want();
         }
@@ -301,7 +315,9 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
         pre_check: true,
         ..NatHoleVisitor::default()
     };
-    ask(check, HOLE_PRECHECK).await.map_err(HoleError::unchecked)?;
+    ask(check, HOLE_PRECHECK)
+        .await
+        .map_err(HoleError::unchecked)?;
     let own = !cfg.nat_traversal.disable_assisted_addrs;
     let prepared = prepare(&client.cfg.nat_hole_stun_server, own).await?;
     info!(log, "nathole prepare success, {}", prepared.shown());
@@ -316,7 +332,9 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
         mapped_addrs: words(&prepared.mapped),
         assisted_addrs: words(&prepared.assisted),
     };
-    let answer = ask(question, HOLE_ANSWER).await.map_err(HoleError::unanswered)?;
+    let answer = ask(question, HOLE_ANSWER)
+        .await
+        .map_err(HoleError::unanswered)?;
     let parties = server.link.connector.server_ips();
     let orders = Orders::new(&answer, &parties)?;
     info!(log, "get natHoleRespMsg, {}", orders.shown());

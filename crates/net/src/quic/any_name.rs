@@ -279,7 +279,9 @@ mod tests {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
         body.extend([1, 9, 0, 4, 0x13, 1, 0x13, 2, 1, 0]);
-        body.extend([0, 11, 0, 5, 0, 1, 42, number[0], number[1], 0, 2, b'a', b':']);
+        body.extend([
+            0, 11, 0, 5, 0, 1, 42, number[0], number[1], 0, 2, b'a', b':',
+        ]);
         let mut hello = vec![CLIENT_HELLO, 0, 0, body.len() as u8];
         hello.extend(body);
         hello
