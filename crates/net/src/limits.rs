@@ -16,8 +16,8 @@ pub const MAX_STRANGERS: usize = 1024;
 /// The least of them, however few descriptors there are.
 pub const MIN_STRANGERS: usize = 16;
 
-/// Of these, those from addresses of clients that are logged in, which have places of their own: the
-/// work connections that are being opened without the mux.
+/// Those from addresses of clients that are logged in, which have places of their own: the work
+/// connections that are being opened without the mux. Where they are more, the places of strangers do.
 pub const MAX_GUESTS: usize = 256;
 
 /// Streams of one multiplexed connection that may wait for their first message at a time while the
