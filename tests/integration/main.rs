@@ -72,3 +72,5 @@ mod web;
 mod websocket;
 #[cfg(target_os = "linux")]
 mod xtcp_client;
+#[cfg(target_os = "linux")]
+mod xtcp_nats;

@@ -169,8 +169,9 @@ pub(crate) const TUNNEL_CHECK: Duration = Duration::from_secs(2);
 /// How long a user waits for a direct path where there is nothing else (frp `client/visitor/xtcp.go`).
 pub(crate) const TUNNEL_WAIT: Duration = Duration::from_secs(20);
 
-/// A path that stood for so long is dug again when it is lost, whether anybody comes or not.
-pub(crate) const TUNNEL_WANTED_AGAIN: Duration = Duration::from_secs(5);
+/// Attempts to replace a path that was lost, where nobody comes: at once, after 10 s, 20 s and so on, the last
+/// after ten minutes.
+pub(crate) const TUNNEL_REPLACE_TRIES: u32 = 7;
 
 /// How often visitors may hand a user on.
 pub(crate) const MAX_HANDED_ON: usize = 4;
