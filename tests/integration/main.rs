@@ -72,3 +72,7 @@ mod visitors_wire;
 mod vnet;
 mod web;
 mod websocket;
+#[cfg(target_os = "linux")]
+mod xtcp_client;
+#[cfg(target_os = "linux")]
+mod xtcp_nats;

@@ -21,6 +21,8 @@ named! {
         Pages = "pages",
         /// The virtual network of frpc.
         Vnet = "vnet",
+        /// Proxies and visitors of type xtcp.
+        Xtcp = "xtcp",
     }
 }
 
@@ -82,6 +84,8 @@ macro_rules! build {
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,
                 )*
+                #[cfg(not(feature = "xtcp"))]
+                $crate::Feature::Xtcp,
             ],
         }
     };

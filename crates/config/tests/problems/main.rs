@@ -418,11 +418,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
             [format!("f:1:{}: {key} {LATER}", last_column(key))]
         );
     }
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
-    assert_eq!(
-        frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
-    );
 }
 
 #[test]
