@@ -60,6 +60,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod top;
 mod traffic_kept;
 mod udp;
 mod verdicts;

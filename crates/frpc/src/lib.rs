@@ -29,7 +29,8 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages"
+        feature = "pages",
+        feature = "top"
     )),
     allow(
         dead_code,
