@@ -47,6 +47,8 @@ pub(crate) struct Session {
     health: mpsc::Receiver<Change>,
     work: WorkConns,
     last_pong: Instant,
+    /// When the heartbeat was sent that is not answered yet: the first of them.
+    asked_at: Option<Instant>,
     /// Over UDP.
     asking: Option<Asking>,
     /// The next heartbeat, while it waits for its credentials.
@@ -126,6 +128,7 @@ impl Session {
             client: client.clone(),
             control,
             last_pong: Instant::now(),
+            asked_at: None,
             asking: silent.then(|| Asking::new(Instant::now())),
             signing: None,
             next_ping: Instant::now(),
@@ -256,6 +259,7 @@ impl Session {
         self.unsigned = 0;
         self.next_ping = Instant::now() + interval;
         self.control.queue(&ping.into()).map_err(SendError::from)?;
+        self.asked_at.get_or_insert_with(Instant::now);
         Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
@@ -388,6 +392,9 @@ impl Session {
             return Err(SessionEnd::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();
+        if let Some(asked_at) = self.asked_at.take() {
+            self.client.live.answered(asked_at.elapsed());
+        }
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }
