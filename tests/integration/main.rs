@@ -35,6 +35,8 @@ mod logs;
 mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
+mod nats;
+#[cfg(target_os = "linux")]
 mod network;
 mod oidc;
 mod outbound_proxies;

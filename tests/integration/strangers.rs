@@ -103,6 +103,21 @@ async fn forged_packets_take_nobodys_place() {
     frpc.expect("login to server success").await;
 }
 
+/// A hall of machines behind one address starts at once, and one of them was quicker.
+#[tokio::test]
+async fn many_clients_of_one_address_get_in_together() {
+    let rig = Rig::new();
+    let frps = rig.frps(PLAIN).await;
+    let _first = Control::login(connect(frps.port).await, "t", &json!({})).await;
+    let mut hall = Vec::new();
+    for _ in 0..600 {
+        hall.push(connect(frps.port).await);
+    }
+    for machine in hall {
+        logs_in(machine).await;
+    }
+}
+
 /// Without the mux each user's work connection is a connection of its own.
 #[tokio::test]
 async fn a_crowd_does_not_cut_a_tunnel_off() {

@@ -108,9 +108,12 @@ impl Strangers {
     /// The same; `evicted` is cancelled when the place goes to somebody else.
     pub(crate) fn seat(&self, ip: IpAddr, evicted: CancellationToken) -> Seat {
         let mut waiting = lock(&self.waiting);
-        let guest = waiting.sessions.contains_key(&ip);
+        let most_guests = waiting.most.min(MAX_GUESTS);
+        // Where many clients share an address, being known must not be worse than being a stranger.
+        let guest = waiting.sessions.contains_key(&ip)
+            && (waiting.guests.len() < most_guests || waiting.strangers.len() >= waiting.most);
         let most = match guest {
-            true => waiting.most.min(MAX_GUESTS),
+            true => most_guests,
             false => waiting.most,
         };
         let crowd = waiting.crowd(guest);
@@ -262,6 +265,14 @@ mod tests {
         assert!(strangers.make_room());
         crowd.truncate(1);
         assert!(!strangers.make_room(), "two are no crowd");
+    }
+
+    #[test]
+    fn a_thousand_clients_at_the_address_of_one_come_in_at_once() {
+        let strangers = Strangers::new(MAX_STRANGERS);
+        let _home = strangers.at_home(HONEST);
+        let come: Vec<Turn> = (0..1000).map(|_| strangers.enter(HONEST)).collect();
+        assert!(come.iter().all(|turn| !turn.evicted.is_cancelled()));
     }
 
     #[test]

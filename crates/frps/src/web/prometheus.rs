@@ -203,7 +203,7 @@ fn own(page: &mut Page, site: &Site, totals: &Totals) {
         "Connections of users that are open",
         "gauge",
     );
-    page.line("", stats.conns.open());
+    page.line("", shared.conns.open());
 }
 
 fn histogram(page: &mut Page, plugin: &str, op: PluginOp, counts: &CallCounts) {
