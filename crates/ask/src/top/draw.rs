@@ -22,7 +22,7 @@ const HELP: &[&str] = &[
     "PgUp, PgDn, b, space, Home, End, g, G",
     "s, S               sort by the next column, or the one before",
     "r                  turn the order around",
-    "/                  show only what has a text in it; Enter keeps it, Esc gives it up",
+    "/                  show only what has a text in it; Enter keeps it, Esc drops it",
     "",
     "IN: from users to services, OUT: the other way; /S: bytes a second; /DAY: today",
     "K, M, G: 1024 bytes, 1024 of these, and so on",
