@@ -69,5 +69,7 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+#[cfg(target_os = "linux")]
+mod vnet;
 mod web;
 mod websocket;
