@@ -62,6 +62,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod top;
 mod traffic_kept;
 mod udp;
 mod verdicts;

@@ -28,7 +28,8 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages"
+        feature = "pages",
+        feature = "top"
     )),
     allow(
         dead_code,

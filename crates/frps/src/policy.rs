@@ -231,7 +231,7 @@ pub(crate) fn divide(
         custom_404_page,
         web: web_access,
         enable_prometheus,
-        plugins: Plugins::new(http_plugins)?,
+        plugins: Plugins::new(http_plugins, former.map(|former| &former.policy.plugins))?,
         detailed_errors_to_client,
     };
     let bound = Bound {
