@@ -19,6 +19,8 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
+        /// Proxies and visitors of type xtcp.
+        Xtcp = "xtcp",
     }
 }
 
@@ -75,6 +77,8 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
+                #[cfg(not(feature = "xtcp"))]
+                $crate::Feature::Xtcp,
             ],
         }
     };
