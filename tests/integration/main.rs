@@ -35,6 +35,8 @@ mod logs;
 mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
+mod nats;
+#[cfg(target_os = "linux")]
 mod network;
 mod oidc;
 mod outbound_proxies;
@@ -68,3 +70,5 @@ mod visitors_interop;
 mod visitors_wire;
 mod web;
 mod websocket;
+#[cfg(target_os = "linux")]
+mod xtcp_client;

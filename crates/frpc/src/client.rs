@@ -7,6 +7,7 @@ use frp_proto::crypto::cfb;
 
 use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
+use crate::nathole::Budget;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -23,6 +24,8 @@ pub(crate) struct Client {
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
+    /// What all direct paths may cost.
+    pub(crate) budget: Budget,
 }
 
 impl Client {
@@ -35,6 +38,7 @@ impl Client {
             settings: Arc::new(settings),
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
+            budget: Budget::default(),
             cfg,
         })
     }

@@ -13,8 +13,10 @@ mod flow;
 mod forwarder;
 mod host;
 pub mod middlebox;
+mod nat;
 mod packet;
 mod path;
+mod stun;
 mod tun;
 
 use std::fs::File;
@@ -28,11 +30,14 @@ pub use connect_proxy::ConnectProxy;
 pub use flow::Flow;
 pub use host::Host;
 pub use middlebox::{Middlebox, Verdict};
+pub use nat::{End, Ipv6, Mapper, Nat, NatKind, NatNetwork};
 pub use packet::{Packet, TCP, UDP};
 pub use path::{Path, Rate};
+pub use stun::{Filter, Mapping, Probe, StunServer, StunStyle, mapped};
 
 use crate::program::skipped;
 use forwarder::Conditions;
+use host::Place;
 
 /// The hosts and the path between them; all goes away with the value.
 pub struct Network {
@@ -52,15 +57,15 @@ impl Network {
     /// A network with this path and device, or None after a line that says `SKIPPED`.
     #[must_use]
     pub fn new(path: Path, device: impl Middlebox + 'static) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            skipped("network namespaces, as root");
-            return None;
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = next_number()?;
         let open = |name: &str, third: u8| -> Result<(Host, File), String> {
-            let ip = Ipv4Addr::new(10, 77, third, 2);
-            Host::new(number, name, ip)
+            let place = Place {
+                ip: Ipv4Addr::new(10, 77, third, 2),
+                second: None,
+                gateway: None,
+                ipv6: None,
+            };
+            Host::new(number, name, &place)
         };
         let all = open("client", 1).and_then(|client| {
             let server = open("server", 2)?;
@@ -108,6 +113,16 @@ impl Network {
     pub fn set_path(&self, path: Path) {
         self.conditions.lock().unwrap().path = path;
     }
+}
+
+/// The number of another network; None, said by [`skipped`], without the right to make one.
+fn next_number() -> Option<u32> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    if !rustix::process::geteuid().is_root() {
+        skipped("network namespaces, as root");
+        return None;
+    }
+    Some(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for Network {

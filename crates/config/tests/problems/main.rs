@@ -428,11 +428,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
             "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
         )]
     );
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
-    assert_eq!(
-        frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
-    );
     let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
                    plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
     assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);

@@ -3,11 +3,14 @@
 
 mod stcp;
 mod sudp;
+mod users;
 mod visitor;
+#[cfg_attr(not(feature = "xtcp"), path = "../absent/xtcp_visitor.rs")]
+mod xtcp;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frp_config::{VisitorConfig, VisitorKind};
@@ -47,6 +50,7 @@ impl Visitors {
             link,
             stop: client.tasks.stop.child_token(),
             client: client.clone(),
+            visitors: Mutex::default(),
         };
         Self {
             server: Arc::new(server),
@@ -76,8 +80,9 @@ impl Visitors {
         let mut added = Vec::new();
         for cfg in wanted {
             if !self.started.contains_key(&cfg.name) {
-                let visitor = Visitor::new(cfg, &self.server, &self.log);
-                let started = Started::start(Arc::new(visitor));
+                let visitor = Arc::new(Visitor::new(cfg, &self.server, &self.log));
+                self.server.add(&visitor);
+                let started = Started::start(visitor);
                 self.started.insert(cfg.name.clone(), started);
                 added.push(cfg.name.as_str());
             }
@@ -173,14 +178,13 @@ fn start(
     let cfg = &visitor.cfg;
     let addr = |port| format!("{}:{port}", cfg.bind_addr);
     match (&cfg.kind, cfg.bind_port) {
-        (kind @ VisitorKind::Xtcp(_), _) => return Err(StartError::Kind(kind.as_str())),
-        // Without a port there is nothing to do.
-        (VisitorKind::Stcp | VisitorKind::Sudp, None) => {}
-        (VisitorKind::Stcp, Some(port)) => {
+        // Without a port there is nothing to listen on.
+        (_, None) => {}
+        (VisitorKind::Stcp | VisitorKind::Xtcp(_), Some(port)) => {
             let listener = host.and_then(|host| host.listen(port));
             let addr = addr(port);
             let listener = listener.map_err(|source| StartError::Listen { addr, source })?;
-            listeners.spawn(stcp::serve(visitor.clone(), listener));
+            listeners.spawn(users::serve(visitor.clone(), listener));
         }
         (VisitorKind::Sudp, Some(port)) => {
             let socket = host.and_then(|host| bind_at(host, port));
@@ -192,6 +196,9 @@ fn start(
             info!(visitor.log, "sudp start to work, listen on {addr}");
             listeners.spawn(sudp::serve(visitor.clone(), socket));
         }
+    }
+    if visitor.direct.is_some() {
+        listeners.spawn(xtcp::keep(visitor.clone()));
     }
     Ok(())
 }

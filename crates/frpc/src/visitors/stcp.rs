@@ -1,30 +1,16 @@
-//! A stcp visitor: a local port whose users reach the proxy (frp `client/visitor/stcp.go`).
+//! A stcp visitor: its users reach the proxy through the server (frp `client/visitor/stcp.go`).
 
 use std::sync::Arc;
 
 use frp_log::{debug, warn};
-use frp_net::limits::END_KEEPALIVE;
-use frp_net::listen::{accept_loop, tune};
-use frp_relay::layers::Carried;
 use frp_relay::relay::relay;
-use tokio::net::TcpListener;
 
+use super::users::User;
 use super::visitor::Visitor;
 
-/// Serves the users of `listener` until the visitor stops.
-pub(super) async fn serve(visitor: Arc<Visitor>, listener: TcpListener) {
-    let stop = visitor.stop.clone();
-    accept_loop(listener, visitor.log.span(), stop, |user, peer| {
-        tune(&user, Some(END_KEEPALIVE));
-        let from = peer.to_string();
-        let serving = serve_user(visitor.clone(), user.into(), from);
-        visitor.server.client.tasks.tracker.spawn(serving);
-    })
-    .await;
-}
-
-/// Carries a user that came `from` somewhere to the proxy, until both ends are done.
-async fn serve_user(visitor: Arc<Visitor>, user: Carried, from: String) {
+/// Carries a user to the proxy, until both ends are done.
+pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {
+    let User { stream, from, .. } = user;
     debug!(visitor.log, "get a new stcp user connection [{from}]");
     let opened = tokio::select! {
         opened = visitor.open() => opened,
@@ -35,7 +21,7 @@ async fn serve_user(visitor: Arc<Visitor>, user: Carried, from: String) {
         Err(e) => return warn!(visitor.log, "user connection [{from}] closed: {e}"),
     };
     tokio::select! {
-        relayed = relay(user, carried, &visitor.traffic) => {
+        relayed = relay(stream, carried, &visitor.traffic) => {
             debug!(visitor.log, "join connections closed, [{from}]: {relayed}");
         }
         () = visitor.server.client.tasks.stop.cancelled() => {}

@@ -1,10 +1,11 @@
 //! One visitor: what its connections need, and how each gets to the proxy.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::limits::VISITOR_ANSWER;
-use frp_config::VisitorConfig;
+use frp_config::{VisitorConfig, VisitorKind};
 use frp_log::{Log, shown_error};
 use frp_net::go_text::go_text;
 use frp_proto::crypto::cfb;
@@ -17,6 +18,7 @@ use frp_relay::relay::Traffic;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::xtcp::Direct;
 use crate::auth;
 use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
@@ -26,8 +28,10 @@ use crate::connect::{ConnectError, ServerLink};
 pub(super) struct Visitor {
     pub(super) cfg: VisitorConfig,
     /// Wire name of the proxy.
-    target: String,
-    layers: LayerOptions,
+    pub(super) target: String,
+    pub(super) layers: LayerOptions,
+    /// Of a xtcp visitor.
+    pub(super) direct: Option<Direct>,
     pub(super) traffic: Traffic,
     pub(super) server: Arc<Server>,
     /// The end of listening.
@@ -42,6 +46,8 @@ pub(super) struct Server {
     pub(super) client: Arc<Client>,
     /// The session's end.
     pub(super) stop: CancellationToken,
+    /// By name, those that there are and were.
+    pub(super) visitors: Mutex<BTreeMap<String, Weak<Visitor>>>,
 }
 
 /// Why a visitor does not listen.
@@ -51,8 +57,6 @@ pub(super) enum StartError {
     Listen { addr: String, source: io::Error },
     #[error("listen udp port {addr} error: {}", go_text(source))]
     ListenUdp { addr: String, source: io::Error },
-    #[error("visitors of type {0} are not supported yet")]
-    Kind(&'static str),
 }
 
 /// Why a user does not get through. The first half of each text is frp's.
@@ -70,6 +74,22 @@ pub(super) enum VisitError {
     Refused { error: String },
 }
 
+impl Server {
+    /// From here on others may hand users over to it.
+    pub(super) fn add(&self, visitor: &Arc<Visitor>) {
+        let mut all = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, visitor| visitor.strong_count() > 0);
+        all.insert(visitor.cfg.name.clone(), Arc::downgrade(visitor));
+    }
+
+    /// The visitor of this name, where it has not stopped.
+    pub(super) fn visitor(&self, name: &str) -> Option<Arc<Visitor>> {
+        let all = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let visitor = all.get(name)?.upgrade()?;
+        (!visitor.stop.is_cancelled()).then_some(visitor)
+    }
+}
+
 impl Visitor {
     pub(super) fn new(cfg: &VisitorConfig, server: &Arc<Server>, log: &Log) -> Self {
         let secret = cfg.secret_key.expose().as_bytes();
@@ -80,6 +100,7 @@ impl Visitor {
                 compress: cfg.use_compression,
                 limit: None,
             },
+            direct: matches!(cfg.kind, VisitorKind::Xtcp(_)).then(Direct::default),
             traffic: Traffic::default(),
             server: server.clone(),
             stop: server.stop.child_token(),
