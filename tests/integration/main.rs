@@ -71,4 +71,5 @@ mod visitors_wire;
 mod web;
 mod websocket;
 #[cfg(target_os = "linux")]
+mod xtcp;
 mod xtcp_client;

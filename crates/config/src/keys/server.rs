@@ -76,7 +76,7 @@ settings! {
             "Bytes of the largest datagram; must be the same on both sides."
             .int(1500) .ini("udp_packet_size");
         nathole_analysis_data_reserve_hours: i64 = "natholeAnalysisDataReserveHours"
-            "Hours that it is remembered how xtcp found a way between two networks."
+            "Hours that xtcp remembers."
             .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
