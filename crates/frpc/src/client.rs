@@ -11,6 +11,7 @@ use crate::nathole::Budget;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::virtual_net::VirtualNet;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -24,6 +25,7 @@ pub(crate) struct Client {
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
+    pub(crate) virtual_net: VirtualNet,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
 }
@@ -38,6 +40,7 @@ impl Client {
             settings: Arc::new(settings),
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
+            virtual_net: VirtualNet::default(),
             budget: Budget::default(),
             cfg,
         })

@@ -68,6 +68,7 @@ pub(crate) async fn serve(
     };
     let why = serve_users(&Arc::new(visit), arrivals).await;
     drop(listener);
+    server.connector.check();
     debug!(log, "the direct path has ended: {why}");
 }
 
@@ -90,8 +91,7 @@ async fn dig(
 ) -> Result<Accepted, HoleError> {
     let log = &proxy.log;
     let _place = client.budget.begin().ok_or(HoleError::TooMany)?;
-    let own = !cfg.nat_traversal.disable_assisted_addrs;
-    let prepared = prepare(&client.cfg.nat_hole_stun_server, own).await?;
+    let prepared = prepare(client, &cfg.nat_traversal).await?;
     info!(log, "nathole prepare success, {}", prepared.shown());
     let id = new_id();
     let question = NatHoleClient {

@@ -32,7 +32,7 @@ pub(super) struct Visitor {
     pub(super) layers: LayerOptions,
     /// Of a xtcp visitor.
     pub(super) direct: Option<Direct>,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) server: Arc<Server>,
     /// The end of listening.
     pub(super) stop: CancellationToken,
@@ -57,6 +57,17 @@ pub(super) enum StartError {
     Listen { addr: String, source: io::Error },
     #[error("listen udp port {addr} error: {}", go_text(source))]
     ListenUdp { addr: String, source: io::Error },
+    #[error(
+        "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
+         machine in it, and featureGates.VirtualNet = true"
+    )]
+    NoVirtualNet,
+    #[error("destinationIP is required")]
+    NoDestination,
+    #[error("{0}")]
+    VirtualNet(String),
+    #[error("visitors of type sudp have no plugins; make proxy and visitor of type stcp")]
+    NoPlugins,
 }
 
 /// Why a user does not get through. The first half of each text is frp's.
@@ -100,8 +111,8 @@ impl Visitor {
                 compress: cfg.use_compression,
                 limit: None,
             },
+            traffic: Arc::default(),
             direct: matches!(cfg.kind, VisitorKind::Xtcp(_)).then(Direct::default),
-            traffic: Traffic::default(),
             server: server.clone(),
             stop: server.stop.child_token(),
             log: log.with(&cfg.name),
