@@ -19,8 +19,8 @@ use frp_relay::relay::relay;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::users::{User, hand_over};
-use super::visitor::Visitor;
+use super::users::hand_over;
+use super::visitor::{User, Visitor};
 use crate::auth;
 use crate::limits::{
     HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES, TUNNEL_WAIT,
