@@ -74,6 +74,7 @@ mod vnet;
 mod web;
 mod websocket;
 #[cfg(target_os = "linux")]
+mod xtcp;
 mod xtcp_client;
 #[cfg(target_os = "linux")]
 mod xtcp_nats;

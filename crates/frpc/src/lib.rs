@@ -58,6 +58,8 @@ mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
+mod discover;
 mod health;
 mod limits;
 mod live;

@@ -114,7 +114,7 @@ async fn dig(
         success: punched.is_ok(),
     };
     server.holes.tell(report.into());
-    let hole = punched.map_err(|error| orders.failed(error, nat.as_ref()))?;
+    let hole = punched.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
     info!(
         log,
         "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",

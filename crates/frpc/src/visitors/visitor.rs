@@ -39,6 +39,15 @@ pub(super) struct Visitor {
     pub(super) log: Log,
 }
 
+/// A local user, on the way to a proxy.
+pub(super) struct User {
+    pub(super) stream: Carried,
+    /// Where it came from.
+    pub(super) from: String,
+    /// How often it was handed on.
+    pub(super) handed: usize,
+}
+
 /// The way to the server, for all visitors of a session.
 #[derive(Debug)]
 pub(super) struct Server {

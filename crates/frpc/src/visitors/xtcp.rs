@@ -19,8 +19,8 @@ use frp_relay::relay::relay;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::users::{User, hand_over};
-use super::visitor::Visitor;
+use super::users::hand_over;
+use super::visitor::{User, Visitor};
 use crate::auth;
 use crate::limits::{
     HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES, TUNNEL_WAIT,
@@ -366,7 +366,7 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
     let key = Key::derive(visitor.cfg.secret_key.expose().as_bytes());
     let nat = prepared.nat;
     let hole = punch(prepared.sockets, &orders, &key, &parties, &client.budget).await;
-    let hole = hole.map_err(|error| orders.failed(error, nat.as_ref()))?;
+    let hole = hole.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
     info!(
         log,
         "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",
