@@ -11,7 +11,7 @@
 //!    user who says a host by [`vhost`].
 //! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
-//! A client that lives in this program begins at the streams, [`inside`].
+//! A client that lives in this program begins at the streams, [`inside`]. Such are those of the SSH gateway, [`ssh`].
 //!
 //! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
 //! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
@@ -28,7 +28,8 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages"
+        feature = "pages",
+        feature = "ssh"
     )),
     allow(
         dead_code,
@@ -73,6 +74,8 @@ mod reload;
 mod resets;
 mod session;
 mod shared;
+#[cfg_attr(not(feature = "ssh"), path = "absent/ssh.rs")]
+mod ssh;
 mod stats;
 mod stop;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
@@ -124,7 +127,7 @@ use crate::web::Web;
 pub use crate::web::WebError;
 
 /// This program, and what it was built without.
-const BUILD: Build = frp_config::build!("frps");
+const BUILD: Build = frp_config::build!("frps", "ssh" => Ssh);
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -133,6 +136,7 @@ pub struct Server {
     quic: Option<quic::Listener>,
     kcp: Option<KcpListener>,
     vhosts: Listeners,
+    ssh: Option<ssh::Gateway>,
     web: Option<Web>,
     traffic: Option<Arc<TrafficFile>>,
     teller: Teller,
@@ -184,6 +188,9 @@ impl Server {
         })?;
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
+        let ssh = bound.ssh.as_ref();
+        let ssh = ssh.map(|ssh| ssh::Gateway::bind(&bound.bind_addr, ssh));
+        let ssh = ssh.transpose()?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
         let is_told = web.is_some() || bound.store_path.is_some() || frp_log::access::is_wanted();
         let stats = is_told.then(|| Arc::new(Stats::new()));
@@ -231,6 +238,7 @@ impl Server {
             quic: quic.transpose()?,
             kcp: kcp.transpose()?,
             vhosts: listeners,
+            ssh,
             web,
             traffic: traffic.transpose()?,
             teller,
@@ -266,6 +274,7 @@ impl Server {
             quic,
             kcp,
             vhosts,
+            ssh,
             web,
             traffic,
             teller,
@@ -291,6 +300,14 @@ impl Server {
             below.spawn(accept::run_kcp(kcp, shared.clone(), last.clone()));
         }
         vhosts.run(&shared);
+        if let Some(ssh) = ssh {
+            info!(
+                Log::root(),
+                "frps sshTunnelGateway listen on port {}",
+                ssh.port()
+            );
+            shared.tasks.spawn(ssh.run(shared.clone()));
+        }
         if let (Some(web), Some(config), Some(stats)) =
             (web, bound.web.clone(), shared.stats.clone())
         {
