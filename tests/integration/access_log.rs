@@ -128,6 +128,39 @@ async fn a_service_that_closes_first_is_told_apart_and_a_file_may_be_rotated() {
     .await;
 }
 
+/// It begins and ends with a reload, whether or not anything else is told of users.
+#[tokio::test]
+async fn a_reload_begins_and_ends_it() {
+    let rig = Rig::new();
+    let (port, remote) = (free_port(), free_port());
+    let access = rig.path().join("access.jsonl");
+    let text = |more: &str| format!("bindAddr = \"127.0.0.1\"\nbindPort = {port}\n{more}");
+    let file = rig.file("frps.toml", text(""));
+    let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
+    frps.expect("frps started successfully").await;
+    let reload = async |more: &str| {
+        let mark = frps.log().mark();
+        std::fs::write(&file, text(more)).unwrap();
+        frps.signal("HUP").await;
+        frps.expect_from(mark, "log.access applied", wait::SOON)
+            .await;
+    };
+    let service = Service::echo().await;
+    let client = rig.frpc(port, &tcp_proxy("a", service.port, remote, ""));
+    client.expect("[a] start proxy success").await;
+    let mut early = connect(remote).await;
+    echo_on(&mut early, b"hello").await;
+    reload(&setting(&access)).await;
+    let user = visit(remote).await;
+    assert_eq!(lines(&access, 1).await[0]["user"], user);
+    drop(early);
+    reload("").await;
+    visit(remote).await;
+    reload(&setting(&access)).await;
+    let user = visit(remote).await;
+    assert_eq!(lines(&access, 2).await[1]["user"], user);
+}
+
 /// Go's programs pass over the id, and ours makes its own beside them.
 #[tokio::test]
 async fn with_frps_and_frpc_of_go_at_the_other_end() {

@@ -35,6 +35,8 @@ mod logs;
 mod metrics;
 mod minimal;
 #[cfg(target_os = "linux")]
+mod nats;
+#[cfg(target_os = "linux")]
 mod network;
 mod oidc;
 mod outbound_proxies;
@@ -67,5 +69,7 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+#[cfg(target_os = "linux")]
+mod vnet;
 mod web;
 mod websocket;

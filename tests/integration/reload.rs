@@ -231,7 +231,7 @@ async fn what_is_not_confirmed_is_undone_and_what_is_stays() {
     until_echoes(stored, SOON).await;
     eventually("the other port is free", async || !echoes(new).await).await;
     frpc.program
-        .expect("is as before, what was tried is in")
+        .expect("is as before; what was tried is in")
         .await;
     assert_eq!(std::fs::read_to_string(&frpc.file).unwrap(), before);
     assert_eq!(frpc.beside(".unconfirmed").as_ref(), Some(&attempt));
@@ -347,6 +347,51 @@ async fn a_restart_while_a_reload_waits_brings_the_former_settings_back() {
             .is_some_and(|text| text.contains(&new.to_string()))
     );
     assert!(!echoes(new).await);
+}
+
+/// So do the texts of included files: of one that was changed, one that was removed, and one that is new.
+#[tokio::test]
+async fn included_files_come_back_after_a_wait_and_after_a_restart() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let echo = Service::echo().await;
+    let ports = [(); 3].map(|()| free_port());
+    let more = rig.path().join("more");
+    std::fs::create_dir(&more).unwrap();
+    // A pattern that takes anything, what is kept aside there, too.
+    let head = format!("includes = [{:?}]\n", more.join("*"));
+    let [changed, removed, added] = ["changed", "removed", "added"].map(|name| more.join(name));
+    let [one, two, three] = ["one", "two", "three"];
+    std::fs::write(&changed, tcp_proxy(one, echo.port, ports[0], "")).unwrap();
+    std::fs::write(&removed, tcp_proxy(two, echo.port, ports[1], "")).unwrap();
+    let mut frpc = Client::start(&rig, frps.port, &head, "").await;
+    let all = || {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).ok();
+        [&changed, &removed, &added].map(read)
+    };
+    let before = all();
+    for wait in [2, 600] {
+        std::fs::write(&changed, "").unwrap();
+        std::fs::remove_file(&removed).unwrap();
+        std::fs::write(&added, tcp_proxy(three, echo.port, ports[2], "")).unwrap();
+        let path = format!("/api/reload?confirm={wait}");
+        assert_eq!(frpc.post(&path, "").await.status, 200);
+        until_echoes(ports[2], SOON).await;
+        if wait == 600 {
+            frpc.program.kill().await;
+            frpc.program.start_again();
+        }
+        until_echoes(ports[0], SOON).await;
+        until_echoes(ports[1], SOON).await;
+        eventually("the added one is gone", async || !echoes(ports[2]).await).await;
+        eventually("the files are as before", async || all() == before).await;
+        let aside = std::fs::read_to_string(more.join("added.unconfirmed")).unwrap();
+        assert!(aside.contains(three), "{aside}");
+        eventually("nothing waits", async || {
+            frpc.beside(".former").is_none() && frpc.beside(".included.former").is_none()
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

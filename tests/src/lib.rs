@@ -22,6 +22,8 @@ pub mod clients;
 pub mod dns;
 pub mod forward_proxy;
 pub mod git;
+#[cfg(target_os = "linux")]
+pub mod hole;
 pub mod http;
 pub mod issuer;
 pub mod kcp;

@@ -21,6 +21,8 @@ named! {
         Pages = "pages",
         /// The SSH tunnel gateway of frps.
         Ssh = "ssh",
+        /// The virtual network of frpc.
+        Vnet = "vnet",
     }
 }
 

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::glob;
 use crate::problem::io_text;
+use crate::texts::is_kept_aside;
 
 /// The files that a pattern names, in the order of their names. Only the last part of the pattern
-/// may hold wildcards; directories are left out, and not searched.
+/// may hold wildcards; directories are left out, and not searched, and so is what frpc itself keeps beside a
+/// file.
 ///
 /// # Errors
 /// A text for the user when the directory cannot be read.
@@ -35,7 +37,7 @@ pub(crate) fn files(pattern: &str) -> Result<Vec<PathBuf>, String> {
         let fits = entry
             .file_name()
             .to_str()
-            .is_some_and(|file| glob::matches(name, file));
+            .is_some_and(|file| glob::matches(name, file) && !is_kept_aside(file));
         if !is_dir && fits {
             files.push(Path::new(dir).join(entry.file_name()));
         }

@@ -32,6 +32,7 @@ mod source;
 mod store;
 mod suggest;
 mod template;
+mod texts;
 mod to_msg;
 mod toml;
 mod value;
@@ -52,14 +53,16 @@ pub use keys::{
     NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind,
     ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
     ServerTransport, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin,
-    TokenSourceError, UnixSocketPlugin, VirtualNetVisitor, VisitorConfig, VisitorKind,
-    VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy, XtcpVisitor,
+    TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor, VisitorConfig,
+    VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy,
+    XtcpVisitor,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};
 pub use problem::{LoadError, Problem};
 pub use secret::Secret;
 pub use store::{Definitions, EntryError, EntryKind, Store, StoreEntry, StoreError};
+pub use texts::{FORMER, IncludedTexts, Texts, UNCONFIRMED};
 pub use value_source::{ValueSource, ValueSourceError};
 pub use verify::{Finding, findings};
 pub use way::{Transport, TransportProtocol, Way, WayError};

@@ -1,6 +1,7 @@
 //! From files to settings: read, render, parse, check, resolve.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::address;
 use crate::check::{collect, judge};
@@ -14,6 +15,7 @@ use crate::source::Sources;
 use crate::store::Definitions;
 use crate::suggest::{Place, Program};
 use crate::template::{self, Functions};
+use crate::texts::{IncludedTexts, Texts};
 use crate::value::Entry;
 use crate::write::Document;
 use crate::{ClientConfig, LoadError, Problem, ServerConfig, include, legacy, resolve};
@@ -31,8 +33,8 @@ pub struct Loaded<T> {
     pub legacy_ini: bool,
     /// The proxies and visitors as the API of frpc shows them; none without one, or for frps.
     pub definitions: Definitions,
-    /// The text of frpc's file itself, for who may have to bring it back.
-    pub text: String,
+    /// Of frpc, for who may have to bring them back.
+    pub texts: Texts,
 }
 
 /// Reads the configuration file of frpc and the files that it includes.
@@ -43,7 +45,7 @@ pub fn load_client(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientCo
     let origin = path.display().to_string();
     let text = read(path)?;
     let mut loaded = client(&text, &origin, options, Includes::Follow)?;
-    loaded.text = text;
+    loaded.texts.own = text.into();
     Ok(loaded)
 }
 
@@ -91,6 +93,7 @@ pub(crate) struct Opened {
     pub(crate) visitors: Vec<Section>,
     /// Offsets from here on are those of included files.
     own_end: usize,
+    included: IncludedTexts,
     legacy_ini: bool,
 }
 
@@ -119,6 +122,7 @@ impl Opened {
             proxies: Vec::new(),
             visitors: Vec::new(),
             own_end: 0,
+            included: IncludedTexts::default(),
             legacy_ini,
         }
     }
@@ -187,7 +191,7 @@ pub(crate) fn server_settings(
         warnings,
         legacy_ini: opened.legacy_ini,
         definitions: Definitions::default(),
-        text: String::new(),
+        texts: Texts::default(),
     })
 }
 
@@ -239,6 +243,7 @@ pub(crate) fn client_settings(
         proxies,
         visitors,
         own_end,
+        included,
         legacy_ini,
     } = opened;
     judge(root, "", *legacy_ini, &mut report);
@@ -257,14 +262,17 @@ pub(crate) fn client_settings(
         warnings,
         legacy_ini: *legacy_ini,
         definitions,
-        text: String::new(),
+        texts: Texts {
+            own: Arc::default(),
+            included: included.clone(),
+        },
     })
 }
 
 /// A text that was added to the sources.
 struct Added {
     origin: String,
-    text: std::sync::Arc<str>,
+    text: Arc<str>,
     base: usize,
     program: Program,
 }
@@ -331,13 +339,14 @@ fn tree(root: &mut Section, program: Program, mut entries: Vec<Entry>, report: &
     collect(root, entries, &place, report);
 }
 
-/// The files that `includes` names, with the place of the name.
-fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, String)> {
+/// Reads the files that `includes` names, and gives the name of each with its text.
+fn included(opened: &mut Opened, report: &mut Report<'_>) -> Vec<(String, String)> {
     let mut texts = Vec::new();
-    let includes = At::<ClientConfig>::root(root).of(ClientConfig::includes);
+    let includes = At::<ClientConfig>::root(&opened.root).of(ClientConfig::includes);
     let at = includes.value_at();
-    for pattern in includes.read() {
-        let files = match include::files(&pattern) {
+    let patterns = includes.read();
+    for pattern in &patterns {
+        let files = match include::files(pattern) {
             Ok(files) => files,
             Err(message) => {
                 report.error(
@@ -357,7 +366,7 @@ fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, Stri
         }
         for path in files {
             match read(&path) {
-                Ok(text) => texts.push((at, path.display().to_string(), text)),
+                Ok(text) => texts.push((path, text)),
                 Err(LoadError::Invalid(problems)) => {
                     problems
                         .into_iter()
@@ -367,13 +376,18 @@ fn included(root: &Section, report: &mut Report<'_>) -> Vec<(usize, String, Stri
             }
         }
     }
-    texts
+    opened.included = IncludedTexts {
+        patterns,
+        files: texts.clone(),
+    };
+    let shown = |(path, text): (PathBuf, String)| (path.display().to_string(), text);
+    texts.into_iter().map(shown).collect()
 }
 
 /// Proxies and visitors of included files; everything else in them has no effect.
 fn include_trees(opened: &mut Opened, report: &mut Report<'_>) {
     let program = Program::Frpc;
-    for (_, origin, text) in included(&opened.root, report) {
+    for (origin, text) in included(opened, report) {
         let Some((input, _)) = add(&text, &origin, program, false, report) else {
             continue;
         };
@@ -407,7 +421,7 @@ fn legacy_client(
     let mut whole = ini;
     if includes == Includes::Follow {
         let mut text = input.text.to_owned();
-        for (_, origin, more) in included(&opened.root, report) {
+        for (origin, more) in included(opened, report) {
             if let Some((added, _)) = add(&more, &origin, Program::Frpc, true, report) {
                 // One line end between them, as between their places in the row.
                 text.push('\n');

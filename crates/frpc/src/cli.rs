@@ -103,9 +103,8 @@ fn load(path: &Path, options: &LoadOptions) -> Result<Loaded<ClientConfig>, Stri
         restored.map_err(|e| format!("{shown}: the former settings cannot come back: {e}"))?;
     if let Some(tried) = restored {
         let line = format!(
-            "WARNING: {shown}: the last reload was not confirmed, and the former settings are back; \
-             what was tried is in {}",
-            tried.display()
+            "WARNING: {shown}: the last reload was not confirmed, and the former settings are back{}",
+            confirm::where_tried(&tried)
         );
         print_line(line, ExitCode::SUCCESS);
     }
@@ -122,7 +121,7 @@ fn config_file(
         path: path.to_owned(),
         options: options.clone(),
         definitions: Arc::new(std::mem::take(&mut loaded.definitions)),
-        text: std::mem::take(&mut loaded.text).into(),
+        texts: Arc::new(std::mem::take(&mut loaded.texts)),
     }
 }
 

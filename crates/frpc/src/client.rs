@@ -10,6 +10,7 @@ use crate::live::Live;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::virtual_net::VirtualNet;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -23,6 +24,7 @@ pub(crate) struct Client {
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
+    pub(crate) virtual_net: VirtualNet,
 }
 
 impl Client {
@@ -35,6 +37,7 @@ impl Client {
             settings: Arc::new(settings),
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
+            virtual_net: VirtualNet::default(),
             cfg,
         })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use frp_config::{
     ClientConfig, Definitions, EntryKind, LoadError, LoadOptions, Problem, Store, StoreEntry,
-    StoreError, load_client,
+    StoreError, Texts, load_client,
 };
 use frp_log::{Log, error, info, warn};
 use frp_net::tls::look_at_certificates;
@@ -27,8 +27,8 @@ pub struct ConfigFile {
     pub options: LoadOptions,
     /// Its proxies and visitors as the admin API shows them.
     pub definitions: Arc<Definitions>,
-    /// Its text, for a reload that may have to be undone.
-    pub text: Arc<str>,
+    /// Its texts, for a reload that may have to be undone.
+    pub texts: Arc<Texts>,
 }
 
 /// The settings of a client.
@@ -52,7 +52,7 @@ struct Now {
     trials: u64,
     /// What was tried last, if it waits to be confirmed.
     trial: Option<(Trial, Former)>,
-    text: Arc<str>,
+    texts: Arc<Texts>,
     /// As the file has them.
     file: Arc<ClientConfig>,
     definitions: Arc<Definitions>,
@@ -73,7 +73,7 @@ pub(crate) struct Trial {
 struct Former {
     file: Arc<ClientConfig>,
     definitions: Arc<Definitions>,
-    text: Arc<str>,
+    texts: Arc<Texts>,
 }
 
 /// What a reload has come to.
@@ -140,11 +140,11 @@ impl Settings {
             store = Some(Arc::new(found.unwrap_or_default()));
         }
         let definitions = file.as_ref().map(|file| file.definitions.clone());
-        let text = file.as_ref().map(|file| file.text.clone());
+        let texts = file.as_ref().map(|file| file.texts.clone());
         let now = Now {
             trials: 0,
             trial: None,
-            text: text.unwrap_or_default(),
+            texts: texts.unwrap_or_default(),
             file: Arc::new(cfg),
             definitions: definitions.unwrap_or_default(),
             store,
@@ -238,7 +238,7 @@ impl Settings {
         self.set(|now| {
             now.file = Arc::new(loaded.settings);
             now.definitions = Arc::new(loaded.definitions);
-            now.text = loaded.text.into();
+            now.texts = Arc::new(loaded.texts);
             if let (Some(file), Some(news)) = (&mut *changing, news) {
                 now.store = Some(take_in(file, news));
             }
@@ -270,7 +270,7 @@ impl Settings {
             Some((trial, former)) => (trial.number + 1, former),
             None => {
                 let former = self.now().former();
-                let kept = confirm::keep(path, &former.text);
+                let kept = confirm::keep(path, &former.texts);
                 kept.map_err(|source| ReloadError::Keep {
                     path: path.to_owned(),
                     source,
@@ -318,7 +318,7 @@ impl Settings {
             if let Some((_, former)) = now.trial.take() {
                 now.file = former.file;
                 now.definitions = former.definitions;
-                now.text = former.text;
+                now.texts = former.texts;
             }
         });
         warn!(
@@ -330,8 +330,8 @@ impl Settings {
         match confirm::restore(&file.path) {
             Ok(Some(tried)) => info!(
                 Log::root(),
-                "{path} is as before, what was tried is in {}",
-                tried.display()
+                "{path} is as before{}",
+                confirm::where_tried(&tried)
             ),
             Ok(None) => {}
             Err(e) => error!(
@@ -419,7 +419,7 @@ impl Now {
         Former {
             file: self.file.clone(),
             definitions: self.definitions.clone(),
-            text: self.text.clone(),
+            texts: self.texts.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use frp_log::{Log, info};
+use frp_log::{Log, access, info};
 use frp_process::threads::Threads;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::ports::Ports;
 use crate::proxy::names::Names;
 use crate::reload::ConfigFile;
 use crate::stats::Stats;
+use crate::stats::conns::Conns;
 use crate::stop::Stop;
 
 /// See the module.
@@ -33,6 +34,8 @@ pub(crate) struct Base {
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
+    /// Which users are connected, as far as somebody asks ([`Base::lists_users`]).
+    pub(crate) conns: Arc<Conns>,
     pub(crate) counts: Counts,
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
@@ -50,6 +53,11 @@ impl Base {
     /// The policy in force, for one decision: whoever decides by parts takes it once.
     pub(crate) fn policy(&self) -> Arc<Policy> {
         self.in_force.snapshot()
+    }
+
+    /// Whether it is kept who is connected: the web server tells it, or the access log.
+    pub(crate) fn lists_users(&self) -> bool {
+        self.stats.is_some() || access::is_wanted()
     }
 
     /// Ends everything once it is time: `stop` says so, or it drains and the last user has left.

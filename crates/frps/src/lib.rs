@@ -116,9 +116,11 @@ pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
 use crate::ports::Ports;
+use crate::random::random_bytes;
 pub use crate::reload::{ConfigFile, PolicyWriter, ReloadError, Reloader, Replaced};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::stats::conns::Conns;
 use crate::stats::traffic_file::TrafficFile;
 pub use crate::stop::Stop;
 use crate::vhost::listeners::Listeners;
@@ -192,7 +194,7 @@ impl Server {
         let ssh = ssh.map(|ssh| ssh::Gateway::bind(&bound.bind_addr, ssh));
         let ssh = ssh.transpose()?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
-        let is_told = web.is_some() || bound.store_path.is_some() || frp_log::access::is_wanted();
+        let is_told = web.is_some() || bound.store_path.is_some();
         let stats = is_told.then(|| Arc::new(Stats::new()));
         let traffic = bound.store_path.as_ref().zip(stats.as_ref());
         let traffic = traffic.map(|(path, stats)| {
@@ -214,6 +216,9 @@ impl Server {
             ports: Arc::new(Ports::new(proxy_host)),
             udp_ports: Arc::new(Ports::new(proxy_host)),
             stats,
+            conns: Arc::new(Conns::new(
+                [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
+            )),
             counts: Counts::default(),
             threads: Threads::new(),
             tasks,

@@ -154,10 +154,6 @@ pub(crate) fn keep_bound(new: &mut ServerConfig, now: &ServerConfig) -> Vec<&'st
     if left.contains(&"transport.tcpMux") {
         keep! { "transport.heartbeatTimeout" transport.heartbeat_timeout; }
     }
-    // Users' connections are counted from the start, or not at all.
-    if now.web_server.is_none() && now.store_path.is_none() && now.log.access.is_none() {
-        keep! { "log.access" log.access; }
-    }
     match (&mut new.ssh_tunnel_gateway, &now.ssh_tunnel_gateway) {
         (Some(new), Some(now)) => {
             let (key, now_key) = (&mut new.private_key_file, &now.private_key_file);

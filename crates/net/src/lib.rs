@@ -40,6 +40,7 @@ pub mod mux;
 pub mod or_never;
 pub mod outbound_proxy;
 mod outgoing;
+pub mod own_ips;
 mod queue_limit;
 #[cfg_attr(not(feature = "quic"), path = "absent/quic.rs")]
 pub mod quic;
@@ -50,6 +51,7 @@ pub mod sniff;
 pub mod stranger_bytes;
 pub mod strangers;
 pub mod stream;
+pub mod stun;
 pub mod tls;
 pub mod turn;
 pub mod udp_socket;

@@ -164,6 +164,16 @@ pub const DNS_TRIES: u32 = 2;
 /// Once `dnsServer` has told the addresses of one family, those of the other are waited for so long
 /// where all are wanted at once.
 pub const DNS_OTHER_FAMILY: Duration = Duration::from_secs(1);
+
+/// An answer of a STUN server (frp `pkg/nathole/discovery.go`).
+pub const STUN_ANSWER: Duration = Duration::from_secs(3);
+
+/// When it is asked again meanwhile (RFC 8489, section 6.2.1); frp asks once.
+pub const STUN_REPEATS: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
+
+/// Bytes of such an answer: two addresses, and what servers say of themselves.
+pub const MAX_STUN_ANSWER: usize = 2048;
+
 /// Bytes that the head of a websocket request or of its answer may have: ours has 200, a CDN adds
 /// some. frp allows 1 MB, which every stranger could then hold.
 pub const MAX_WEBSOCKET_HEAD: usize = 16 * 1024;

@@ -13,6 +13,7 @@
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`plugin`]: what server plugins are asked over HTTP, and answer
 //! - [`sni`]: which server a TLS client asks for
+//! - [`nathole`], [`stun`]: direct paths through NATs
 #![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(
     test,
@@ -32,8 +33,10 @@ pub mod jwt;
 pub mod msg;
 pub mod names;
 pub mod naming;
+pub mod nathole;
 pub mod plugin;
 pub mod proxy_protocol;
 pub mod proxy_url;
 pub mod sni;
+pub mod stun;
 pub mod wire;

@@ -12,6 +12,8 @@ mod full;
 mod hello;
 #[path = "golden/messages.rs"]
 mod messages;
+#[path = "golden/nathole.rs"]
+mod nathole;
 
 use serde_json::Value;
 

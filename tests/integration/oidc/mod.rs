@@ -168,6 +168,16 @@ async fn https_is_checked_against_the_given_ca() {
         &lines(&format!("auth.oidc.trustedCaFile = {:?}\n", ca.file)),
     );
     frpc.expect("login to server success").await;
+    // A renewed CA needs no restart.
+    let renewed = dir.path().join("renewed-ca");
+    std::fs::copy(&other.file, &renewed).unwrap();
+    let frpc = rig.frpc(
+        frps.port,
+        &lines(&format!("auth.oidc.trustedCaFile = {renewed:?}\n")),
+    );
+    frpc.expect("invalid peer certificate").await;
+    std::fs::copy(&ca.file, &renewed).unwrap();
+    frpc.expect("login to server success").await;
     let frpc = rig.frpc(frps.port, &lines("auth.oidc.insecureSkipVerify = true\n"));
     frpc.expect("login to server success").await;
 

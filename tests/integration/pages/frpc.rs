@@ -119,6 +119,55 @@ async fn keys_are_completed_by_keyboard_and_the_editor_can_be_left() {
 }
 
 #[tokio::test]
+async fn keys_are_completed_in_yaml_and_json_too() {
+    let rig = Rig::new();
+    let frps = rig.frps("").await;
+    let port = frps.port;
+    for (format, typed, then) in [
+        (
+            "yaml",
+            "proxies:\n- type: http\n  customD",
+            "transport:\n  protoc",
+        ),
+        (
+            "json",
+            "{\"proxies\": [{\"type\": \"http\", \"customD",
+            "{\"transport\": {\"protoc",
+        ),
+    ] {
+        let web = free_port();
+        let text = match format {
+            "yaml" => format!(
+                "serverPort: {port}\nwebServer: {{port: {web}, user: admin, password: secret}}\n"
+            ),
+            _ => format!(
+                "{{\"serverPort\": {port}, \"webServer\": {{\"port\": {web}, \"user\": \"admin\", \"password\": \"secret\"}}}}"
+            ),
+        };
+        let file = rig.file(&format!("frpc.{format}"), text);
+        let frpc = rig.run(&Side::Ours, "frpc", ["-c".as_ref(), file.as_os_str()]);
+        frpc.expect("login to server success").await;
+        let Some(mut tab) = logged_in(&rig, web).await else {
+            return;
+        };
+        open(&mut tab, web, "config").await;
+        tab.until("document.querySelector('.editor textarea').value.includes('webServer')")
+            .await;
+        for (typed, wanted) in [(typed, "customDomains"), (then, "protocol")] {
+            tab.fills(".editor textarea", "").await;
+            tab.types(typed).await;
+            tab.until(&format!(
+                "document.querySelector('.suggestions').innerText.includes({wanted:?})"
+            ))
+            .await;
+            tab.press("Escape").await;
+        }
+        check_quiet(&mut tab, web).await;
+        tab.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_of_the_store_forwards_until_it_is_deleted() {
     let rig = Rig::new();
     let (web, port) = (free_port(), free_port());

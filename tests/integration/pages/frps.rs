@@ -123,6 +123,38 @@ async fn a_session_is_ended_and_a_failed_login_is_shown_with_its_cure() {
 }
 
 #[tokio::test]
+async fn the_configuration_is_read_again_by_a_button() {
+    let rig = Rig::new();
+    let (port, web) = (free_port(), free_port());
+    let text = |more: &str| {
+        let web = web_server(web);
+        format!("bindAddr = \"127.0.0.1\"\nbindPort = {port}\n{web}{more}")
+    };
+    let file = rig.file("frps.toml", text(""));
+    let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
+    frps.expect("frps started successfully").await;
+    let Some(mut tab) = logged_in(&rig, web).await else {
+        return;
+    };
+    for (more, seen) in [
+        ("", "The file has no changes."),
+        ("maxPortsPerClient = 5\n", "maxPortsPerClient"),
+        (
+            "maxPortsPerClient = 5\nquicBindPort = 1\n",
+            "only after a restart",
+        ),
+        ("maxPortsPerClient = \"five\"\n", "Nothing was changed"),
+    ] {
+        std::fs::write(&file, text(more)).unwrap();
+        tab.click_text("Reload configuration").await;
+        tab.sees(seen).await;
+        tab.click_text("Close").await;
+        tab.misses(seen).await;
+    }
+    tab.close().await;
+}
+
+#[tokio::test]
 async fn the_pages_speak_chinese_and_say_when_the_numbers_are_old() {
     let rig = Rig::new();
     let web = free_port();

@@ -253,3 +253,28 @@ async fn a_wrong_length_beside_chunks_does_not_count() {
         curl_hello(&bridges.urls()[2], &[version]).await;
     }
 }
+
+#[tokio::test]
+async fn a_renewed_ca_of_the_service_counts_without_a_restart() {
+    let rig = Rig::new();
+    let (ours, others) = (
+        Authority::new(rig.path(), "a"),
+        Authority::new(rig.path(), "b"),
+    );
+    let identity = ours.issue(rig.path(), "local", &["127.0.0.1"]);
+    let service = Backend::new(Some(&identity)).await;
+    let trusted = rig.path().join("trusted");
+    std::fs::copy(&others.file, &trusted).unwrap();
+    let plugin = format!(
+        "type = \"http2https\"\nlocalAddr = \"127.0.0.1:{}\"\nbackendTrustedCaFile = {trusted:?}",
+        service.port
+    );
+    let web = plugged(&rig, "", &plugin).await;
+    let url = format!("http://127.0.0.1:{}/", web.port);
+    let got = curl(&url, &[]).await;
+    assert!(got.status.starts_with("502 "), "{got:?}");
+    std::fs::copy(&ours.file, &trusted).unwrap();
+    let renewed = format!("{}: renewed", trusted.display());
+    web.frpc.expect(&renewed).await;
+    curl_hello(&url, &[]).await;
+}

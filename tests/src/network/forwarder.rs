@@ -21,7 +21,7 @@ pub(super) struct Conditions {
 }
 
 /// Packets taken from one host before it is the next one's turn.
-const TURN: usize = 64;
+pub(super) const TURN: usize = 64;
 
 /// Carries packets between `hosts`, until the other end of `stop` is dropped.
 pub(super) fn run(
@@ -33,7 +33,7 @@ pub(super) fn run(
     let mut line = Line::new(hosts.len());
     let mut buffer = vec![0; 65_536];
     loop {
-        if wait(hosts, stop, line.next_due()) {
+        if wait(hosts.iter().map(|(_, file)| file), stop, line.next_due()) {
             return;
         }
         let now = Instant::now();
@@ -94,13 +94,13 @@ fn take(
 }
 
 /// Waits for packets, or until `due`. True: it is time to stop.
-fn wait(hosts: &[(Ipv4Addr, File)], stop: &PipeReader, due: Option<Instant>) -> bool {
+pub(super) fn wait<'a>(
+    devices: impl Iterator<Item = &'a File>,
+    stop: &'a PipeReader,
+    due: Option<Instant>,
+) -> bool {
     let mut polled: Vec<PollFd<'_>> = vec![PollFd::new(stop, PollFlags::IN)];
-    polled.extend(
-        hosts
-            .iter()
-            .map(|(_, file)| PollFd::new(file, PollFlags::IN)),
-    );
+    polled.extend(devices.map(|file| PollFd::new(file, PollFlags::IN)));
     let timeout = due.map(|due| {
         let left = due.saturating_duration_since(Instant::now());
         Timespec {

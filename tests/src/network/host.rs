@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::future::Future;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Once};
@@ -28,7 +28,20 @@ const PREFIX: &str = "frp-tests-";
 pub struct Host {
     /// Its address.
     pub ip: Ipv4Addr,
+    /// The one of IPv6, if it has one.
+    pub ipv6: Option<Ipv6Addr>,
     namespace: Arc<Namespace>,
+}
+
+/// The addresses of a host, and its way to all others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) ip: Ipv4Addr,
+    /// A second address.
+    pub(super) second: Option<Ipv4Addr>,
+    /// The router that it sends to; without one, all others are neighbours.
+    pub(super) gateway: Option<Ipv4Addr>,
+    pub(super) ipv6: Option<Ipv6Addr>,
 }
 
 /// A network namespace, by its name. It goes away with the last user.
@@ -37,23 +50,22 @@ struct Namespace(String);
 
 impl Host {
     /// The host, and the far end of its device.
-    pub(super) fn new(number: u32, name: &str, ip: Ipv4Addr) -> Result<(Self, File), String> {
+    pub(super) fn new(number: u32, name: &str, place: &Place) -> Result<(Self, File), String> {
         static LEFT_BEHIND: Once = Once::new();
         LEFT_BEHIND.call_once(remove_left_behind);
         let namespace = format!("{PREFIX}{}-{number}-{name}", std::process::id());
         run_ip(&["netns", "add", &namespace], "")?;
         let namespace = Arc::new(Namespace(namespace));
-        let host = Self { ip, namespace };
+        let (ip, ipv6) = (place.ip, place.ipv6);
+        let host = Self {
+            ip,
+            ipv6,
+            namespace,
+        };
         let device = host
             .within(|| tun::open("path"))
             .map_err(|e| format!("/dev/net/tun: {e}"))?;
-        run_ip(
-            &["-n", &host.namespace.0, "-batch", "-"],
-            &format!(
-                "link set lo up\naddr add {ip}/32 dev path\nlink set path mtu 1500 up\n\
-                 route add default dev path src {ip}\n"
-            ),
-        )?;
+        run_ip(&["-n", &host.namespace.0, "-batch", "-"], &place.commands())?;
         Ok((host, device))
     }
 
@@ -91,6 +103,17 @@ impl Host {
     pub fn udp_socket(&self, port: u16) -> UdpSocket {
         let socket = self.within(|| {
             let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, std::io::Error>(socket)
+        });
+        UdpSocket::from_std(socket.unwrap()).unwrap()
+    }
+
+    /// A UDP socket at this very address of its own; port 0 for any.
+    #[must_use]
+    pub fn udp_socket_at(&self, addr: SocketAddr) -> UdpSocket {
+        let socket = self.within(|| {
+            let socket = std::net::UdpSocket::bind(addr)?;
             socket.set_nonblocking(true)?;
             Ok::<_, std::io::Error>(socket)
         });
@@ -166,6 +189,25 @@ impl Host {
         let file = rig.config(name, config);
         let args = [OsString::from("-c"), file.into_os_string()];
         self.spawn(&side.program(name), args, rig.path())
+    }
+}
+
+impl Place {
+    /// For `ip -batch`: the device gets the addresses, and all leads there.
+    fn commands(&self) -> String {
+        let ip = self.ip;
+        let mut lines = format!("link set lo up\naddr add {ip}/32 dev path\n");
+        if let Some(second) = self.second {
+            lines += &format!("addr add {second}/32 dev path\n");
+        }
+        lines += "link set path mtu 1500 up\n";
+        let via = self.gateway.map(|gateway| format!("via {gateway} onlink "));
+        let via = via.unwrap_or_default();
+        lines += &format!("route add default {via}dev path src {ip}\n");
+        if let Some(ipv6) = self.ipv6 {
+            lines += &format!("addr add {ipv6}/128 dev path nodad\nroute add ::/0 dev path\n");
+        }
+        lines
     }
 }
 

@@ -13,8 +13,10 @@ mod flow;
 mod forwarder;
 mod host;
 pub mod middlebox;
+mod nat;
 mod packet;
 mod path;
+mod stun;
 mod tun;
 
 use std::fs::File;
@@ -28,11 +30,14 @@ pub use connect_proxy::ConnectProxy;
 pub use flow::Flow;
 pub use host::Host;
 pub use middlebox::{Middlebox, Verdict};
+pub use nat::{End, Ipv6, Mapper, Nat, NatKind, NatNetwork};
 pub use packet::{Packet, TCP, UDP};
 pub use path::{Path, Rate};
+pub use stun::{Filter, Mapping, Probe, StunServer, StunStyle, mapped};
 
 use crate::program::skipped;
 use forwarder::Conditions;
+use host::Place;
 
 /// The hosts and the path between them; all goes away with the value.
 pub struct Network {
@@ -42,6 +47,8 @@ pub struct Network {
     pub server: Host,
     /// A host in between that both may reach: 10.77.3.2.
     pub proxy: Host,
+    /// As many more as were asked for: 10.77.4.2, 10.77.5.2, ...
+    pub more: Vec<Host>,
     conditions: Arc<Mutex<Conditions>>,
     // Dropped before the hosts: the thread ends.
     stop: Option<PipeWriter>,
@@ -52,20 +59,28 @@ impl Network {
     /// A network with this path and device, or None after a line that says `SKIPPED`.
     #[must_use]
     pub fn new(path: Path, device: impl Middlebox + 'static) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            skipped("network namespaces, as root");
-            return None;
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::with_more(0, path, device)
+    }
+
+    /// The same with so many more hosts.
+    #[must_use]
+    pub fn with_more(more: u8, path: Path, device: impl Middlebox + 'static) -> Option<Self> {
+        let number = next_number()?;
         let open = |name: &str, third: u8| -> Result<(Host, File), String> {
-            let ip = Ipv4Addr::new(10, 77, third, 2);
-            Host::new(number, name, ip)
+            let place = Place {
+                ip: Ipv4Addr::new(10, 77, third, 2),
+                second: None,
+                gateway: None,
+                ipv6: None,
+            };
+            Host::new(number, name, &place)
         };
-        let all = open("client", 1).and_then(|client| {
-            let server = open("server", 2)?;
-            Ok([client, server, open("proxy", 3)?])
-        });
+        let names = ["client", "server", "proxy"].map(str::to_owned);
+        let names = names
+            .into_iter()
+            .chain((0..more).map(|n| format!("more{n}")));
+        let all = names.zip(1..).map(|(name, third)| open(&name, third));
+        let all: Result<Vec<_>, String> = all.collect();
         match all {
             Ok(all) => Some(Self::joined(all, path, Box::new(device))),
             Err(why) => {
@@ -75,12 +90,15 @@ impl Network {
         }
     }
 
-    fn joined(all: [(Host, File); 3], path: Path, device: Box<dyn Middlebox>) -> Self {
-        let [client, server, proxy] = all;
-        let files: Vec<_> = [client.1, server.1, proxy.1].into();
-        let (client, server, proxy) = (client.0, server.0, proxy.0);
-        let ips = [client.ip, server.ip, proxy.ip];
-        let hosts: Vec<_> = ips.into_iter().zip(files).collect();
+    fn joined(all: Vec<(Host, File)>, path: Path, device: Box<dyn Middlebox>) -> Self {
+        let mut names = all.iter().map(|(host, _)| host.clone());
+        let mut next = || names.next().unwrap();
+        let (client, server, proxy) = (next(), next(), next());
+        let more = names.collect();
+        let hosts: Vec<_> = all
+            .into_iter()
+            .map(|(host, file)| (host.ip, file))
+            .collect();
         let conditions = Arc::new(Mutex::new(Conditions { path, device }));
         let (stopped, stop) = std::io::pipe().unwrap();
         let shared = conditions.clone();
@@ -92,6 +110,7 @@ impl Network {
             client,
             server,
             proxy,
+            more,
             conditions,
             stop: Some(stop),
             thread: Some(thread),
@@ -108,6 +127,16 @@ impl Network {
     pub fn set_path(&self, path: Path) {
         self.conditions.lock().unwrap().path = path;
     }
+}
+
+/// The number of another network; None, said by [`skipped`], without the right to make one.
+fn next_number() -> Option<u32> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    if !rustix::process::geteuid().is_root() {
+        skipped("network namespaces, as root");
+        return None;
+    }
+    Some(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for Network {

@@ -103,6 +103,11 @@ impl<'a> Packet<'a> {
         })
     }
 
+    /// Whether it is one of several that were one.
+    pub(super) fn is_fragment(&self) -> bool {
+        u16::from_be_bytes([self.whole[6], self.whole[7]]) & 0x3fff != 0
+    }
+
     /// The sequence number behind a TCP packet.
     pub(super) fn end(&self, tcp: Tcp) -> u32 {
         let marks = u32::from(tcp.has(SYN)) + u32::from(tcp.has(FIN));

@@ -31,6 +31,7 @@ use self::parse::{Line, parse};
 use self::value::Given;
 use crate::keys::At;
 use crate::suggest::Program;
+use crate::texts::is_kept_aside;
 use crate::{
     Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
     convert, load, load_client, load_server,
@@ -74,13 +75,6 @@ pub struct ServerRun {
     /// `--drain`: how long users may finish when frps is told to end.
     pub drain: Duration,
 }
-
-/// What the name of the file ends with in which frpc keeps the former text of its configuration file, as long
-/// as a reload waits to be confirmed.
-pub const FORMER: &str = ".former";
-
-/// The same for the text that was not confirmed.
-pub const UNCONFIRMED: &str = ".unconfirmed";
 
 /// A request to the web server of a running program.
 #[derive(Debug)]
@@ -348,8 +342,7 @@ pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     entries.retain(|entry| {
         let name = entry.file_name();
-        let name = name.to_string_lossy();
-        !name.ends_with(FORMER) && !name.ends_with(UNCONFIRMED)
+        !is_kept_aside(&name.to_string_lossy())
     });
     let files = entries.into_iter().flat_map(|entry| {
         // A link to a directory is not followed.

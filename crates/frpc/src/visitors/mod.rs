@@ -3,6 +3,7 @@
 
 mod stcp;
 mod sudp;
+mod virtual_net;
 mod visitor;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_config::{VisitorConfig, VisitorKind};
+use frp_config::{VisitorConfig, VisitorKind, VisitorPlugin};
 use frp_log::{Log, info, warn};
 use frp_net::listen::Host;
 use frp_net::udp_socket::bind_at;
@@ -172,6 +173,9 @@ fn start(
 ) -> Result<(), StartError> {
     let cfg = &visitor.cfg;
     let addr = |port| format!("{}:{port}", cfg.bind_addr);
+    if cfg.plugin.is_some() && cfg.kind == VisitorKind::Sudp {
+        return Err(StartError::NoPlugins);
+    }
     match (&cfg.kind, cfg.bind_port) {
         (kind @ VisitorKind::Xtcp(_), _) => return Err(StartError::Kind(kind.as_str())),
         // Without a port there is nothing to do.
@@ -192,6 +196,9 @@ fn start(
             info!(visitor.log, "sudp start to work, listen on {addr}");
             listeners.spawn(sudp::serve(visitor.clone(), socket));
         }
+    }
+    if let Some(VisitorPlugin::VirtualNet(plugin)) = &cfg.plugin {
+        virtual_net::start(visitor, plugin, listeners)?;
     }
     Ok(())
 }

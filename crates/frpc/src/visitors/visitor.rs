@@ -26,9 +26,9 @@ use crate::connect::{ConnectError, ServerLink};
 pub(super) struct Visitor {
     pub(super) cfg: VisitorConfig,
     /// Wire name of the proxy.
-    target: String,
+    pub(super) target: String,
     layers: LayerOptions,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) server: Arc<Server>,
     /// The end of listening.
     pub(super) stop: CancellationToken,
@@ -53,6 +53,17 @@ pub(super) enum StartError {
     ListenUdp { addr: String, source: io::Error },
     #[error("visitors of type {0} are not supported yet")]
     Kind(&'static str),
+    #[error(
+        "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
+         machine in it, and featureGates.VirtualNet = true"
+    )]
+    NoVirtualNet,
+    #[error("destinationIP is required")]
+    NoDestination,
+    #[error("{0}")]
+    VirtualNet(String),
+    #[error("visitors of type sudp have no plugins; make proxy and visitor of type stcp")]
+    NoPlugins,
 }
 
 /// Why a user does not get through. The first half of each text is frp's.
@@ -80,7 +91,7 @@ impl Visitor {
                 compress: cfg.use_compression,
                 limit: None,
             },
-            traffic: Traffic::default(),
+            traffic: Arc::default(),
             server: server.clone(),
             stop: server.stop.child_token(),
             log: log.with(&cfg.name),

@@ -41,7 +41,7 @@ pub(crate) struct UdpUsers {
     waiting_bytes: usize,
     sweep: Interval,
     /// Somebody's user was ended.
-    ended: Option<Pin<Box<OwnedNotified>>>,
+    ended: Pin<Box<OwnedNotified>>,
 }
 
 type Deciding = Pin<Box<dyn Future<Output = Decided> + Send>>;
@@ -64,7 +64,6 @@ impl UdpUsers {
     pub(crate) fn new(proxy: &Arc<Proxy>) -> Self {
         let mut sweep = interval(UDP_USER_IDLE);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stats = proxy.base.stats.as_ref();
         Self {
             proxy: proxy.clone(),
             users: HashMap::new(),
@@ -72,7 +71,7 @@ impl UdpUsers {
             kept: VecDeque::new(),
             waiting_bytes: 0,
             sweep,
-            ended: stats.map(|stats| Box::pin(stats.conns.somebody_ended())),
+            ended: Box::pin(proxy.base.conns.somebody_ended()),
         }
     }
 
@@ -200,11 +199,8 @@ impl Gate for UdpUsers {
         while self.sweep.poll_tick(cx).is_ready() {
             self.forget_idle();
         }
-        while let Some(ended) = &mut self.ended
-            && ended.as_mut().poll(cx).is_ready()
-        {
-            let stats = self.proxy.base.stats.as_ref();
-            self.ended = stats.map(|stats| Box::pin(stats.conns.somebody_ended()));
+        while self.ended.as_mut().poll(cx).is_ready() {
+            self.ended = Box::pin(self.proxy.base.conns.somebody_ended());
             self.forget_ended();
         }
         loop {

@@ -133,12 +133,11 @@ impl UserConn {
                 visitor: self.claim.as_ref(),
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
-            let stats = proxy.base.stats.as_ref();
+            let base = &proxy.base;
             Ok::<_, Refusal>(Entered {
                 src: ask.src,
-                place: stats.map(|stats| {
-                    stats
-                        .conns
+                place: base.lists_users().then(|| {
+                    base.conns
                         .enter(self.at.src, &proxy.served, &self.ending, None)
                 }),
                 _guard: guard,

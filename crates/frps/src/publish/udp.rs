@@ -69,7 +69,7 @@ async fn drained(proxy: &Proxy, activity: &Activity) {
 
 /// Carries users' datagrams as long as the client's session lasts.
 async fn serve(proxy: &Arc<Proxy>, mut users: Users) {
-    if proxy.base.admission.asks_more() || proxy.base.stats.is_some() {
+    if proxy.base.admission.asks_more() || proxy.base.lists_users() {
         users = users.behind(Box::new(UdpUsers::new(proxy)));
     }
     let mut datagrams = Datagrams::new(users, proxy.log.span());

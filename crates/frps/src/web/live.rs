@@ -192,7 +192,7 @@ fn overview(site: &Site) -> Overview {
             online: totals.types,
             offline: totals.closed,
         },
-        connections: stats.conns.open(),
+        connections: site.shared.conns.open(),
         traffic_in: carried.inward,
         traffic_out: carried.outward,
         today_in: totals.today.inward,
@@ -331,7 +331,7 @@ fn connections(site: &Site, query: &Query) -> Result<Bytes, ApiError> {
     let paging = Paging::of(query)?;
     let (proxy, owner) = (query.value("proxy"), query.value("client"));
     let search = Search::of(query);
-    let conns = &site.stats.conns;
+    let conns = &site.shared.conns;
     let found = conns.find(|conn| {
         let spec = &conn.owner.spec;
         (proxy.is_empty() || *spec.name == *proxy)
@@ -355,9 +355,9 @@ fn connections(site: &Site, query: &Query) -> Result<Bytes, ApiError> {
 }
 
 fn end_connection(site: &Site, id: &str) -> Result<Bytes, ApiError> {
-    let conn = site.stats.conns.by_id(id);
+    let conn = site.shared.conns.by_id(id);
     let conn = conn.ok_or_else(|| ApiError::not_found(format!("connection {id} not found")))?;
-    site.stats.conns.end(&conn);
+    site.shared.conns.end(&conn);
     Ok(json(&Done {}))
 }
 

@@ -179,7 +179,7 @@ fn own(page: &mut Page, site: &Site, totals: &Totals) {
         "Connections of users that are open",
         "gauge",
     );
-    page.line("", stats.conns.open());
+    page.line("", shared.conns.open());
 }
 
 #[derive(Debug, Default)]

@@ -38,7 +38,7 @@ use frp_net::go_text::join_host_port;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::outbound_proxy::{self, ProxyError, http_connect};
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError, TlsFiles, TlsSetupError};
+use frp_net::tls::{self, HandshakeError, Renewed, TlsFiles, TlsSetupError};
 
 /// Whose certificates are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum Via {
 pub struct HttpClient {
     via: Via,
     /// `None`: the system's CAs, which are read with the first request that needs them.
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Renewed<ClientConfig>>,
     limits: Limits,
     kept: Option<Kept>,
 }
@@ -303,7 +303,7 @@ impl HttpClient {
                 ..TlsFiles::default()
             }),
         };
-        let tls = files.map(|files| tls::client_config(&files)).transpose()?;
+        let tls = files.map(tls::renewed_client_config).transpose()?;
         Ok(Self {
             via,
             tls,
@@ -521,7 +521,7 @@ impl HttpClient {
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, TlsSetupError> {
         match &self.tls {
-            Some(config) => Ok(config.clone()),
+            Some(config) => Ok(config.now()),
             None => tls::client_config_of_system().await,
         }
     }

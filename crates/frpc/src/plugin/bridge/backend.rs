@@ -17,7 +17,7 @@ use frp_http::tasks::Tracked;
 use frp_net::dial::{DialError, dial};
 use frp_net::listen::limit_unsent;
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError, TlsFiles};
+use frp_net::tls::{self, HandshakeError, Renewed, TlsFiles};
 use frp_relay::limits::LOCAL_DIAL;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::UPGRADE;
@@ -240,7 +240,7 @@ struct ServiceAddr {
 
 #[derive(Debug)]
 struct Tls {
-    config: Arc<ClientConfig>,
+    config: Renewed<ClientConfig>,
     server_name: String,
 }
 
@@ -265,7 +265,7 @@ impl Tls {
             return Err(PluginError::BackendName(name.clone()));
         }
         Ok(Self {
-            config: tls::client_config(&files)?,
+            config: tls::renewed_client_config(files)?,
             server_name: cfg.server_name.clone().unwrap_or_else(|| host.to_owned()),
         })
     }
@@ -282,7 +282,7 @@ impl ServiceAddr {
                 server_name,
             }) => {
                 let io = Stream::Tcp(tcp);
-                let pipe = tls::connect(config.clone(), server_name, io, LOCAL_DIAL).await?;
+                let pipe = tls::connect(config.now(), server_name, io, LOCAL_DIAL).await?;
                 Stream::Tls(Box::new(pipe))
             }
         };
