@@ -53,6 +53,7 @@ mod server_plugins;
 mod shutdown;
 mod signals;
 mod ssh;
+mod ssh_gateway;
 mod store;
 mod story;
 mod strangers;
