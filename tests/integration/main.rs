@@ -68,6 +68,8 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+#[cfg(target_os = "linux")]
+mod vnet;
 mod web;
 mod websocket;
 #[cfg(target_os = "linux")]

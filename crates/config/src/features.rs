@@ -21,6 +21,8 @@ named! {
         Pages = "pages",
         /// Proxies and visitors of type xtcp.
         Xtcp = "xtcp",
+        /// The virtual network of frpc.
+        Vnet = "vnet",
     }
 }
 
@@ -58,10 +60,11 @@ impl Build {
     }
 }
 
-/// The [`Build`] of the program called so, from the features of the crate that asks.
+/// The [`Build`] of the program called so, from the features of the crate that asks; those that only one of the
+/// programs has are named by it.
 #[macro_export]
 macro_rules! build {
-    ($program:literal) => {
+    ($program:literal $(, $own:literal => $feature:ident)*) => {
         $crate::Build {
             program: $program,
             lacks: &[
@@ -79,6 +82,10 @@ macro_rules! build {
                 $crate::Feature::Pages,
                 #[cfg(not(feature = "xtcp"))]
                 $crate::Feature::Xtcp,
+                $(
+                    #[cfg(not(feature = $own))]
+                    $crate::Feature::$feature,
+                )*
             ],
         }
     };

@@ -11,6 +11,7 @@ use crate::nathole::Budget;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::virtual_net::VirtualNet;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -26,6 +27,7 @@ pub(crate) struct Client {
     pub(crate) live: Arc<Live>,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
+    pub(crate) virtual_net: VirtualNet,
 }
 
 impl Client {
@@ -39,6 +41,7 @@ impl Client {
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
             budget: Budget::default(),
+            virtual_net: VirtualNet::default(),
             cfg,
         })
     }

@@ -19,6 +19,7 @@
 //! answers.
 //! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
 //! [`confirm`] is what is left of a reload that may have to be undone.
+//! [`virtual_net`] is the device of the virtual network, where there is one.
 //! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 //!
 //! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
@@ -31,7 +32,8 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
-        feature = "xtcp"
+        feature = "xtcp",
+        feature = "vnet"
     )),
     allow(
         dead_code,
@@ -74,6 +76,8 @@ mod store;
 mod tasks;
 mod udp;
 mod user;
+#[cfg_attr(not(feature = "vnet"), path = "absent/virtual_net.rs")]
+mod virtual_net;
 mod visitors;
 mod work;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/xtcp.rs")]
@@ -84,4 +88,4 @@ pub use settings::ConfigFile;
 pub use store::OpenError;
 
 /// This program, and what it was built without.
-const BUILD: frp_config::Build = frp_config::build!("frpc");
+const BUILD: frp_config::Build = frp_config::build!("frpc", "vnet" => Vnet);
