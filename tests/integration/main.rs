@@ -62,6 +62,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod top;
 mod traffic_kept;
 mod udp;
 mod verdicts;
@@ -73,6 +74,7 @@ mod vnet;
 mod web;
 mod websocket;
 #[cfg(target_os = "linux")]
+mod xtcp;
 mod xtcp_client;
 #[cfg(target_os = "linux")]
 mod xtcp_nats;

@@ -19,10 +19,12 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
-        /// Proxies and visitors of type xtcp.
-        Xtcp = "xtcp",
+        /// The live view in the terminal.
+        Top = "top",
         /// The virtual network of frpc.
         Vnet = "vnet",
+        /// Proxies and visitors of type xtcp.
+        Xtcp = "xtcp",
     }
 }
 
@@ -80,12 +82,14 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
-                #[cfg(not(feature = "xtcp"))]
-                $crate::Feature::Xtcp,
+                #[cfg(not(feature = "top"))]
+                $crate::Feature::Top,
                 $(
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,
                 )*
+                #[cfg(not(feature = "xtcp"))]
+                $crate::Feature::Xtcp,
             ],
         }
     };

@@ -25,9 +25,9 @@ pub(crate) struct Client {
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
+    pub(crate) virtual_net: VirtualNet,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
-    pub(crate) virtual_net: VirtualNet,
 }
 
 impl Client {
@@ -40,8 +40,8 @@ impl Client {
             settings: Arc::new(settings),
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
-            budget: Budget::default(),
             virtual_net: VirtualNet::default(),
+            budget: Budget::default(),
             cfg,
         })
     }

@@ -32,8 +32,9 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
-        feature = "xtcp",
-        feature = "vnet"
+        feature = "top",
+        feature = "vnet",
+        feature = "xtcp"
     )),
     allow(
         dead_code,
@@ -57,6 +58,8 @@ mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
+mod discover;
 mod health;
 mod limits;
 mod live;
