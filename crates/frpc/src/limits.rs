@@ -38,6 +38,9 @@ pub(crate) const VISIT_AGAIN_MIN: Duration = Duration::from_secs(60);
 /// See [`VISIT_AGAIN_MIN`].
 pub(crate) const VISIT_AGAIN_MAX: Duration = Duration::from_secs(300);
 
+/// Bytes between the virtual network and the direct path of a xtcp visitor, in each direction.
+pub(crate) const VISIT_PIPE: usize = 64 * 1024;
+
 /// Where a packet waits for that, it is tried no more often than this.
 pub(crate) const VISIT_WANTED: Duration = Duration::from_secs(5);
 
