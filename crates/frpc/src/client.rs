@@ -8,6 +8,7 @@ use frp_proto::crypto::cfb;
 use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
 use crate::nathole::Budget;
+use crate::port_mapping::PortMapper;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -26,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) live: Arc<Live>,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
+    /// Ports of the router for them.
+    pub(crate) ports: PortMapper,
 }
 
 impl Client {
@@ -39,6 +42,7 @@ impl Client {
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
             budget: Budget::default(),
+            ports: PortMapper::default(),
             cfg,
         })
     }

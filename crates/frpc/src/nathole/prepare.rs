@@ -4,13 +4,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use frp_config::NatTraversal;
+use frp_log::{Log, debug};
 use frp_net::own_ips::own_ips;
 use frp_net::stun::discover;
 use frp_proto::nathole::feature::{NatFeature, classify};
 use tokio::net::UdpSocket;
 
 use super::error::PrepareError;
+use crate::client::Client;
 use crate::limits::MAX_IPV6_OFFERED;
+use crate::port_mapping::PortMapping;
 
 /// The sockets that the peer is told of; at least one is there.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Sockets {
     pub(super) v4: Option<UdpSocket>,
     /// Where this machine has a global address.
     pub(super) v6: Option<UdpSocket>,
+    /// What a router has mapped to the first.
+    pub(super) mapping: Option<PortMapping>,
 }
 
 /// What the peer is to know.
@@ -33,16 +39,55 @@ pub(crate) struct Prepared {
     pub(crate) nat: Option<NatFeature>,
 }
 
-/// Opens sockets and finds out about them. `own`: our own addresses may be told (`disableAssistedAddrs` is
-/// off).
-pub(crate) async fn prepare(stun_server: &str, own: bool) -> Result<Prepared, PrepareError> {
-    let sockets = Sockets::open(own).await?;
-    // Addresses that lead to the sockets and that nobody else can know of, such as one that a router maps.
-    let extra = Vec::new();
-    sockets.prepared(stun_server, own, extra).await
+/// Opens sockets and finds out about them.
+pub(crate) async fn prepare(
+    client: &Client,
+    cfg: &NatTraversal,
+    log: &Log,
+) -> Result<Prepared, PrepareError> {
+    let server = &client.cfg.nat_hole_stun_server;
+    let own = !cfg.disable_assisted_addrs;
+    let mut sockets = Sockets::open(own).await?;
+    let seen = match &sockets.v4 {
+        Some(socket) => discover(socket, server).await,
+        None => Ok(Vec::new()),
+    };
+    if let (true, Ok(seen)) = (cfg.port_mapping, &seen) {
+        sockets.map(seen, client, log).await;
+    }
+    let ipv6 = sockets.own_ipv6();
+    let mut assisted = match own {
+        true => sockets.own_ipv4(),
+        false => Vec::new(),
+    };
+    assisted.extend(sockets.mapping.as_ref().map(|mapping| mapping.external));
+    assisted.extend(&ipv6);
+    let (mapped, nat) = match (seen, ipv6.first()) {
+        (Ok(seen), _) if seen.len() >= 2 => {
+            let nat = classify(&seen, &own_ips()).ok();
+            (seen, nat)
+        }
+        // The world sees these as they are, and frps wants to know two.
+        (_, Some(first)) => (vec![*first, *first], None),
+        (Ok(_), None) => {
+            let server = server.clone();
+            return Err(PrepareError::OneAddress { server });
+        }
+        (Err(error), None) => {
+            let server = server.clone();
+            return Err(PrepareError::Discover { error, server });
+        }
+    };
+    Ok(Prepared {
+        sockets,
+        mapped,
+        assisted,
+        nat,
+    })
 }
 
 impl Sockets {
+    /// `own`: our own addresses may be told, without which nobody would come by IPv6.
     async fn open(own: bool) -> io::Result<Self> {
         let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await;
         let v6 = match own && !global_ipv6().is_empty() {
@@ -50,66 +95,49 @@ impl Sockets {
             false => None,
         };
         match (v4, v6) {
-            (Ok(v4), v6) => Ok(Self { v4: Some(v4), v6 }),
+            (Ok(v4), v6) => Ok(Self {
+                v4: Some(v4),
+                v6,
+                mapping: None,
+            }),
             (Err(_), Some(v6)) => Ok(Self {
                 v4: None,
                 v6: Some(v6),
+                mapping: None,
             }),
             (Err(e), None) => Err(e),
         }
     }
 
-    /// `extra` are told like our own addresses.
-    async fn prepared(
-        self,
-        stun_server: &str,
-        own: bool,
-        extra: Vec<SocketAddr>,
-    ) -> Result<Prepared, PrepareError> {
-        let ips = own_ips();
-        let port = |socket: &Option<UdpSocket>| {
-            let addr = socket.as_ref().and_then(|socket| socket.local_addr().ok());
-            addr.map(|addr| addr.port())
+    /// Asks the router for a port, which servers have seen us behind.
+    async fn map(&mut self, seen: &[SocketAddr], client: &Client, log: &Log) {
+        let addr = self.v4.as_ref().and_then(|socket| socket.local_addr().ok());
+        let Some(port) = addr.map(|addr| addr.port()).filter(|_| !seen.is_empty()) else {
+            return;
         };
-        let seen = match &self.v4 {
-            Some(socket) => discover(socket, stun_server).await,
-            None => Ok(Vec::new()),
-        };
-        let ipv6: Vec<_> = port(&self.v6)
-            .into_iter()
-            .flat_map(|port| {
-                global_ipv6()
-                    .into_iter()
-                    .map(move |ip| SocketAddr::new(ip, port))
-            })
-            .collect();
-        let ipv4 = port(&self.v4).filter(|_| own).into_iter();
-        let ipv4 = ipv4.flat_map(|port| {
-            let ips = ips.iter().filter(|ip| ip.is_ipv4());
-            ips.map(move |ip| SocketAddr::new(*ip, port))
-        });
-        let assisted = ipv4.chain(extra).chain(ipv6.iter().copied()).collect();
-        let server = || stun_server.to_owned();
-        let (mapped, nat) = match (seen, ipv6.first()) {
-            (Ok(seen), _) if seen.len() >= 2 => {
-                let nat = classify(&seen, &ips).ok();
-                (seen, nat)
-            }
-            // The world sees these as they are, and frps wants to know two.
-            (_, Some(first)) => (vec![*first, *first], None),
-            (Ok(_), None) => return Err(PrepareError::OneAddress { server: server() }),
-            (Err(error), None) => {
-                let server = server();
-                return Err(PrepareError::Discover { error, server });
-            }
-        };
-        Ok(Prepared {
-            sockets: self,
-            mapped,
-            assisted,
-            nat,
-        })
+        match client.ports.map(port, seen, &client.tasks, log).await {
+            Ok(mapping) => self.mapping = Some(mapping),
+            Err(why) => debug!(log, "no port of a router: {why}"),
+        }
     }
+
+    fn own_ipv4(&self) -> Vec<SocketAddr> {
+        let ips = own_ips().into_iter().filter(IpAddr::is_ipv4);
+        at_port_of(self.v4.as_ref(), ips.collect())
+    }
+
+    fn own_ipv6(&self) -> Vec<SocketAddr> {
+        at_port_of(self.v6.as_ref(), global_ipv6())
+    }
+}
+
+fn at_port_of(socket: Option<&UdpSocket>, ips: Vec<IpAddr>) -> Vec<SocketAddr> {
+    let addr = socket.and_then(|socket| socket.local_addr().ok());
+    let Some(port) = addr.map(|addr| addr.port()) else {
+        return Vec::new();
+    };
+    let addrs = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
+    addrs.collect()
 }
 
 impl Prepared {
