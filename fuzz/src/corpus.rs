@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use frp_proto::wire::WireProtocol;
 
-use crate::{config, http, net, outbound_proxy, proto, websocket};
+use crate::{config, http, net, outbound_proxy, proto, vnet, websocket};
 
 /// Mutations of each target where no time is given.
 const A_FEW: usize = 300;
@@ -41,11 +41,14 @@ targets! {
     kcp: net::kcp;
     kcp_fec: net::kcp_fec;
     mux_frames: net::mux_frames;
+    nathole: proto::nathole;
     outbound_proxy: outbound_proxy::answers;
     plugin_answer: proto::plugin_answer;
     sni: proto::sni;
+    stun: proto::stun;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
     v2_decode: |data| proto::messages(WireProtocol::V2, data);
+    vnet_packets: vnet::packets;
     websocket_frames: websocket::frames;
     websocket_handshake: websocket::handshake;
 }

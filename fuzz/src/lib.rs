@@ -6,6 +6,7 @@ pub mod http;
 pub mod net;
 pub mod outbound_proxy;
 pub mod proto;
+pub mod vnet;
 pub mod websocket;
 
 #[cfg(test)]

@@ -70,7 +70,12 @@ mod verdicts;
 mod visitors;
 mod visitors_interop;
 mod visitors_wire;
+#[cfg(target_os = "linux")]
+mod vnet;
 mod web;
 mod websocket;
 #[cfg(target_os = "linux")]
+mod xtcp;
 mod xtcp_client;
+#[cfg(target_os = "linux")]
+mod xtcp_nats;

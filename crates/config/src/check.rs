@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use frp_proto::address::{ScopedIp, split_port};
 use frp_proto::proxy_url::ProxyUrl;
 
-use crate::DnsServer;
 use crate::address;
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
@@ -16,6 +15,7 @@ use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
 use crate::value::{Entry, Node, Value};
 use crate::way::Way;
+use crate::{DnsServer, VirtualAddress};
 
 /// Sorts the entries of a table into a section; reports unknown keys and wrong kinds of values.
 pub(crate) fn collect(
@@ -605,6 +605,13 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 at,
                 format!("{prefix}{written}: {text:?} is not an IP address, with or without a port"),
                 "give an address such as 192.0.2.53 or 192.0.2.53:5353",
+            );
+        }
+        (Rule::VirtualAddress, Value::Text(text)) if VirtualAddress::parse(text).is_none() => {
+            report.refuse(
+                at,
+                format!("{prefix}{written}: invalid CIDR address: {text}"),
+                "give the address of this machine and the prefix of the network, such as 100.86.0.1/24",
             );
         }
         (Rule::ProxyUrl, Value::Text(text)) => {

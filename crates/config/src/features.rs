@@ -19,6 +19,8 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
+        /// The virtual network of frpc.
+        Vnet = "vnet",
         /// Proxies and visitors of type xtcp.
         Xtcp = "xtcp",
     }
@@ -58,10 +60,11 @@ impl Build {
     }
 }
 
-/// The [`Build`] of the program called so, from the features of the crate that asks.
+/// The [`Build`] of the program called so, from the features of the crate that asks; those that only one of the
+/// programs has are named by it.
 #[macro_export]
 macro_rules! build {
-    ($program:literal) => {
+    ($program:literal $(, $own:literal => $feature:ident)*) => {
         $crate::Build {
             program: $program,
             lacks: &[
@@ -77,6 +80,10 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
+                $(
+                    #[cfg(not(feature = $own))]
+                    $crate::Feature::$feature,
+                )*
                 #[cfg(not(feature = "xtcp"))]
                 $crate::Feature::Xtcp,
             ],

@@ -53,8 +53,9 @@ pub use keys::{
     NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind,
     ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
     ServerTransport, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin,
-    TokenSourceError, UnixSocketPlugin, VirtualNetVisitor, VisitorConfig, VisitorKind,
-    VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy, XtcpVisitor,
+    TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor, VisitorConfig,
+    VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy,
+    XtcpVisitor,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};

@@ -12,6 +12,7 @@ use crate::port_mapping::PortMapper;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
+use crate::virtual_net::VirtualNet;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -25,6 +26,7 @@ pub(crate) struct Client {
     /// The session's; the admin API and work connections only look.
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
+    pub(crate) virtual_net: VirtualNet,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
     /// Ports of the router for them.
@@ -41,6 +43,7 @@ impl Client {
             settings: Arc::new(settings),
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
+            virtual_net: VirtualNet::default(),
             budget: Budget::default(),
             ports: PortMapper::default(),
             cfg,

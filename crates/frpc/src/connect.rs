@@ -158,6 +158,14 @@ impl Connector {
         }
     }
 
+    /// Has the server answer, if only that it knows nothing of our connection: what has ended another connection may
+    /// have ended this one, too.
+    pub(crate) fn check(&self) {
+        if let Some(shared) = &self.shared {
+            shared.ask();
+        }
+    }
+
     /// The way that it goes.
     pub(crate) fn way(&self) -> &OneWay {
         &self.way

@@ -19,6 +19,7 @@
 //! answers.
 //! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
 //! [`confirm`] is what is left of a reload that may have to be undone.
+//! [`virtual_net`] is the device of the virtual network, where there is one.
 //! [`proxy`] is what a configured proxy is between those stages, [`client`] what its sessions share.
 //!
 //! Where a build lacks a feature of `Cargo.toml`, `absent` has what stands in its place.
@@ -31,6 +32,7 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
+        feature = "vnet",
         feature = "xtcp"
     )),
     allow(
@@ -55,6 +57,8 @@ mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
+mod discover;
 mod health;
 mod limits;
 mod live;
@@ -76,6 +80,8 @@ mod store;
 mod tasks;
 mod udp;
 mod user;
+#[cfg_attr(not(feature = "vnet"), path = "absent/virtual_net.rs")]
+mod virtual_net;
 mod visitors;
 mod work;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/xtcp.rs")]
@@ -86,4 +92,4 @@ pub use settings::ConfigFile;
 pub use store::OpenError;
 
 /// This program, and what it was built without.
-const BUILD: frp_config::Build = frp_config::build!("frpc");
+const BUILD: frp_config::Build = frp_config::build!("frpc", "vnet" => Vnet);

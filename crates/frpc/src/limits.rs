@@ -29,6 +29,18 @@ pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(2);
 /// frpc's wait for the answer to a visitor's request (frp `client/visitor/visitor.go`).
 pub(crate) const VISITOR_ANSWER: Duration = Duration::from_secs(10);
 
+/// frpc's wait before it connects again to a machine of the virtual network whose connection has ended (frp
+/// `pkg/plugin/visitor/virtual_net.go`).
+pub(crate) const VISIT_AGAIN: Duration = Duration::from_secs(10);
+
+/// The same where the connection could not be opened: the first wait, and the longest.
+pub(crate) const VISIT_AGAIN_MIN: Duration = Duration::from_secs(60);
+/// See [`VISIT_AGAIN_MIN`].
+pub(crate) const VISIT_AGAIN_MAX: Duration = Duration::from_secs(300);
+
+/// Where a packet waits for that, it is tried no more often than this.
+pub(crate) const VISIT_WANTED: Duration = Duration::from_secs(5);
+
 /// While a local service cannot be reached, the log counts the failures no more often than this.
 pub(crate) const UNREACHABLE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -169,8 +181,9 @@ pub(crate) const TUNNEL_CHECK: Duration = Duration::from_secs(2);
 /// How long a user waits for a direct path where there is nothing else (frp `client/visitor/xtcp.go`).
 pub(crate) const TUNNEL_WAIT: Duration = Duration::from_secs(20);
 
-/// A path that stood for so long is dug again when it is lost, whether anybody comes or not.
-pub(crate) const TUNNEL_WANTED_AGAIN: Duration = Duration::from_secs(5);
+/// Attempts to replace a path that was lost, where nobody comes: at once, after 10 s, 20 s and so on, the last
+/// after ten minutes.
+pub(crate) const TUNNEL_REPLACE_TRIES: u32 = 7;
 
 /// How often visitors may hand a user on.
 pub(crate) const MAX_HANDED_ON: usize = 4;

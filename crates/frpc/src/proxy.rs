@@ -11,6 +11,7 @@ use frp_relay::layers::{Bucket, LayerOptions};
 use frp_relay::relay::Traffic;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
 use crate::live::{Conn, Live, Served};
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
@@ -109,9 +110,9 @@ impl Proxy {
     }
 
     /// Makes the plugin that is configured, if one is.
-    pub(crate) fn prepare(&self, tasks: &Tasks) -> Result<(), PluginError> {
+    pub(crate) fn prepare(&self, client: &Client) -> Result<(), PluginError> {
         if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
-            let _ = self.plugin.set(Plugin::new(cfg, tasks)?);
+            let _ = self.plugin.set(Plugin::new(cfg, client)?);
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::one_way::OneWay;
 use crate::session::Session;
 use crate::settings::{ConfigFile, Settings};
 use crate::store::OpenError;
+use crate::virtual_net::VirtualNetError;
 
 /// A client of one configuration.
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub enum RunError {
          be attempted"
     )]
     FirstLogin(String),
+    /// The device of the virtual network cannot be made.
+    #[error("init virtual network controller error: {0}")]
+    VirtualNet(#[from] VirtualNetError),
 }
 
 /// Reads the configuration file of a running client again.
@@ -115,6 +119,13 @@ impl Service {
     /// then ends whatever still carries a user, which takes [`LAST_TASKS`] at most.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         self.take_network_settings();
+        let Client {
+            cfg,
+            tasks,
+            virtual_net,
+            ..
+        } = &*self.client;
+        virtual_net.start(cfg, tasks).await?;
         self.serve_admin(&stop);
         let ended = self.keep_session(&stop).await;
         self.client.tasks.stop.cancel();

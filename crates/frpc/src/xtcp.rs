@@ -68,6 +68,7 @@ pub(crate) async fn serve(
     };
     let why = serve_users(&Arc::new(visit), arrivals).await;
     drop(listener);
+    server.connector.check();
     debug!(log, "the direct path has ended: {why}");
 }
 
@@ -113,7 +114,7 @@ async fn dig(
         success: punched.is_ok(),
     };
     server.holes.tell(report.into());
-    let hole = punched.map_err(|error| orders.failed(error, nat.as_ref()))?;
+    let hole = punched.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
     info!(
         log,
         "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",

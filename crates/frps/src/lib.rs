@@ -11,6 +11,8 @@
 //!    user who says a host by [`vhost`].
 //! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
+//! Visitors whose bytes do not come this way are brought together with a client by [`nathole`].
+//!
 //! A client that lives in this program begins at the streams, [`inside`].
 //!
 //! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
@@ -28,7 +30,8 @@
         feature = "websocket",
         feature = "http",
         feature = "oidc",
-        feature = "pages"
+        feature = "pages",
+        feature = "xtcp"
     )),
     allow(
         dead_code,
@@ -60,6 +63,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
+mod nathole;
 #[cfg(feature = "pages")]
 mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
@@ -228,6 +233,7 @@ impl Server {
             registry: Registry::default(),
             groups: Arc::default(),
             visitors: Arc::default(),
+            nathole: Arc::default(),
             vhosts,
             strangers,
         };

@@ -49,6 +49,8 @@ pub struct Network {
     pub server: Host,
     /// A host in between that both may reach: 10.77.3.2.
     pub proxy: Host,
+    /// As many more as were asked for: 10.77.4.2, 10.77.5.2, ...
+    pub more: Vec<Host>,
     conditions: Arc<Mutex<Conditions>>,
     // Dropped before the hosts: the thread ends.
     stop: Option<PipeWriter>,
@@ -59,6 +61,12 @@ impl Network {
     /// A network with this path and device, or None after a line that says `SKIPPED`.
     #[must_use]
     pub fn new(path: Path, device: impl Middlebox + 'static) -> Option<Self> {
+        Self::with_more(0, path, device)
+    }
+
+    /// The same with so many more hosts.
+    #[must_use]
+    pub fn with_more(more: u8, path: Path, device: impl Middlebox + 'static) -> Option<Self> {
         let number = next_number()?;
         let open = |name: &str, third: u8| -> Result<(Host, File), String> {
             let place = Place {
@@ -69,10 +77,12 @@ impl Network {
             };
             Host::new(number, name, &place)
         };
-        let all = open("client", 1).and_then(|client| {
-            let server = open("server", 2)?;
-            Ok([client, server, open("proxy", 3)?])
-        });
+        let names = ["client", "server", "proxy"].map(str::to_owned);
+        let names = names
+            .into_iter()
+            .chain((0..more).map(|n| format!("more{n}")));
+        let all = names.zip(1..).map(|(name, third)| open(&name, third));
+        let all: Result<Vec<_>, String> = all.collect();
         match all {
             Ok(all) => Some(Self::joined(all, path, Box::new(device))),
             Err(why) => {
@@ -82,12 +92,15 @@ impl Network {
         }
     }
 
-    fn joined(all: [(Host, File); 3], path: Path, device: Box<dyn Middlebox>) -> Self {
-        let [client, server, proxy] = all;
-        let files: Vec<_> = [client.1, server.1, proxy.1].into();
-        let (client, server, proxy) = (client.0, server.0, proxy.0);
-        let ips = [client.ip, server.ip, proxy.ip];
-        let hosts: Vec<_> = ips.into_iter().zip(files).collect();
+    fn joined(all: Vec<(Host, File)>, path: Path, device: Box<dyn Middlebox>) -> Self {
+        let mut names = all.iter().map(|(host, _)| host.clone());
+        let mut next = || names.next().unwrap();
+        let (client, server, proxy) = (next(), next(), next());
+        let more = names.collect();
+        let hosts: Vec<_> = all
+            .into_iter()
+            .map(|(host, file)| (host.ip, file))
+            .collect();
         let conditions = Arc::new(Mutex::new(Conditions { path, device }));
         let (stopped, stop) = std::io::pipe().unwrap();
         let shared = conditions.clone();
@@ -99,6 +112,7 @@ impl Network {
             client,
             server,
             proxy,
+            more,
             conditions,
             stop: Some(stop),
             thread: Some(thread),

@@ -156,11 +156,14 @@ const NATHOLE: Command = Command {
         flag("nat-hole-stun-server", Takes::Text, "STUN server to ask."),
         flag("nat-hole-local-addr", Takes::Text, "Address to ask from.").short('l'),
     ],
-    below: &[command(
-        "discover",
-        "Find out the kind of NAT by asking a STUN server",
-        Act::Discover,
-    )],
+    below: &[Command {
+        flags: &[JSON],
+        ..command(
+            "discover",
+            "Find out the kind of NAT by asking a STUN server",
+            Act::Discover,
+        )
+    }],
     ..command("nathole", "Actions about nathole", Act::Group)
 };
 

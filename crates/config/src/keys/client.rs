@@ -9,7 +9,8 @@ use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
 use super::common::{
-    Auth, DnsServer, LogConfig, QuicOptions, WEBSOCKET_REQUEST, WebServer, WebsocketOptions,
+    Auth, DnsServer, LogConfig, QuicOptions, VirtualAddress, WEBSOCKET_REQUEST, WebServer,
+    WebsocketOptions,
 };
 use super::key::{Ini, Rule};
 use super::proxy::{PROXY, ProxyConfig};
@@ -17,7 +18,7 @@ use super::server::{ServerConfig, ServerTransport};
 use super::setting::{Both, Setting};
 use super::visitor::{VISITOR, VisitorConfig};
 use crate::way::{Transport, TransportProtocol, Way};
-use crate::{Secret, ValueSource};
+use crate::{Feature, Secret, ValueSource};
 
 settings! {
     /// Everything that frpc needs to know, checked and with defaults filled in.
@@ -57,8 +58,8 @@ settings! {
         web_server: Option<WebServer> = "webServer" "The admin interface.";
         transport: ClientTransport = "transport" "How frps is reached.";
         table "virtualNet" "Virtual network." {
-            virtual_net_address: Option<String> = "address" "Address of the virtual network, CIDR."
-                .later();
+            virtual_net_address: Option<VirtualAddress> = "address"
+                "Address of this machine in the virtual network, CIDR." .needs(Feature::Vnet);
         }
         feature_gates: BTreeMap<String, bool> = "featureGates" "Switches for features on trial.";
         udp_packet_size: i64 = like ServerConfig::udp_packet_size;

@@ -1,6 +1,7 @@
 //! Settings that both programs have: authentication, web server, transport, log.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -382,6 +383,39 @@ impl Setting for Option<DnsServer> {
 
     fn read(at: &At<'_, Self>) -> Self {
         DnsServer::parse(&at.text())
+    }
+}
+
+/// `virtualNet.address`: the address of this machine in the virtual network, and the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Bits that all addresses of the network have in common.
+    pub prefix: u8,
+}
+
+impl VirtualAddress {
+    /// As Go's `net.ParseCIDR` reads it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (ip, prefix) = text.split_once('/')?;
+        let ip: IpAddr = ip.parse().ok()?;
+        let most = if ip.is_ipv4() { 32 } else { 128 };
+        let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = prefix
+            .parse()
+            .ok()
+            .filter(|prefix| digits && *prefix <= most)?;
+        Some(Self { ip, prefix })
+    }
+}
+
+impl Setting for Option<VirtualAddress> {
+    const KIND: Kind = Kind::Text;
+    const RULE: Rule = Rule::VirtualAddress;
+
+    fn read(at: &At<'_, Self>) -> Self {
+        VirtualAddress::parse(&at.text())
     }
 }
 

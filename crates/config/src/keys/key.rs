@@ -104,6 +104,8 @@ pub(crate) enum Rule {
     Ip,
     /// An IP address, with a port or without. frp does not check it.
     DnsServer,
+    /// An IP address and a prefix. frp does not check it before it runs.
+    VirtualAddress,
     /// The URL of a proxy. frp checks it with each login.
     ProxyUrl,
     Bandwidth,

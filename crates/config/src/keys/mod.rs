@@ -24,7 +24,7 @@ mod tests;
 pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
 pub use self::common::{
     Auth, AuthMethod, AuthScope, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget, PortRange,
-    QuicOptions, TokenSourceError, WebServer, WebTls, WebsocketOptions,
+    QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
 };
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,
@@ -53,7 +53,7 @@ pub(crate) use self::proxy::{HealthCheckKeys, PROXY};
 pub(crate) use self::setting::{
     At, Both, Flat, Item, Listed, Of, Setting, Table, definition, one_of,
 };
-pub(crate) use self::visitor::VISITOR;
+pub(crate) use self::visitor::{VISITOR, VISITOR_PLUGIN, VisitorPluginKeys};
 
 /// The root of frps' file.
 pub(crate) const SERVER: &[Key] = ServerConfig::KEYS;

@@ -45,7 +45,7 @@ tagged! {
         /// TLS in, plain bytes to the local service.
         Tls2Raw(Tls2RawPlugin) = "tls2raw";
         /// The virtual network.
-        VirtualNet = "virtual_net", later;
+        VirtualNet = "virtual_net", needs(Vnet);
     }
 }
 

@@ -48,8 +48,8 @@ settings! {
         /// `None` for no listener.
         bind_port: Option<u16> = "bindPort" "Port to listen on; negative for none."
             .ini("bind_port") .rule(Rule::PortOrNone) .flag("bind-port");
-        /// Takes the place of the listener.
-        plugin: Option<VisitorPlugin> = "plugin" "Replaces the listener." .later();
+        /// Sends users, too.
+        plugin: Option<VisitorPlugin> = "plugin" "What sends users, besides the listener.";
         /// `type` and the keys that only this type has.
         tagged kind: VisitorKind;
     }
@@ -107,7 +107,8 @@ named! {
 
 choices!(XtcpProtocol);
 
-const PLUGIN: Tagged = Tagged {
+/// `visitors[].plugin`.
+pub(crate) const VISITOR_PLUGIN: Tagged = Tagged {
     what: "visitor plugin",
     base: VisitorPluginKeys::KEYS,
     types: VisitorPlugin::TAGS,
@@ -126,7 +127,7 @@ tagged! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub enum VisitorPlugin {
         /// The virtual network; `destinationIP` is reached through the visitor.
-        VirtualNet(VirtualNetVisitor) = "virtual_net", later;
+        VirtualNet(VirtualNetVisitor) = "virtual_net", needs(Vnet);
     }
 }
 
@@ -140,7 +141,7 @@ settings! {
 }
 
 impl Setting for Option<VisitorPlugin> {
-    const KIND: Kind = Kind::Tagged(&PLUGIN);
+    const KIND: Kind = Kind::Tagged(&VISITOR_PLUGIN);
 
     fn read(at: &At<'_, Self>) -> Self {
         let table = at.list()?.items.first()?;

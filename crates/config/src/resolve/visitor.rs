@@ -2,8 +2,8 @@
 
 use super::entry::{is_active, refuse_type};
 use crate::VisitorConfig;
-use crate::check::judge;
-use crate::keys::At;
+use crate::check::{judge, lacking};
+use crate::keys::{At, VISITOR_PLUGIN, VirtualNetVisitor, VisitorPluginKeys};
 use crate::report::Report;
 
 /// The visitors that are to run; only those must be free of unsupported and invalid values.
@@ -52,5 +52,34 @@ pub(super) fn check_all(
             "add bindPort; -1 for no listener",
         );
     }
+    check_plugin(entry, &prefix, report);
     judge(entry.section(), &prefix, legacy, report);
+}
+
+fn check_plugin(entry: &At<'_, VisitorConfig>, prefix: &str, report: &mut Report<'_>) {
+    let list = entry.of(VisitorConfig::plugin).list();
+    let Some(table) = list.and_then(|list| list.items.first()) else {
+        return;
+    };
+    let kind = At::root(table).of(VisitorPluginKeys::kind);
+    let name = kind.text();
+    let Some(tag) = VISITOR_PLUGIN.tag(&name) else {
+        return;
+    };
+    let what = format!("plugin.type = {name:?}");
+    lacking(prefix, &what, tag.needs.of(&name), kind.value_at(), report);
+    let required = VirtualNetVisitor::destination_ip.path();
+    if table
+        .fields
+        .get(&required)
+        .is_none_or(|field| field.value.is_zero())
+    {
+        report.error(
+            table.at,
+            format!("{prefix}plugin {name}: {required} is required"),
+            &format!(
+                "add plugin.{required}, the address of the other machine in the virtual network"
+            ),
+        );
+    }
 }

@@ -410,10 +410,6 @@ fn doubtful_files_work_with_warnings() {
 
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
-    assert_eq!(
-        frpc("virtualNet.address = '10.0.0.1/24'\nfeatureGates = { VirtualNet = true }\n"),
-        [format!("f:1:12: virtualNet.address {LATER}")]
-    );
     let server = ["sshTunnelGateway.bindPort = 1"];
     for text in server {
         let key = text.split(" = ").next().unwrap();
@@ -422,15 +418,53 @@ fn what_is_not_supported_yet_is_refused_by_name() {
             [format!("f:1:{}: {key} {LATER}", last_column(key))]
         );
     }
+}
+
+#[test]
+fn the_virtual_network() {
+    let none: [String; 0] = [];
+    let gate = "featureGates = { VirtualNet = true }\n";
+    for address in ["10.0.0.1/24", "fd00::1/64", "100.86.0.1/32"] {
+        assert_eq!(
+            frpc(&format!("{gate}virtualNet.address = '{address}'\n")),
+            none
+        );
+    }
+    for address in [
+        "10.0.0.1",
+        "10.0.0.1/33",
+        "10.0.0.1/+8",
+        "fd00::1/129",
+        "a/8",
+        "10.0.0.1/",
+    ] {
+        assert_eq!(
+            frpc(&format!("{gate}virtualNet.address = '{address}'\n")),
+            [format!(
+                "f:2:22: virtualNet.address: invalid CIDR address: {address}; give the address of this machine \
+                 and the prefix of the network, such as 100.86.0.1/24"
+            )]
+        );
+    }
     assert_eq!(
         frpc(&format!("{TCP}plugin = {{ type = 'virtual_net' }}\n")),
-        [format!(
-            "f:6:19: proxy a: plugin.type = \"virtual_net\" {LATER}"
-        )]
+        none
     );
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n\
-                   plugin = { type = 'virtual_net', destinationIP = '10.0.0.1' }\n";
-    assert_eq!(frpc(visitor), [format!("f:6:1: visitor v: plugin {LATER}")]);
+    let visitor = "[[visitors]]\nname = 'v'\ntype = 'stcp'\nserverName = 's'\nbindPort = -1\n";
+    let plugin = |keys: &str| {
+        frpc(&format!(
+            "{visitor}plugin = {{ type = 'virtual_net'{keys} }}\n"
+        ))
+    };
+    assert_eq!(plugin(", destinationIP = 'fd00::2'"), none);
+    assert_eq!(
+        plugin(""),
+        [
+            "f:6:1: visitor v: plugin virtual_net: destinationIP is required; add plugin.destinationIP, the \
+             address of the other machine in the virtual network"
+        ]
+    );
+    assert!(plugin(", destinationIP = 'x'")[0].contains("destinationIP"));
 }
 
 #[test]

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use frp_config::Feature;
 use frp_log::warn;
 
-use super::users::User;
-use super::visitor::Visitor;
+use super::visitor::{User, Visitor};
 use crate::BUILD;
 
 /// There is none.

@@ -1,10 +1,11 @@
 //! Why there is no direct path: which step failed, and what that means. The first half of each text is
 //! frp's.
 
-use frp_net::stun::StunError;
+use frp_proto::nathole::feature::NatFeature;
 
 use super::exchange::AskError;
-use super::orders::OrdersError;
+use super::orders::{Orders, OrdersError};
+use super::prepare::PrepareError;
 use super::punch::PunchError;
 use super::tunnel::TunnelError;
 
@@ -43,23 +44,14 @@ impl HoleError {
     pub(crate) fn unanswered(error: AskError) -> Self {
         Self::Exchange { error }
     }
-}
 
-/// Why this side does not know how the world sees it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PrepareError {
-    #[error(
-        "discover error: {error}: which addresses the NAT gives could not be learned from the STUN server \
-         {server}; UDP to it must pass, or name another one by natHoleStunServer"
-    )]
-    Discover { error: StunError, server: String },
-    #[error(
-        "discover error: not enough addresses: the STUN server {server} has only one address of its own, \
-         which does not show the kind of NAT; name another one by natHoleStunServer"
-    )]
-    OneAddress { server: String },
-    #[error("listen local udp addr error: {0}")]
-    Socket(#[from] std::io::Error),
+    /// Nothing came through; `us` is what is known of the NAT of this side.
+    pub(crate) fn unheard(error: PunchError, orders: &Orders, us: Option<&NatFeature>) -> Self {
+        Self::Punch {
+            error,
+            meaning: orders.meaning(us),
+        }
+    }
 }
 
 /// What to do about an answer of the server, or none.

@@ -12,8 +12,6 @@ use frp_proto::nathole::Role;
 use frp_proto::nathole::feature::{NatFeature, NatType, classify};
 use frp_proto::nathole::reach::may_be_sent_to;
 
-use super::error::HoleError;
-use super::punch::PunchError;
 use crate::limits::{
     HOLE_WAIT, MAX_HOLE_ADDRESSES, MAX_HOLE_DELAY, MAX_HOLE_IPS, MAX_HOLE_PORTS,
     MAX_HOLE_RANDOM_PORTS, MAX_HOLE_SOCKETS, MAX_HOLE_WAIT,
@@ -146,16 +144,8 @@ impl Orders {
         shown_name(&self.sid)
     }
 
-    /// That nothing came through, and what it means; `us` as for [`meaning`](Self::meaning).
-    pub(crate) fn failed(&self, error: PunchError, us: Option<&NatFeature>) -> HoleError {
-        HoleError::Punch {
-            error,
-            meaning: self.meaning(us),
-        }
-    }
-
     /// Why nothing came through, in plain words; `us` is what is known of the NAT of this side.
-    fn meaning(&self, us: Option<&NatFeature>) -> &'static str {
+    pub(super) fn meaning(&self, us: Option<&NatFeature>) -> &'static str {
         let is_hard = |nat: &NatFeature| nat.nat_type() == NatType::Hard;
         let ours = us.is_some_and(is_hard);
         let theirs = self.peer().as_ref().is_some_and(is_hard);

@@ -7,11 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use frp_config::NatTraversal;
 use frp_log::{Log, debug};
 use frp_net::own_ips::own_ips;
-use frp_net::stun::discover;
+use frp_net::stun::{StunError, discover};
 use frp_proto::nathole::feature::{NatFeature, classify};
 use tokio::net::UdpSocket;
 
-use super::error::PrepareError;
 use crate::client::Client;
 use crate::limits::MAX_IPV6_OFFERED;
 use crate::port_mapping::PortMapping;
@@ -37,6 +36,23 @@ pub(crate) struct Prepared {
     pub(crate) assisted: Vec<SocketAddr>,
     /// What the NAT is like, where servers have said.
     pub(crate) nat: Option<NatFeature>,
+}
+
+/// Why this side does not know how the world sees it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(
+        "discover error: {error}: which addresses the NAT gives could not be learned from the STUN server \
+         {server}; UDP to it must pass, or name another one by natHoleStunServer"
+    )]
+    Discover { error: StunError, server: String },
+    #[error(
+        "discover error: not enough addresses: the STUN server {server} has only one address of its own, \
+         which does not show the kind of NAT; name another one by natHoleStunServer"
+    )]
+    OneAddress { server: String },
+    #[error("listen local udp addr error: {0}")]
+    Socket(#[from] io::Error),
 }
 
 /// Opens sockets and finds out about them.

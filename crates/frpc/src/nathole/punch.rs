@@ -366,3 +366,94 @@ fn is_global(addr: &SocketAddr) -> bool {
         IpAddr::V6(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frp_config::XtcpProtocol;
+    use std::net::Ipv4Addr;
+
+    const HERE: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+
+    async fn socket() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = socket.local_addr().unwrap();
+        (socket, addr)
+    }
+
+    fn orders(role: Role, peer: SocketAddr) -> Orders {
+        Orders {
+            sid: "s".to_owned(),
+            protocol: XtcpProtocol::Quic,
+            role,
+            ttl: Some(7),
+            delay: Duration::from_millis(20),
+            wait: Duration::from_secs(20),
+            seen: vec![peer],
+            own: Vec::new(),
+            ports: Vec::new(),
+            random_ports: 0,
+            sockets: 0,
+        }
+    }
+
+    async fn dig(socket: UdpSocket, orders: &Orders) -> Result<Hole, PunchError> {
+        let sockets = Sockets {
+            v4: Some(socket),
+            v6: None,
+        };
+        let key = Key::derive(b"secret");
+        punch(sockets, orders, &key, &HERE, &Budget::default()).await
+    }
+
+    #[tokio::test]
+    async fn each_finds_the_other_past_strangers_with_other_secrets_and_holes() {
+        let ((a, at_a), (b, at_b), (stranger, _)) =
+            (socket().await, socket().await, socket().await);
+        let noise = async {
+            let of = |sid: &str, secret: &[u8]| {
+                let message = NatHoleSid {
+                    sid: sid.to_owned(),
+                    response: true,
+                    ..NatHoleSid::default()
+                };
+                seal(&message, &Key::derive(secret), random()).unwrap()
+            };
+            for to in [at_a, at_b] {
+                for datagram in [vec![], vec![0; 1500], of("s", b"other"), of("t", b"secret")] {
+                    stranger.send_to(&datagram, to).await.unwrap();
+                }
+            }
+        };
+        noise.await;
+        let (sender, receiver) = (orders(Role::Sender, at_b), orders(Role::Receiver, at_a));
+        let (a, b) = tokio::join!(dig(a, &sender), dig(b, &receiver));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!((a.peer, b.peer), (at_b, at_a));
+        assert!(a.does.half_close && b.does.first_byte);
+    }
+
+    #[tokio::test]
+    async fn a_sender_finds_who_is_elsewhere_than_it_was_told_if_it_is_heard_from_there() {
+        let ((a, at_a), (b, at_b), (_nobody, elsewhere)) =
+            (socket().await, socket().await, socket().await);
+        let sender = orders(Role::Sender, elsewhere);
+        let receiver = orders(Role::Receiver, at_a);
+        let (a, b) = tokio::join!(dig(a, &sender), dig(b, &receiver));
+        assert_eq!((a.unwrap().peer, b.unwrap().peer), (at_b, at_a));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_is_found_by_any_of_its_sockets() {
+        let ((a, at_a), (b, at_b)) = (socket().await, socket().await);
+        let sender = orders(Role::Sender, at_b);
+        let receiver = Orders {
+            sockets: 20,
+            ..orders(Role::Receiver, at_a)
+        };
+        let (a, b) = tokio::join!(dig(a, &sender), dig(b, &receiver));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!(b.peer, at_a);
+        assert_eq!(a.peer.port(), b.socket.local_addr().unwrap().port());
+    }
+}

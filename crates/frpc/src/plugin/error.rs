@@ -9,6 +9,11 @@ use super::local_addr::BadLocalAddr;
 pub(crate) enum PluginError {
     #[error("plugin [{0}] is not registered")]
     NotSupported(&'static str),
+    #[error(
+        "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
+         machine in it, and featureGates.VirtualNet = true"
+    )]
+    NoVirtualNet,
     #[cfg(not(feature = "http"))]
     #[error("{0}")]
     Lacking(frp_config::Lacking),

@@ -17,6 +17,7 @@ mod static_file;
 mod tls2raw;
 mod unix_domain_socket;
 mod user_tls;
+mod virtual_net;
 
 use frp_config::ClientPlugin;
 use frp_relay::layers::Carried;
@@ -26,7 +27,8 @@ use self::http::Http;
 use self::socks5::Socks5;
 use self::tls2raw::Tls2Raw;
 use self::unix_domain_socket::UnixDomainSocket;
-use crate::tasks::Tasks;
+use self::virtual_net::VirtualNet;
+use crate::client::Client;
 use crate::user::User;
 
 /// A plugin that is ready to serve.
@@ -37,25 +39,28 @@ pub(crate) enum Plugin {
     Socks5(Socks5),
     Tls2Raw(Tls2Raw),
     UnixDomainSocket(UnixDomainSocket),
+    VirtualNet(VirtualNet),
 }
 
 impl Plugin {
     /// Reads the files that the settings name. What the plugin begins on its own belongs to
-    /// `tasks`.
-    pub(crate) fn new(cfg: &ClientPlugin, tasks: &Tasks) -> Result<Self, PluginError> {
+    /// the tasks of `client`.
+    pub(crate) fn new(cfg: &ClientPlugin, client: &Client) -> Result<Self, PluginError> {
         Ok(match cfg {
             ClientPlugin::Socks5(cfg) => Self::Socks5(Socks5::new(&cfg.login())),
             ClientPlugin::Tls2Raw(cfg) => Self::Tls2Raw(Tls2Raw::new(&cfg.local_addr, &cfg.tls)?),
             ClientPlugin::UnixDomainSocket(cfg) => {
                 Self::UnixDomainSocket(UnixDomainSocket::new(cfg.unix_path.clone()))
             }
-            ClientPlugin::VirtualNet => return Err(PluginError::NotSupported(cfg.as_str())),
+            ClientPlugin::VirtualNet => {
+                Self::VirtualNet(VirtualNet::new(client.virtual_net.net())?)
+            }
             ClientPlugin::HttpProxy(_)
             | ClientPlugin::StaticFile(_)
             | ClientPlugin::Http2Http(_)
             | ClientPlugin::Http2Https(_)
             | ClientPlugin::Https2Http(_)
-            | ClientPlugin::Https2Https(_) => Self::Http(Http::new(cfg, tasks)?),
+            | ClientPlugin::Https2Https(_) => Self::Http(Http::new(cfg, &client.tasks)?),
         })
     }
 
@@ -68,6 +73,7 @@ impl Plugin {
             Self::Socks5(plugin) => Box::pin(plugin.serve(carried, user)).await,
             Self::Tls2Raw(plugin) => Box::pin(plugin.serve(carried, user)).await,
             Self::UnixDomainSocket(plugin) => Box::pin(plugin.serve(carried, user)).await,
+            Self::VirtualNet(plugin) => Box::pin(plugin.serve(carried, user)).await,
         }
     }
 
@@ -78,6 +84,7 @@ impl Plugin {
             Self::Socks5(_) => "socks5",
             Self::Tls2Raw(_) => "tls2raw",
             Self::UnixDomainSocket(_) => "unix_domain_socket",
+            Self::VirtualNet(_) => "virtual_net",
         }
     }
 }

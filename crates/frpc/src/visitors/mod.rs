@@ -4,6 +4,7 @@
 mod stcp;
 mod sudp;
 mod users;
+mod virtual_net;
 mod visitor;
 #[cfg_attr(not(feature = "xtcp"), path = "../absent/xtcp_visitor.rs")]
 mod xtcp;
@@ -13,7 +14,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use frp_config::{VisitorConfig, VisitorKind};
+use frp_config::{VisitorConfig, VisitorKind, VisitorPlugin};
 use frp_log::{Log, info, warn};
 use frp_net::listen::Host;
 use frp_net::udp_socket::bind_at;
@@ -177,6 +178,9 @@ fn start(
 ) -> Result<(), StartError> {
     let cfg = &visitor.cfg;
     let addr = |port| format!("{}:{port}", cfg.bind_addr);
+    if cfg.plugin.is_some() && cfg.kind == VisitorKind::Sudp {
+        return Err(StartError::NoPlugins);
+    }
     match (&cfg.kind, cfg.bind_port) {
         // Without a port there is nothing to listen on.
         (_, None) => {}
@@ -196,6 +200,9 @@ fn start(
             info!(visitor.log, "sudp start to work, listen on {addr}");
             listeners.spawn(sudp::serve(visitor.clone(), socket));
         }
+    }
+    if let Some(VisitorPlugin::VirtualNet(plugin)) = &cfg.plugin {
+        virtual_net::start(visitor, plugin, listeners)?;
     }
     if visitor.direct.is_some() {
         listeners.spawn(xtcp::keep(visitor.clone()));

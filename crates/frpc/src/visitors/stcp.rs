@@ -5,8 +5,7 @@ use std::sync::Arc;
 use frp_log::{debug, warn};
 use frp_relay::relay::relay;
 
-use super::users::User;
-use super::visitor::Visitor;
+use super::visitor::{User, Visitor};
 
 /// Carries a user to the proxy, until both ends are done.
 pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {

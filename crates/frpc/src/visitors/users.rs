@@ -8,21 +8,11 @@ use frp_config::VisitorKind;
 use frp_log::warn;
 use frp_net::limits::END_KEEPALIVE;
 use frp_net::listen::{accept_loop, tune};
-use frp_relay::layers::Carried;
 use tokio::net::TcpListener;
 
-use super::visitor::Visitor;
+use super::visitor::{User, Visitor};
 use super::{stcp, xtcp};
 use crate::limits::MAX_HANDED_ON;
-
-/// A local user, on the way to a proxy.
-pub(super) struct User {
-    pub(super) stream: Carried,
-    /// Where it came from.
-    pub(super) from: String,
-    /// How often it was handed on.
-    pub(super) handed: usize,
-}
 
 /// Serves the users of `listener` until the visitor stops.
 pub(super) async fn serve(visitor: Arc<Visitor>, listener: TcpListener) {

@@ -32,11 +32,20 @@ pub(super) struct Visitor {
     pub(super) layers: LayerOptions,
     /// Of a xtcp visitor.
     pub(super) direct: Option<Direct>,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) server: Arc<Server>,
     /// The end of listening.
     pub(super) stop: CancellationToken,
     pub(super) log: Log,
+}
+
+/// A local user, on the way to a proxy.
+pub(super) struct User {
+    pub(super) stream: Carried,
+    /// Where it came from.
+    pub(super) from: String,
+    /// How often it was handed on.
+    pub(super) handed: usize,
 }
 
 /// The way to the server, for all visitors of a session.
@@ -57,6 +66,17 @@ pub(super) enum StartError {
     Listen { addr: String, source: io::Error },
     #[error("listen udp port {addr} error: {}", go_text(source))]
     ListenUdp { addr: String, source: io::Error },
+    #[error(
+        "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
+         machine in it, and featureGates.VirtualNet = true"
+    )]
+    NoVirtualNet,
+    #[error("destinationIP is required")]
+    NoDestination,
+    #[error("{0}")]
+    VirtualNet(String),
+    #[error("visitors of type sudp have no plugins; make proxy and visitor of type stcp")]
+    NoPlugins,
 }
 
 /// Why a user does not get through. The first half of each text is frp's.
@@ -100,8 +120,8 @@ impl Visitor {
                 compress: cfg.use_compression,
                 limit: None,
             },
+            traffic: Arc::default(),
             direct: matches!(cfg.kind, VisitorKind::Xtcp(_)).then(Direct::default),
-            traffic: Traffic::default(),
             server: server.clone(),
             stop: server.stop.child_token(),
             log: log.with(&cfg.name),

@@ -19,11 +19,11 @@ use frp_relay::relay::relay;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::users::{User, hand_over};
-use super::visitor::Visitor;
+use super::users::hand_over;
+use super::visitor::{User, Visitor};
 use crate::auth;
 use crate::limits::{
-    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_WAIT, TUNNEL_WANTED_AGAIN,
+    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES, TUNNEL_WAIT,
 };
 use crate::nathole::{HoleError, Orders, Tunnel, new_id, prepare, punch, words};
 
@@ -162,18 +162,22 @@ impl Direct {
 
     async fn keep(&self, visitor: &Visitor, cfg: &XtcpVisitor) {
         let mut retries = cfg.keep_tunnel_open.then(|| Retries::new(cfg));
+        let mut replacing = Replacing::default();
         loop {
-            self.wanted(retries.as_ref().map(|retries| retries.due))
-                .await;
+            let kept = retries.as_ref().map(|retries| retries.due);
+            let due = [kept, replacing.due].into_iter().flatten().min();
+            self.wanted(due).await;
             let began = Instant::now();
             match dig(visitor, cfg).await {
                 Ok(tunnel) => {
                     self.failed(None);
                     self.watch_over(visitor, cfg, Arc::new(tunnel)).await;
+                    replacing.lost(Instant::now());
                 }
                 Err(e) => {
                     warn!(visitor.log, "{e}{}", consequence(cfg));
                     self.failed(Some(e.to_string()));
+                    replacing.failed(Instant::now());
                 }
             }
             if let Some(retries) = &mut retries {
@@ -186,7 +190,6 @@ impl Direct {
 
     /// Lends the path to the users until it is lost.
     async fn watch_over(&self, visitor: &Visitor, cfg: &XtcpVisitor, tunnel: Arc<Tunnel>) {
-        let began = Instant::now();
         let protocol = cfg.protocol.as_str();
         info!(
             visitor.log,
@@ -196,6 +199,7 @@ impl Direct {
         let why = tunnel.lost().await;
         self.path.send_replace(None);
         tunnel.close();
+        visitor.server.link.connector.check();
         let meanwhile = match cfg.fallback_to.as_str() {
             "" => "users wait for another one".to_owned(),
             name => format!("using {name} until there is another one"),
@@ -204,9 +208,6 @@ impl Direct {
             visitor.log,
             "the direct path to {} is lost: {why}; {meanwhile}", tunnel.peer
         );
-        if began.elapsed() >= TUNNEL_WANTED_AGAIN {
-            self.want();
-        }
     }
 
     /// Waits until somebody wants a path, or it is `due`.
@@ -290,6 +291,31 @@ impl Retries {
     }
 }
 
+/// When a path that was lost is tried for again, whether anybody comes or not: less and less often, and not for
+/// ever, for its proxy may be gone for good.
+#[derive(Default)]
+struct Replacing {
+    due: Option<Instant>,
+    left: u32,
+    pause: Duration,
+}
+
+impl Replacing {
+    fn lost(&mut self, now: Instant) {
+        *self = Self {
+            due: Some(now),
+            left: TUNNEL_REPLACE_TRIES,
+            pause: HOLE_ROUND,
+        };
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.left = self.left.saturating_sub(1);
+        self.due = (self.left > 0).then(|| now + self.pause);
+        self.pause *= 2;
+    }
+}
+
 /// What becomes of users where there is no path.
 fn consequence(cfg: &XtcpVisitor) -> String {
     match cfg.fallback_to.as_str() {
@@ -340,7 +366,7 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
     let key = Key::derive(visitor.cfg.secret_key.expose().as_bytes());
     let nat = prepared.nat;
     let hole = punch(prepared.sockets, &orders, &key, &parties, &client.budget).await;
-    let hole = hole.map_err(|error| orders.failed(error, nat.as_ref()))?;
+    let hole = hole.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
     info!(
         log,
         "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",
