@@ -44,7 +44,6 @@ pub(crate) fn settle(section: &mut Section) {
                         at,
                         value_at,
                         value: Value::Int(port.into()),
-                        support: key.support,
                     };
                     section.fields.insert(name, field);
                 }

@@ -1,7 +1,5 @@
 //! Checks the tree of a file against the definitions: first names and kinds, then values.
 
-use std::collections::BTreeSet;
-
 use frp_proto::address::{ScopedIp, split_port};
 use frp_proto::proxy_url::ProxyUrl;
 
@@ -9,7 +7,7 @@ use crate::address;
 use crate::annotations::annotation_problems;
 use crate::bandwidth::parse_bandwidth;
 use crate::features::{Feature, Needs};
-use crate::keys::{At, ClientConfig, Key, Kind, Of, ProxyConfig, Rule, Support, Tagged, join};
+use crate::keys::{At, ClientConfig, Key, Kind, Of, ProxyConfig, Rule, Tagged, join};
 use crate::report::Report;
 use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
@@ -28,7 +26,6 @@ pub(crate) fn collect(
     let walk = Walk {
         keys: &keys,
         prefix: "",
-        support: Support::Ready,
     };
     walk.table(section, entries, place, report);
 }
@@ -38,7 +35,6 @@ pub(crate) fn collect(
 struct Walk<'w> {
     keys: &'w [&'static [Key]],
     prefix: &'w str,
-    support: Support,
 }
 
 impl Walk<'_> {
@@ -90,10 +86,6 @@ impl Walk<'_> {
     ) {
         let path = join(self.prefix, key.name);
         let written = join(self.prefix, &entry.key);
-        let support = match key.support {
-            Support::Ready => self.support,
-            own => own,
-        };
         if entry.node.value == Value::Null {
             return;
         }
@@ -104,7 +96,6 @@ impl Walk<'_> {
             at: entry.at,
             written,
             items,
-            support,
         };
         match (key.kind, value.1) {
             (Kind::Table(below), Value::Table(entries)) => {
@@ -112,7 +103,6 @@ impl Walk<'_> {
                 let walk = Walk {
                     keys: &[below],
                     prefix: &path,
-                    support,
                 };
                 walk.table(section, entries, place, report);
             }
@@ -148,7 +138,6 @@ impl Walk<'_> {
                     at: entry.at,
                     value_at: value.0,
                     value: fitting,
-                    support,
                 };
                 put(section, path, field, report);
             }
@@ -436,9 +425,8 @@ fn mismatch(
     report.error(at, message, &advice);
 }
 
-/// Reports values that are out of their rules, and what is not supported yet.
+/// Reports values that are out of their rules.
 pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut Report<'_>) {
-    let mut refused = BTreeSet::new();
     let entry = At::<ProxyConfig>::root(section);
     let has_plugin = entry.of(ProxyConfig::plugin).list().is_some();
     let unheeded = ProxyConfig::local_port.path();
@@ -451,22 +439,9 @@ pub(crate) fn judge(section: &Section, prefix: &str, legacy: bool, report: &mut 
             obey(path, field, prefix, legacy, report);
         }
         judge_needs(field, prefix, report);
-        if field.support == Support::Later {
-            // A table that is refused as a whole is refused once.
-            let unit = refused_unit(section, path);
-            let shown = if unit == *path { &field.written } else { &unit };
-            if !refused.contains(&unit) {
-                not_supported(prefix, shown, field.at, report);
-                refused.insert(unit);
-            }
-        }
     }
     address::judge(section, prefix, legacy, report);
     for (path, list) in &section.lists {
-        let refusable = list.support == Support::Later && !list.items.is_empty();
-        if refusable && refused.insert(refused_unit(section, path)) {
-            not_supported(prefix, &list.written, list.at, report);
-        }
         let is_entry =
             *path == ClientConfig::proxies.path() || *path == ClientConfig::visitors.path();
         for item in list.items.iter().filter(|_| !is_entry) {
@@ -494,15 +469,6 @@ pub(crate) fn judge_decoding(section: &Section, prefix: &str, report: &mut Repor
             );
         }
     }
-}
-
-/// What frp knows and this version does not: valid, but nothing to run with.
-pub(crate) fn not_supported(prefix: &str, what: &str, at: usize, report: &mut Report<'_>) {
-    report.refuse(
-        at,
-        format!("{prefix}{what} is not supported yet: frp knows it, this version does not"),
-        "remove it, or keep using frp for this",
-    );
 }
 
 /// What this build was made without.
@@ -542,17 +508,6 @@ fn judge_needs(field: &Field, prefix: &str, report: &mut Report<'_>) {
         }
         _ => lacking(prefix, written, needs.of(""), field.at, report),
     }
-}
-
-/// The path of the table that carries the refusal of `path`, or `path` itself.
-fn refused_unit(section: &Section, path: &str) -> String {
-    let ends = path.match_indices('.').map(|(at, _)| at);
-    let tables = ends.filter_map(|at| path.get(..at));
-    tables
-        .into_iter()
-        .find(|table| find(&section.keys, table).is_some_and(|k| k.support == Support::Later))
-        .unwrap_or(path)
-        .to_owned()
 }
 
 fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Report<'_>) {

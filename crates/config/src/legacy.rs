@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::ini::{self, Ini};
 use crate::keys::{
     At, Ini as Form, Key, Kind, Listed, Of, PLUGIN, PROXY, PluginKeys, PortRangeKeys, SERVER,
-    Support, Table as _, Tag, VISITOR, by_ini_name, join,
+    Table as _, Tag, VISITOR, by_ini_name, join,
 };
 use crate::numbers::{number_ranges, parse_range_numbers};
 use crate::report::Report;
@@ -54,7 +54,6 @@ pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
                 At::root(first).of(HttpPlugin::name).text()
             ),
             items: plugins,
-            support: Support::Ready,
         };
         root.lists.insert(ServerConfig::http_plugins.path(), list);
     }
@@ -229,8 +228,7 @@ fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Rep
         {
             let found = lists.iter().find_map(|keys| by_ini_name(keys, &key.name));
             if let Some((path, definition)) = found {
-                let support = support_of(&lists, &path, definition);
-                let known = (path, definition, support);
+                let known = (path, definition);
                 place(&mut table, known, ini, (section, key), report);
             }
         }
@@ -249,7 +247,6 @@ fn plugin(out: &mut Section, ini: &Ini, section: &ini::Section, report: &mut Rep
         at: plugin.at,
         written: format!("plugin {name}"),
         items,
-        support: Support::Ready,
     };
     out.lists.insert(ProxyConfig::plugin.path(), list);
 }
@@ -265,7 +262,6 @@ fn text_field(out: &mut Section, key: &'static Key, path: &str, text: &str, at: 
         at,
         value_at: at,
         value: Value::Text(text.to_owned()),
-        support: Support::Ready,
     };
     out.fields.insert(path.to_owned(), field);
 }
@@ -288,14 +284,7 @@ fn fill(out: &mut Section, ini: &Ini, section: &ini::Section, kind: &str, report
                 // Maps are not inherited in frp.
                 Some((_, definition)) if matches!(definition.ini, Form::Prefix(_)) && !own => {}
                 Some((path, definition)) => {
-                    let support = support_of(&lists, &path, definition);
-                    place(
-                        out,
-                        (path, definition, support),
-                        ini,
-                        (section, key),
-                        report,
-                    );
+                    place(out, (path, definition), ini, (section, key), report);
                 }
                 None if own => unknown(key, kind, out, report),
                 None => {}
@@ -305,22 +294,9 @@ fn fill(out: &mut Section, ini: &Ini, section: &ini::Section, kind: &str, report
     }
 }
 
-/// Support of a key and of the tables around it.
-fn support_of(keys: &[&'static [Key]], path: &str, key: &Key) -> Support {
-    let tables = path.match_indices('.').filter_map(|(at, _)| path.get(..at));
-    let outer = tables
-        .filter_map(|table| crate::section::find(keys, table))
-        .map(|table| table.support)
-        .find(|support| *support != Support::Ready);
-    match key.support {
-        Support::Ready => outer.unwrap_or(Support::Ready),
-        own => own,
-    }
-}
-
 fn place(
     out: &mut Section,
-    (path, definition, support): (String, &'static Key, Support),
+    (path, definition): (String, &'static Key),
     ini: &Ini,
     (section, key): (&ini::Section, &ini::Key),
     report: &mut Report<'_>,
@@ -339,7 +315,7 @@ fn place(
                 at: key.at,
                 node: node(Value::Text(key.value.clone())),
             };
-            return add(out, path, definition, key, support, |value| match value {
+            return add(out, path, definition, key, |value| match value {
                 Value::Table(entries) => entries.push(entry),
                 other => *other = Value::Table(vec![entry]),
             });
@@ -351,7 +327,7 @@ fn place(
                 return;
             };
             let item = node(Value::Text((*item).to_owned()));
-            return add(out, path, definition, key, support, |value| match value {
+            return add(out, path, definition, key, |value| match value {
                 Value::List(items) => items.push(item),
                 other => *other = Value::List(vec![item]),
             });
@@ -368,7 +344,7 @@ fn place(
         _ => Some(Value::Text(text)),
     };
     if let Some(value) = value {
-        add(out, path, definition, key, support, |old| *old = value);
+        add(out, path, definition, key, |old| *old = value);
     }
 }
 
@@ -378,7 +354,6 @@ fn add(
     path: String,
     definition: &'static Key,
     key: &ini::Key,
-    support: Support,
     change: impl FnOnce(&mut Value),
 ) {
     let field = out.fields.entry(path).or_insert_with(|| Field {
@@ -387,7 +362,6 @@ fn add(
         at: key.at,
         value_at: key.value_at,
         value: Value::Odd("nothing yet"),
-        support,
     });
     change(&mut field.value);
 }
@@ -643,16 +617,9 @@ fn ports(
     let item = |(start, end): (i64, i64)| {
         let mut section = Section::new(key.value_at, vec![keys]);
         for (of, port) in [(PortRangeKeys::start, start), (PortRangeKeys::end, end)] {
-            add(
-                &mut section,
-                of.path(),
-                of.key,
-                key,
-                Support::Ready,
-                |old| {
-                    *old = Value::Int(port);
-                },
-            );
+            add(&mut section, of.path(), of.key, key, |old| {
+                *old = Value::Int(port);
+            });
         }
         section
     };
@@ -660,7 +627,6 @@ fn ports(
         at: key.at,
         written: key.name.clone(),
         items: ranges.into_iter().map(item).collect(),
-        support: Support::Ready,
     };
     out.lists.insert(path, list);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::keys::key::{Key, Kind, Support};
+use crate::keys::key::{Key, Kind};
 use crate::value::Value;
 
 /// A table of the file: the whole file, or one entry of a list such as `proxies`.
@@ -31,8 +31,6 @@ pub(crate) struct Field {
     /// Byte offset of the value.
     pub(crate) value_at: usize,
     pub(crate) value: Value,
-    /// Support of the key and of the tables around it.
-    pub(crate) support: Support,
 }
 
 /// A list of tables.
@@ -41,7 +39,6 @@ pub(crate) struct List {
     pub(crate) at: usize,
     pub(crate) written: String,
     pub(crate) items: Vec<Section>,
-    pub(crate) support: Support,
 }
 
 impl Section {

@@ -121,9 +121,6 @@ fn describe(text: &mut String, placed: &Placed) {
     if let Some(ini) = key.ini_text() {
         line(text, "In INI", &ini);
     }
-    if let Some(support) = key.support_text() {
-        line(text, "Note", support);
-    }
 }
 
 fn line(text: &mut String, what: &str, value: &str) {

@@ -12,7 +12,7 @@ const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
 /// What frp does not have.
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
-const NEW_COMMANDS: [&str; 3] = ["confirm", "convert", "__complete"];
+const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
 const NEW_IN_FRPS: [&str; 5] = ["clients", "kick", "proxies", "reload", "status"];
 
 fn words(line: &str) -> Vec<String> {
@@ -220,8 +220,8 @@ fn mistakes_are_told_in_frp_s_words() {
         ("frpc", "--foo_bar=1", "Error: unknown flag: --foo_bar\n"),
         (
             "frpc",
-            "foo --bad",
-            "Error: unknown command \"foo\" for \"frpc\"\nRun 'frpc --help' for usage.\n",
+            "other --bad",
+            "Error: unknown command \"other\" for \"frpc\"\nRun 'frpc --help' for usage.\n",
         ),
         (
             "frpc",
@@ -262,8 +262,8 @@ fn mistakes_are_told_in_frp_s_words() {
         ),
         (
             "frps",
-            "foo",
-            "Error: unknown command \"foo\" for \"frps\"\n",
+            "other",
+            "Error: unknown command \"other\" for \"frps\"\n",
         ),
         (
             "frps",

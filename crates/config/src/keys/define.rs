@@ -178,7 +178,7 @@ macro_rules! settings {
 }
 
 /// Defines an enum by the key `type`: a variant for each, with the struct of its own keys, if it
-/// has any. `later` marks what can be checked, but not run, `needs(Feature)` what a build may lack.
+/// has any. `needs(Feature)` marks what a build may lack.
 ///
 /// The checker lets no other type through; one that came through all the same would be the first.
 macro_rules! tagged {
@@ -223,15 +223,11 @@ macro_rules! tagged {
         $crate::keys::Tag {
             name: $tag,
             keys: tagged!(@keys $($body)?),
-            support: tagged!(@support $($support)?),
             needs: tagged!(@needs $($($feature)?)?),
         }
     };
     (@keys) => { &[] };
     (@keys $body:ty) => { <$body as $crate::keys::Table>::KEYS };
-    (@support) => { $crate::keys::Support::Ready };
-    (@support later) => { $crate::keys::Support::Later };
-    (@support needs) => { $crate::keys::Support::Ready };
     (@needs) => { $crate::features::Needs::Nothing };
     (@needs $feature:ident) => {
         $crate::features::Needs::Always($crate::features::Feature::$feature)

@@ -1,6 +1,6 @@
 //! Definitions in words, for `--explain` and the reference page.
 
-use super::key::{Fallback, Ini, Key, Kind, Rule, Support};
+use super::key::{Fallback, Ini, Key, Kind, Rule};
 
 impl Key {
     /// The kind of value, with the values that are allowed.
@@ -61,13 +61,5 @@ impl Key {
                 names.join(", ")
             }
         })
-    }
-
-    /// What stands in the way of using the key.
-    pub(crate) fn support_text(&self) -> Option<&'static str> {
-        match self.support {
-            Support::Ready | Support::Inert => None,
-            Support::Later => Some("frp knows it, this version does not yet"),
-        }
     }
 }

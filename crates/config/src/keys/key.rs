@@ -11,7 +11,8 @@ pub(crate) struct Key {
     pub(crate) default: Fallback,
     pub(crate) rule: Rule,
     pub(crate) ini: Ini,
-    pub(crate) support: Support,
+    /// Accepted, and without any effect, as in frp.
+    pub(crate) inert: bool,
     pub(crate) needs: Needs,
     pub(crate) flag: Option<KeyFlag>,
     /// A time in milliseconds, not in seconds.
@@ -65,7 +66,6 @@ pub(crate) struct Tagged {
 pub(crate) struct Tag {
     pub(crate) name: &'static str,
     pub(crate) keys: &'static [Key],
-    pub(crate) support: Support,
     pub(crate) needs: Needs,
 }
 
@@ -132,16 +132,6 @@ pub(crate) enum Ini {
     Ports(&'static str),
 }
 
-/// How far this implementation goes with a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Support {
-    Ready,
-    /// Checked, but refused by name at start unless it has its zero value.
-    Later,
-    /// Accepted: it means nothing without a key that is refused, or has no effect in frp either.
-    Inert,
-}
-
 /// How the API of frp shows a key of an entry of `proxies` or `visitors`, which follows from the Go
 /// struct that frp has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +152,7 @@ pub(crate) const fn key(name: &'static str, kind: Kind, rule: Rule, doc: &'stati
         default: Fallback::Zero,
         rule,
         ini: Ini::None,
-        support: Support::Ready,
+        inert: false,
         needs: Needs::Nothing,
         flag: None,
         millis: false,
@@ -225,13 +215,8 @@ impl Key {
         self
     }
 
-    pub(crate) const fn later(mut self) -> Self {
-        self.support = Support::Later;
-        self
-    }
-
     pub(crate) const fn inert(mut self) -> Self {
-        self.support = Support::Inert;
+        self.inert = true;
         self
     }
 

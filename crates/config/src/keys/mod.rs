@@ -45,8 +45,7 @@ pub use self::visitor::{
 
 pub(crate) use self::common::{PortRangeKeys, SourceEnv, SourceKeys};
 pub(crate) use self::key::{
-    Fallback, Ini, Key, Kind, Rule, Shown, Support, Tag, Tagged, by_ini_name, concat, count, join,
-    key, walk,
+    Fallback, Ini, Key, Kind, Rule, Shown, Tag, Tagged, by_ini_name, concat, count, join, key, walk,
 };
 pub(crate) use self::plugin::{PLUGIN, PluginKeys};
 pub(crate) use self::proxy::{HealthCheckKeys, PROXY};

@@ -12,7 +12,7 @@ use frp_proto::proxy_protocol::Version;
 use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
-use super::key::{Fallback, Ini, Key, Kind, NONE, Rule, Support, Tagged, join, key};
+use super::key::{Fallback, Ini, Key, Kind, NONE, Rule, Tagged, join, key};
 use crate::Secret;
 use crate::bandwidth::{BandwidthLimit, parse_bandwidth};
 use crate::section::{Field, List, Section, find};
@@ -141,7 +141,7 @@ impl<T, V> Copy for Of<T, V> {}
 impl<'a, T> Both<'a, T> {
     /// What has no effect makes no difference.
     pub(crate) fn of<V: Setting>(&mut self, of: Of<T, V>, field: impl Fn(&T) -> &V) {
-        if of.key.support != Support::Inert {
+        if !of.key.inert {
             let path = join(&self.path, &of.path());
             V::differing(&mut self.below(path, field));
         }

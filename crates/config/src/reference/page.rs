@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::keys::scopes::{Scope, scopes};
-use crate::keys::{Key, Kind, Support, walk};
+use crate::keys::{Key, Kind, walk};
 use crate::suggest::Program;
 
 const INTRODUCTION: &str = "\
@@ -20,9 +20,6 @@ has a default is switched off by a negative number where it can be. `frpc verify
 is set to, and `frpc convert FILE` turns an INI file into TOML. Editors that know JSON Schema can
 complete and check files with [frpc.schema.json](frpc.schema.json) and
 [frps.schema.json](frps.schema.json).
-
-Keys marked \u{2020} are known and checked, but refused at start: this version cannot do what they
-ask for yet.
 ";
 
 /// The page.
@@ -58,11 +55,6 @@ pub(super) fn heading(program: &str, scope: &Scope) -> String {
 }
 
 fn row(page: &mut String, path: &str, key: &Key) {
-    let mark = if key.support == Support::Later {
-        " \u{2020}"
-    } else {
-        ""
-    };
     let ini = key.ini_text().map_or_else(String::new, |ini| {
         let names: Vec<String> = ini.split(", ").map(|name| format!("`{name}`")).collect();
         names.join(", ")
@@ -75,7 +67,7 @@ fn row(page: &mut String, path: &str, key: &Key) {
     };
     let _ = writeln!(
         page,
-        "| `{path}`{mark} | {} | {default} | {} | {ini} |",
+        "| `{path}` | {} | {default} | {} | {ini} |",
         key.type_text(),
         key.doc.replace('|', "\\|"),
     );

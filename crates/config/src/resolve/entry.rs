@@ -1,7 +1,7 @@
 //! What is asked of an entry of `proxies` or `visitors`, whichever.
 
-use crate::check::{lacking, not_supported};
-use crate::keys::{At, Listed, Support};
+use crate::check::lacking;
+use crate::keys::{At, Listed};
 use crate::report::Report;
 
 pub(super) fn is_active<E: Listed>(entry: &At<'_, E>, start: &[String]) -> bool {
@@ -9,7 +9,7 @@ pub(super) fn is_active<E: Listed>(entry: &At<'_, E>, start: &[String]) -> bool 
     entry.of(E::ENABLED).bool() && starts
 }
 
-/// Refuses a type that this version does not have.
+/// Refuses a type that this build does not have.
 pub(super) fn refuse_type<E: Listed>(entry: &At<'_, E>, prefix: &str, report: &mut Report<'_>) {
     let at = entry.of(E::TYPE);
     let kind = at.text();
@@ -17,8 +17,5 @@ pub(super) fn refuse_type<E: Listed>(entry: &At<'_, E>, prefix: &str, report: &m
         return;
     };
     let what = format!("type = {kind:?}");
-    if tag.support != Support::Ready {
-        not_supported(prefix, &what, at.value_at(), report);
-    }
     lacking(prefix, &what, tag.needs.of(&kind), at.value_at(), report);
 }

@@ -1,8 +1,8 @@
 //! `proxies`: entries to settings.
 
 use super::entry::{is_active, refuse_type};
-use crate::check::{judge, judge_decoding, lacking, not_supported};
-use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys, Support};
+use crate::check::{judge, judge_decoding, lacking};
+use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys};
 use crate::report::Report;
 use crate::{
     ClientPlugin, ForwardPlugin, HttpProxy, ProxyConfig, ProxyKind, StaticFilePlugin, TcpmuxProxy,
@@ -100,9 +100,6 @@ fn check_plugin(
     if let Some(tag) = PLUGIN.tag(name) {
         let at = At::root(table).of(PluginKeys::kind).value_at();
         let what = format!("plugin.type = {name:?}");
-        if tag.support != Support::Ready {
-            not_supported(prefix, &what, at, report);
-        }
         lacking(prefix, &what, tag.needs.of(name), at, report);
     }
     let required = match plugin {

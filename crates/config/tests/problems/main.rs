@@ -35,8 +35,6 @@ fn lines(result: Result<Vec<Problem>, LoadError>) -> Vec<String> {
 }
 
 const TCP: &str = "[[proxies]]\nname = 'a'\ntype = 'tcp'\nlocalPort = 22\nremotePort = 6000\n";
-const LATER: &str = "is not supported yet: frp knows it, this version does not; \
-                     remove it, or keep using frp for this";
 
 #[test]
 fn keys_of_the_whole_file_below_proxies() {
@@ -447,7 +445,7 @@ fn the_virtual_network() {
     assert_eq!(
         plugin(""),
         [
-            "f:6:1: visitor v: plugin virtual_net: destinationIP is required; add plugin.destinationIP, the \
+            "f:6:10: visitor v: plugin virtual_net: destinationIP is required; add plugin.destinationIP, the \
              address of the other machine in the virtual network"
         ]
     );
