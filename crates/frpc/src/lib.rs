@@ -32,6 +32,7 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
+        feature = "top",
         feature = "vnet",
         feature = "xtcp"
     )),
@@ -68,6 +69,8 @@ mod login;
 mod nathole;
 mod one_way;
 mod plugin;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/port_mapping.rs")]
+mod port_mapping;
 mod proxy;
 mod reach;
 mod registration;
