@@ -89,7 +89,10 @@ async fn local_addr(text: &str) -> Result<SocketAddr, DiscoverError> {
         return Ok((Ipv4Addr::UNSPECIFIED, port).into());
     }
     let found = lookup(host, port).await?;
-    let v4 = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    let v4 = found
+        .iter()
+        .find(|addr| addr.is_ipv4())
+        .or_else(|| found.first());
     v4.copied()
         .ok_or_else(|| DiscoverError::LocalAddr(text.to_owned()))
 }

@@ -9,7 +9,7 @@ use frp_net::strangers::Strangers;
 use crate::base::Base;
 use crate::client::registry::Registry;
 use crate::group::Groups;
-use crate::nathole::Nathole;
+use crate::nathole::table::Nathole;
 use crate::vhost::tables::Vhosts;
 use crate::visitors::Visitors;
 

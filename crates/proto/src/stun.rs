@@ -120,7 +120,7 @@ impl<'a> Attributes<'a> {
                 OTHER_ADDRESS => &mut found.other,
                 _ => continue,
             };
-            *slot = slot.or(padded.get(..length));
+            *slot = slot.or_else(|| padded.get(..length));
         }
         Ok(found)
     }

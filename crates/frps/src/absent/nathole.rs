@@ -9,8 +9,10 @@ use crate::BUILD;
 use crate::client::handle::SessionHandle;
 use crate::shared::Shared;
 
-#[derive(Debug, Default)]
-pub(crate) struct Nathole;
+pub(crate) mod table {
+    #[derive(Debug, Default)]
+    pub(crate) struct Nathole;
+}
 
 pub(crate) mod holes {
     #[derive(Debug, Default)]

@@ -30,7 +30,7 @@ pub(super) const MODES: [&[Way]; 5] = [EASY, GUESSED, MANY, BOTH_GUESSED, GUESSE
 pub(super) fn way(mode: u8, index: u8) -> Way {
     let ways = MODES.get(usize::from(mode));
     let way = ways.and_then(|ways| ways.get(usize::from(index)));
-    way.copied().unwrap_or((SENDER, RECEIVER.ttl(7)))
+    way.copied().unwrap_or(FIRST)
 }
 
 /// 0: both know the other's port.
@@ -89,6 +89,9 @@ const SENDER: Behavior = Behavior {
     random_ports: 0,
     listen_ports: 0,
 };
+
+/// Of the first mode.
+const FIRST: Way = (SENDER, RECEIVER.ttl(7));
 
 const RECEIVER: Behavior = Behavior {
     role: Role::Receiver,

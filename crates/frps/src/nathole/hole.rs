@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::admit::{self, Refused};
 use super::holes::{Visiting, Waiting};
 use super::orders::{OrdersError, Said, is_sender, orders};
-use super::{refusal, tell};
+use super::told::{refusal, tell};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::TakeError;
 use crate::limits::{HOLE_HEAD_START, HOLE_WAIT};

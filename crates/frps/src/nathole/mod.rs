@@ -17,67 +17,17 @@ mod hole;
 pub(crate) mod holes;
 mod orders;
 mod scores;
+pub(crate) mod table;
+mod told;
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use frp_log::{info, shown_name, trace, warn};
 use frp_proto::msg::{Message, NatHoleClient, NatHoleReport, NatHoleResp, NatHoleVisitor};
 
-use self::scores::Scores;
+use self::told::{refusal, tell};
 use crate::client::handle::SessionHandle;
-use crate::policy::Policy;
-use crate::proxy::Proxy;
 use crate::shared::Shared;
-
-/// The proxies that visitors may reach directly, and what is known of their networks.
-#[derive(Debug, Default)]
-pub(crate) struct Nathole {
-    by_name: Mutex<HashMap<Arc<str>, Arc<Proxy>>>,
-    scores: Mutex<Scores>,
-}
-
-/// A name in the table, until dropped.
-pub(crate) struct Listed {
-    name: Arc<str>,
-    nathole: Arc<Nathole>,
-}
-
-impl Nathole {
-    /// Visitors may ask for `proxy`, whose name is its own, until the guard is dropped.
-    pub(crate) fn list(self: &Arc<Self>, proxy: &Arc<Proxy>) -> Listed {
-        self.table().insert(proxy.name.clone(), proxy.clone());
-        Listed {
-            name: proxy.name.clone(),
-            nathole: self.clone(),
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<Arc<Proxy>> {
-        self.table().get(name).cloned()
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Proxy>>> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn scores(&self) -> MutexGuard<'_, Scores> {
-        self.scores.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Listed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Listed").field(&self.name).finish()
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.nathole.table().remove(&self.name);
-    }
-}
 
 /// What a client has said about holes; the answer comes when it is there.
 pub(crate) fn take(shared: &Arc<Shared>, client: &Arc<SessionHandle>, message: Message) {
@@ -145,17 +95,4 @@ fn on_report(shared: &Arc<Shared>, client: &Arc<SessionHandle>, report: &NatHole
         decided.mode,
         decided.index
     );
-}
-
-/// Why there is no hole, as far as a client may know.
-fn refusal(policy: &Policy, transaction_id: String, why: &str) -> NatHoleResp {
-    NatHoleResp {
-        transaction_id,
-        error: policy.text_for_peer("xtcp error", why),
-        ..NatHoleResp::default()
-    }
-}
-
-fn tell(client: &SessionHandle, answer: NatHoleResp) {
-    client.outbox.put(&client.log, answer.into());
 }

@@ -12,9 +12,9 @@ use frp_proto::nathole::Role;
 use frp_proto::nathole::feature::{NatFeature, classify};
 use frp_proto::nathole::reach::may_be_sent_to;
 
-use super::Nathole;
 use super::behaviors::Behavior;
 use super::scores::{Decided, Network};
+use super::table::Nathole;
 use crate::limits::{MAX_ASSISTED_ADDRS, MAX_MAPPED_ADDRS};
 
 /// What an end says.
