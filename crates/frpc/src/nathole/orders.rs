@@ -277,7 +277,7 @@ mod tests {
         };
         assert!(matches!(orders(&[]), Err(OrdersError::NoneAllowed(_))));
         let here = orders(&["127.0.0.1".parse().unwrap()]).unwrap();
-        assert_eq!(here.seen, ["127.0.0.1:9".parse().unwrap()]);
+        assert_eq!(here.seen, ["127.0.0.1:9".parse::<SocketAddr>().unwrap()]);
         let none = answer(&[], NatHoleDetectBehavior::default());
         assert!(matches!(
             Orders::new(&none, &[]),
