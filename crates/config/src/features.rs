@@ -19,6 +19,10 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
+        /// The live view in the terminal.
+        Top = "top",
+        /// The SSH tunnel gateway of frps.
+        Ssh = "ssh",
         /// The virtual network of frpc.
         Vnet = "vnet",
         /// Proxies and visitors of type xtcp.
@@ -80,6 +84,8 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
+                #[cfg(not(feature = "top"))]
+                $crate::Feature::Top,
                 $(
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,

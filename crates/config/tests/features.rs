@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use frp_config::{
-    Build, Feature, LoadOptions, Purpose, Transport, TransportProtocol, parse_client, parse_server,
+    Build, Environment, Feature, LoadOptions, Purpose, Transport, TransportProtocol, cli,
+    parse_client, parse_server,
 };
 
 const BARE: Build = Build {
@@ -15,6 +16,7 @@ const BARE: Build = Build {
         Feature::Oidc,
         Feature::Pages,
         Feature::Xtcp,
+        Feature::Top,
     ],
 };
 
@@ -95,4 +97,13 @@ fn auto_chooses_among_what_there_is() {
             .to_string()
             .contains("\"wss:443\": this frpc was built")
     );
+}
+
+#[test]
+fn a_command_that_the_build_lacks_says_so() {
+    let args = vec!["top".to_owned()];
+    let asked = cli::server(args, Environment::default(), "0.70.1", BARE);
+    let text = asked.unwrap_err().text;
+    let expected = "frps top: this frpc was built without the feature \"top\"\n";
+    assert_eq!(text, expected);
 }

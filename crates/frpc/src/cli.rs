@@ -34,6 +34,10 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
         Ok(ClientTask::Admin(call)) => ask_one(&call),
         Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
+        Ok(ClientTask::Watch(call)) => {
+            let watched = block_on(ask::watch(&call));
+            finish(watched.and_then(|watched| watched.map_err(|error| error.to_string())))
+        }
         Ok(ClientTask::Discover(asked)) => {
             let found = block_on(discover::run(&asked));
             match found.map(|found| found.map_err(|error| error.to_string())) {

@@ -32,6 +32,7 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
+        feature = "top",
         feature = "vnet",
         feature = "xtcp"
     )),

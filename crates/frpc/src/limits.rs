@@ -185,8 +185,8 @@ pub(crate) const TUNNEL_WAIT: Duration = Duration::from_secs(20);
 /// after ten minutes.
 pub(crate) const TUNNEL_REPLACE_TRIES: u32 = 7;
 
-/// How often visitors may hand a user on.
-pub(crate) const MAX_HANDED_ON: usize = 4;
+/// Visitors that a user is handed on by, of those that fall back to others.
+pub(crate) const MAX_FALLBACKS: usize = 4;
 
 /// How much longer a hole may take because the router is asked for a port. One in the same house answers within
 /// milliseconds.

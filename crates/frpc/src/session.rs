@@ -51,6 +51,8 @@ pub(crate) struct Session {
     letters: Letters,
     holes: Arc<Exchange>,
     last_pong: Instant,
+    /// When the heartbeat was sent that is not answered yet: the first of them.
+    asked_at: Option<Instant>,
     /// Over UDP.
     asking: Option<Asking>,
     /// The next heartbeat, while it waits for its credentials.
@@ -135,6 +137,7 @@ impl Session {
             client: client.clone(),
             control,
             last_pong: Instant::now(),
+            asked_at: None,
             asking: silent.then(|| Asking::new(Instant::now())),
             signing: None,
             next_ping: Instant::now(),
@@ -266,6 +269,7 @@ impl Session {
         self.unsigned = 0;
         self.next_ping = Instant::now() + interval;
         self.control.queue(&ping.into()).map_err(SendError::from)?;
+        self.asked_at.get_or_insert_with(Instant::now);
         Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
@@ -410,6 +414,9 @@ impl Session {
             return Err(SessionEnd::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();
+        if let Some(asked_at) = self.asked_at.take() {
+            self.client.live.answered(asked_at.elapsed());
+        }
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }

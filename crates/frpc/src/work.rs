@@ -151,7 +151,7 @@ impl Context {
             Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Udp { .. } | ProxyKind::Sudp(_)) => {
                 // As in frp, users of datagrams end with the session.
                 tokio::select! {
-                    () = Box::pin(udp::serve(&proxy, stream, self.client.cfg.udp_packet_size)) => {}
+                    () = Box::pin(udp::serve(&self.client, &proxy, stream)) => {}
                     () = self.stop.cancelled() => {}
                 }
             }

@@ -10,6 +10,7 @@ mod complete;
 mod explain;
 mod parse;
 mod sections;
+mod ssh;
 mod table;
 mod usage;
 mod value;
@@ -22,6 +23,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
 
 use self::command::{Act, flags};
 use self::parse::{Line, parse};
@@ -47,6 +50,8 @@ pub enum ClientTask {
     Admin(AdminCall),
     /// Ask those of every file below a directory; or what is wrong with a file.
     AdminDirectory(Vec<(PathBuf, Result<AdminCall, String>)>),
+    /// Watch the running frpc.
+    Watch(AdminCall),
     /// Find out the kind of NAT.
     Discover(Discover),
 }
@@ -58,6 +63,8 @@ pub enum ServerTask {
     Run(Box<ServerRun>),
     /// Ask the running frps.
     Admin(AdminCall),
+    /// Watch it.
+    Watch(AdminCall),
 }
 
 /// How frps is to run.
@@ -204,6 +211,12 @@ pub fn client(
     let act = line.command().act;
     needs_of(&line, build)?;
     match act {
+        Act::Top => match directory(&line) {
+            None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Watch),
+            Some(_) => Err(Output::failure(
+                "frpc top: it shows one frpc: name its file by -c, not a directory",
+            )),
+        },
         act if act.asks() => match directory(&line) {
             None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Admin),
             Some(directory) => {
@@ -264,8 +277,13 @@ pub fn server(
     let file = line.text("config").filter(|file| !file.is_empty());
     let file = file.map(PathBuf::from);
     needs_of(&line, build)?;
-    if line.command().act.asks() {
-        return admin(&line, file.as_deref(), &options).map(ServerTask::Admin);
+    let act = line.command().act;
+    if act.asks() {
+        let task = match act {
+            Act::Top => ServerTask::Watch,
+            _ => ServerTask::Admin,
+        };
+        return admin(&line, file.as_deref(), &options).map(task);
     }
     let loaded = match &file {
         Some(file) => load_server(file, &options).map(|mut loaded| {
@@ -477,9 +495,10 @@ fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
 
 /// An error where the build lacks what the command needs.
 fn needs_of(line: &Line, build: Build) -> Result<(), Output> {
-    let needs = match line.command().act.asks() {
-        true => build.needs(Feature::Pages),
-        false => Ok(()),
+    let needs = match line.command().act {
+        Act::Top => build.needs(Feature::Top),
+        act if act.asks() => build.needs(Feature::Pages),
+        _ => Ok(()),
     };
     needs.map_err(|lacking| Output::failure(format!("{}: {lacking}", line.name())))
 }

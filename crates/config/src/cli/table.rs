@@ -44,6 +44,7 @@ const FRPC: Command = Command {
             "Show the proxies of the running frpc",
             Act::Status,
         ),
+        admin("top", "Watch the running frpc in the terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
         NATHOLE,
         proxy(ProxyType::Tcp, "Run one tcp proxy from flags", &[]),
@@ -123,6 +124,7 @@ const FRPS: Command = Command {
                 Act::Kick,
             )
         },
+        admin("top", "Watch the running frps in the terminal", Act::Top),
         COMPLETION,
         HELP,
         CANDIDATES,
@@ -133,6 +135,23 @@ const FRPS: Command = Command {
         Act::Run,
     )
 };
+
+/// What an ssh client may ask frps for (frp `pkg/ssh/server.go`).
+pub(crate) static TUNNELS: [Command; 5] = [
+    tunnel(ProxyType::Tcp),
+    tunnel(ProxyType::Http),
+    tunnel(ProxyType::Https),
+    tunnel(ProxyType::Tcpmux),
+    tunnel(ProxyType::Stcp),
+];
+
+const fn tunnel(kind: ProxyType) -> Command {
+    Command {
+        gives: Some(Program::Frpc),
+        operand: " [command]",
+        ..command("ssh v0@{address}", "", Act::Tunnel(kind))
+    }
+}
 
 const VERIFY: Command = command("verify", "Check a configuration file", Act::Verify);
 

@@ -401,6 +401,7 @@ mod tests {
         let sockets = Sockets {
             v4: Some(socket),
             v6: None,
+            mapping: None,
         };
         let key = Key::derive(b"secret");
         punch(sockets, orders, &key, &HERE, &Budget::default()).await
