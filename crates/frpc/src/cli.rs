@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
-use frp_config::{ClientConfig, Environment, LoadOptions, Loaded, load_client};
+use frp_config::{
+    ClientConfig, Environment, LoadOptions, Loaded, ProxyConfig, ProxyKind, VisitorConfig,
+    VisitorKind, load_client,
+};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
 use frp_process::signals::{self, EndSignals, HangUps, Overdue};
@@ -213,9 +216,9 @@ async fn serve(
     }
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
-    // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout.
-    let may_be_udp = cfg.transport.protocol.may_be_udp();
-    if may_be_udp {
+    // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout, as
+    // would the peer of a direct path, and a router that lends a port to it.
+    if cfg.transport.protocol.may_be_udp() || has_direct_paths(&cfg) {
         ending.await_signals();
     }
     let stop = ending.stop.child_token();
@@ -241,6 +244,12 @@ async fn serve(
     }
     frp_log::flush();
     ended
+}
+
+fn has_direct_paths(cfg: &ClientConfig) -> bool {
+    let of_proxy = |proxy: &ProxyConfig| matches!(proxy.kind, ProxyKind::Xtcp(_));
+    let of_visitor = |visitor: &VisitorConfig| matches!(visitor.kind, VisitorKind::Xtcp(_));
+    cfg.proxies.iter().any(of_proxy) || cfg.visitors.iter().any(of_visitor)
 }
 
 /// Reads the configuration again whenever SIGHUP comes, for ever. The log tells what became of it.
