@@ -284,7 +284,7 @@ async fn users_go_by_the_relay_at_once_and_by_the_direct_path_once_it_stands() {
     echo_on(&mut early, b"by the relay").await;
     street
         .visitor
-        .expect("get a new stcp user connection")
+        .expect("transfer connection to visitor: relay")
         .await;
     street.dug().await;
     let mut late = connect(port).await;

@@ -21,6 +21,8 @@ named! {
         Pages = "pages",
         /// The live view in the terminal.
         Top = "top",
+        /// The SSH tunnel gateway of frps.
+        Ssh = "ssh",
         /// The virtual network of frpc.
         Vnet = "vnet",
         /// Proxies and visitors of type xtcp.

@@ -180,3 +180,57 @@ pub(crate) const MAX_FAILED_LOGINS: usize = 200;
 
 /// Between two pings that measure a client's round trip because somebody looks at it.
 pub(crate) const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
+// The SSH gateway.
+
+/// From the connection of an ssh client to its login: in between its user may compare a fingerprint and type a
+/// passphrase (OpenSSH's server: LoginGraceTime). A client that says nothing at all has `HANDSHAKE_WAIT`.
+pub(crate) const SSH_LOGIN: Duration = Duration::from_secs(120);
+
+/// From there to the command and the forwarded port. frp has 3 s, which a slow path can take for three round trips
+/// after losses.
+pub(crate) const SSH_REQUEST: Duration = Duration::from_secs(10);
+
+/// How long frps itself may take to let the client of a tunnel log in, and then to start its proxy: as long as
+/// server plugins may take, and some.
+pub(crate) const SSH_ANSWER: Duration = Duration::from_secs(10);
+
+/// An ssh client that is silent for this long is asked whether it is there.
+pub(crate) const SSH_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Questions without an answer that end the connection.
+pub(crate) const SSH_KEEPALIVES: usize = 2;
+
+/// How long an ssh client may take nothing of what is sent to it.
+pub(crate) const SSH_STUCK: Duration = Duration::from_secs(60);
+
+/// Attempts to log in on one connection: an agent may have this many keys.
+pub(crate) const SSH_ATTEMPTS: usize = 20;
+
+/// Bytes that an ssh client may send before its tunnel has logged in: key exchange and twenty keys of the largest
+/// kind.
+pub(crate) const SSH_STRANGER_BYTES: usize = 128 * 1024;
+
+/// Bytes of a command.
+pub(crate) const MAX_SSH_COMMAND: usize = 16 * 1024;
+
+/// Commands of one ssh connection at a time, each of which is a client of frps, and ports that it has forwarded.
+pub(crate) const MAX_SSH_TUNNELS: usize = 16;
+
+/// Users of one tunnel whose service the ssh client has not reached yet; OpenSSH answers when it has.
+pub(crate) const MAX_SSH_OPENING: usize = 256;
+
+/// How long it may take for that. A service that does not answer at all keeps OpenSSH waiting for two minutes.
+pub(crate) const SSH_OPEN: Duration = Duration::from_secs(30);
+
+/// Bytes that an ssh client may send ahead of a user who has read nothing yet, as of a stream of the mux.
+pub(crate) const SSH_WINDOW: u32 = 256 * 1024;
+
+/// The same for one who reads (`golang.org/x/crypto/ssh`: channelWindowSize).
+pub(crate) const SSH_WINDOW_MAX: u32 = 2 * 1024 * 1024;
+
+/// Bytes of one packet of data.
+pub(crate) const SSH_PACKET: u32 = 32 * 1024;
+
+/// Work connections of one tunnel that wait for users.
+pub(crate) const MAX_SSH_WAITING: usize = 4096;

@@ -10,6 +10,7 @@ mod complete;
 mod explain;
 mod parse;
 mod sections;
+mod ssh;
 mod table;
 mod usage;
 mod value;
@@ -22,6 +23,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
 
 use self::command::{Act, flags};
 use self::parse::{Line, parse};

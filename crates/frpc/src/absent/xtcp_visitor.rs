@@ -5,21 +5,32 @@
 
 use std::sync::Arc;
 
-use frp_config::Feature;
-use frp_log::warn;
+use frp_config::{Feature, Lacking, XtcpVisitor};
+use frp_relay::layers::Carried;
 
-use super::visitor::{User, Visitor};
+use super::visitor::{VisitError, Visitor};
 use crate::BUILD;
 
 /// There is none.
 #[derive(Debug, Default)]
 pub(super) struct Direct;
 
-/// Carries nobody.
-pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {
-    let from = &user.from;
-    let lacking = BUILD.lacking(Feature::Xtcp);
-    warn!(visitor.log, "user connection [{from}] closed: {lacking}");
+/// Always.
+pub(super) type NoPath = Lacking;
+
+impl Direct {
+    pub(super) async fn open(
+        &self,
+        _: &Visitor,
+        _: &XtcpVisitor,
+        _: usize,
+    ) -> Result<Carried, VisitError> {
+        Err(BUILD.lacking(Feature::Xtcp).into())
+    }
+
+    pub(super) fn why(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Keeps nothing.

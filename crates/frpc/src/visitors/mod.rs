@@ -1,7 +1,6 @@
 //! Visitors: the way to proxies that have no port, through the server, for local users
 //! (frp `client/visitor`).
 
-mod stcp;
 mod sudp;
 mod users;
 mod virtual_net;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::limits::VISITOR_ANSWER;
@@ -18,7 +19,7 @@ use frp_relay::relay::Traffic;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::xtcp::Direct;
+use super::xtcp::{Direct, NoPath};
 use crate::auth;
 use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
@@ -37,15 +38,6 @@ pub(super) struct Visitor {
     /// The end of listening.
     pub(super) stop: CancellationToken,
     pub(super) log: Log,
-}
-
-/// A local user, on the way to a proxy.
-pub(super) struct User {
-    pub(super) stream: Carried,
-    /// Where it came from.
-    pub(super) from: String,
-    /// How often it was handed on.
-    pub(super) handed: usize,
 }
 
 /// The way to the server, for all visitors of a session.
@@ -92,6 +84,8 @@ pub(super) enum VisitError {
     Unexpected(&'static str),
     #[error("start new visitor connection error: {error}: {}", advice(.error))]
     Refused { error: String },
+    #[error("{0}")]
+    NoPath(#[from] NoPath),
 }
 
 impl Server {
@@ -132,10 +126,27 @@ impl Visitor {
     /// A connection to the proxy, behind the layers of the visitor's leg; not after the session's
     /// end.
     pub(super) async fn open(&self) -> Result<Carried, VisitError> {
-        let opened = self.try_to_open().await;
-        let error = opened.as_ref().err().map(VisitError::to_string);
-        self.server.client.live.visited(&self.cfg.name, error);
-        opened
+        self.open_for(0).await
+    }
+
+    /// The same, for whom so many visitors have fallen back.
+    pub(super) fn open_for(
+        &self,
+        fell_back: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Carried, VisitError>> + Send + '_>> {
+        Box::pin(async move {
+            let (opened, path) = match (&self.cfg.kind, &self.direct) {
+                (VisitorKind::Xtcp(cfg), Some(direct)) => {
+                    let opened = direct.open(self, cfg, fell_back).await;
+                    (opened, direct.why())
+                }
+                _ => (self.try_to_open().await, None),
+            };
+            let error = opened.as_ref().err().map(VisitError::to_string);
+            let live = &self.server.client.live;
+            live.visited(&self.cfg.name, error.or(path));
+            opened
+        })
     }
 
     async fn try_to_open(&self) -> Result<Carried, VisitError> {

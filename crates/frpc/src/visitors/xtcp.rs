@@ -15,15 +15,14 @@ use frp_log::{debug, info, warn};
 use frp_proto::crypto::cfb::Key;
 use frp_proto::msg::{NatHoleResp, NatHoleVisitor};
 use frp_relay::layers::{Carried, Side, wrap};
-use frp_relay::relay::relay;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::users::hand_over;
-use super::visitor::{User, Visitor};
+use super::visitor::{VisitError, Visitor};
 use crate::auth;
 use crate::limits::{
-    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES, TUNNEL_WAIT,
+    HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, MAX_FALLBACKS, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES,
+    TUNNEL_WAIT,
 };
 use crate::nathole::{HoleError, Orders, Tunnel, new_id, prepare, punch, words};
 
@@ -40,53 +39,17 @@ pub(super) struct Direct {
     failed: Mutex<Option<String>>,
 }
 
-/// Why a user does not go by the direct path.
+/// Why a user does not get through.
 #[derive(Debug, thiserror::Error)]
-enum NoPath {
+pub(super) enum NoPath {
     #[error("there is no direct path yet")]
     NotYet,
     #[error("the peer did not answer on the direct path")]
     Silent,
     #[error("open tunnel timeout: {0}")]
     TimedOut(String),
-}
-
-/// Carries a user to the proxy, until both ends are done.
-pub(super) async fn carry(visitor: Arc<Visitor>, user: User) {
-    let (VisitorKind::Xtcp(cfg), Some(direct)) = (&visitor.cfg.kind, &visitor.direct) else {
-        return;
-    };
-    debug!(
-        visitor.log,
-        "get a new xtcp user connection [{}]", user.from
-    );
-    let opened = tokio::select! {
-        opened = direct.open(&visitor, cfg) => opened,
-        () = visitor.server.stop.cancelled() => return,
-    };
-    let error = opened.as_ref().err().map(NoPath::to_string);
-    let live = &visitor.server.client.live;
-    let path = match opened {
-        Ok(path) => path,
-        Err(_) if !cfg.fallback_to.is_empty() => {
-            live.visited(&visitor.cfg.name, direct.why());
-            let to = cfg.fallback_to.clone();
-            debug!(visitor.log, "try to transfer connection to visitor: {to}");
-            return hand_over(visitor.clone(), &to, user).await;
-        }
-        Err(e) => {
-            live.visited(&visitor.cfg.name, error);
-            return warn!(visitor.log, "user connection [{}] closed: {e}", user.from);
-        }
-    };
-    live.visited(&visitor.cfg.name, None);
-    let User { stream, from, .. } = user;
-    tokio::select! {
-        relayed = relay(stream, path, &visitor.traffic) => {
-            debug!(visitor.log, "join connections closed, [{from}]: {relayed}");
-        }
-        () = visitor.server.client.tasks.stop.cancelled() => {}
-    }
+    #[error("transfer connection to visitor {name} error: {why}")]
+    NotTaken { name: String, why: &'static str },
 }
 
 /// Digs whenever a path is wanted, and watches over the one that there is, until the visitor stops.
@@ -114,11 +77,41 @@ impl Default for Direct {
 }
 
 impl Direct {
-    /// A stream to the proxy, behind the layers of the visitor.
-    async fn open(&self, visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Carried, NoPath> {
-        if !cfg.fallback_to.is_empty() {
-            return self.try_open(visitor, cfg.fallback_timeout).await;
+    /// A stream to the proxy, behind the layers of whoever has opened it; so many visitors have fallen back to
+    /// this one.
+    pub(super) async fn open(
+        &self,
+        visitor: &Visitor,
+        cfg: &XtcpVisitor,
+        fell_back: usize,
+    ) -> Result<Carried, VisitError> {
+        if cfg.fallback_to.is_empty() {
+            return Ok(self.wait_and_open(visitor).await?);
         }
+        let opened = self.try_open(visitor, cfg.fallback_timeout).await;
+        let Err(why) = opened else {
+            return Ok(opened?);
+        };
+        let name = &cfg.fallback_to;
+        debug!(visitor.log, "{why}; transfer connection to visitor: {name}");
+        let not_taken = |why| NoPath::NotTaken {
+            name: name.clone(),
+            why,
+        };
+        let other = visitor.server.visitor(name);
+        let other =
+            other.ok_or_else(|| not_taken("there is none; add one, or change fallbackTo"))?;
+        if other.cfg.kind == VisitorKind::Sudp {
+            return Err(not_taken("it is of type sudp, which carries datagrams alone").into());
+        }
+        if fell_back >= MAX_FALLBACKS {
+            return Err(not_taken("visitors fall back to each other without end").into());
+        }
+        other.open_for(fell_back + 1).await
+    }
+
+    /// Waits for a path.
+    async fn wait_and_open(&self, visitor: &Visitor) -> Result<Carried, NoPath> {
         let _waits = Waits::begin(self);
         let mut path = self.path.subscribe();
         let opening = async {
@@ -233,7 +226,8 @@ impl Direct {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    fn why(&self) -> Option<String> {
+    /// Why there is none, as far as is known.
+    pub(super) fn why(&self) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.clone()
     }
@@ -344,7 +338,7 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
     ask(check, HOLE_PRECHECK)
         .await
         .map_err(HoleError::unchecked)?;
-    let prepared = prepare(client, &cfg.nat_traversal).await?;
+    let prepared = prepare(client, &cfg.nat_traversal, log).await?;
     info!(log, "nathole prepare success, {}", prepared.shown());
     let (timestamp, sign_key) = auth::signature(&visitor.cfg.secret_key);
     let question = NatHoleVisitor {
