@@ -53,6 +53,7 @@ mod server_plugins;
 mod shutdown;
 mod signals;
 mod ssh;
+mod ssh_gateway;
 mod store;
 mod story;
 mod strangers;
@@ -73,3 +74,8 @@ mod visitors_wire;
 mod vnet;
 mod web;
 mod websocket;
+#[cfg(target_os = "linux")]
+mod xtcp;
+mod xtcp_client;
+#[cfg(target_os = "linux")]
+mod xtcp_nats;

@@ -43,6 +43,7 @@ pub mod rig;
 pub mod service;
 pub mod site;
 pub mod slow_link;
+pub mod ssh_clients;
 pub mod temp;
 pub mod terminal;
 pub mod tls;

@@ -21,8 +21,12 @@ named! {
         Pages = "pages",
         /// The live view in the terminal.
         Top = "top",
+        /// The SSH tunnel gateway of frps.
+        Ssh = "ssh",
         /// The virtual network of frpc.
         Vnet = "vnet",
+        /// Proxies and visitors of type xtcp.
+        Xtcp = "xtcp",
     }
 }
 
@@ -86,6 +90,8 @@ macro_rules! build {
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,
                 )*
+                #[cfg(not(feature = "xtcp"))]
+                $crate::Feature::Xtcp,
             ],
         }
     };

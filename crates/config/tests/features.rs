@@ -15,6 +15,7 @@ const BARE: Build = Build {
         Feature::Http,
         Feature::Oidc,
         Feature::Pages,
+        Feature::Xtcp,
         Feature::Top,
     ],
 };
@@ -61,6 +62,12 @@ fn an_error_has_its_place_and_its_feature_whatever_the_purpose_is() {
                 "f:1:3: httpPlugins: this frpc was built without the feature \"http\""
             ),
             "{plugin}"
+        );
+        let direct = error("[[proxies]]\nname = \"a\"\ntype = \"xtcp\"\nlocalPort = 1\n");
+        assert_eq!(
+            direct.to_string(),
+            "f:3:8: proxy a: type = \"xtcp\": this frpc was built without the feature \"xtcp\"; \
+             remove it, or take a build of frpc that has it"
         );
         // The INI form is judged by the same definitions.
         let ini = error("[common]\nprotocol = kcp\n").to_string();

@@ -7,6 +7,7 @@ use frp_proto::crypto::cfb;
 
 use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
+use crate::nathole::Budget;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -25,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
     pub(crate) virtual_net: VirtualNet,
+    /// What all direct paths may cost.
+    pub(crate) budget: Budget,
 }
 
 impl Client {
@@ -38,6 +41,7 @@ impl Client {
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
             virtual_net: VirtualNet::default(),
+            budget: Budget::default(),
             cfg,
         })
     }

@@ -9,6 +9,7 @@ use frp_log::shown_error;
 use frp_net::carrier::Lost;
 use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
+use frp_process::host;
 use frp_proto::VERSION;
 use frp_proto::crypto::cfb;
 use frp_proto::features;
@@ -198,9 +199,9 @@ async fn send_login(
     }
     let mut login = Login {
         version: VERSION.to_owned(),
-        hostname: hostname(),
-        os: go_os().to_owned(),
-        arch: go_arch().to_owned(),
+        hostname: host::name(),
+        os: host::go_os().to_owned(),
+        arch: host::go_arch().to_owned(),
         user: cfg.user.clone(),
         run_id: run_id.to_owned(),
         client_id: cfg.client_id.clone(),
@@ -271,33 +272,6 @@ async fn read_answer(
             Err(LoginError::Rejected(shown_error(&answer.error).into_owned()).into())
         }
         other => Err(LoginError::Unexpected(other.name()).into()),
-    }
-}
-
-fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// Go's name of the operating system; frp's dashboards show it.
-fn go_os() -> &'static str {
-    match std::env::consts::OS {
-        "macos" => "darwin",
-        os => os,
-    }
-}
-
-/// Go's name of the processor.
-fn go_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "386",
-        "aarch64" => "arm64",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "loongarch64" => "loong64",
-        arch => arch,
     }
 }
 

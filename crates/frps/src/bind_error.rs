@@ -20,7 +20,7 @@ pub enum BindError {
         go_text(source)
     )]
     Listen {
-        /// Of `bindPort`, `vhostHTTPSPort` or `tcpmuxHTTPConnectPort`.
+        /// Of `bindPort`, `vhostHTTPSPort`, `tcpmuxHTTPConnectPort` or `sshTunnelGateway.bindPort`.
         addr: String,
         /// The system's error.
         source: io::Error,
@@ -61,9 +61,17 @@ pub enum BindError {
         source: io::Error,
     },
     /// A port is asked for that needs a feature.
-    #[cfg(not(feature = "http"))]
+    #[cfg(not(all(feature = "http", feature = "ssh")))]
     #[error("{0}")]
     Lacking(frp_config::Lacking),
+    /// The SSH gateway has no host key.
+    #[error("sshTunnelGateway: host key {}: {why}", path.display())]
+    SshKey {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// The file of the traffic that survives cannot be read or written.
     #[error("store.path: {}: {}; give a file that frps may write, or none", path.display(), go_text(source))]
     Store {

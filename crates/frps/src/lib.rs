@@ -11,7 +11,9 @@
 //!    user who says a host by [`vhost`].
 //! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
-//! A client that lives in this program begins at the streams, [`inside`].
+//! Visitors whose bytes do not come this way are brought together with a client by [`nathole`].
+//!
+//! A client that lives in this program begins at the streams, [`inside`]. Such are those of the SSH gateway, [`ssh`].
 //!
 //! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
 //! who shares a port, [`visitors`] which names visitors may ask for, [`vhost::tables`] who has which
@@ -29,7 +31,9 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
-        feature = "top"
+        feature = "ssh",
+        feature = "top",
+        feature = "xtcp"
     )),
     allow(
         dead_code,
@@ -61,6 +65,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
+mod nathole;
 #[cfg(feature = "pages")]
 mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
@@ -74,6 +80,8 @@ mod reload;
 mod resets;
 mod session;
 mod shared;
+#[cfg_attr(not(feature = "ssh"), path = "absent/ssh.rs")]
+mod ssh;
 mod stats;
 mod stop;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
@@ -127,7 +135,7 @@ use crate::web::Web;
 pub use crate::web::WebError;
 
 /// This program, and what it was built without.
-const BUILD: Build = frp_config::build!("frps");
+const BUILD: Build = frp_config::build!("frps", "ssh" => Ssh);
 
 /// A server whose sockets are open and that nobody serves yet.
 #[derive(Debug)]
@@ -136,6 +144,7 @@ pub struct Server {
     quic: Option<quic::Listener>,
     kcp: Option<KcpListener>,
     vhosts: Listeners,
+    ssh: Option<ssh::Gateway>,
     web: Option<Web>,
     traffic: Option<Arc<TrafficFile>>,
     teller: Teller,
@@ -187,6 +196,9 @@ impl Server {
         })?;
         let vhosts = Vhosts::new(&bound);
         let listeners = Listeners::bind(&bound, &vhosts, proxy_host)?;
+        let ssh = bound.ssh.as_ref();
+        let ssh = ssh.map(|ssh| ssh::Gateway::bind(&bound.bind_addr, ssh));
+        let ssh = ssh.transpose()?;
         let web = bound.web.as_ref().map(web::bind).transpose()?;
         let is_told = web.is_some() || bound.store_path.is_some();
         let stats = is_told.then(|| Arc::new(Stats::new()));
@@ -229,6 +241,7 @@ impl Server {
             registry: Registry::default(),
             groups: Arc::default(),
             visitors: Arc::default(),
+            nathole: Arc::default(),
             vhosts,
             strangers,
         };
@@ -237,6 +250,7 @@ impl Server {
             quic: quic.transpose()?,
             kcp: kcp.transpose()?,
             vhosts: listeners,
+            ssh,
             web,
             traffic: traffic.transpose()?,
             teller,
@@ -272,6 +286,7 @@ impl Server {
             quic,
             kcp,
             vhosts,
+            ssh,
             web,
             traffic,
             teller,
@@ -297,6 +312,14 @@ impl Server {
             below.spawn(accept::run_kcp(kcp, shared.clone(), last.clone()));
         }
         vhosts.run(&shared);
+        if let Some(ssh) = ssh {
+            info!(
+                Log::root(),
+                "frps sshTunnelGateway listen on port {}",
+                ssh.port()
+            );
+            shared.tasks.spawn(ssh.run(shared.clone()));
+        }
         if let (Some(web), Some(config), Some(stats)) =
             (web, bound.web.clone(), shared.stats.clone())
         {

@@ -98,6 +98,38 @@ pub(crate) const MAX_CLIENT_TEXT: usize = 16 * 1024 * 1024;
 /// What a text costs beside its bytes: its place in a list or table, and the allocation.
 pub(crate) const TEXT_OVERHEAD: usize = 64;
 
+/// What others have told a client that does not read, messages; more is lost.
+pub(crate) const MAX_OUTBOX: usize = 256;
+
+/// Direct paths that a client is being told of as a visitor, at a time. Each is told in seconds.
+pub(crate) const MAX_HOLES_OF_VISITOR: usize = 64;
+
+/// Visitors that wait for the addresses of one client, which has proxies of type xtcp.
+pub(crate) const MAX_HOLES_WAITING: usize = 256;
+
+/// Direct paths that one client was told of and has not reported about.
+pub(crate) const MAX_HOLES_REPORTED: usize = 256;
+
+/// How long it may take to report: the longest that it is told to wait, and 30 s (frp
+/// `pkg/nathole/controller.go`).
+pub(crate) const HOLE_REPORT: Duration = Duration::from_secs(10 + 38 + 30);
+
+/// From a visitor's wish until the proxy's client has said its addresses, which takes it two questions to
+/// STUN servers (frp `pkg/nathole/controller.go`: NatHoleTimeout).
+pub(crate) const HOLE_WAIT: Duration = Duration::from_secs(10);
+
+/// How much later the sender is told than the receiver (frp `pkg/nathole/controller.go`).
+pub(crate) const HOLE_HEAD_START: Duration = Duration::from_secs(1);
+
+/// Addresses of an end as STUN servers see it that are passed on: frpc has two.
+pub(crate) const MAX_MAPPED_ADDRS: usize = 4;
+
+/// And of its own: frpc has at most ten of IPv4, ours as many of IPv6 and one of its router.
+pub(crate) const MAX_ASSISTED_ADDRS: usize = 21;
+
+/// Pairs of networks for which it is remembered what worked, some 400 bytes each.
+pub(crate) const MAX_NETWORK_PAIRS: usize = 10_000;
+
 /// Sessions on one multiplexed connection. frpc has one.
 pub(crate) const MAX_SESSIONS_ON_CONNECTION: usize = 16;
 
@@ -148,3 +180,57 @@ pub(crate) const MAX_FAILED_LOGINS: usize = 200;
 
 /// Between two pings that measure a client's round trip because somebody looks at it.
 pub(crate) const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
+// The SSH gateway.
+
+/// From the connection of an ssh client to its login: in between its user may compare a fingerprint and type a
+/// passphrase (OpenSSH's server: LoginGraceTime). A client that says nothing at all has `HANDSHAKE_WAIT`.
+pub(crate) const SSH_LOGIN: Duration = Duration::from_secs(120);
+
+/// From there to the command and the forwarded port. frp has 3 s, which a slow path can take for three round trips
+/// after losses.
+pub(crate) const SSH_REQUEST: Duration = Duration::from_secs(10);
+
+/// How long frps itself may take to let the client of a tunnel log in, and then to start its proxy: as long as
+/// server plugins may take, and some.
+pub(crate) const SSH_ANSWER: Duration = Duration::from_secs(10);
+
+/// An ssh client that is silent for this long is asked whether it is there.
+pub(crate) const SSH_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Questions without an answer that end the connection.
+pub(crate) const SSH_KEEPALIVES: usize = 2;
+
+/// How long an ssh client may take nothing of what is sent to it.
+pub(crate) const SSH_STUCK: Duration = Duration::from_secs(60);
+
+/// Attempts to log in on one connection: an agent may have this many keys.
+pub(crate) const SSH_ATTEMPTS: usize = 20;
+
+/// Bytes that an ssh client may send before its tunnel has logged in: key exchange and twenty keys of the largest
+/// kind.
+pub(crate) const SSH_STRANGER_BYTES: usize = 128 * 1024;
+
+/// Bytes of a command.
+pub(crate) const MAX_SSH_COMMAND: usize = 16 * 1024;
+
+/// Commands of one ssh connection at a time, each of which is a client of frps, and ports that it has forwarded.
+pub(crate) const MAX_SSH_TUNNELS: usize = 16;
+
+/// Users of one tunnel whose service the ssh client has not reached yet; OpenSSH answers when it has.
+pub(crate) const MAX_SSH_OPENING: usize = 256;
+
+/// How long it may take for that. A service that does not answer at all keeps OpenSSH waiting for two minutes.
+pub(crate) const SSH_OPEN: Duration = Duration::from_secs(30);
+
+/// Bytes that an ssh client may send ahead of a user who has read nothing yet, as of a stream of the mux.
+pub(crate) const SSH_WINDOW: u32 = 256 * 1024;
+
+/// The same for one who reads (`golang.org/x/crypto/ssh`: channelWindowSize).
+pub(crate) const SSH_WINDOW_MAX: u32 = 2 * 1024 * 1024;
+
+/// Bytes of one packet of data.
+pub(crate) const SSH_PACKET: u32 = 32 * 1024;
+
+/// Work connections of one tunnel that wait for users.
+pub(crate) const MAX_SSH_WAITING: usize = 4096;

@@ -37,12 +37,22 @@ pub(crate) struct Bound {
     pub(crate) vhost_http_port: Option<u16>,
     pub(crate) vhost_https_port: Option<u16>,
     pub(crate) tcpmux_port: Option<u16>,
+    pub(crate) ssh: Option<SshGateway>,
     /// Address and port of the web server.
     pub(crate) web: Option<(String, u16)>,
     /// The file of the traffic that survives.
     pub(crate) store_path: Option<PathBuf>,
     /// The clients that are there have the same.
     pub(crate) tcp_mux: bool,
+}
+
+/// Where ssh clients come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshGateway {
+    pub(crate) port: u16,
+    /// The host key; without it, it is in the file that follows, and made where there is none.
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) made_key_file: PathBuf,
 }
 
 /// What may be replaced while the server runs.
@@ -76,8 +86,12 @@ pub(crate) struct Policy {
     pub(crate) custom_404_page: Option<PathBuf>,
     /// Whom the web server lets in, where there is one.
     pub(crate) web: Option<Arc<Access>>,
+    /// How long it is remembered what worked for two networks.
+    pub(crate) hole_scores_kept: Duration,
     pub(crate) enable_prometheus: bool,
     pub(crate) plugins: Plugins,
+    /// The keys of the ssh clients that may log in; without it, any may that has the token.
+    pub(crate) ssh_keys: Option<PathBuf>,
     detailed_errors_to_client: bool,
 }
 
@@ -142,6 +156,29 @@ pub(crate) fn keep_bound(new: &mut ServerConfig, now: &ServerConfig) -> Vec<&'st
     if left.contains(&"transport.tcpMux") {
         keep! { "transport.heartbeatTimeout" transport.heartbeat_timeout; }
     }
+    match (&mut new.ssh_tunnel_gateway, &now.ssh_tunnel_gateway) {
+        (Some(new), Some(now)) => {
+            let (key, now_key) = (&mut new.private_key_file, &now.private_key_file);
+            let (made, now_made) = (
+                &mut new.auto_gen_private_key_path,
+                &now.auto_gen_private_key_path,
+            );
+            for (key, kept) in [
+                (
+                    "sshTunnelGateway.bindPort",
+                    kept(&mut new.bind_port, &now.bind_port),
+                ),
+                ("sshTunnelGateway.privateKeyFile", kept(key, now_key)),
+                (
+                    "sshTunnelGateway.autoGenPrivateKeyPath",
+                    kept(made, now_made),
+                ),
+            ] {
+                left.extend(kept.then_some(key));
+            }
+        }
+        (new, now) => left.extend(kept(new, now).then_some("sshTunnelGateway.bindPort")),
+    }
     match (&mut new.web_server, &now.web_server) {
         (Some(new), Some(now)) => {
             for (key, kept) in [
@@ -176,7 +213,7 @@ pub(crate) fn divide(
         tcpmux_passthrough,
         sub_domain_host,
         custom_404_page,
-        ssh_tunnel_gateway: _,
+        ssh_tunnel_gateway,
         web_server,
         enable_prometheus,
         log: _,
@@ -185,7 +222,7 @@ pub(crate) fn divide(
         max_ports_per_client,
         user_conn_timeout,
         udp_packet_size,
-        nathole_analysis_data_reserve_hours: _,
+        nathole_analysis_data_reserve_hours,
         allow_ports,
         store_path,
         http_plugins,
@@ -210,6 +247,17 @@ pub(crate) fn divide(
         max_streams: quic.max_incoming_streams,
     };
     let quic = quic::ServerSettings::new(&tls, &options)?;
+    let (ssh, ssh_keys) = match ssh_tunnel_gateway {
+        Some(gateway) => {
+            let ssh = SshGateway {
+                port: gateway.bind_port,
+                key_file: gateway.private_key_file,
+                made_key_file: gateway.auto_gen_private_key_path,
+            };
+            (Some(ssh), gateway.authorized_keys_file)
+        }
+        None => (None, None),
+    };
     let (auth, keeper) = Auth::new(auth, &oidc, former.map(|former| &*former.policy.auth));
     let policy = Policy {
         auth: Arc::new(auth),
@@ -230,8 +278,10 @@ pub(crate) fn divide(
         tcpmux_passthrough,
         custom_404_page,
         web: web_access,
+        hole_scores_kept: hours(nathole_analysis_data_reserve_hours),
         enable_prometheus,
         plugins: Plugins::new(http_plugins, former.map(|former| &former.policy.plugins))?,
+        ssh_keys,
         detailed_errors_to_client,
     };
     let bound = Bound {
@@ -243,11 +293,17 @@ pub(crate) fn divide(
         vhost_http_port,
         vhost_https_port,
         tcpmux_port: tcpmux_http_connect_port,
+        ssh,
         web: web_server.map(|web| (web.addr, web.port)),
         store_path,
         tcp_mux,
     };
     Ok((bound, policy, keeper))
+}
+
+/// Fewer than none are none.
+fn hours(n: i64) -> Duration {
+    Duration::from_secs(u64::try_from(n).unwrap_or(0).saturating_mul(60 * 60))
 }
 
 /// TLS by what is in the files now. A certificate that frps makes for itself stays the same.

@@ -41,6 +41,8 @@ pub(crate) enum Act {
     Proxy(ProxyType),
     /// One visitor of that type, from flags.
     Visitor(ProxyType),
+    /// One proxy of that type, whose service an ssh client reaches.
+    Tunnel(ProxyType),
     Completion(Shell),
     /// Prints the candidates for the last word; what the completion scripts call.
     Candidates,
@@ -144,9 +146,25 @@ pub(crate) fn own_flags(command: &'static Command) -> Vec<Flag> {
         flags.extend(flags_of(keys, true));
     }
     flags.extend(persistent_flags(command));
+    if let Act::Tunnel(kind) = command.act {
+        let own = PROXY.tag(kind.as_str()).map(|tag| flags_of(tag.keys, true));
+        let own: Vec<&str> = own.iter().flatten().map(|flag| flag.name).collect();
+        flags.retain(|flag| OF_TUNNELS.contains(&flag.name) || own.contains(&flag.name));
+    }
     flags.sort_by_key(|flag| flag.name);
     flags
 }
+
+/// The flags of an ssh client beside those of its type of proxy (frp `pkg/config/flags.go`: WithSSHMode).
+pub(crate) const OF_TUNNELS: [&str; 7] = [
+    "annotations",
+    "client-id",
+    "help",
+    "metadatas",
+    "proxy-name",
+    "token",
+    "user",
+];
 
 /// The flags that the commands below inherit.
 pub(crate) fn persistent_flags(command: &'static Command) -> Vec<Flag> {
@@ -180,7 +198,7 @@ impl Command {
     /// The definitions of the one proxy or visitor that the command is about.
     fn item_keys(&self) -> Vec<&'static [Key]> {
         let (tagged, kind) = match self.act {
-            Act::Proxy(kind) => (&PROXY, kind),
+            Act::Proxy(kind) | Act::Tunnel(kind) => (&PROXY, kind),
             Act::Visitor(kind) => (&VISITOR, kind),
             _ => return Vec::new(),
         };

@@ -10,6 +10,7 @@ mod complete;
 mod explain;
 mod parse;
 mod sections;
+mod ssh;
 mod table;
 mod usage;
 mod value;
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
+
 use self::command::{Act, flags};
 use self::parse::{Line, parse};
 use self::value::Given;
@@ -31,7 +34,7 @@ use crate::suggest::Program;
 use crate::texts::is_kept_aside;
 use crate::{
     Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
-    convert, load, load_client, load_server,
+    convert, load, load_client, load_server, parse_client,
 };
 
 /// What frpc is to do.
@@ -125,13 +128,15 @@ pub enum AdminRequest {
     Kick(String),
 }
 
-/// Parameters of `nathole discover`; empty ones were not given.
+/// Parameters of `nathole discover`.
 #[derive(Debug)]
 pub struct Discover {
-    /// `--nat-hole-stun-server`
+    /// `--nat-hole-stun-server`, or else `natHoleStunServer` of the file, or what that is without one.
     pub stun_server: String,
-    /// `--nat-hole-local-addr`
+    /// `--nat-hole-local-addr`; empty where it was not given.
     pub local_addr: String,
+    /// `--json`
+    pub json: bool,
 }
 
 /// A text with which the program ends.
@@ -227,10 +232,23 @@ pub fn client(
                 Ok(ClientTask::AdminDirectory(calls.collect()))
             }
         },
-        Act::Discover => Ok(ClientTask::Discover(Discover {
-            stun_server: line.text("nat-hole-stun-server").unwrap_or_default().into(),
-            local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
-        })),
+        Act::Discover => {
+            // As in frp a file that is not there, or has faults, is none.
+            let of_file = || {
+                let loaded = load_client(Path::new(file), &options);
+                let loaded = loaded.or_else(|_| parse_client("", "", &options)).ok()?;
+                Some(loaded.settings.nat_hole_stun_server)
+            };
+            let given = line
+                .text("nat-hole-stun-server")
+                .filter(|at| !at.is_empty());
+            let server = given.map(str::to_owned).or_else(of_file);
+            Ok(ClientTask::Discover(Discover {
+                stun_server: server.unwrap_or_default(),
+                local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
+                json: line.bool("json") == Some(true),
+            }))
+        }
         Act::Proxy(_) | Act::Visitor(_) => sections::client(&line, &options)
             .map(|loaded| ClientTask::RunFlags(Box::new(loaded)))
             .map_err(Output::failure),

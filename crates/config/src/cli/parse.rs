@@ -44,6 +44,25 @@ pub(crate) fn parse(program: Program, args: Vec<String>) -> Result<Line, String>
     Ok(line)
 }
 
+/// Reads the arguments of a command that is known.
+///
+/// # Errors
+/// With frp's words.
+pub(crate) fn parse_flags(
+    program: Program,
+    command: &'static Command,
+    args: Vec<String>,
+) -> Result<Line, String> {
+    let mut line = Line {
+        program,
+        path: vec![command],
+        given: BTreeMap::new(),
+        words: Vec::new(),
+    };
+    line.read_flags(args)?;
+    Ok(line)
+}
+
 impl Line {
     /// The command that is meant.
     pub(crate) fn command(&self) -> &'static Command {

@@ -136,6 +136,23 @@ const FRPS: Command = Command {
     )
 };
 
+/// What an ssh client may ask frps for (frp `pkg/ssh/server.go`).
+pub(crate) static TUNNELS: [Command; 5] = [
+    tunnel(ProxyType::Tcp),
+    tunnel(ProxyType::Http),
+    tunnel(ProxyType::Https),
+    tunnel(ProxyType::Tcpmux),
+    tunnel(ProxyType::Stcp),
+];
+
+const fn tunnel(kind: ProxyType) -> Command {
+    Command {
+        gives: Some(Program::Frpc),
+        operand: " [command]",
+        ..command("ssh v0@{address}", "", Act::Tunnel(kind))
+    }
+}
+
 const VERIFY: Command = command("verify", "Check a configuration file", Act::Verify);
 
 const CONVERT: Command = Command {
@@ -158,11 +175,14 @@ const NATHOLE: Command = Command {
         flag("nat-hole-stun-server", Takes::Text, "STUN server to ask."),
         flag("nat-hole-local-addr", Takes::Text, "Address to ask from.").short('l'),
     ],
-    below: &[command(
-        "discover",
-        "Find out the kind of NAT by asking a STUN server",
-        Act::Discover,
-    )],
+    below: &[Command {
+        flags: &[JSON],
+        ..command(
+            "discover",
+            "Find out the kind of NAT by asking a STUN server",
+            Act::Discover,
+        )
+    }],
     ..command("nathole", "Actions about nathole", Act::Group)
 };
 

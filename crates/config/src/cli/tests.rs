@@ -409,7 +409,7 @@ fn a_quick_proxy_is_what_a_file_would_say() {
                 transport.useEncryption = true\ntransport.useCompression = true\n\
                 transport.bandwidthLimit = '1MB'\ntransport.bandwidthLimitMode = 'server'\n\
                 metadatas = { a = '1', b = '2', c = '3' }\n";
-    let from_file = crate::parse_client(file, "f", &LoadOptions::new(Purpose::Run))
+    let from_file = parse_client(file, "f", &LoadOptions::new(Purpose::Run))
         .unwrap()
         .settings;
     assert_eq!(quick(line), from_file);

@@ -215,7 +215,7 @@ tagged! {
         /// UDP, only for visitors.
         Sudp(SecretAccess) = ProxyType::Sudp.as_str();
         /// TCP, only for visitors, which are reached directly.
-        Xtcp(XtcpProxy) = ProxyType::Xtcp.as_str(), later;
+        Xtcp(XtcpProxy) = ProxyType::Xtcp.as_str(), needs(Xtcp);
     }
 }
 

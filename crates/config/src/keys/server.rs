@@ -77,7 +77,7 @@ settings! {
             .int(1500) .ini("udp_packet_size");
         nathole_analysis_data_reserve_hours: i64 = "natholeAnalysisDataReserveHours"
             "Hours that xtcp remembers."
-            .int(168) .ini("nat_hole_analysis_data_reserve_hours") .inert();
+            .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
         table "store" "What survives a restart." {
@@ -132,12 +132,17 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SshTunnelGateway {
         /// Never 0.
-        bind_port: u16 = "bindPort" "Port to accept ssh clients on; 0 for none."
-            .rule(Rule::UnheededPort) .later();
-        private_key_file: Option<PathBuf> = "privateKeyFile" "Host key." .inert();
-        auto_gen_private_key_path: PathBuf = "autoGenPrivateKeyPath" "Where a host key is made."
-            .text("./.autogen_ssh_key") .inert();
-        authorized_keys_file: Option<PathBuf> = "authorizedKeysFile" "Keys that may log in." .inert();
+        bind_port: u16 = "bindPort"
+            "Port to accept ssh clients on, at bindAddr; 0 for none (docs/ssh-tunnel-gateway.md)."
+            .rule(Rule::UnheededPort) .needs(Feature::Ssh);
+        private_key_file: Option<PathBuf> = "privateKeyFile"
+            "Host key, without a passphrase, in the format of OpenSSH, PKCS#1 or PKCS#8.";
+        auto_gen_private_key_path: PathBuf = "autoGenPrivateKeyPath"
+            "Without privateKeyFile the host key is here, and made where there is none."
+            .text("./.autogen_ssh_key");
+        authorized_keys_file: Option<PathBuf> = "authorizedKeysFile"
+            "Keys that may log in, as in OpenSSH's authorized_keys, read at each login; the comment of a key is the \
+             user, and the token is not asked for. Without it any ssh client may log in that has the token.";
     }
 }
 

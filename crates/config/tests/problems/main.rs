@@ -185,7 +185,7 @@ fn unknown_keys_are_warnings_when_not_strict() {
 #[test]
 fn all_problems_at_once_in_the_order_of_the_file() {
     let text = "bindPort = 99999\nauth.method = 'x'\nauth.additionalScopes = ['heartbeats']\n\
-                log.level = 'DEBUG'\nsshTunnelGateway.bindPort = 80\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
+                log.level = 'DEBUG'\nfoo = 1\nmaxPortsPerClient = 'ten'\n\
                 allowPorts = [{ start = 5, end = 3 }]\n";
     assert_eq!(
         frps(text),
@@ -198,12 +198,11 @@ fn all_problems_at_once_in_the_order_of_the_file() {
              NewWorkConns]: this is \"heartbeats\"; write \"HeartBeats\"",
             "f:4:13: invalid log level, optional values are [trace debug info warn error]: \
              this is \"DEBUG\"; write \"debug\"",
-            &format!("f:5:18: sshTunnelGateway.bindPort {LATER}"),
-            "f:6:1: json: unknown field \"foo\": frps has no key foo; \
+            "f:5:1: json: unknown field \"foo\": frps has no key foo; \
              remove it or correct its name",
-            "f:7:21: field \"maxPortsPerClient\": cannot unmarshal string \"ten\" into int; \
+            "f:6:21: field \"maxPortsPerClient\": cannot unmarshal string \"ten\" into int; \
              maxPortsPerClient takes a whole number, without quotes",
-            "f:8:15: allowPorts: the range from 5 to 3 holds no port; \
+            "f:7:15: allowPorts: the range from 5 to 3 holds no port; \
              give start and end with start <= end, or single",
         ]
     );
@@ -405,23 +404,6 @@ fn doubtful_files_work_with_warnings() {
             "WARNING: f:1:1: serverPort is the same key as ServerPort in line 2, and replaces it; \
           remove one of the two"
         ]
-    );
-}
-
-#[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let server = ["sshTunnelGateway.bindPort = 1"];
-    for text in server {
-        let key = text.split(" = ").next().unwrap();
-        assert_eq!(
-            frps(text),
-            [format!("f:1:{}: {key} {LATER}", last_column(key))]
-        );
-    }
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
-    assert_eq!(
-        frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
     );
 }
 
@@ -636,11 +618,6 @@ fn the_web_server_of_frpc() {
         frpc("webServer.port = 1\nwebServer.assetsDir = 'd'\n"),
         none
     );
-}
-
-/// The column of the last part of a dotted key.
-fn last_column(key: &str) -> usize {
-    key.rfind('.').map_or(1, |dot| dot + 2)
 }
 
 #[test]

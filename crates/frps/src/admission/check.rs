@@ -69,6 +69,8 @@ pub(crate) struct LoginAsk<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) peer: SocketAddr,
     pub(crate) login: Login,
+    /// It is a client within this program whom the SSH gateway knows by a key: it has shown enough.
+    pub(crate) vouched: bool,
     /// As whom, which the credentials tell.
     pub(crate) subject: Subject,
 }

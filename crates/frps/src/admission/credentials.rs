@@ -13,6 +13,9 @@ impl Check for Credentials {
     }
 
     fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
+        if ask.vouched {
+            return Verdict::pass();
+        }
         Verdict::later(async {
             let checked = ask.policy.auth.login(&ask.login).await;
             ask.subject = checked.map_err(|why| Refusal::new(&why))?;
