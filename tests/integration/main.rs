@@ -42,6 +42,8 @@ mod oidc;
 mod outbound_proxies;
 mod pages;
 mod plugins;
+#[cfg(target_os = "linux")]
+mod port_mapping;
 mod quic;
 mod real_clients;
 mod reconnect;

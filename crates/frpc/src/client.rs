@@ -8,6 +8,7 @@ use frp_proto::crypto::cfb;
 use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
 use crate::nathole::Budget;
+use crate::port_mapping::PortMapper;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) virtual_net: VirtualNet,
     /// What all direct paths may cost.
     pub(crate) budget: Budget,
+    /// Ports of the router for them.
+    pub(crate) ports: PortMapper,
 }
 
 impl Client {
@@ -42,6 +45,7 @@ impl Client {
             live: Arc::new(Live::new()),
             virtual_net: VirtualNet::default(),
             budget: Budget::default(),
+            ports: PortMapper::default(),
             cfg,
         })
     }

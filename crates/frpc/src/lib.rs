@@ -69,6 +69,8 @@ mod login;
 mod nathole;
 mod one_way;
 mod plugin;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/port_mapping.rs")]
+mod port_mapping;
 mod proxy;
 mod reach;
 mod registration;

@@ -38,9 +38,6 @@ pub(crate) const VISIT_AGAIN_MIN: Duration = Duration::from_secs(60);
 /// See [`VISIT_AGAIN_MIN`].
 pub(crate) const VISIT_AGAIN_MAX: Duration = Duration::from_secs(300);
 
-/// Bytes between the virtual network and the direct path of a xtcp visitor, in each direction.
-pub(crate) const VISIT_PIPE: usize = 64 * 1024;
-
 /// Where a packet waits for that, it is tried no more often than this.
 pub(crate) const VISIT_WANTED: Duration = Duration::from_secs(5);
 
@@ -190,3 +187,31 @@ pub(crate) const TUNNEL_REPLACE_TRIES: u32 = 7;
 
 /// Visitors that a user is handed on by, of those that fall back to others.
 pub(crate) const MAX_FALLBACKS: usize = 4;
+
+/// How much longer a hole may take because the router is asked for a port. One in the same house answers within
+/// milliseconds.
+pub(crate) const PORT_MAPPING_WAIT: Duration = Duration::from_millis(250);
+
+/// All that the router may take to lend a port, or to renew that.
+pub(crate) const PORT_MAPPING_ANSWER: Duration = Duration::from_secs(4);
+
+/// A question by PCP or NAT-PMP is asked again after this time, then after twice as long (RFC 6886, section 3.1).
+pub(crate) const PORT_MAPPING_AGAIN: Duration = Duration::from_millis(250);
+
+/// How long routers that speak UPnP are searched for.
+pub(crate) const PORT_MAPPING_SEARCH: Duration = Duration::from_millis(1500);
+
+/// What is asked for, and renewed at half of it. It is what stays open if this program is killed.
+pub(crate) const PORT_MAPPING_LEASE: Duration = Duration::from_secs(600);
+
+/// A port that would be lost sooner than this is not used: renewing it would be all that is done.
+pub(crate) const SHORTEST_PORT_MAPPING: Duration = Duration::from_secs(10);
+
+/// How long giving a port back may take; less than [`LAST_TASKS`].
+pub(crate) const PORT_MAPPING_GIVE_BACK: Duration = Duration::from_millis(800);
+
+/// A router that lends nothing is asked again after this time.
+pub(crate) const NO_PORT_MAPPING_AGAIN: Duration = Duration::from_secs(600);
+
+/// Ports of the router at once; its own table may have no more than some hundred.
+pub(crate) const MAX_PORT_MAPPINGS: usize = 64;

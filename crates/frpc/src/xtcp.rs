@@ -91,7 +91,7 @@ async fn dig(
 ) -> Result<Accepted, HoleError> {
     let log = &proxy.log;
     let _place = client.budget.begin().ok_or(HoleError::TooMany)?;
-    let prepared = prepare(client, &cfg.nat_traversal).await?;
+    let prepared = prepare(client, &cfg.nat_traversal, log).await?;
     info!(log, "nathole prepare success, {}", prepared.shown());
     let id = new_id();
     let question = NatHoleClient {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use frp_config::NatTraversal;
+use frp_log::{Log, debug};
 use frp_net::own_ips::own_ips;
 use frp_net::stun::{StunError, discover};
 use frp_proto::nathole::feature::{NatFeature, classify};
@@ -12,6 +13,7 @@ use tokio::net::UdpSocket;
 
 use crate::client::Client;
 use crate::limits::MAX_IPV6_OFFERED;
+use crate::port_mapping::PortMapping;
 
 /// The sockets that the peer is told of; at least one is there.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Sockets {
     pub(super) v4: Option<UdpSocket>,
     /// Where this machine has a global address.
     pub(super) v6: Option<UdpSocket>,
+    /// What a router has mapped to the first.
+    pub(super) mapping: Option<PortMapping>,
 }
 
 /// What the peer is to know.
@@ -52,19 +56,27 @@ pub(crate) enum PrepareError {
 }
 
 /// Opens sockets and finds out about them.
-pub(crate) async fn prepare(client: &Client, cfg: &NatTraversal) -> Result<Prepared, PrepareError> {
+pub(crate) async fn prepare(
+    client: &Client,
+    cfg: &NatTraversal,
+    log: &Log,
+) -> Result<Prepared, PrepareError> {
     let server = &client.cfg.nat_hole_stun_server;
     let own = !cfg.disable_assisted_addrs;
-    let sockets = Sockets::open(own).await?;
+    let mut sockets = Sockets::open(own).await?;
     let seen = match &sockets.v4 {
         Some(socket) => discover(socket, server).await,
         None => Ok(Vec::new()),
     };
+    if let (true, Ok(seen)) = (cfg.port_mapping, &seen) {
+        sockets.map(seen, client, log).await;
+    }
     let ipv6 = sockets.own_ipv6();
     let mut assisted = match own {
         true => sockets.own_ipv4(),
         false => Vec::new(),
     };
+    assisted.extend(sockets.mapping.as_ref().map(|mapping| mapping.external));
     assisted.extend(&ipv6);
     let (mapped, nat) = match (seen, ipv6.first()) {
         (Ok(seen), _) if seen.len() >= 2 => {
@@ -99,12 +111,29 @@ impl Sockets {
             false => None,
         };
         match (v4, v6) {
-            (Ok(v4), v6) => Ok(Self { v4: Some(v4), v6 }),
+            (Ok(v4), v6) => Ok(Self {
+                v4: Some(v4),
+                v6,
+                mapping: None,
+            }),
             (Err(_), Some(v6)) => Ok(Self {
                 v4: None,
                 v6: Some(v6),
+                mapping: None,
             }),
             (Err(e), None) => Err(e),
+        }
+    }
+
+    /// Asks the router for a port, which servers have seen us behind.
+    async fn map(&mut self, seen: &[SocketAddr], client: &Client, log: &Log) {
+        let addr = self.v4.as_ref().and_then(|socket| socket.local_addr().ok());
+        let Some(port) = addr.map(|addr| addr.port()).filter(|_| !seen.is_empty()) else {
+            return;
+        };
+        match client.ports.map(port, seen, &client.tasks, log).await {
+            Ok(mapping) => self.mapping = Some(mapping),
+            Err(why) => debug!(log, "no port of a router: {why}"),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::limits::{
     HOLE_AGAIN, HOLE_GUESS_PACE, HOLE_GUESSING, HOLE_IPV6_FIRST, HOLE_RANGE_PACE,
     MAX_HOLE_ADDRESSES, MAX_HOLE_PACKETS,
 };
+use crate::port_mapping::PortMapping;
 
 /// A socket by which the peer was heard.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Hole {
     pub(crate) socket: UdpSocket,
     pub(crate) peer: SocketAddr,
     pub(super) does: Does,
+    /// The port of a router that leads to the socket.
+    pub(super) mapping: Option<PortMapping>,
 }
 
 /// What the peer does beyond frp.
@@ -73,7 +76,7 @@ pub(crate) async fn punch(
     parties: &[IpAddr],
     budget: &Budget,
 ) -> Result<Hole, PunchError> {
-    let Sockets { v4, v6 } = sockets;
+    let Sockets { v4, v6, mapping } = sockets;
     let mut all: Vec<UdpSocket> = Vec::with_capacity(1 + orders.sockets);
     all.extend(v4);
     let guessed_to = all.first().map(UdpSocket::local_addr).transpose()?;
@@ -116,6 +119,7 @@ pub(crate) async fn punch(
         socket: all.swap_remove(heard.socket),
         peer: heard.from,
         does: heard.does,
+        mapping: mapping.filter(|_| heard.socket == 0),
     })
 }
 
@@ -397,6 +401,7 @@ mod tests {
         let sockets = Sockets {
             v4: Some(socket),
             v6: None,
+            mapping: None,
         };
         let key = Key::derive(b"secret");
         punch(sockets, orders, &key, &HERE, &Budget::default()).await

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::punch::{Does, Hole};
 use crate::limits::{TUNNEL_ACCEPT, TUNNEL_FRESH, TUNNEL_HANDSHAKE, TUNNEL_LOOK, TUNNEL_SILENT};
+use crate::port_mapping::PortMapping;
 
 /// The conversation of kcp between peers (frp `pkg/util/net/kcp.go`: NewKCPConnFromUDP).
 const CONV: u32 = 1;
@@ -35,6 +36,8 @@ pub(crate) struct Tunnel {
     does: Does,
     pub(crate) peer: SocketAddr,
     seen: Mutex<Seen>,
+    /// The port of a router by which the peer may come.
+    _mapping: Option<PortMapping>,
 }
 
 /// When the peer was heard last, as far as was looked.
@@ -89,7 +92,12 @@ impl Tunnel {
         options: &QuicOptions,
         tasks: &TaskTracker,
     ) -> Result<Self, TunnelError> {
-        let Hole { socket, peer, does } = hole;
+        let Hole {
+            socket,
+            peer,
+            does,
+            mapping,
+        } = hole;
         let carrier = match protocol {
             XtcpProtocol::Quic => {
                 // The hole is what shows who the peer is; frp looks at no certificate either.
@@ -106,7 +114,7 @@ impl Tunnel {
                 Carrier::Mux(mux)
             }
         };
-        let tunnel = Self::new(carrier, does, peer);
+        let tunnel = Self::new(carrier, does, peer, mapping);
         // Kcp greets nobody.
         match tunnel.is_alive(TUNNEL_HANDSHAKE).await {
             true => Ok(tunnel),
@@ -121,7 +129,12 @@ impl Tunnel {
         options: &QuicOptions,
         tasks: &TaskTracker,
     ) -> Result<Accepted, TunnelError> {
-        let Hole { socket, peer, does } = hole;
+        let Hole {
+            socket,
+            peer,
+            does,
+            mapping,
+        } = hole;
         let (carrier, arrivals, listener) = match protocol {
             XtcpProtocol::Quic => {
                 let settings = ServerSettings::of_peer(&quic_options(options))?;
@@ -141,13 +154,13 @@ impl Tunnel {
         };
         carrier.admit();
         Ok(Accepted {
-            tunnel: Self::new(carrier, does, peer),
+            tunnel: Self::new(carrier, does, peer, mapping),
             arrivals,
             listener,
         })
     }
 
-    fn new(carrier: Carrier, does: Does, peer: SocketAddr) -> Self {
+    fn new(carrier: Carrier, does: Does, peer: SocketAddr, mapping: Option<PortMapping>) -> Self {
         if does.half_close {
             carrier.peer_half_closes();
         }
@@ -169,6 +182,7 @@ impl Tunnel {
             does,
             peer,
             seen: Mutex::new(seen),
+            _mapping: mapping,
         }
     }
 

@@ -7,17 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_config::{VirtualNetVisitor, VisitorKind};
+use frp_config::VirtualNetVisitor;
 use frp_log::{debug, info, warn};
 use frp_relay::counted::Counted;
-use frp_relay::layers::Carried;
-use tokio::io::duplex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::users;
-use super::visitor::{StartError, User, VisitError, Visitor};
-use crate::limits::{VISIT_AGAIN, VISIT_AGAIN_MAX, VISIT_AGAIN_MIN, VISIT_PIPE, VISIT_WANTED};
+use super::visitor::{StartError, Visitor};
+use crate::limits::{VISIT_AGAIN, VISIT_AGAIN_MAX, VISIT_AGAIN_MIN, VISIT_WANTED};
 use crate::virtual_net::{Net, Visit};
 
 /// Has the machine be reached, by a task of `listeners` that ends with the visitor.
@@ -58,10 +55,10 @@ fn no_route(visitor: &Visitor, net: &Net, ip: std::net::IpAddr) {
 }
 
 /// Connects, and connects again.
-async fn keep(visitor: &Arc<Visitor>, visit: &Visit, ip: std::net::IpAddr) {
+async fn keep(visitor: &Visitor, visit: &Visit, ip: std::net::IpAddr) {
     let mut failed = 0_u32;
     loop {
-        let pause = match open(visitor).await {
+        let pause = match visitor.open().await {
             Ok(carried) => {
                 failed = 0;
                 info!(
@@ -98,23 +95,6 @@ async fn keep(visitor: &Arc<Visitor>, visit: &Visit, ip: std::net::IpAddr) {
             () = wanted => debug!(visitor.log, "a packet for {ip} has come"),
         }
     }
-}
-
-/// A connection to the proxy.
-async fn open(visitor: &Arc<Visitor>) -> Result<Carried, VisitError> {
-    if !matches!(visitor.cfg.kind, VisitorKind::Xtcp(_)) {
-        return visitor.open().await;
-    }
-    // A user like any other, who goes by the direct path or by the visitor to fall back to.
-    let (ours, stream) = duplex(VISIT_PIPE);
-    let user = User {
-        stream: Carried::other(stream),
-        from: "the virtual network".to_owned(),
-        handed: 0,
-    };
-    let carrying = users::carry(visitor.clone(), user);
-    visitor.server.client.tasks.tracker.spawn(carrying);
-    Ok(Carried::other(ours))
 }
 
 /// The wait after so many failures in a row before this one.

@@ -338,7 +338,7 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
     ask(check, HOLE_PRECHECK)
         .await
         .map_err(HoleError::unchecked)?;
-    let prepared = prepare(client, &cfg.nat_traversal).await?;
+    let prepared = prepare(client, &cfg.nat_traversal, log).await?;
     info!(log, "nathole prepare success, {}", prepared.shown());
     let (timestamp, sign_key) = auth::signature(&visitor.cfg.secret_key);
     let question = NatHoleVisitor {
