@@ -75,6 +75,12 @@ const CHINESE = {
   "Encrypt to the proxy.": "加密到代理的数据。",
   "Encrypt between frpc and frps.": "加密 frpc 与 frps 之间的数据。",
   "Its value.": "值。",
+  "What sends users, besides the listener.": "监听端口之外的用户来源。",
+  "Make the direct connection before users come.": "在用户到来之前就建立直连。",
+  "Milliseconds that a direct connection may take to show that it still works before they do.": "回退之前，等待直连证明其仍可用的时间（毫秒）。",
+  "Visitor by which users go while there is no direct connection.": "没有直连时，用户改走的访问者。",
+  "What is published.": "要发布的内容。",
+  "What is visited.": "要访问的内容。",
 };
 
 /** A description in the language that is spoken: [text, its language]. */

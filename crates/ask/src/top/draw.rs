@@ -374,9 +374,9 @@ mod tests {
                 "clients 30, 1 offline  proxies 2, 0 offline  today in 5 B, out 6 B",
                 "failed logins 7  strangers 0  memory 12.0 MB  descriptors 40 of 1024",
                 "[1 Clients] 2 Proxies  3 Connections  4 Failed logins                 1-16 of 30",
-                "CLIENT+          STATUS  ADDRESS               VERSION  VIA            RTT  USERS",
-                "client-000       online  192.0.2.1:50000       0.70.1   quic+tls   12.3 ms      0",
-                "client-001       online  192.0.2.1:50000       0.70.1   quic+tls   13.3 ms      1",
+                "CLIENT+         STATUS  ADDRESS               VERSION  VIA            RTT  USERS",
+                "client-000      online  192.0.2.1:50000       0.70.1   quic+tls   12.3 ms      0",
+                "client-001      online  192.0.2.1:50000       0.70.1   quic+tls   13.3 ms      1",
             ]
         );
         assert!(screen[20].starts_with("client-015 "));
@@ -392,7 +392,7 @@ mod tests {
             shown(&mut model, (40, 8)),
             [
                 "frps 0.70.1  up 1h 1m  users 3  in -  o~",
-                "[1 Clients] 2  3  4           1-4 of 30",
+                "[1 Clients] 2  3  4            1-4 of 30",
                 "CLIENT+                   STATUS   USERS",
                 "client-000                online       0",
                 "client-001                online       1",
@@ -528,8 +528,8 @@ mod tests {
         assert_eq!(
             screen[4..6],
             [
-                "PROXY                  USER                     AGE+   IN/S  OUT/S     IN    OUT",
-                "ssh                    192.0.2.7:5555             3s   1.4K   2.9M   1.4K   2.9M",
+                "PROXY           TYPE   USER                     AGE+   IN/S  OUT/S     IN    OUT",
+                "ssh             tcp    192.0.2.7:5555             3s   1.4K   2.9M   1.4K   2.9M",
             ]
         );
         model.press(Pressed::Letter('4'));
@@ -546,7 +546,7 @@ mod tests {
             screen[4..6],
             [
                 "   AGO+  TIMES ADDRESS               USER       VIA       CAUSE",
-                "  1m 0s      9 192.0.2.7             al         tcp       token in login doesn't~",
+                "  1m 0s      9 192.0.2.7             al         tcp       token in login doesn'~",
             ]
         );
         assert_eq!(
