@@ -225,11 +225,6 @@ impl Key {
         self
     }
 
-    pub(crate) const fn later(mut self) -> Self {
-        self.support = Support::Later;
-        self
-    }
-
     pub(crate) const fn inert(mut self) -> Self {
         self.support = Support::Inert;
         self
