@@ -41,9 +41,11 @@ targets! {
     kcp: net::kcp;
     kcp_fec: net::kcp_fec;
     mux_frames: net::mux_frames;
+    nathole: proto::nathole;
     outbound_proxy: outbound_proxy::answers;
     plugin_answer: proto::plugin_answer;
     sni: proto::sni;
+    stun: proto::stun;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);
     v2_decode: |data| proto::messages(WireProtocol::V2, data);
     vnet_packets: vnet::packets;

@@ -1,11 +1,18 @@
 //! Parsers of `frp-proto`.
 
+use std::net::SocketAddr;
+
 use bytes::BytesMut;
 use frp_proto::crypto::aead::{Algorithm, Key, Opener};
+use frp_proto::crypto::cfb;
 use frp_proto::jwt;
 use frp_proto::msg::{Login, Message, NewProxy, NewWorkConn, Ping};
+use frp_proto::nathole::datagram;
+use frp_proto::nathole::feature::classify;
+use frp_proto::nathole::reach::may_be_sent_to;
 use frp_proto::plugin::{self, Answer, Content, LoginContent, NewContent, OfUser, UserInfo};
 use frp_proto::sni::HelloReader;
+use frp_proto::stun::{AnswerError, read_answer};
 use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
 use frp_proto::wire::v2::{FrameKind, decode_frame, encode_frame};
 use frp_proto::wire::{WireProtocol, decode, encode};
@@ -154,6 +161,47 @@ pub fn sni(data: &[u8]) {
             name.bytes()
                 .all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase())
         );
+    }
+}
+
+/// What a STUN server answers; the id of the question is taken from it.
+pub fn stun(data: &[u8]) {
+    let id = data.get(8..).and_then(|id| id.first_chunk());
+    match read_answer(data, id.unwrap_or(&[7; 12])) {
+        Some(Ok(_)) | None => {}
+        Some(Err(AnswerError::Refused { code, reason })) => {
+            assert!((300..700).contains(&code) && reason.chars().count() < 128);
+        }
+        Some(Err(other)) => assert!(!other.to_string().is_empty()),
+    }
+}
+
+/// A datagram of a hole, in the open and enciphered; and addresses that a peer says, a line each.
+pub fn nathole(data: &[u8]) {
+    let key = cfb::Key::derive(b"abc");
+    if let Ok(message) = datagram::open(data, &key) {
+        // What is longer than frp sends cannot be sent on.
+        if let Ok(sealed) = datagram::seal(&message, &key, [7; 16]) {
+            assert_eq!(datagram::open(&sealed, &key).ok(), Some(message));
+        }
+    }
+    let mut enciphered = [7; 16].to_vec();
+    let mut plain = data.to_vec();
+    cfb::Encryptor::new(&key, [7; 16]).encrypt(&mut plain);
+    enciphered.extend(plain);
+    let opened = datagram::open(&enciphered, &key);
+    assert!(opened.is_ok() || opened.is_err_and(|e| !e.to_string().is_empty()));
+
+    let text = String::from_utf8_lossy(data);
+    let addresses: Vec<SocketAddr> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+    let feature = classify(&addresses, &ips);
+    assert_eq!(feature.is_ok(), addresses.len() > 1);
+    for addr in addresses {
+        if may_be_sent_to(addr, &[]) {
+            let ip = addr.ip().to_canonical();
+            assert!(!ip.is_loopback() && !ip.is_multicast() && !ip.is_unspecified());
+        }
     }
 }
 

@@ -28,7 +28,7 @@ async fn json(file: &Path, command: &str) -> Value {
 }
 
 /// A frps with a web server, and its file.
-async fn server(rig: &Rig, lines: &str) -> (Program, std::path::PathBuf, u16) {
+pub(crate) async fn server(rig: &Rig, lines: &str) -> (Program, std::path::PathBuf, u16) {
     let (port, web) = (free_port(), free_port());
     let text = format!(
         "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nwebServer.port = {web}\n\

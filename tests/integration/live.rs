@@ -335,6 +335,9 @@ async fn failed_logins_are_listed_with_cause_and_cure() {
     assert_eq!(failed["transport"], "tcp");
     assert!(failed["cause"].as_str().unwrap().contains("token in login"));
     assert!(failed["cure"].as_str().unwrap().contains("auth.token"));
+    for (wanted, found) in [("EVE", 1), ("9.9.9", 1), ("127.0.0.1", 1), ("nobody", 0)] {
+        assert_eq!(items(web, &format!("logins?q={wanted}")).await.len(), found);
+    }
     let overview = live(web, "overview").await;
     assert_eq!(overview["loginFailures"], 3);
     assert_eq!(overview["revisions"]["logins"], 3);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frp_tests::clients::{echo_on, until_closed};
 use frp_tests::http::{ADMIN, get, request};
-use frp_tests::rig::{stcp_proxy, stcp_visitor, tcp_proxy};
+use frp_tests::rig::{stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -105,6 +105,84 @@ async fn a_session_and_its_users_are_shown() {
         (&overview["trafficIn"], &overview["connections"]),
         (&json!(5), &json!(0))
     );
+}
+
+/// Of a udp and of a sudp proxy: their datagrams come by one work connection.
+#[tokio::test]
+async fn users_of_datagrams_are_shown_and_ended() {
+    let rig = Rig::new();
+    let (web, remote, bind) = (free_port(), free_port(), free_port());
+    let service = UdpService::echo().await;
+    let frps = rig.frps("").await;
+    let secret = format!(
+        "[[proxies]]\nname = \"s\"\ntype = \"sudp\"\nlocalPort = {}\nsecretKey = \"k\"\n\
+         [[visitors]]\nname = \"v\"\ntype = \"sudp\"\nserverName = \"s\"\nsecretKey = \"k\"\n\
+         bindAddr = \"127.0.0.1\"\nbindPort = {bind}\n",
+        service.port
+    );
+    let text = udp_proxy("u", service.port, remote, "") + &secret;
+    let log = rig.path().join("access.jsonl");
+    let text = format!("log.access = {log:?}\n{text}");
+    let client = rig.frpc(frps.port, &admin(web, &text));
+    client.expect("[u] start proxy success").await;
+    client.expect("[s] start proxy success").await;
+    for (port, proxy, kind) in [(remote, "u", "udp"), (bind, "s", "sudp")] {
+        let user = UdpUser::of(port).await;
+        user.echo(b"hello").await;
+        let path = format!("connections?proxy={proxy}");
+        eventually("its bytes are there", || async {
+            let conn = &live(web, &path).await["items"][0];
+            (&conn["in"], &conn["out"]) == (&json!(5), &json!(5))
+        })
+        .await;
+        let conn = live(web, &path).await["items"][0].clone();
+        assert_eq!(conn["type"], kind);
+        assert_eq!(conn["user"], user.0.local_addr().unwrap().to_string());
+        assert_eq!(item(web, "proxies", proxy).await["connections"], 1);
+        // There is no connection that could be closed: it is another one with its next datagram.
+        let ended = format!("/api/live/connections/{}", conn["id"].as_str().unwrap());
+        let delete = async || request(web, "DELETE", &ended, Some(ADMIN)).await.status;
+        assert_eq!(delete().await, 200);
+        eventually("it is not listed", || async { delete().await == 404 }).await;
+        assert_eq!(live(web, &path).await["total"], 0);
+        user.echo(b"again").await;
+        let other = live(web, &path).await["items"][0].clone();
+        assert_ne!(other["id"], conn["id"]);
+    }
+    eventually("their ends are in the log", || async {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let ended = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ended = ended.filter(|line| line["end"] == "ended by an administrator");
+        let of: Vec<_> = ended.map(|line| line["proxy"].clone()).collect();
+        of == [json!("u"), json!("s")]
+    })
+    .await;
+}
+
+/// Where neither the mux nor QUIC measures it, a heartbeat does.
+#[tokio::test]
+async fn a_heartbeat_tells_the_round_trip_without_the_mux() {
+    let rig = Rig::new();
+    for server in [Some(Side::Ours), Side::reference("0.70.1")]
+        .into_iter()
+        .flatten()
+    {
+        let web = free_port();
+        let frps = rig.frps_of(&server, "transport.tcpMux = false\n").await;
+        let text = admin(
+            web,
+            "transport.tcpMux = false\ntransport.heartbeatInterval = 1\n",
+        );
+        let client = rig.frpc(frps.port, &text);
+        client.expect("login to server success").await;
+        eventually("the round trip is known", || async {
+            let round_trip = &live(web, "overview").await["session"]["roundTripMs"];
+            round_trip.as_f64().is_some_and(|millis| millis > 0.0)
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

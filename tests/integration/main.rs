@@ -42,6 +42,8 @@ mod oidc;
 mod outbound_proxies;
 mod pages;
 mod plugins;
+#[cfg(target_os = "linux")]
+mod port_mapping;
 mod quic;
 mod real_clients;
 mod reconnect;
@@ -63,6 +65,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod top;
 mod traffic_kept;
 mod udp;
 mod verdicts;
@@ -73,3 +76,8 @@ mod visitors_wire;
 mod vnet;
 mod web;
 mod websocket;
+#[cfg(target_os = "linux")]
+mod xtcp;
+mod xtcp_client;
+#[cfg(target_os = "linux")]
+mod xtcp_nats;

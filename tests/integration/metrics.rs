@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use frp_tests::clients::{connect, echo, pattern};
+use frp_tests::plugin_server::{PluginServer, Says};
 use frp_tests::rig::{tcp_proxy, udp_proxy};
 use frp_tests::*;
 use serde_json::Value;
@@ -29,10 +30,14 @@ impl Family {
     }
 }
 
+/// What stands behind the name of a histogram in its lines.
+const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
+
 /// The text format 0.0.4, as strictly as it is written down: a family is one block, HELP and TYPE come
 /// first, and no line comes twice.
 fn parse(page: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut current = String::new();
     assert!(page.ends_with('\n'), "the last line has no end");
     for line in page.lines() {
@@ -53,10 +58,17 @@ fn parse(page: &str) -> BTreeMap<String, Family> {
             continue;
         }
         let (name, labels, value) = sample(line);
-        assert_eq!(name, current, "{line}");
+        let part = name
+            .strip_prefix(&current)
+            .unwrap_or_else(|| panic!("{line}"));
+        match family.kind.as_str() {
+            "histogram" => assert!(OF_HISTOGRAMS.contains(&part), "{line}"),
+            _ => assert_eq!(part, "", "{line}"),
+        }
+        assert_eq!(part == "_bucket", labels.contains_key("le"), "{line}");
         let value = value.parse().unwrap_or_else(|e| panic!("{e}: {line}"));
         assert!(
-            family.samples.iter().all(|(other, _)| *other != labels),
+            seen.insert((name.to_owned(), labels.clone())),
             "twice: {line}"
         );
         family.samples.push((labels, value));
@@ -107,6 +119,7 @@ fn sample(line: &str) -> (&str, BTreeMap<String, String>, &str) {
 /// A frps that has carried something, refused somebody and read its file again.
 struct Busy {
     _rig: Rig,
+    _plugin: PluginServer,
     _frps: Program,
     _frpc: Program,
     _user: tokio::net::TcpStream,
@@ -129,6 +142,8 @@ impl Busy {
              webServer.port = {web}\nwebServer.user = \"admin\"\nwebServer.password = \"secret\"\n\
              userConnTimeout = 1\n"
         );
+        let plugin = PluginServer::agreeing().await;
+        let text = text + &plugin.config("odd \\\"one\\\"", "Login NewProxy", "");
         let file = rig.file("frps.toml", &text);
         let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
         frps.expect("frps started successfully").await;
@@ -143,7 +158,7 @@ impl Busy {
         user.write_all(b"still here").await.unwrap();
         let mut stranger = rig.frpc(port, "auth.token = \"wrong\"\n");
         stranger.exit_code().await;
-        std::fs::write(&file, format!("{text}nonsense = 1\n")).unwrap();
+        std::fs::write(&file, format!("nonsense = 1\n{text}")).unwrap();
         frps.signal("HUP").await;
         frps.expect("reload refused").await;
         std::fs::write(&file, text).unwrap();
@@ -151,6 +166,7 @@ impl Busy {
         frps.expect("reloaded ").await;
         Self {
             _rig: rig,
+            _plugin: plugin,
             _frps: frps,
             _frpc: frpc,
             _user: user,
@@ -286,6 +302,94 @@ async fn users_who_wait_are_counted() {
         value(&families, "frprs_server_pool_timeouts_total", &[]),
         1.0
     );
+}
+
+/// Calls of plugins are counted by what became of them, and a reload counts on.
+#[tokio::test]
+async fn calls_of_plugins_are_counted() {
+    let rig = Rig::new();
+    let plugin = PluginServer::start(|question| match question.content()["user"].as_str() {
+        Some("refused") => Says::no("not you"),
+        Some("broken") => Says::Closes,
+        Some("changed") => question.with("user", "other"),
+        Some("hangs") => Says::Hangs,
+        _ => Says::yes(),
+    })
+    .await;
+    let (port, web) = (free_port(), free_port());
+    let text = format!(
+        "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nwebServer.port = {web}\nenablePrometheus = true\n\
+         transport.tcpMux = false\n{}{}",
+        plugin.config("gate", "Login", ""),
+        // Of the same name: their counts are one.
+        plugin.config("gate", "Login", ""),
+    );
+    let file = rig.file("frps.toml", &text);
+    let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
+    frps.expect("frps started successfully").await;
+    let users = ["refused", "broken", "changed", "welcome", "refused"];
+    for user in users {
+        let conn = connect(port).await;
+        let login = serde_json::json!({"user": user});
+        drop(wire::Control::login(conn, "", &login).await);
+    }
+    // Somebody who does not wait for the answer; nothing of that is a call that took no time.
+    let mut gone = connect(port).await;
+    let login = wire::v1(
+        b'o',
+        &serde_json::json!({"user": "hangs", "version": "0.70.1"}),
+    );
+    gone.write_all(&login).await.unwrap();
+    plugin.until_asked("Login", 8).await;
+    let page = || async { http::get(web, "/metrics").await.body };
+    let line = |result: &str, count: u32| {
+        format!(
+            "frprs_server_plugin_calls_total{{op=\"Login\",plugin=\"gate\",result=\"{result}\"}} {count}\n"
+        )
+    };
+    let all = [
+        line("accepted", 3),
+        line("changed", 1),
+        line("rejected", 2),
+        line("failed", 2),
+        line("abandoned", 0),
+    ];
+    eventually("all calls are counted", || async {
+        let page = page().await;
+        all.iter().all(|line| page.contains(line))
+    })
+    .await;
+    let name = "frprs_server_plugin_call_duration_seconds";
+    let labels = "op=\"Login\",plugin=\"gate\"";
+    let times = page().await;
+    for (part, le, value) in [
+        ("_bucket", ",le=\"10\"", 8),
+        ("_bucket", ",le=\"+Inf\"", 8),
+        ("_count", "", 8),
+    ] {
+        let line = format!("{name}{part}{{{labels}{le}}} {value}\n");
+        assert!(times.contains(&line), "{line}{times}");
+    }
+    // The one that hung was waited for.
+    let sum = times
+        .lines()
+        .find(|line| line.starts_with(&format!("{name}_sum")));
+    let sum: f64 = sum
+        .and_then(|line| line.rsplit(' ').next()?.parse().ok())
+        .unwrap();
+    assert!(sum > 5.0, "{sum}");
+    std::fs::write(&file, format!("maxPortsPerClient = 7\n{text}")).unwrap();
+    frps.signal("HUP").await;
+    frps.expect("reloaded ").await;
+    assert!(page().await.contains(&line("rejected", 2)));
+    // What is not asked any more is not told of.
+    std::fs::write(&file, text.replace("gate", "door")).unwrap();
+    frps.signal("HUP").await;
+    eventually("the other plugin is told of", || async {
+        let page = page().await;
+        page.contains("plugin=\"door\"") && !page.contains("plugin=\"gate\"")
+    })
+    .await;
 }
 
 async fn promtool() -> bool {
@@ -424,6 +528,11 @@ async fn the_dashboard_asks_for_what_is_served() {
         let (metrics, labels) = names(query);
         assert!(!metrics.is_empty(), "{query}");
         for metric in metrics {
+            let metric = OF_HISTOGRAMS
+                .iter()
+                .find_map(|part| metric.strip_suffix(part))
+                .filter(|name| families.contains_key(*name))
+                .unwrap_or(metric);
             let family = families.get(metric);
             let family = family.unwrap_or_else(|| panic!("{metric} is not served: {query}"));
             for label in labels.iter().filter(|label| !OF_THE_SCRAPE.contains(label)) {

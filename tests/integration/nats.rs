@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use frp_tests::hole::{Cast, Hole, Lines};
 use frp_tests::network::{
     End, Filter, Ipv6, Mapping, Nat, NatKind, NatNetwork, Probe, StunStyle, mapped,
 };
@@ -248,4 +249,70 @@ async fn go_s_frpc_finds_of_a_box_what_it_is() {
         let said = frpc.log().text();
         assert!(said.contains(found), "{kind:?}: {said}");
     }
+}
+
+/// A byte that goes by a direct path comes back, whoever plays which part.
+async fn works(casts: &[Cast], protocol: &str, visitor: NatKind, owner: NatKind) {
+    let plays = casts.iter().map(async |cast| {
+        let Some(net) = NatNetwork::new(visitor, owner) else {
+            return;
+        };
+        let hole = Hole::begin(net, cast, protocol, Lines::default()).await;
+        let outcome = hole.first_byte(Duration::from_secs(60)).await;
+        assert!(
+            outcome.works(),
+            "{cast:?}, {protocol}: {visitor:?} to {owner:?}"
+        );
+    });
+    futures_util::future::join_all(plays).await;
+}
+
+fn all_ours() -> Vec<Cast> {
+    vec![Cast::all(&Side::Ours)]
+}
+
+/// Each part once by frp's program and the others by ours, and the other way round.
+fn mixed() -> Vec<Cast> {
+    let Some(theirs) = Side::reference("0.70.1") else {
+        return Vec::new();
+    };
+    let part = |number: usize, which: usize| match (number >> which) & 1 {
+        0 => Side::Ours,
+        _ => theirs.clone(),
+    };
+    let cast = |number| Cast {
+        frps: part(number, 0),
+        owner: part(number, 1),
+        visitor: part(number, 2),
+    };
+    (1..7).map(cast).collect()
+}
+
+#[tokio::test]
+async fn two_behind_cones_find_each_other() {
+    let kinds = (NatKind::PortRestricted, NatKind::PortRestricted);
+    works(&all_ours(), "quic", kinds.0, kinds.1).await;
+    works(&all_ours(), "kcp", NatKind::FullCone, NatKind::Restricted).await;
+}
+
+#[tokio::test]
+async fn two_behind_cones_find_each_other_whoever_plays_which_part() {
+    let kinds = (NatKind::PortRestricted, NatKind::PortRestricted);
+    works(&mixed(), "quic", kinds.0, kinds.1).await;
+    works(&mixed(), "kcp", kinds.0, kinds.1).await;
+}
+
+#[tokio::test]
+async fn a_symmetric_nat_with_neighbouring_ports_is_passed_in_both_directions() {
+    let (symmetric, cone) = (NatKind::SymmetricSequential, NatKind::PortRestricted);
+    works(&all_ours(), "quic", symmetric, cone).await;
+    works(&all_ours(), "quic", cone, symmetric).await;
+}
+
+#[tokio::test]
+async fn a_symmetric_nat_with_any_ports_is_passed_where_the_other_is_a_cone() {
+    let (symmetric, cone) = (NatKind::SymmetricRandom, NatKind::Restricted);
+    works(&all_ours(), "quic", symmetric, cone).await;
+    works(&all_ours(), "quic", NatKind::FullCone, symmetric).await;
+    works(&all_ours(), "quic", symmetric, NatKind::Open).await;
 }

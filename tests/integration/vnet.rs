@@ -1,13 +1,14 @@
 //! The virtual network: machines that reach each other by their own addresses, with ping and iperf3, between
 //! network namespaces. Takes root and /dev/net/tun.
 
+use std::net::Ipv4Addr;
 use std::path::Path as FilePath;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use frp_tests::clients::until_closed;
 use frp_tests::network::middlebox::Open;
-use frp_tests::network::{Host, Network, Path};
+use frp_tests::network::{Host, NatKind, NatNetwork, Network, Path};
 use frp_tests::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -106,15 +107,29 @@ fn network(more: u8) -> Option<Network> {
 }
 
 async fn frps(net: &Network, rig: &Rig, side: &Side) -> Program {
+    frps_on(&net.server, rig, side).await
+}
+
+async fn frps_on(host: &Host, rig: &Rig, side: &Side) -> Program {
     let config = format!("bindPort = {PORT}\n{COMMON}");
-    let frps = net.server.start(rig, side, "frps", &config);
+    let frps = host.start(rig, side, "frps", &config);
     frps.expect("frps started successfully").await;
     frps
 }
 
 /// A frpc whose machine has `address`, with these keys in front of tables.
 fn frpc(net: &Network, rig: &Rig, host: &Host, side: &Side, address: &str, rest: &str) -> Program {
-    let server = net.server.ip;
+    frpc_of(net.server.ip, rig, host, side, address, rest)
+}
+
+fn frpc_of(
+    server: Ipv4Addr,
+    rig: &Rig,
+    host: &Host,
+    side: &Side,
+    address: &str,
+    rest: &str,
+) -> Program {
     let config = format!(
         "serverAddr = \"{server}\"\nserverPort = {PORT}\n{COMMON}featureGates = {{ VirtualNet = true }}\n\
          virtualNet.address = \"{address}\"\n{rest}"
@@ -216,6 +231,43 @@ async fn their_visitor_reaches_our_owner_by_ipv6() {
         return;
     };
     reach_each_other([&go, &Side::Ours, &go], IPV6, 64, PLAIN).await;
+}
+
+/// Packets go by the path through two NATs that a xtcp proxy has.
+#[tokio::test]
+async fn two_machines_reach_each_other_by_a_direct_path() {
+    if network(0).is_none() {
+        return;
+    }
+    let kind = NatKind::FullCone;
+    let Some(net) = NatNetwork::new(kind, kind) else {
+        return;
+    };
+    let rig = Rig::new();
+    let _frps = frps_on(&net.server, &rig, &Side::Ours).await;
+    let direct = |tables: &str| {
+        let tables = tables.replace("\"stcp\"", "\"xtcp\"");
+        format!("natHoleStunServer = \"{}\"\n{tables}", net.stun.addr)
+    };
+    let start = |host: &Host, address: &str, tables: &str| {
+        frpc_of(
+            net.server.ip,
+            &rig,
+            host,
+            &Side::Ours,
+            address,
+            &direct(tables),
+        )
+    };
+    let owner = start(&net.owner, "100.86.0.1/24", OWNER);
+    owner.expect("[machine] start proxy success").await;
+    let visit = visitor("way", "machine", "100.86.0.1", "");
+    let visitor = start(&net.visitor, "100.86.0.2/24", &visit);
+    visitor
+        .expect_from(0, "users go by the direct path to", LONG)
+        .await;
+    answers(&net.visitor, "100.86.0.1").await;
+    pings(&net.visitor, "100.86.0.1").await;
 }
 
 /// Each visits the other, so that what goes out and what comes in take different connections.

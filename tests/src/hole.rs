@@ -44,7 +44,7 @@ pub struct Hole {
     pub net: NatNetwork,
     /// frps.
     pub frps: Program,
-    /// The frpc with the proxy `hole`, an echo service.
+    /// The frpc with the proxy `hole`: an echo service, which sends without end to who begins with [`FLOOD`].
     pub owner: Program,
     /// The frpc that visits it.
     pub visitor: Program,
@@ -54,6 +54,9 @@ pub struct Hole {
 
 /// Where users of the visitor connect, on its host.
 const USERS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9001);
+
+/// Asks the service for as much as it can send.
+pub const FLOOD: u8 = b'!';
 
 /// The bindPort of frps.
 const FRPS: u16 = 7000;
@@ -99,7 +102,7 @@ impl Hole {
              loginFailExit = false\n{log}{}\n",
             net.server.ip, net.stun.addr, lines.frpc,
         );
-        let service = net.owner.echo();
+        let service = service(&net);
         let owner = format!(
             "{client}[[proxies]]\nname = \"hole\"\ntype = \"xtcp\"\nsecretKey = \"secret\"\n\
              localPort = {}\n{}\n",
@@ -155,6 +158,25 @@ impl Hole {
             sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// See [`Hole::owner`].
+#[must_use]
+pub fn service(net: &NatNetwork) -> Service {
+    net.owner.service(0, |mut stream| async move {
+        let Ok(first) = stream.read_u8().await else {
+            return;
+        };
+        if first == FLOOD {
+            let chunk = vec![0; 65_536];
+            while stream.write_all(&chunk).await.is_ok() {}
+            return;
+        }
+        let (mut reader, mut writer) = stream.split();
+        if writer.write_all(&[first]).await.is_ok() {
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        }
+    })
 }
 
 impl Outcome {

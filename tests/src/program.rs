@@ -187,6 +187,19 @@ impl Program {
             * 1024
     }
 
+    /// The processor time that it has taken so far.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        /// Of a second; `USER_HZ` of Linux, for all that it tells programs.
+        const TICKS: u32 = 100;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name, in parentheses, may have anything in it. `utime` and `stime` are fields 14 and 15 (proc(5)).
+        let (_, fields) = text.rsplit_once(')').unwrap();
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let ticks = |at: usize| fields[at - 3].parse::<u32>().unwrap();
+        Duration::from_secs((ticks(14) + ticks(15)).into()) / TICKS
+    }
+
     /// The number of its open file descriptors.
     #[must_use]
     pub fn open_files(&self) -> usize {

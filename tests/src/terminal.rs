@@ -47,10 +47,11 @@ impl Terminal {
             .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
             .collect();
         let directory = TempDir::new();
-        let pid = directory.path().join("pid");
         let command = format!(
-            "stty rows 24 cols 80; echo $$ > {}; exec {}",
-            pid.display(),
+            "cd {}; stty rows 24 cols 80; stty -g > before; \
+             sh -c 'echo $$ > pid; cd \"$0\"; exec \"$@\"' \"$OLDPWD\" {}; \
+             status=$?; stty -g > after; exit $status",
+            directory.path().display(),
             words.join(" ")
         );
         let mut child = Command::new("script")
@@ -89,10 +90,40 @@ impl Terminal {
 
     /// Waits until `text` was shown.
     pub async fn expect(&self, text: &str) {
+        self.expect_from(0, text).await;
+    }
+
+    /// Waits until `text` was shown behind the first `mark` bytes of [`Terminal::shown`].
+    pub async fn expect_from(&self, mark: usize, text: &str) {
         eventually_within(PATIENCE, &format!("{text:?} is shown"), || async {
-            self.shown().contains(text)
+            let shown = self.output.lock().unwrap();
+            String::from_utf8_lossy(shown.get(mark..).unwrap_or_default()).contains(text)
         })
         .await;
+    }
+
+    /// How many bytes were shown so far.
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.output.lock().unwrap().len()
+    }
+
+    /// Sends a signal to the program, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.directory.path().join("pid")).unwrap();
+        let mut kill = std::process::Command::new("kill");
+        let sent = kill
+            .args([&format!("-{name}"), pid.trim()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// How the terminal treats what is typed and shown (`stty -g`): before the program, and after its end.
+    #[must_use]
+    pub fn modes(&self) -> (String, String) {
+        let mode = |name| std::fs::read_to_string(self.directory.path().join(name)).unwrap();
+        (mode("before"), mode("after"))
     }
 
     /// Types that.

@@ -45,6 +45,19 @@ pub enum CallError {
     Unknown(String),
 }
 
+impl CallError {
+    /// Without what was asked for, which whoever asks again and again knows.
+    #[cfg(feature = "top")]
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Failed(_, why) => why.clone(),
+            Self::Late(..) => "it does not answer in time".to_owned(),
+            Self::NotHttp(..) => "what answers there is no web server".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 fn hint(status: u16, program: &str, why: &str) -> String {
     match status {
         401 => format!(

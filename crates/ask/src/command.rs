@@ -151,7 +151,7 @@ async fn kick(call: &AdminCall, name: &str) -> Result<String, CallError> {
 }
 
 /// A part of a path, or a value of a query.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {

@@ -2,12 +2,14 @@
 //! or as JSON.
 //!
 //! [`call`] sends a request to where the configuration file says that the program listens; [`command`] has
-//! the commands, [`table`] their layout. What comes back is data of strangers: names of clients and proxies
+//! the commands, [`table`] their layout; [`top`] asks again and again, and shows the answers in the terminal. What comes back is data of strangers: names of clients and proxies
 //! pass through [`frp_log::visible`] before a terminal sees them.
 
 pub mod call;
 pub mod command;
 mod table;
+#[cfg_attr(not(feature = "top"), path = "absent/top.rs")]
+pub mod top;
 mod units;
 
 pub use call::CallError;

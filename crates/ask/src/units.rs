@@ -16,6 +16,24 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// `1.5M`, `12K`, `999`: the same in at most six cells.
+#[cfg_attr(not(feature = "top"), allow(dead_code, reason = "of the live view"))]
+pub(crate) fn short(bytes: u64) -> String {
+    if bytes < 1000 {
+        return bytes.to_string();
+    }
+    // Tenths of the unit: no byte is lost of a number that is told in so few digits.
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    for unit in ["K", "M", "G", "T"] {
+        match tenths {
+            0..100 => return format!("{}.{}{unit}", tenths / 10, tenths % 10),
+            100..10_000 => return format!("{}{unit}", tenths / 10),
+            _ => tenths /= 1024,
+        }
+    }
+    format!("{}P", tenths / 10)
+}
+
 /// `3d 4h`, from milliseconds: the two largest units.
 pub(crate) fn time(millis: u64) -> String {
     let seconds = millis / 1000;
@@ -43,6 +61,18 @@ mod tests {
             (u64::MAX, "16777215.9 TB"),
         ] {
             assert_eq!(bytes(number), text);
+        }
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "0.9K"),
+            (1536, "1.5K"),
+            (10_240, "10K"),
+            (1_023_999, "999K"),
+            (1_024_000, "0.9M"),
+            (u64::MAX, "16383P"),
+        ] {
+            assert_eq!(short(number), text);
         }
         for (seconds, text) in [
             (0, "0s"),

@@ -19,10 +19,14 @@ named! {
         Oidc = "oidc",
         /// The web servers: the dashboard's API, the admin API and the commands that ask it.
         Pages = "pages",
+        /// The live view in the terminal.
+        Top = "top",
         /// The SSH tunnel gateway of frps.
         Ssh = "ssh",
         /// The virtual network of frpc.
         Vnet = "vnet",
+        /// Proxies and visitors of type xtcp.
+        Xtcp = "xtcp",
     }
 }
 
@@ -80,10 +84,14 @@ macro_rules! build {
                 $crate::Feature::Oidc,
                 #[cfg(not(feature = "pages"))]
                 $crate::Feature::Pages,
+                #[cfg(not(feature = "top"))]
+                $crate::Feature::Top,
                 $(
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,
                 )*
+                #[cfg(not(feature = "xtcp"))]
+                $crate::Feature::Xtcp,
             ],
         }
     };

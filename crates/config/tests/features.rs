@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use frp_config::{
-    Build, Feature, LoadOptions, Purpose, Transport, TransportProtocol, parse_client, parse_server,
+    Build, Environment, Feature, LoadOptions, Purpose, Transport, TransportProtocol, cli,
+    parse_client, parse_server,
 };
 
 const BARE: Build = Build {
@@ -14,6 +15,8 @@ const BARE: Build = Build {
         Feature::Http,
         Feature::Oidc,
         Feature::Pages,
+        Feature::Xtcp,
+        Feature::Top,
     ],
 };
 
@@ -60,6 +63,12 @@ fn an_error_has_its_place_and_its_feature_whatever_the_purpose_is() {
             ),
             "{plugin}"
         );
+        let direct = error("[[proxies]]\nname = \"a\"\ntype = \"xtcp\"\nlocalPort = 1\n");
+        assert_eq!(
+            direct.to_string(),
+            "f:3:8: proxy a: type = \"xtcp\": this frpc was built without the feature \"xtcp\"; \
+             remove it, or take a build of frpc that has it"
+        );
         // The INI form is judged by the same definitions.
         let ini = error("[common]\nprotocol = kcp\n").to_string();
         assert!(
@@ -88,4 +97,13 @@ fn auto_chooses_among_what_there_is() {
             .to_string()
             .contains("\"wss:443\": this frpc was built")
     );
+}
+
+#[test]
+fn a_command_that_the_build_lacks_says_so() {
+    let args = vec!["top".to_owned()];
+    let asked = cli::server(args, Environment::default(), "0.70.1", BARE);
+    let text = asked.unwrap_err().text;
+    let expected = "frps top: this frpc was built without the feature \"top\"\n";
+    assert_eq!(text, expected);
 }

@@ -8,6 +8,7 @@ import { duration } from "./common/format.js";
 import { t } from "./common/i18n.js";
 import { editor } from "./editor.js";
 import { loadSchema } from "./schema.js";
+import { tell } from "./messages.js";
 
 /** What was typed and not saved, while another page is looked at. */
 let draft = null;
@@ -61,7 +62,7 @@ function form(view, saved, schema, path) {
   };
   const refused = (title, error) => show({
     title,
-    body: h("p", { class: "mono", lang: "en" }, error.message),
+    body: tell(h("p", { class: "mono" }), error.message),
     buttons: [{ text: t("close"), value: "", kind: "main", focus: true }],
   });
   const save = async () => {

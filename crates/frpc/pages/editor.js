@@ -4,6 +4,7 @@
 import { h, newId, setText, shown } from "./common/dom.js";
 import { t } from "./common/i18n.js";
 import { inOurs } from "./about.js";
+import { tell, translated } from "./messages.js";
 import { at, choices, keysBelow, properties } from "./schema.js";
 import { pieces, place } from "./syntax.js";
 
@@ -66,7 +67,7 @@ export function editor({ label, text, format, schema, verify, changed, signal })
       const level = mine.some((problem) => problem.level === "error") ? "error" : mine.length > 0 ? "warning" : "";
       row.number.className = level;
       row.line.className = `line ${level}`;
-      row.number.title = mine.map((problem) => shown(problem.message)).join("\n");
+      row.number.title = mine.map((problem) => shown(translated(problem.message))).join("\n");
     });
     scroll();
   };
@@ -109,7 +110,7 @@ export function editor({ label, text, format, schema, verify, changed, signal })
       h("button", { type: "button", class: "plain", onclick: () => goTo(problem) },
         h("span", { class: "unseen" }, t(`config.${problem.level}`)),
         h("b", { class: "num" }, problem.line > 0 ? t("config.at", { line: problem.line }) : t("config.whole"))),
-      h("span", { lang: "en" }, shown(problem.message)))));
+      tell(h("span"), problem.message))));
   };
   const goTo = (problem) => {
     const row = Math.max(1, problem.line);

@@ -7,6 +7,7 @@ import { h, name, setText, shown } from "./common/dom.js";
 import { bytes, duration, milliseconds, moment, number } from "./common/format.js";
 import { has, t } from "./common/i18n.js";
 import { list, local } from "./common/table.js";
+import { tell } from "./messages.js";
 
 const KINDS = { running: "good", "start error": "bad", "check failed": "bad", closed: "idle" };
 const STATES = { connected: "good", connecting: "warn", waiting: "bad" };
@@ -23,12 +24,12 @@ export function status(view) {
     ["since", t("session.since")],
     ["runID", t("session.runID")],
   ]);
-  const why = h("dd", { lang: "en" }, "–");
+  const why = h("dd", null, "–");
   session.element.append(h("div", { class: "wide" }, h("dt", null, t("session.why")), why));
   const state = h("span", { role: "status" });
   const trouble = h("div", { class: "trouble", role: "alert", hidden: true });
-  const said = h("b", { lang: "en" });
-  const cure = h("span", { lang: "en" });
+  const said = h("b");
+  const cure = h("span");
   const retry = h("span", { class: "num" });
   trouble.append(said, cure, retry);
 
@@ -52,10 +53,10 @@ export function status(view) {
     session.set("roundTrip", milliseconds(of.roundTripMs));
     session.set("since", moment(of.since));
     session.set("runID", of.runID || "–");
-    setText(why, shown(of.why || "–"));
+    tell(why, of.why || "–");
     trouble.hidden = !of.error;
-    setText(said, shown(of.error ?? ""));
-    setText(cure, shown(of.cure ?? ""));
+    tell(said, of.error ?? "");
+    tell(cure, of.cure ?? "");
     setText(retry, of.retryAt && of.retryAt > last.now ? t("session.retry", { time: duration(of.retryAt - last.now) }) : "");
   }, view.signal);
 
@@ -87,8 +88,8 @@ function condition(entry) {
   const kind = entry.err ? "bad" : KINDS[entry.status] ?? "warn";
   return [
     badge(kind, words),
-    entry.err && h("span", { class: "sub wrap", lang: "en" }, h("bdi", null, shown(entry.err))),
-    entry.cure && h("span", { class: "sub wrap", lang: "en" }, shown(entry.cure)),
+    entry.err && h("span", { class: "sub wrap" }, tell(h("bdi"), entry.err)),
+    entry.cure && tell(h("span", { class: "sub wrap" }), entry.cure),
   ];
 }
 

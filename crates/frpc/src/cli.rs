@@ -15,7 +15,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm};
+use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm, discover};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -31,10 +31,17 @@ pub fn main() -> ExitCode {
         Ok(ClientTask::RunFlags(loaded)) => finish(run(None, *loaded)),
         Ok(ClientTask::Admin(call)) => ask_one(&call),
         Ok(ClientTask::AdminDirectory(calls)) => ask_all(calls),
-        Ok(_) => print_line(
-            "nathole discover is not supported yet: frp knows it, this version does not",
-            ExitCode::FAILURE,
-        ),
+        Ok(ClientTask::Watch(call)) => {
+            let watched = block_on(ask::watch(&call));
+            finish(watched.and_then(|watched| watched.map_err(|error| error.to_string())))
+        }
+        Ok(ClientTask::Discover(asked)) => {
+            let found = block_on(discover::run(&asked));
+            match found.map(|found| found.map_err(|error| error.to_string())) {
+                Ok(Ok(text)) => print_line(text, ExitCode::SUCCESS),
+                Ok(Err(error)) | Err(error) => print_line(error, ExitCode::FAILURE),
+            }
+        }
     }
 }
 

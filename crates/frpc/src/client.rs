@@ -7,6 +7,8 @@ use frp_proto::crypto::cfb;
 
 use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
+use crate::nathole::Budget;
+use crate::port_mapping::PortMapper;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -25,6 +27,10 @@ pub(crate) struct Client {
     pub(crate) registrations: Arc<Mutex<Registrations>>,
     pub(crate) live: Arc<Live>,
     pub(crate) virtual_net: VirtualNet,
+    /// What all direct paths may cost.
+    pub(crate) budget: Budget,
+    /// Ports of the router for them.
+    pub(crate) ports: PortMapper,
 }
 
 impl Client {
@@ -38,6 +44,8 @@ impl Client {
             registrations: Arc::default(),
             live: Arc::new(Live::new()),
             virtual_net: VirtualNet::default(),
+            budget: Budget::default(),
+            ports: PortMapper::default(),
             cfg,
         })
     }

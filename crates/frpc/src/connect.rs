@@ -2,6 +2,7 @@
 //! each has its own (frp `client/connector.go`).
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use frp_relay::msg_stream::MsgStream;
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
+use crate::nathole::Exchange;
 use crate::one_way::OneWay;
 
 /// Opens streams to the server on one way.
@@ -42,6 +44,8 @@ pub(crate) struct Connector {
 /// What the streams of a session need to know of it.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerLink {
+    /// Questions about direct paths.
+    pub(crate) holes: Arc<Exchange>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) run_id: String,
     /// An end on one of the server's streams is that of one direction only.
@@ -154,9 +158,29 @@ impl Connector {
         }
     }
 
+    /// Has the server answer, if only that it knows nothing of our connection: what has ended another connection may
+    /// have ended this one, too.
+    pub(crate) fn check(&self) {
+        if let Some(shared) = &self.shared {
+            shared.ask();
+        }
+    }
+
     /// The way that it goes.
     pub(crate) fn way(&self) -> &OneWay {
         &self.way
+    }
+
+    /// The server's own address, where it is known without asking anybody and no proxy lies between.
+    pub(crate) fn server_ips(&self) -> Vec<IpAddr> {
+        let way = &self.way;
+        if way.transport.proxy_url.is_some() && !way.protocol.is_udp() {
+            return Vec::new();
+        }
+        match way.server_addr.as_str() {
+            "localhost" => vec![Ipv4Addr::LOCALHOST.into()],
+            addr => addr.parse().into_iter().collect(),
+        }
     }
 
     /// Whether its streams are those of the mux.

@@ -11,7 +11,8 @@
 //!    one has to.
 //! 4. [`work`]: the server wants a work connection, and says for which proxy.
 //! 5. [`local`]: the local service is dialled and bytes are moved by `frp_relay::relay`, or a
-//!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved.
+//!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved. [`xtcp`]: users come by a direct path, for
+//!    which [`nathole`] finds a hole.
 //!
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
@@ -31,7 +32,9 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
-        feature = "vnet"
+        feature = "top",
+        feature = "vnet",
+        feature = "xtcp"
     )),
     allow(
         dead_code,
@@ -55,13 +58,19 @@ mod confirm;
 mod connect;
 mod diagnose;
 mod dial;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
+mod discover;
 mod health;
 mod limits;
 mod live;
 mod local;
 mod login;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
+mod nathole;
 mod one_way;
 mod plugin;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/port_mapping.rs")]
+mod port_mapping;
 mod proxy;
 mod reach;
 mod registration;
@@ -76,6 +85,8 @@ mod user;
 mod virtual_net;
 mod visitors;
 mod work;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/xtcp.rs")]
+mod xtcp;
 
 pub use service::{Reloader, RunError, Service, SetupError};
 pub use settings::ConfigFile;

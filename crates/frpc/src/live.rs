@@ -55,6 +55,8 @@ pub(crate) struct Now {
     /// Behind 1970.
     pub(crate) retry_at: Option<Duration>,
     connector: Weak<Connector>,
+    /// How long the server took to answer the last heartbeat.
+    heartbeat: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +94,7 @@ impl Live {
             cure: None,
             retry_at: None,
             connector: Weak::new(),
+            heartbeat: None,
         };
         Self {
             started: unix_time(),
@@ -126,6 +129,7 @@ impl Live {
             cure: None,
             retry_at: None,
             connector: Arc::downgrade(connector),
+            heartbeat: None,
         };
         *lock(&self.session) = new;
     }
@@ -137,6 +141,11 @@ impl Live {
             now.cure = cure;
             now.retry_at = Some(unix_time() + wait);
         });
+    }
+
+    /// A heartbeat was answered.
+    pub(crate) fn answered(&self, after: Duration) {
+        lock(&self.session).heartbeat = Some(after);
     }
 
     fn change(&self, state: State, change: impl FnOnce(&mut Now)) {
@@ -210,7 +219,9 @@ impl Live {
 impl Now {
     /// From here to the server and back, where that is known.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.connector.upgrade()?.round_trip()
+        let connector = self.connector.upgrade()?;
+        // Where streams share a connection, that knows it without a server that takes its time.
+        connector.round_trip().or(self.heartbeat)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use frp_config::{BandwidthLimitMode, ProxyConfig};
+use frp_config::{BandwidthLimitMode, ProxyConfig, ProxyKind};
 use frp_log::{Level, Log};
 use frp_proto::crypto::cfb;
 use frp_proto::msg::StartWorkConn;
@@ -44,7 +44,13 @@ impl Proxy {
             .as_ref()
             .filter(|_| transport.bandwidth_limit_mode == BandwidthLimitMode::Client);
         let layers = LayerOptions {
-            cipher: transport.use_encryption.then(|| key.clone()),
+            cipher: transport.use_encryption.then(|| match &cfg.kind {
+                // No server lies between it and its visitors.
+                ProxyKind::Xtcp(xtcp) => {
+                    cfb::Key::derive(xtcp.access.secret_key.expose().as_bytes())
+                }
+                _ => key.clone(),
+            }),
             compress: transport.use_compression,
             limit: limit.map(|limit| Arc::new(Bucket::new(limit.bytes_per_second))),
         };

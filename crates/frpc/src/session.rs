@@ -26,6 +26,7 @@ use crate::client::Client;
 use crate::connect::ServerLink;
 use crate::health::{self, Change};
 use crate::login::LoggedIn;
+use crate::nathole::{Exchange, Letters};
 use crate::plugin::PluginError;
 use crate::proxy::Proxy;
 use crate::registration::{Answer, Registration, Registrations};
@@ -46,7 +47,12 @@ pub(crate) struct Session {
     /// What the monitors of local services find out.
     health: mpsc::Receiver<Change>,
     work: WorkConns,
+    /// What those who dig holes say to the server, and what it answers them.
+    letters: Letters,
+    holes: Arc<Exchange>,
     last_pong: Instant,
+    /// When the heartbeat was sent that is not answered yet: the first of them.
+    asked_at: Option<Instant>,
     /// Over UDP.
     asking: Option<Asking>,
     /// The next heartbeat, while it waits for its credentials.
@@ -110,7 +116,10 @@ impl Session {
             format!("transport.protocol is \"{protocol}\"")
         });
         client.live.connected(&run_id, &connector, &why);
+        let (holes, letters) = Exchange::new();
+        let holes = Arc::new(holes);
         let server = ServerLink {
+            holes: holes.clone(),
             connector,
             run_id,
             half_closes,
@@ -123,9 +132,12 @@ impl Session {
             visitors,
             health,
             work: WorkConns::new(client, server, log.clone()),
+            letters,
+            holes,
             client: client.clone(),
             control,
             last_pong: Instant::now(),
+            asked_at: None,
             asking: silent.then(|| Asking::new(Instant::now())),
             signing: None,
             next_ping: Instant::now(),
@@ -177,6 +189,7 @@ impl Session {
                     self.ask();
                     Ok(())
                 }
+                Some(letter) = self.letters.recv() => self.post(&letter).await,
                 Some(change) = self.health.recv() => self.on_health(&change).await,
                 Ok(()) = self.settings.changed() => self.configure().await,
                 () = self.stop.cancelled() => {
@@ -256,6 +269,7 @@ impl Session {
         self.unsigned = 0;
         self.next_ping = Instant::now() + interval;
         self.control.queue(&ping.into()).map_err(SendError::from)?;
+        self.asked_at.get_or_insert_with(Instant::now);
         Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
@@ -348,6 +362,17 @@ impl Session {
         Ok(self.control.flush_within(MESSAGE_WRITE).await?)
     }
 
+    /// One that does not fit the wire must not end the session.
+    async fn post(&mut self, letter: &Message) -> Result<(), SessionEnd> {
+        match self.control.queue(letter) {
+            Ok(()) => Ok(self.control.flush_within(MESSAGE_WRITE).await?),
+            Err(e) => {
+                warn!(self.log, "{} not sent: {e}", letter.name());
+                Ok(())
+            }
+        }
+    }
+
     fn on_message(&mut self, message: Message) -> Result<(), SessionEnd> {
         match message {
             Message::ReqWorkConn(_) => {
@@ -358,6 +383,7 @@ impl Session {
             }
             Message::NewProxyResp(answer) => self.on_new_proxy_resp(&answer),
             Message::Pong(pong) => return self.on_pong(pong),
+            Message::NatHoleResp(answer) => self.holes.answered(*answer),
             other => debug!(self.log, "ignored {} from the server", other.name()),
         }
         Ok(())
@@ -388,6 +414,9 @@ impl Session {
             return Err(SessionEnd::HeartbeatRefused(error));
         }
         self.last_pong = Instant::now();
+        if let Some(asked_at) = self.asked_at.take() {
+            self.client.live.answered(asked_at.elapsed());
+        }
         debug!(self.log, "receive heartbeat from server");
         Ok(())
     }

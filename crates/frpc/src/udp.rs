@@ -8,28 +8,31 @@ use frp_net::go_text::go_text;
 use frp_net::stream::Stream;
 use frp_relay::layers::{Side, wrap};
 use frp_relay::msg_stream::{MsgStream, RecvError};
-use frp_relay::udp::{CarryError, Datagrams, LocalOptions, LocalService, Locals, Reached, Tell};
+use frp_relay::udp::{
+    CarryError, Datagrams, LocalOptions, LocalService, Locals, Reached, Tell, roll,
+};
 
+use crate::client::Client;
 use crate::proxy::Proxy;
 
 /// Carries datagrams until the stream ends, or another takes its place.
-pub(crate) async fn serve(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_size: i64) {
+pub(crate) async fn serve(client: &Client, proxy: &Arc<Proxy>, stream: MsgStream<Stream>) {
     let kind = proxy.cfg.kind.as_str();
     info!(proxy.log, "incoming a new work connection for {kind} proxy");
     // Each visitor of a sudp proxy has a work connection of its own.
     if kind == "sudp" {
-        return carry_all(proxy, stream, udp_packet_size).await;
+        return carry_all(client, proxy, stream).await;
     }
     let replaced = proxy.replace_carrier();
     tokio::select! {
-        () = carry_all(proxy, stream, udp_packet_size) => {}
+        () = carry_all(client, proxy, stream) => {}
         () = replaced.cancelled() => {
             debug!(proxy.log, "the work connection for {kind} was replaced");
         }
     }
 }
 
-async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_size: i64) {
+async fn carry_all(client: &Client, proxy: &Arc<Proxy>, stream: MsgStream<Stream>) {
     let kind = proxy.cfg.kind.as_str();
     let (host, port) = (&proxy.cfg.local_ip, proxy.cfg.local_port);
     // A name that is not found does not end the work connection: the server would only ask for the
@@ -38,8 +41,9 @@ async fn carry_all(proxy: &Arc<Proxy>, stream: MsgStream<Stream>, udp_packet_siz
     let locals = Locals::new(LocalOptions {
         target,
         proxy_protocol: proxy.cfg.transport.proxy_protocol,
-        udp_packet_size,
+        udp_packet_size: client.cfg.udp_packet_size,
         tell: tell(proxy),
+        roll: Some(roll(&client.live.conns, &proxy.served)),
     });
     let mut datagrams = Datagrams::new(locals, proxy.log.span());
     let protocol = stream.protocol();

@@ -18,7 +18,7 @@ use crate::auth::CredentialError;
 use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
 use crate::user::addresses;
-use crate::{local, udp};
+use crate::{local, udp, xtcp};
 
 /// Work connections that may wait for a user at a time; a server that asks for more is not honest.
 const MAX_WAITING: usize = 4096;
@@ -151,9 +151,13 @@ impl Context {
             Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Udp { .. } | ProxyKind::Sudp(_)) => {
                 // As in frp, users of datagrams end with the session.
                 tokio::select! {
-                    () = Box::pin(udp::serve(&proxy, stream, self.client.cfg.udp_packet_size)) => {}
+                    () = Box::pin(udp::serve(&self.client, &proxy, stream)) => {}
                     () = self.stop.cancelled() => {}
                 }
+            }
+            Some(proxy) if matches!(proxy.cfg.kind, ProxyKind::Xtcp(_)) => {
+                let client = self.client.clone();
+                Box::pin(xtcp::serve(proxy, &self.server, client, stream, *start)).await;
             }
             Some(proxy) => {
                 let ending = Arc::default();

@@ -1,3 +1,4 @@
-//! Asking a running frps: commands.
+//! Asking a running frps: commands, and the live view.
 
 pub(crate) use frp_ask::run;
+pub(crate) use frp_ask::top::watch;

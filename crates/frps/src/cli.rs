@@ -1,11 +1,12 @@
 //! What frps runs; what its command line means is in `frp_config::cli` (frp `cmd/frps`).
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use frp_config::Environment;
-use frp_config::cli::{self, AdminCall, ServerRun, ServerTask};
+use frp_config::cli::{self, ServerRun, ServerTask};
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
 use frp_process::signals::{self, EndSignals, HangUps, Overdue};
@@ -24,21 +25,25 @@ pub fn main() -> ExitCode {
     match cli::server(args, environment, VERSION, BUILD) {
         Err(output) => output.print(),
         Ok(ServerTask::Run(task)) => run(*task),
-        Ok(ServerTask::Admin(call)) => ask_running(&call),
+        Ok(ServerTask::Admin(call)) => ask_running(async || {
+            let said = ask::run(&call).await;
+            said.map(|said| print_line(said, ExitCode::SUCCESS))
+        }),
+        Ok(ServerTask::Watch(call)) => ask_running(async || {
+            let watched = ask::watch(&call).await;
+            watched.map(|()| ExitCode::SUCCESS)
+        }),
     }
 }
 
-fn ask_running(call: &AdminCall) -> ExitCode {
+fn ask_running<E: Display>(ask: impl AsyncFnOnce() -> Result<ExitCode, E>) -> ExitCode {
     let runtime = match frp_process::threads::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
-    let said = runtime.block_on(ask::run(call));
+    let ended = runtime.block_on(ask());
     runtime.shutdown_background();
-    match said {
-        Ok(said) => print_line(said, ExitCode::SUCCESS),
-        Err(e) => print_line(e, ExitCode::FAILURE),
-    }
+    ended.unwrap_or_else(|e| print_line(e, ExitCode::FAILURE))
 }
 
 fn run(

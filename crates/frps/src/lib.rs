@@ -11,6 +11,8 @@
 //!    user who says a host by [`vhost`].
 //! 7. [`proxy`]: the way of a user's connection, which ends in `frp_relay::relay`.
 //!
+//! Visitors whose bytes do not come this way are brought together with a client by [`nathole`].
+//!
 //! A client that lives in this program begins at the streams, [`inside`]. Such are those of the SSH gateway, [`ssh`].
 //!
 //! Below them lies what they share: [`shared`] has the tables ([`client`] who is logged in, [`group`]
@@ -29,7 +31,9 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
-        feature = "ssh"
+        feature = "ssh",
+        feature = "top",
+        feature = "xtcp"
     )),
     allow(
         dead_code,
@@ -61,6 +65,8 @@ mod holder;
 mod inside;
 mod limits;
 mod login;
+#[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
+mod nathole;
 #[cfg(feature = "pages")]
 mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
@@ -235,6 +241,7 @@ impl Server {
             registry: Registry::default(),
             groups: Arc::default(),
             visitors: Arc::default(),
+            nathole: Arc::default(),
             vhosts,
             strangers,
         };

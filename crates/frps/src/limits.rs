@@ -98,6 +98,38 @@ pub(crate) const MAX_CLIENT_TEXT: usize = 16 * 1024 * 1024;
 /// What a text costs beside its bytes: its place in a list or table, and the allocation.
 pub(crate) const TEXT_OVERHEAD: usize = 64;
 
+/// What others have told a client that does not read, messages; more is lost.
+pub(crate) const MAX_OUTBOX: usize = 256;
+
+/// Direct paths that a client is being told of as a visitor, at a time. Each is told in seconds.
+pub(crate) const MAX_HOLES_OF_VISITOR: usize = 64;
+
+/// Visitors that wait for the addresses of one client, which has proxies of type xtcp.
+pub(crate) const MAX_HOLES_WAITING: usize = 256;
+
+/// Direct paths that one client was told of and has not reported about.
+pub(crate) const MAX_HOLES_REPORTED: usize = 256;
+
+/// How long it may take to report: the longest that it is told to wait, and 30 s (frp
+/// `pkg/nathole/controller.go`).
+pub(crate) const HOLE_REPORT: Duration = Duration::from_secs(10 + 38 + 30);
+
+/// From a visitor's wish until the proxy's client has said its addresses, which takes it two questions to
+/// STUN servers (frp `pkg/nathole/controller.go`: NatHoleTimeout).
+pub(crate) const HOLE_WAIT: Duration = Duration::from_secs(10);
+
+/// How much later the sender is told than the receiver (frp `pkg/nathole/controller.go`).
+pub(crate) const HOLE_HEAD_START: Duration = Duration::from_secs(1);
+
+/// Addresses of an end as STUN servers see it that are passed on: frpc has two.
+pub(crate) const MAX_MAPPED_ADDRS: usize = 4;
+
+/// And of its own: frpc has at most ten of IPv4, ours as many of IPv6 and one of its router.
+pub(crate) const MAX_ASSISTED_ADDRS: usize = 21;
+
+/// Pairs of networks for which it is remembered what worked, some 400 bytes each.
+pub(crate) const MAX_NETWORK_PAIRS: usize = 10_000;
+
 /// Sessions on one multiplexed connection. frpc has one.
 pub(crate) const MAX_SESSIONS_ON_CONNECTION: usize = 16;
 

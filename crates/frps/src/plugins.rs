@@ -4,6 +4,9 @@
 //! All of them together have [`PLUGINS_WAIT`] for it. A plugin is asked a bounded number of times at once
 //! about each operation, so that what hangs in one does not hold up the others.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use frp_config::HttpPlugin;
 use frp_http::client::{EnvProxies, HttpClient, HttpError, Limits, Outgoing, Trust, UrlError, Via};
 use frp_log::shown_error;
@@ -15,6 +18,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use crate::counts::{CallCounts, CallEnd};
 use crate::limits::{
     MAX_PLUGIN_ANSWER, MAX_PLUGIN_CONNECTIONS_KEPT, MAX_PLUGIN_QUESTIONS, PLUGINS_WAIT,
 };
@@ -22,7 +26,11 @@ use crate::random::random_bytes;
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct Plugins(Vec<Plugin>);
+pub(crate) struct Plugins {
+    all: Vec<Plugin>,
+    /// Two that are called the same are counted together.
+    counts: BTreeMap<(String, PluginOp), Arc<CallCounts>>,
+}
 
 #[derive(Debug)]
 struct Plugin {
@@ -39,6 +47,7 @@ struct Asked {
     request: Outgoing,
     /// How often at once.
     places: Semaphore,
+    counts: Arc<CallCounts>,
 }
 
 /// Why a plugin cannot be asked at all.
@@ -84,19 +93,41 @@ pub(crate) enum NoAnswer {
 const NO_REASON: &str = "rejected by a plugin of the server";
 
 impl Plugins {
-    pub(crate) fn new(settings: Vec<HttpPlugin>) -> Result<Self, PluginSetupError> {
-        let all = settings.into_iter().map(Plugin::new);
-        Ok(Self(all.collect::<Result<_, _>>()?))
+    /// Those that are the same as before are counted on.
+    pub(crate) fn new(
+        settings: Vec<HttpPlugin>,
+        former: Option<&Self>,
+    ) -> Result<Self, PluginSetupError> {
+        let mut counts = BTreeMap::new();
+        let mut count = |name: &str, op: PluginOp| {
+            let key = (name.to_owned(), op);
+            let before = former.and_then(|former| former.counts.get(&key)).cloned();
+            let counted: &mut Arc<CallCounts> = counts
+                .entry(key)
+                .or_insert_with(|| before.unwrap_or_default());
+            counted.clone()
+        };
+        let all = settings
+            .into_iter()
+            .map(|settings| Plugin::new(settings, &mut count));
+        let all = all.collect::<Result<_, _>>()?;
+        Ok(Self { all, counts })
+    }
+
+    /// What became of the calls of each, by its name, about each operation.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, PluginOp, &CallCounts)> {
+        let counts = self.counts.iter();
+        counts.map(|((name, op), counts)| (name.as_str(), *op, &**counts))
     }
 
     /// Their names, in their order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|plugin| plugin.name.as_str())
+        self.all.iter().map(|plugin| plugin.name.as_str())
     }
 
     /// Whether any is asked about `op`.
     pub(crate) fn want(&self, op: PluginOp) -> bool {
-        self.0.iter().any(|plugin| plugin.asked(op).is_some())
+        self.all.iter().any(|plugin| plugin.asked(op).is_some())
     }
 
     /// Has them decide about `content`; whether it was changed.
@@ -106,16 +137,22 @@ impl Plugins {
             Instant::now() + PLUGINS_WAIT,
         );
         let mut changed = false;
-        for plugin in &self.0 {
+        for plugin in &self.all {
             let Some(asked) = plugin.asked(C::OP) else {
                 continue;
             };
+            let calling = asked.counts.begin();
             let answer = plugin.ask(content, asked, &id, until).await;
+            let mut end = CallEnd::Accepted;
             let decided = match answer {
                 Ok(Answer::Unchanged) => Ok(()),
-                Ok(Answer::Rejected(reason)) => return Err(plugin.rejection(&reason)),
+                Ok(Answer::Rejected(reason)) => {
+                    calling.ends(CallEnd::Rejected);
+                    return Err(plugin.rejection(&reason));
+                }
                 Ok(Answer::Changed(Some(by))) => {
                     changed = true;
+                    end = CallEnd::Changed;
                     by.replace(content).map_err(NoAnswer::Json)
                 }
                 // frp takes it for an empty message. It does not look at one of a user, and of these two
@@ -127,6 +164,11 @@ impl Plugins {
                 },
                 Err(why) => Err(why),
             };
+            calling.ends(if decided.is_ok() {
+                end
+            } else {
+                CallEnd::Failed
+            });
             decided.map_err(|why| plugin.failure(C::OP, why))?;
         }
         Ok(changed)
@@ -136,13 +178,18 @@ impl Plugins {
     pub(crate) async fn tell<C: Content>(&self, content: &C) -> Vec<PluginError> {
         let id = naming::run_id(random_bytes());
         let mut failed = Vec::new();
-        for plugin in &self.0 {
+        for plugin in &self.all {
             let Some(asked) = plugin.asked(C::OP) else {
                 continue;
             };
             let until = Instant::now() + PLUGINS_WAIT;
-            if let Err(why) = plugin.ask(content, asked, &id, until).await {
-                failed.push(plugin.failure(C::OP, why));
+            let calling = asked.counts.begin();
+            match plugin.ask(content, asked, &id, until).await {
+                Ok(_) => calling.ends(CallEnd::Accepted),
+                Err(why) => {
+                    calling.ends(CallEnd::Failed);
+                    failed.push(plugin.failure(C::OP, why));
+                }
             }
         }
         failed
@@ -150,7 +197,10 @@ impl Plugins {
 }
 
 impl Plugin {
-    fn new(settings: HttpPlugin) -> Result<Self, PluginSetupError> {
+    fn new(
+        settings: HttpPlugin,
+        count: &mut impl FnMut(&str, PluginOp) -> Arc<CallCounts>,
+    ) -> Result<Self, PluginSetupError> {
         let HttpPlugin {
             name,
             addr,
@@ -172,16 +222,17 @@ impl Plugin {
             true => "",
             false => "http://",
         };
-        let request = |op| {
+        let mut request = |op| {
             // Go sorts a query by name.
             let url = format!("{scheme}{addr}{path}?op={op}&version={API_VERSION}");
             Ok(Asked {
                 op,
                 request: Outgoing::get(&url)?,
                 places: Semaphore::new(MAX_PLUGIN_QUESTIONS),
+                counts: count(&name, op),
             })
         };
-        let ops = ops.into_iter().map(request);
+        let ops = ops.into_iter().map(&mut request);
         let ops = match ops.collect::<Result<_, UrlError>>() {
             Ok(ops) => ops,
             Err(why) => return Err(PluginSetupError::Url(name, why)),

@@ -86,6 +86,8 @@ pub(crate) struct Policy {
     pub(crate) custom_404_page: Option<PathBuf>,
     /// Whom the web server lets in, where there is one.
     pub(crate) web: Option<Arc<Access>>,
+    /// How long it is remembered what worked for two networks.
+    pub(crate) hole_scores_kept: Duration,
     pub(crate) enable_prometheus: bool,
     pub(crate) plugins: Plugins,
     /// The keys of the ssh clients that may log in; without it, any may that has the token.
@@ -220,7 +222,7 @@ pub(crate) fn divide(
         max_ports_per_client,
         user_conn_timeout,
         udp_packet_size,
-        nathole_analysis_data_reserve_hours: _,
+        nathole_analysis_data_reserve_hours,
         allow_ports,
         store_path,
         http_plugins,
@@ -276,8 +278,9 @@ pub(crate) fn divide(
         tcpmux_passthrough,
         custom_404_page,
         web: web_access,
+        hole_scores_kept: hours(nathole_analysis_data_reserve_hours),
         enable_prometheus,
-        plugins: Plugins::new(http_plugins)?,
+        plugins: Plugins::new(http_plugins, former.map(|former| &former.policy.plugins))?,
         ssh_keys,
         detailed_errors_to_client,
     };
@@ -296,6 +299,11 @@ pub(crate) fn divide(
         tcp_mux,
     };
     Ok((bound, policy, keeper))
+}
+
+/// Fewer than none are none.
+fn hours(n: i64) -> Duration {
+    Duration::from_secs(u64::try_from(n).unwrap_or(0).saturating_mul(60 * 60))
 }
 
 /// TLS by what is in the files now. A certificate that frps makes for itself stays the same.

@@ -9,6 +9,7 @@ use frp_net::strangers::Strangers;
 use crate::base::Base;
 use crate::client::registry::Registry;
 use crate::group::Groups;
+use crate::nathole::Nathole;
 use crate::vhost::tables::Vhosts;
 use crate::visitors::Visitors;
 
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) groups: Arc<Groups>,
     pub(crate) visitors: Arc<Visitors>,
+    pub(crate) nathole: Arc<Nathole>,
     pub(crate) vhosts: Vhosts,
     pub(crate) strangers: Strangers,
 }

@@ -135,9 +135,10 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use frp_proto::stun::HEADER;
-
     use super::*;
+
+    /// Bytes before the attributes (RFC 8489, section 5).
+    const HEADER: usize = 20;
 
     type Reply = fn(&[u8], SocketAddr, SocketAddr) -> Vec<Vec<u8>>;
 

@@ -1,4 +1,5 @@
-//! What both ends of a session do beyond frp's protocol: each says it in its half of the login.
+//! What both ends of a session do beyond frp's protocol: each says it in its half of the login, and both ends
+//! of a direct path in the datagrams by which they find each other.
 //!
 //! frp ignores keys that it does not know, so what is not listed there is not done. A name in the
 //! list that is not known here means nothing.
@@ -6,6 +7,20 @@
 /// An end of input on a work or visitor connection is the end of that direction only. frp's own
 /// programs close both directions at their first end, and say no more by it on the mux than this.
 pub const HALF_CLOSE: &str = "half-close";
+
+/// A stream of a direct path begins with a byte that means nothing. A stream of QUIC is not seen by its other end
+/// before a byte of it comes, so a service that speaks first would wait for its user, who waits for it.
+pub const FIRST_BYTE: &str = "first-byte";
+
+/// What this implementation does on a direct path.
+pub fn ours_between_peers() -> Vec<String> {
+    vec![HALF_CLOSE.to_owned(), FIRST_BYTE.to_owned()]
+}
+
+/// Whether the peer that said `features` begins streams with a byte, and takes those that do.
+pub fn first_byte(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == FIRST_BYTE)
+}
 
 /// What this implementation does.
 pub fn ours() -> Vec<String> {

@@ -492,6 +492,8 @@ wire_struct! {
         response: bool = "response",
         /// Between peers: padding of random length.
         nonce: String = "nonce",
+        /// Between peers: what the sender does beyond frp, see [`crate::features`].
+        features: Vec<String> = "features",
     }
 }
 

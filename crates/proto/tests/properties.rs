@@ -6,6 +6,8 @@
 mod datagram;
 #[path = "properties/inputs.rs"]
 mod inputs;
+#[path = "properties/nathole.rs"]
+mod nathole;
 
 use std::collections::BTreeMap;
 

@@ -84,7 +84,7 @@ pub enum End {
     Idle,
     /// There was nobody to serve the user.
     Unserved,
-    /// The client's session is over.
+    /// The client's session is over, or what carried its datagrams.
     ClientGone,
     /// The program ends.
     Stopped,

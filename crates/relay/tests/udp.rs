@@ -91,6 +91,7 @@ async fn locals(service: SocketAddr) -> (Peer, JoinHandle<CarryError>) {
         proxy_protocol: None,
         udp_packet_size: 1500,
         tell: Tell::new(|_| {}),
+        roll: None,
     });
     let (near, far) = duplex(64 * 1024);
     let task = tokio::spawn(async move {

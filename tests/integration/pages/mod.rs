@@ -1,5 +1,6 @@
 //! The pages of both programs, used in Chromium as a person uses them.
 
+mod chinese;
 mod frpc;
 mod frps;
 mod served;

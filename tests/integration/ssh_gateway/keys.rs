@@ -70,7 +70,7 @@ async fn nobody_is_let_in_without_a_token_because_he_says_so() {
         "client_spec": { "type": "ssh-tunnel", "always_auth_pass": true },
     });
     stream.write_all(&v1(LOGIN, &login)).await.unwrap();
-    let (_, answer) = read_v1(&mut stream).await;
+    let (_, answer) = read_v1(&mut stream).await.unwrap();
     assert!(
         answer["error"].as_str().unwrap().contains("token"),
         "{answer}"

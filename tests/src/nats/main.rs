@@ -10,9 +10,13 @@
 //! - `--patience SECONDS`: how long a pair may take, 60.
 //! - `--jobs NUMBER`: how many are tried at once, 6.
 //! - `--log DIRECTORY`: where the logs of the programs go, a file for each cell.
+//! - `--measure SECONDS`: instead of a table, what a direct path is worth beside the relay: echoes and bulk data for
+//!   so long each.
 //!
 //! It takes root: the boxes are between network namespaces.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod measure;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +28,7 @@ use frp_tests::network::{NatKind, NatNetwork, Path};
 use futures_util::{StreamExt as _, stream};
 
 const USAGE: &str = "usage: nats [--protocol quic|kcp] [--kind TEXT] [--patience SECONDS] [--jobs NUMBER] \
-                     [--log DIRECTORY] CAST...";
+                     [--log DIRECTORY] [--measure SECONDS] CAST...";
 
 /// One way of a packet on the internet between the boxes.
 const DELAY: Duration = Duration::from_millis(10);
@@ -36,6 +40,7 @@ struct Args {
     patience: Duration,
     jobs: usize,
     log: Option<PathBuf>,
+    measure: Option<Duration>,
 }
 
 /// A pair of NATs with one cast and protocol.
@@ -53,6 +58,9 @@ async fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
     };
+    if let Some(time) = args.measure {
+        return measure::all(&args, time).await;
+    }
     let results: Vec<_> = stream::iter(args.cells())
         .map(async |cell| (cell, play(&args, cell).await))
         .buffered(args.jobs)
@@ -89,6 +97,7 @@ impl Args {
             patience: Duration::from_secs(60),
             jobs: 6,
             log: None,
+            measure: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -99,6 +108,9 @@ impl Args {
                 }
                 "--kind" => args.kind = words.next()?,
                 "--patience" => args.patience = Duration::from_secs(words.next()?.parse().ok()?),
+                "--measure" => {
+                    args.measure = Some(Duration::from_secs(words.next()?.parse().ok()?))
+                }
                 "--jobs" => args.jobs = words.next()?.parse().ok().filter(|jobs| *jobs > 0)?,
                 "--log" => args.log = Some(words.next()?.into()),
                 flag if flag.starts_with('-') => return None,

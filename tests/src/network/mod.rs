@@ -16,6 +16,7 @@ pub mod middlebox;
 mod nat;
 mod packet;
 mod path;
+mod router;
 mod stun;
 mod tun;
 
@@ -33,6 +34,7 @@ pub use middlebox::{Middlebox, Verdict};
 pub use nat::{End, Ipv6, Mapper, Nat, NatKind, NatNetwork};
 pub use packet::{Packet, TCP, UDP};
 pub use path::{Path, Rate};
+pub use router::{Manners, Router, Speaks};
 pub use stun::{Filter, Mapping, Probe, StunServer, StunStyle, mapped};
 
 use crate::program::skipped;

@@ -55,7 +55,27 @@ impl StunServer {
     pub(super) fn start(host: &Host, ips: [Ipv4Addr; 2]) -> Self {
         let all = [(0, 0), (0, 1), (1, 0), (1, 1)];
         let all = all.map(|(ip, port): (usize, usize)| SocketAddrV4::new(ips[ip], PORTS[port]));
-        let sockets = Arc::new(all.map(|addr| host.udp_socket_at(SocketAddr::V4(addr))));
+        Self::over(all.map(|addr| host.udp_socket_at(SocketAddr::V4(addr))))
+    }
+
+    /// One on the loopback device of this host, whose two addresses are two ports each.
+    pub async fn local() -> Self {
+        let mut sockets = Vec::new();
+        for _ in 0..4 {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            sockets.push(socket);
+        }
+        Self::over(sockets.try_into().unwrap())
+    }
+
+    /// The sockets are in the order of `all`.
+    fn over(sockets: [UdpSocket; 4]) -> Self {
+        let addr = |socket: &UdpSocket| match socket.local_addr().unwrap() {
+            SocketAddr::V4(addr) => addr,
+            SocketAddr::V6(addr) => panic!("a STUN server at {addr}"),
+        };
+        let all = sockets.each_ref().map(addr);
+        let sockets = Arc::new(sockets);
         let style = Arc::new(Mutex::new(StunStyle::Rfc5780));
         let mut tasks = JoinSet::new();
         for number in 0..all.len() {

@@ -35,6 +35,7 @@ pub(crate) enum Act {
     Clients,
     Proxies,
     Kick,
+    Top,
     Discover,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
@@ -62,6 +63,7 @@ impl Act {
                 | Self::Clients
                 | Self::Proxies
                 | Self::Kick
+                | Self::Top
         )
     }
 }

@@ -34,7 +34,7 @@ use crate::suggest::Program;
 use crate::texts::is_kept_aside;
 use crate::{
     Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
-    convert, load, load_client, load_server,
+    convert, load, load_client, load_server, parse_client,
 };
 
 /// What frpc is to do.
@@ -50,6 +50,8 @@ pub enum ClientTask {
     Admin(AdminCall),
     /// Ask those of every file below a directory; or what is wrong with a file.
     AdminDirectory(Vec<(PathBuf, Result<AdminCall, String>)>),
+    /// Watch the running frpc.
+    Watch(AdminCall),
     /// Find out the kind of NAT.
     Discover(Discover),
 }
@@ -61,6 +63,8 @@ pub enum ServerTask {
     Run(Box<ServerRun>),
     /// Ask the running frps.
     Admin(AdminCall),
+    /// Watch it.
+    Watch(AdminCall),
 }
 
 /// How frps is to run.
@@ -124,13 +128,15 @@ pub enum AdminRequest {
     Kick(String),
 }
 
-/// Parameters of `nathole discover`; empty ones were not given.
+/// Parameters of `nathole discover`.
 #[derive(Debug)]
 pub struct Discover {
-    /// `--nat-hole-stun-server`
+    /// `--nat-hole-stun-server`, or else `natHoleStunServer` of the file, or what that is without one.
     pub stun_server: String,
-    /// `--nat-hole-local-addr`
+    /// `--nat-hole-local-addr`; empty where it was not given.
     pub local_addr: String,
+    /// `--json`
+    pub json: bool,
 }
 
 /// A text with which the program ends.
@@ -205,6 +211,12 @@ pub fn client(
     let act = line.command().act;
     needs_of(&line, build)?;
     match act {
+        Act::Top => match directory(&line) {
+            None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Watch),
+            Some(_) => Err(Output::failure(
+                "frpc top: it shows one frpc: name its file by -c, not a directory",
+            )),
+        },
         act if act.asks() => match directory(&line) {
             None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Admin),
             Some(directory) => {
@@ -220,10 +232,23 @@ pub fn client(
                 Ok(ClientTask::AdminDirectory(calls.collect()))
             }
         },
-        Act::Discover => Ok(ClientTask::Discover(Discover {
-            stun_server: line.text("nat-hole-stun-server").unwrap_or_default().into(),
-            local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
-        })),
+        Act::Discover => {
+            // As in frp a file that is not there, or has faults, is none.
+            let of_file = || {
+                let loaded = load_client(Path::new(file), &options);
+                let loaded = loaded.or_else(|_| parse_client("", "", &options)).ok()?;
+                Some(loaded.settings.nat_hole_stun_server)
+            };
+            let given = line
+                .text("nat-hole-stun-server")
+                .filter(|at| !at.is_empty());
+            let server = given.map(str::to_owned).or_else(of_file);
+            Ok(ClientTask::Discover(Discover {
+                stun_server: server.unwrap_or_default(),
+                local_addr: line.text("nat-hole-local-addr").unwrap_or_default().into(),
+                json: line.bool("json") == Some(true),
+            }))
+        }
         Act::Proxy(_) | Act::Visitor(_) => sections::client(&line, &options)
             .map(|loaded| ClientTask::RunFlags(Box::new(loaded)))
             .map_err(Output::failure),
@@ -252,8 +277,13 @@ pub fn server(
     let file = line.text("config").filter(|file| !file.is_empty());
     let file = file.map(PathBuf::from);
     needs_of(&line, build)?;
-    if line.command().act.asks() {
-        return admin(&line, file.as_deref(), &options).map(ServerTask::Admin);
+    let act = line.command().act;
+    if act.asks() {
+        let task = match act {
+            Act::Top => ServerTask::Watch,
+            _ => ServerTask::Admin,
+        };
+        return admin(&line, file.as_deref(), &options).map(task);
     }
     let loaded = match &file {
         Some(file) => load_server(file, &options).map(|mut loaded| {
@@ -465,9 +495,10 @@ fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
 
 /// An error where the build lacks what the command needs.
 fn needs_of(line: &Line, build: Build) -> Result<(), Output> {
-    let needs = match line.command().act.asks() {
-        true => build.needs(Feature::Pages),
-        false => Ok(()),
+    let needs = match line.command().act {
+        Act::Top => build.needs(Feature::Top),
+        act if act.asks() => build.needs(Feature::Pages),
+        _ => Ok(()),
     };
     needs.map_err(|lacking| Output::failure(format!("{}: {lacking}", line.name())))
 }

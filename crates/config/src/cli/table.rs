@@ -44,6 +44,7 @@ const FRPC: Command = Command {
             "Show the proxies of the running frpc",
             Act::Status,
         ),
+        admin("top", "Watch the running frpc in the terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
         NATHOLE,
         proxy(ProxyType::Tcp, "Run one tcp proxy from flags", &[]),
@@ -123,6 +124,7 @@ const FRPS: Command = Command {
                 Act::Kick,
             )
         },
+        admin("top", "Watch the running frps in the terminal", Act::Top),
         COMPLETION,
         HELP,
         CANDIDATES,
@@ -173,11 +175,14 @@ const NATHOLE: Command = Command {
         flag("nat-hole-stun-server", Takes::Text, "STUN server to ask."),
         flag("nat-hole-local-addr", Takes::Text, "Address to ask from.").short('l'),
     ],
-    below: &[command(
-        "discover",
-        "Find out the kind of NAT by asking a STUN server",
-        Act::Discover,
-    )],
+    below: &[Command {
+        flags: &[JSON],
+        ..command(
+            "discover",
+            "Find out the kind of NAT by asking a STUN server",
+            Act::Discover,
+        )
+    }],
     ..command("nathole", "Actions about nathole", Act::Group)
 };
 

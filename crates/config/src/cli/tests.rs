@@ -31,7 +31,7 @@ fn frpc(line: &str) -> Result<ClientTask, Output> {
 fn frps(line: &str) -> Result<Box<ServerRun>, Output> {
     match frps_task(line)? {
         ServerTask::Run(run) => Ok(run),
-        ServerTask::Admin(call) => panic!("{call:?}"),
+        ServerTask::Admin(call) | ServerTask::Watch(call) => panic!("{call:?}"),
     }
 }
 
@@ -409,7 +409,7 @@ fn a_quick_proxy_is_what_a_file_would_say() {
                 transport.useEncryption = true\ntransport.useCompression = true\n\
                 transport.bandwidthLimit = '1MB'\ntransport.bandwidthLimitMode = 'server'\n\
                 metadatas = { a = '1', b = '2', c = '3' }\n";
-    let from_file = crate::parse_client(file, "f", &LoadOptions::new(Purpose::Run))
+    let from_file = parse_client(file, "f", &LoadOptions::new(Purpose::Run))
         .unwrap()
         .settings;
     assert_eq!(quick(line), from_file);
@@ -549,6 +549,16 @@ fn the_admin_interface_is_that_of_the_file() {
             "web server port should be set if you want to use this feature\n"
         );
     }
+}
+
+#[test]
+fn one_program_is_watched_where_its_file_says() {
+    let file = tempfile("watch.toml", "webServer.port = 7400\n");
+    let line = format!("top -c {}", file.display());
+    assert!(matches!(frpc(&line), Ok(ClientTask::Watch(call)) if call.port == 7400));
+    assert!(matches!(frps_task(&line), Ok(ServerTask::Watch(_))));
+    let several = said("frpc", "top --config-dir .").text;
+    assert!(several.contains("name its file by -c"), "{several}");
 }
 
 #[test]

@@ -41,8 +41,8 @@ settings! {
         server_port: u16 = "serverPort" "Port of frps (its bindPort)."
             .int(7000) .ini("server_port") .rule(Rule::UnheededPort)
             .short_flag("server-port", 'P');
-        nat_hole_stun_server: String = "natHoleStunServer" "STUN server, for xtcp."
-            .text("stun.easyvoip.com:3478") .ini("nat_hole_stun_server") .inert();
+        nat_hole_stun_server: String = "natHoleStunServer" "STUN server, for xtcp; one that has two addresses."
+            .text("stun.easyvoip.com:3478") .ini("nat_hole_stun_server");
         /// By the whole process.
         dns_server: Option<DnsServer> = "dnsServer"
             "DNS server that resolves all names of this program instead of the system; its port is 53 \

@@ -215,7 +215,7 @@ tagged! {
         /// UDP, only for visitors.
         Sudp(SecretAccess) = ProxyType::Sudp.as_str();
         /// TCP, only for visitors, which are reached directly.
-        Xtcp(XtcpProxy) = ProxyType::Xtcp.as_str(), later;
+        Xtcp(XtcpProxy) = ProxyType::Xtcp.as_str(), needs(Xtcp);
     }
 }
 
@@ -314,5 +314,9 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct NatTraversal {
         disable_assisted_addrs: bool = "disableAssistedAddrs" "Do not offer local addresses.";
+        port_mapping: bool = "portMapping"
+            "Where there is a NAT, ask the router for a port that leads to the socket of the direct \
+             connection (PCP, NAT-PMP or UPnP), and give it back afterwards. frp-rs's own."
+            .on();
     }
 }

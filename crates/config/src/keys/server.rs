@@ -77,7 +77,7 @@ settings! {
             .int(1500) .ini("udp_packet_size");
         nathole_analysis_data_reserve_hours: i64 = "natholeAnalysisDataReserveHours"
             "Hours that xtcp remembers."
-            .int(168) .ini("nat_hole_analysis_data_reserve_hours") .inert();
+            .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
         table "store" "What survives a restart." {

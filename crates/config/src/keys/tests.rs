@@ -115,7 +115,7 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "frps store",
     "frps store.path",
     "log.format",
@@ -127,6 +127,7 @@ const OWN: [&str; 11] = [
     "transport.websocket.path",
     "transport.websocket.headers",
     "transport.order",
+    "natTraversal.portMapping",
 ];
 
 #[test]

@@ -71,7 +71,7 @@ tagged! {
         /// `sudp`
         Sudp = ProxyType::Sudp.as_str();
         /// `xtcp`
-        Xtcp(XtcpVisitor) = ProxyType::Xtcp.as_str(), later;
+        Xtcp(XtcpVisitor) = ProxyType::Xtcp.as_str(), needs(Xtcp);
     }
 }
 
@@ -81,15 +81,15 @@ settings! {
     pub struct XtcpVisitor {
         protocol: XtcpProtocol = "protocol" "Protocol of the direct connection."
             .text("quic") .ini("protocol") .refusal("protocol should be kcp or quic");
-        keep_tunnel_open: bool = "keepTunnelOpen" "Keep the direct connection."
+        keep_tunnel_open: bool = "keepTunnelOpen" "Make the direct connection before users come."
             .ini("keep_tunnel_open");
         max_retries_an_hour: i64 = "maxRetriesAnHour" "Attempts per hour to keep it."
             .int(8) .ini("max_retries_an_hour");
         min_retry_interval: Duration = "minRetryInterval" "Seconds between attempts."
             .int(90) .ini("min_retry_interval");
         /// Empty for none.
-        fallback_to: String = "fallbackTo" "Visitor that takes over." .ini("fallback_to");
-        fallback_timeout: Duration = "fallbackTimeoutMs" "Milliseconds until it does."
+        fallback_to: String = "fallbackTo" "Visitor by which users go while there is no direct connection." .ini("fallback_to");
+        fallback_timeout: Duration = "fallbackTimeoutMs" "Milliseconds that a direct connection may take to show that it still works before they do."
             .int(1000) .millis() .ini("fallback_timeout_ms");
         nat_traversal: NatTraversal = "natTraversal" "NAT traversal." .as_given();
     }

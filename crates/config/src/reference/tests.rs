@@ -11,7 +11,7 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "log.access",
     "log.format",
     "log.access",
@@ -22,6 +22,7 @@ const OWN: [&str; 10] = [
     "transport.websocket.headers",
     "transport.order",
     "store.path",
+    "natTraversal.portMapping",
 ];
 
 /// Scope, path and type of the keys of the inventory.

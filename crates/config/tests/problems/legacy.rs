@@ -70,14 +70,6 @@ fn legacy_files_that_are_wrong() {
             "f:3:8: failed to parse proxy x, err: invalid type [foo]; types are tcp",
         ),
         (
-            "[common]\n[x]\ntype = xtcp\n",
-            "f:3:8: proxy x: type = \"xtcp\" is not supported yet",
-        ),
-        (
-            "[common]\n[x]\nrole = visitor\ntype = xtcp\nserver_name = y\nbind_port = 1\n",
-            "f:4:8: visitor x: type = \"xtcp\" is not supported yet",
-        ),
-        (
             "[common]\n[x]\nrole = boss\n",
             "f:3:8: proxy x role should be 'server' or 'visitor': this is \"boss\"",
         ),

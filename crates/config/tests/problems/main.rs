@@ -408,15 +408,6 @@ fn doubtful_files_work_with_warnings() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let visitor = "[[visitors]]\nname = 'v'\ntype = 'xtcp'\nserverName = 's'\nbindPort = 1\n";
-    assert_eq!(
-        frpc(visitor),
-        [format!("f:3:8: visitor v: type = \"xtcp\" {LATER}")]
-    );
-}
-
-#[test]
 fn the_virtual_network() {
     let none: [String; 0] = [];
     let gate = "featureGates = { VirtualNet = true }\n";

@@ -11,6 +11,8 @@ pub(super) const FILES: &[File] = page_files!("":
     "form.js",
     "index.html",
     "main.js",
+    "messages.js",
+    "problems.js",
     "schema.js",
     "status.js",
     "store.js",

@@ -1,14 +1,16 @@
 //! Visitors: the way to proxies that have no port, through the server, for local users
 //! (frp `client/visitor`).
 
-mod stcp;
 mod sudp;
+mod users;
 mod virtual_net;
 mod visitor;
+#[cfg_attr(not(feature = "xtcp"), path = "../absent/xtcp_visitor.rs")]
+mod xtcp;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frp_config::{VisitorConfig, VisitorKind, VisitorPlugin};
@@ -48,6 +50,7 @@ impl Visitors {
             link,
             stop: client.tasks.stop.child_token(),
             client: client.clone(),
+            visitors: Mutex::default(),
         };
         Self {
             server: Arc::new(server),
@@ -77,8 +80,9 @@ impl Visitors {
         let mut added = Vec::new();
         for cfg in wanted {
             if !self.started.contains_key(&cfg.name) {
-                let visitor = Visitor::new(cfg, &self.server, &self.log);
-                let started = Started::start(Arc::new(visitor));
+                let visitor = Arc::new(Visitor::new(cfg, &self.server, &self.log));
+                self.server.add(&visitor);
+                let started = Started::start(visitor);
                 self.started.insert(cfg.name.clone(), started);
                 added.push(cfg.name.as_str());
             }
@@ -177,14 +181,13 @@ fn start(
         return Err(StartError::NoPlugins);
     }
     match (&cfg.kind, cfg.bind_port) {
-        (kind @ VisitorKind::Xtcp(_), _) => return Err(StartError::Kind(kind.as_str())),
-        // Without a port there is nothing to do.
-        (VisitorKind::Stcp | VisitorKind::Sudp, None) => {}
-        (VisitorKind::Stcp, Some(port)) => {
+        // Without a port there is nothing to listen on.
+        (_, None) => {}
+        (VisitorKind::Stcp | VisitorKind::Xtcp(_), Some(port)) => {
             let listener = host.and_then(|host| host.listen(port));
             let addr = addr(port);
             let listener = listener.map_err(|source| StartError::Listen { addr, source })?;
-            listeners.spawn(stcp::serve(visitor.clone(), listener));
+            listeners.spawn(users::serve(visitor.clone(), listener));
         }
         (VisitorKind::Sudp, Some(port)) => {
             let socket = host.and_then(|host| bind_at(host, port));
@@ -199,6 +202,9 @@ fn start(
     }
     if let Some(VisitorPlugin::VirtualNet(plugin)) = &cfg.plugin {
         virtual_net::start(visitor, plugin, listeners)?;
+    }
+    if visitor.direct.is_some() {
+        listeners.spawn(xtcp::keep(visitor.clone()));
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! One visitor: what its connections need, and how each gets to the proxy.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::limits::VISITOR_ANSWER;
-use frp_config::VisitorConfig;
+use frp_config::{VisitorConfig, VisitorKind};
 use frp_log::{Log, shown_error};
 use frp_net::go_text::go_text;
 use frp_proto::crypto::cfb;
@@ -17,6 +19,7 @@ use frp_relay::relay::Traffic;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::xtcp::{Direct, NoPath};
 use crate::auth;
 use crate::client::Client;
 use crate::connect::{ConnectError, ServerLink};
@@ -27,7 +30,9 @@ pub(super) struct Visitor {
     pub(super) cfg: VisitorConfig,
     /// Wire name of the proxy.
     pub(super) target: String,
-    layers: LayerOptions,
+    pub(super) layers: LayerOptions,
+    /// Of a xtcp visitor.
+    pub(super) direct: Option<Direct>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) server: Arc<Server>,
     /// The end of listening.
@@ -42,6 +47,8 @@ pub(super) struct Server {
     pub(super) client: Arc<Client>,
     /// The session's end.
     pub(super) stop: CancellationToken,
+    /// By name, those that there are and were.
+    pub(super) visitors: Mutex<BTreeMap<String, Weak<Visitor>>>,
 }
 
 /// Why a visitor does not listen.
@@ -51,8 +58,6 @@ pub(super) enum StartError {
     Listen { addr: String, source: io::Error },
     #[error("listen udp port {addr} error: {}", go_text(source))]
     ListenUdp { addr: String, source: io::Error },
-    #[error("visitors of type {0} are not supported yet")]
-    Kind(&'static str),
     #[error(
         "plugin virtual_net: this frpc has no virtual network; set virtualNet.address, the address of this \
          machine in it, and featureGates.VirtualNet = true"
@@ -79,6 +84,24 @@ pub(super) enum VisitError {
     Unexpected(&'static str),
     #[error("start new visitor connection error: {error}: {}", advice(.error))]
     Refused { error: String },
+    #[error("{0}")]
+    NoPath(#[from] NoPath),
+}
+
+impl Server {
+    /// From here on others may hand users over to it.
+    pub(super) fn add(&self, visitor: &Arc<Visitor>) {
+        let mut all = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, visitor| visitor.strong_count() > 0);
+        all.insert(visitor.cfg.name.clone(), Arc::downgrade(visitor));
+    }
+
+    /// The visitor of this name, where it has not stopped.
+    pub(super) fn visitor(&self, name: &str) -> Option<Arc<Visitor>> {
+        let all = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let visitor = all.get(name)?.upgrade()?;
+        (!visitor.stop.is_cancelled()).then_some(visitor)
+    }
 }
 
 impl Visitor {
@@ -92,6 +115,7 @@ impl Visitor {
                 limit: None,
             },
             traffic: Arc::default(),
+            direct: matches!(cfg.kind, VisitorKind::Xtcp(_)).then(Direct::default),
             server: server.clone(),
             stop: server.stop.child_token(),
             log: log.with(&cfg.name),
@@ -102,10 +126,27 @@ impl Visitor {
     /// A connection to the proxy, behind the layers of the visitor's leg; not after the session's
     /// end.
     pub(super) async fn open(&self) -> Result<Carried, VisitError> {
-        let opened = self.try_to_open().await;
-        let error = opened.as_ref().err().map(VisitError::to_string);
-        self.server.client.live.visited(&self.cfg.name, error);
-        opened
+        self.open_for(0).await
+    }
+
+    /// The same, for whom so many visitors have fallen back.
+    pub(super) fn open_for(
+        &self,
+        fell_back: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Carried, VisitError>> + Send + '_>> {
+        Box::pin(async move {
+            let (opened, path) = match (&self.cfg.kind, &self.direct) {
+                (VisitorKind::Xtcp(cfg), Some(direct)) => {
+                    let opened = direct.open(self, cfg, fell_back).await;
+                    (opened, direct.why())
+                }
+                _ => (self.try_to_open().await, None),
+            };
+            let error = opened.as_ref().err().map(VisitError::to_string);
+            let live = &self.server.client.live;
+            live.visited(&self.cfg.name, error.or(path));
+            opened
+        })
     }
 
     async fn try_to_open(&self) -> Result<Carried, VisitError> {

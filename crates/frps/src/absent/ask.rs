@@ -12,3 +12,9 @@ use crate::BUILD;
 pub(crate) async fn run(_: &AdminCall) -> Result<String, Lacking> {
     Err(BUILD.lacking(Feature::Pages))
 }
+
+/// # Errors
+/// Always.
+pub(crate) async fn watch(_: &AdminCall) -> Result<(), Lacking> {
+    Err(BUILD.lacking(Feature::Top))
+}

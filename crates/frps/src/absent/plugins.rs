@@ -6,6 +6,7 @@ use frp_config::{Feature, HttpPlugin, Lacking};
 use frp_proto::plugin::{Content, PluginOp};
 
 use crate::BUILD;
+use crate::counts::CallCounts;
 
 #[derive(Debug, Default)]
 pub(crate) struct Plugins;
@@ -18,11 +19,18 @@ pub type PluginSetupError = Lacking;
 pub(crate) enum PluginError {}
 
 impl Plugins {
-    pub(crate) fn new(settings: Vec<HttpPlugin>) -> Result<Self, PluginSetupError> {
+    pub(crate) fn new(
+        settings: Vec<HttpPlugin>,
+        _: Option<&Self>,
+    ) -> Result<Self, PluginSetupError> {
         match settings.is_empty() {
             true => Ok(Self),
             false => Err(BUILD.lacking(Feature::Http)),
         }
+    }
+
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, PluginOp, &CallCounts)> {
+        std::iter::empty()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

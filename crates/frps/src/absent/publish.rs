@@ -7,5 +7,6 @@ use crate::BUILD;
 
 /// Refuses the proxy.
 pub(super) fn publish<T>(_: &Setup<'_>, _: &T) -> Result<Published, ProxyError> {
-    Err(ProxyError::Lacking(BUILD.lacking(Feature::Http)))
+    let types = "[http], [https] or [tcpmux]";
+    Err(ProxyError::Lacking(types, BUILD.lacking(Feature::Http)))
 }

@@ -88,7 +88,7 @@ impl Check for Plugins {
         let is_asked = match &ask.proxy.kind {
             Kind::Tcp { .. } | Kind::Https(_) | Kind::Tcpmux(_) => true,
             Kind::Stcp(_) | Kind::Sudp(_) => true,
-            Kind::Udp { .. } | Kind::Http(_) => false,
+            Kind::Udp { .. } | Kind::Http(_) | Kind::Xtcp(_) => false,
         };
         if !is_asked || !plugins.want(PluginOp::NewUserConn) {
             return Verdict::pass();

@@ -6,9 +6,6 @@ use frp_proto::auth::verify_token_key;
 use super::check::{Check, Claim, Refusal, UserAsk, Verdict};
 use crate::proxy::spec::{Access, Kind};
 
-/// Stands in `allowUsers` for everybody.
-const ANYBODY: &str = "*";
-
 #[derive(Debug)]
 pub(super) struct Visitors;
 
@@ -24,7 +21,7 @@ enum VisitorError {
 impl Check for Visitors {
     fn user<'a>(&'a self, ask: &'a mut UserAsk<'_>) -> Verdict<'a> {
         let access = match &ask.proxy.kind {
-            Kind::Stcp(access) | Kind::Sudp(access) => access,
+            Kind::Stcp(access) | Kind::Sudp(access) | Kind::Xtcp(access) => access,
             Kind::Tcp { .. } | Kind::Udp { .. } => return Verdict::pass(),
             Kind::Http(_) | Kind::Https(_) | Kind::Tcpmux(_) => return Verdict::pass(),
         };
@@ -44,11 +41,7 @@ fn check(ask: &UserAsk<'_>, access: &Access) -> Result<(), VisitorError> {
     if !verify_token_key(access.secret.expose(), *timestamp, sign_key) {
         return Err(wrong_key());
     }
-    let allowed = match access.allow_users.as_slice() {
-        [] => **ask.client.user() == **user,
-        some => some.iter().any(|one| one == ANYBODY || one == user),
-    };
-    match allowed {
+    match access.admits(user, ask.client.user()) {
         true => Ok(()),
         false => Err(VisitorError::NotAllowed {
             name: name(),

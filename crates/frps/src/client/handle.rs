@@ -1,5 +1,6 @@
 //! What others may know of a session and do to it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,16 +14,22 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::allowance::Allowance;
+use super::outbox::Outbox;
 use super::pool::Pool;
 use crate::auth::{Auth, Subject};
 use crate::caller::Caller;
 use crate::limits::{DOUBT, MAX_PLUGIN_QUESTIONS_OF_CLIENT, MEASURE_EVERY};
+use crate::nathole::holes::Holes;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
     pub(crate) run_id: String,
     pub(crate) pool: Pool,
+    /// What others tell it.
+    pub(crate) outbox: Outbox,
+    /// The direct paths that it takes part in.
+    pub(crate) holes: Holes,
     pub(crate) log: Log,
     /// Cancelled by the successor: the session must end.
     pub(crate) replaced: CancellationToken,
@@ -67,6 +74,8 @@ impl SessionHandle {
         Self {
             run_id: login.run_id.clone(),
             pool,
+            outbox: Outbox::default(),
+            holes: Holes::default(),
             log,
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
@@ -149,6 +158,11 @@ impl SessionHandle {
     /// Whether an end on one of the client's streams is that of one direction only.
     pub(crate) fn half_closes(&self) -> bool {
         self.half_closes
+    }
+
+    /// Where the client is, as it is seen here.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.caller.peer
     }
 
     /// The user that the client logged in as; may be empty.

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Tcpmux(TcpmuxSettings),
     Stcp(Access),
     Sudp(Access),
+    Xtcp(Access),
 }
 
 /// What carries a proxy's connections.
@@ -99,7 +100,7 @@ pub(crate) struct Access {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpecError {
     #[error(
-        "proxy type [{}] is not supported yet by this server; supported: [{}]",
+        "proxy type [{}] is not supported by this server; supported: [{}]",
         .0,
         supported()
     )]
@@ -132,6 +133,19 @@ impl ProxySpec {
 
     pub(crate) fn proxy_type(&self) -> ProxyType {
         self.kind.proxy_type()
+    }
+}
+
+/// Stands in `allowUsers` for everybody.
+const ANYBODY: &str = "*";
+
+impl Access {
+    /// Whether the visitor's user may come to a proxy whose client has logged in as `owner`.
+    pub(crate) fn admits(&self, user: &str, owner: &str) -> bool {
+        match self.allow_users.as_slice() {
+            [] => user == owner,
+            some => some.iter().any(|one| one == ANYBODY || one == user),
+        }
     }
 }
 
@@ -180,7 +194,7 @@ impl Kind {
             }),
             ProxyType::Stcp => Self::Stcp(access()),
             ProxyType::Sudp => Self::Sudp(access()),
-            UNSUPPORTED => return Err(unsupported()),
+            ProxyType::Xtcp => Self::Xtcp(access()),
         })
     }
 
@@ -193,6 +207,7 @@ impl Kind {
             Self::Tcpmux(_) => ProxyType::Tcpmux,
             Self::Stcp(_) => ProxyType::Stcp,
             Self::Sudp(_) => ProxyType::Sudp,
+            Self::Xtcp(_) => ProxyType::Xtcp,
         }
     }
 
@@ -200,9 +215,8 @@ impl Kind {
     pub(crate) fn remote_port(&self) -> Option<u16> {
         match self {
             Self::Tcp { remote_port } | Self::Udp { remote_port } => Some(*remote_port),
-            Self::Http(_) | Self::Https(_) | Self::Tcpmux(_) | Self::Stcp(_) | Self::Sudp(_) => {
-                None
-            }
+            Self::Http(_) | Self::Https(_) | Self::Tcpmux(_) => None,
+            Self::Stcp(_) | Self::Sudp(_) | Self::Xtcp(_) => None,
         }
     }
 
@@ -212,7 +226,8 @@ impl Kind {
             Self::Http(http) => Some((&http.hosts, &http.locations)),
             Self::Https(hosts) => Some((hosts, &[])),
             Self::Tcpmux(tcpmux) => Some((&tcpmux.hosts, &[])),
-            Self::Tcp { .. } | Self::Udp { .. } | Self::Stcp(_) | Self::Sudp(_) => None,
+            Self::Tcp { .. } | Self::Udp { .. } => None,
+            Self::Stcp(_) | Self::Sudp(_) | Self::Xtcp(_) => None,
         }
     }
 }
@@ -241,12 +256,8 @@ impl Transport {
     }
 }
 
-/// The type that frp has and this server has not.
-const UNSUPPORTED: ProxyType = ProxyType::Xtcp;
-
 fn supported() -> String {
-    let types = ProxyType::ALL.iter().filter(|t| **t != UNSUPPORTED);
-    let names: Vec<&str> = types.map(|t| t.as_str()).collect();
+    let names: Vec<&str> = ProxyType::ALL.iter().map(|t| t.as_str()).collect();
     names.join(" ")
 }
 
@@ -278,19 +289,17 @@ mod tests {
     #[test]
     fn every_type_is_read_as_itself_or_refused_by_name() {
         for wanted in ProxyType::ALL {
-            match ProxySpec::read(&new(wanted.as_str())) {
-                Ok(spec) => assert_eq!(spec.proxy_type(), *wanted),
-                Err(e) => assert_eq!(
-                    e.to_string(),
-                    "proxy type [xtcp] is not supported yet by this server; supported: [tcp udp \
-                     http https tcpmux stcp sudp]"
-                ),
-            }
+            let spec = ProxySpec::read(&new(wanted.as_str())).unwrap();
+            assert_eq!(spec.proxy_type(), *wanted);
         }
         let spec = ProxySpec::read(&new("")).unwrap();
         assert_eq!(spec.kind.remote_port(), Some(7), "no type is tcp");
         let refused = ProxySpec::read(&new("TCP")).unwrap_err().to_string();
-        assert!(refused.starts_with("proxy type [TCP] is not supported"));
+        assert_eq!(
+            refused,
+            "proxy type [TCP] is not supported by this server; supported: [tcp udp http https tcpmux \
+             stcp sudp xtcp]"
+        );
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod tcp;
 #[cfg(feature = "http")]
 mod tcpmux;
 mod udp;
+#[cfg_attr(not(feature = "xtcp"), path = "../absent/xtcp.rs")]
+mod xtcp;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,6 +87,7 @@ impl RunningProxy {
             Kind::Tcpmux(settings) => tcpmux::publish(&setup, settings)?,
             Kind::Stcp(access) => secret::publish(&setup, access, Carries::Bytes)?,
             Kind::Sudp(access) => secret::publish(&setup, access, Carries::Messages)?,
+            Kind::Xtcp(access) => xtcp::publish(&setup, access)?,
         };
         let counted = shared.stats.as_ref().map(|stats| {
             let owner = (session.user(), session.id());

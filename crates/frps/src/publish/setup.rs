@@ -39,9 +39,9 @@ pub(crate) enum ProxyError {
     NoTcpmuxPort,
     #[error("type [{0}] not supported when vhost {0} port is not set")]
     NoVhostPort(ProxyType),
-    #[cfg(not(feature = "http"))]
-    #[error("proxy type [http], [https] or [tcpmux]: {0}")]
-    Lacking(frp_config::Lacking),
+    #[cfg(not(all(feature = "http", feature = "xtcp")))]
+    #[error("proxy type {0}: {1}")]
+    Lacking(&'static str, frp_config::Lacking),
     #[error("{0}")]
     Domain(#[from] DomainError),
     #[error("{0}")]

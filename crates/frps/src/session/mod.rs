@@ -12,9 +12,7 @@ use crate::limits::{ENDED_IN_A_ROW, FAREWELL};
 use frp_log::{debug, info, shown_error, shown_name, warn};
 use frp_net::below::round_trip;
 use frp_net::carrier::Lost;
-use frp_proto::msg::{
-    CloseProxy, Message, NatHoleResp, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn,
-};
+use frp_proto::msg::{CloseProxy, Message, NewProxy, NewProxyResp, Ping, Pong, ReqWorkConn};
 use frp_relay::layers::ControlPipe;
 use frp_relay::limits::MESSAGE_WRITE;
 use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
@@ -31,6 +29,7 @@ use crate::admission::guard::Guard;
 use crate::caller::Caller;
 use crate::client::handle::SessionHandle;
 use crate::client::registry::Seat;
+use crate::nathole;
 use crate::publish::RunningProxy;
 use crate::shared::Shared;
 use crate::stats::clients::Listed;
@@ -175,6 +174,7 @@ impl Session {
                 Some(checked) = self.checking.next() => self.on_checked(checked).await,
                 Some(decided) = self.admitting.next() => self.on_decided(decided).await,
                 n = handle.pool.wanted() => self.request_work_conns(n).await,
+                message = handle.outbox.next() => self.pass_on(message).await,
                 () = sleep_until(silent_until.unwrap_or_else(Instant::now)),
                     if silent_until.is_some() => return SessionEnd::HeartbeatTimeout,
             };
@@ -241,8 +241,12 @@ impl Session {
                 self.on_ping(ping);
                 Ok(())
             }
-            Message::NatHoleVisitor(m) => self.refuse_nat_hole(m.transaction_id).await,
-            Message::NatHoleClient(m) => self.refuse_nat_hole(m.transaction_id).await,
+            hole @ (Message::NatHoleVisitor(_)
+            | Message::NatHoleClient(_)
+            | Message::NatHoleReport(_)) => {
+                nathole::take(&self.shared, &self.handle, hole);
+                Ok(())
+            }
             other => {
                 debug!(self.handle.log, "ignored {} from the client", other.name());
                 Ok(())
@@ -383,13 +387,14 @@ impl Session {
         );
     }
 
-    async fn refuse_nat_hole(&mut self, transaction_id: String) -> Result<(), SendError> {
-        let error = "xtcp is not supported yet by this server".to_owned();
-        self.send(NatHoleResp {
-            transaction_id,
-            error,
-            ..Default::default()
-        })
-        .await
+    /// Others have something to tell the client. What does not fit the wire is not told.
+    async fn pass_on(&mut self, message: Message) -> Result<(), SendError> {
+        match self.control.queue(&message) {
+            Ok(()) => self.control.flush_within(MESSAGE_WRITE).await,
+            Err(e) => {
+                debug!(self.handle.log, "not told: {e}");
+                Ok(())
+            }
+        }
     }
 }

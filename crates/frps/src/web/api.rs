@@ -411,7 +411,7 @@ impl OwnConf {
                 multiplexer: HTTP_CONNECT,
                 route_by_http_user: tcpmux.route_by_http_user.clone(),
             },
-            Kind::Stcp(_) | Kind::Sudp(_) => Self::Secret {},
+            Kind::Stcp(_) | Kind::Sudp(_) | Kind::Xtcp(_) => Self::Secret {},
         }
     }
 }

@@ -396,7 +396,7 @@ impl OwnSpec {
                 multiplexer: HTTP_CONNECT,
                 route_by_http_user: tcpmux.route_by_http_user.clone(),
             }),
-            Kind::Stcp(_) | Kind::Sudp(_) => None,
+            Kind::Stcp(_) | Kind::Sudp(_) | Kind::Xtcp(_) => None,
         }
     }
 }

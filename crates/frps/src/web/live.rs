@@ -363,7 +363,12 @@ fn end_connection(site: &Site, id: &str) -> Result<Bytes, ApiError> {
 
 fn logins(site: &Site, query: &Query) -> Result<Bytes, ApiError> {
     let paging = Paging::of(query)?;
-    let recent = site.stats.logins.recent();
+    let search = Search::of(query);
+    let mut recent = site.stats.logins.recent();
+    recent.retain(|failed| {
+        let address = failed.address.to_string();
+        search.finds(&[&address, &failed.user, &failed.version, &failed.text])
+    });
     Ok(json(&paging.page(recent).map(LoginItem::from)))
 }
 

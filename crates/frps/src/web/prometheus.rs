@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use frp_net::stream::Transport;
 use frp_process::process::{descriptors, resident};
+use frp_proto::plugin::PluginOp;
 
 use super::Site;
+use crate::counts::{CALL_TIMES, CallCounts};
 use crate::stats::Stats;
 use crate::stats::metrics::{ProxyStats, Totals};
 
@@ -116,6 +118,28 @@ fn own(page: &mut Page, site: &Site, totals: &Totals) {
     if let Some(files) = files {
         page.line("", files.used);
     }
+    let policy = shared.policy();
+    page.family(
+        "frprs_server_plugin_call_duration_seconds",
+        "How long calls of server plugins took",
+        "histogram",
+    );
+    for (name, op, counts) in policy.plugins.counts() {
+        histogram(page, &escaped(name), op, counts);
+    }
+    page.family(
+        "frprs_server_plugin_calls_total",
+        "Calls of server plugins that have ended",
+        "counter",
+    );
+    for (name, op, counts) in policy.plugins.counts() {
+        let name = escaped(name);
+        for (end, count) in counts.ends() {
+            let end = end.as_str();
+            let labels = format_args!("{{op=\"{op}\",plugin=\"{name}\",result=\"{end}\"}}");
+            page.line(labels, count);
+        }
+    }
     page.family(
         "frprs_server_pool_misses_total",
         "Users for whom no work connection was ready",
@@ -182,6 +206,23 @@ fn own(page: &mut Page, site: &Site, totals: &Totals) {
     page.line("", shared.conns.open());
 }
 
+fn histogram(page: &mut Page, plugin: &str, op: PluginOp, counts: &CallCounts) {
+    let mut all = 0;
+    let bounds = CALL_TIMES.into_iter().map(Some).chain([None]);
+    for (millis, count) in bounds.zip(counts.within()) {
+        let bound = match millis {
+            Some(millis) => (millis as f64 / 1e3).to_string(),
+            None => "+Inf".to_owned(),
+        };
+        let labels = format_args!("{{op=\"{op}\",plugin=\"{plugin}\",le=\"{bound}\"}}");
+        page.part("_bucket", labels, count);
+        all = count;
+    }
+    let labels = || format!("{{op=\"{op}\",plugin=\"{plugin}\"}}");
+    page.part("_sum", labels(), counts.time().as_secs_f64());
+    page.part("_count", labels(), all);
+}
+
 #[derive(Debug, Default)]
 struct Page {
     text: String,
@@ -197,9 +238,14 @@ impl Page {
     }
 
     fn line(&mut self, labels: impl Display, value: impl Display) {
+        self.part("", labels, value);
+    }
+
+    /// Of a family with several: `part` is what stands behind its name.
+    fn part(&mut self, part: &str, labels: impl Display, value: impl Display) {
         self.text += &std::mem::take(&mut self.head);
         // Writing to a `String` cannot fail.
-        let _ = writeln!(self.text, "{}{labels} {value}", self.family);
+        let _ = writeln!(self.text, "{}{part}{labels} {value}", self.family);
     }
 }
 

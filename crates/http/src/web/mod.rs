@@ -288,7 +288,11 @@ async fn admitted<S: Site>(site: &S, request: Request<Incoming>) -> Response {
         Err(Denied::Unauthorized) => return unauthorized().await,
         Err(Denied::Refused(refusal)) => return site.refuse(own, refusal, &path),
     }
-    site.tell(format_args!("http request: [{path}]"));
+    // Who watches asks every second, and the log is for what happens.
+    let is_told = request.method() != Method::GET || !path.starts_with(LIVE);
+    if is_told {
+        site.tell(format_args!("http request: [{path}]"));
+    }
     let response = match route {
         Route::Healthz => bare(StatusCode::OK),
         Route::Root => moved("static/"),
@@ -302,11 +306,16 @@ async fn admitted<S: Site>(site: &S, request: Request<Incoming>) -> Response {
         }
     };
     let code = response.status().as_u16();
-    site.tell(format_args!("http response [{path}]: code [{code}]"));
+    if is_told {
+        site.tell(format_args!("http response [{path}]: code [{code}]"));
+    }
     response
 }
 
 const NOT_FOUND: &str = "404 page not found\n";
+
+/// What both programs tell of themselves begins with.
+const LIVE: &str = "/api/live/";
 
 fn no_profile(name: &str) -> String {
     format!(

@@ -12,6 +12,7 @@ use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::any_name;
 use super::first_window::Narrow;
 use super::{
     ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind,
@@ -21,6 +22,7 @@ use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
 };
 use crate::listen::{Host, canonical};
+use crate::tls::{self, TlsSetupError};
 
 /// A UDP socket that clients connect to.
 #[derive(Debug)]
@@ -47,21 +49,38 @@ impl ServerSettings {
         tls: &rustls::ServerConfig,
         options: &Options,
     ) -> Result<Self, NoInitialCipherSuite> {
-        let mut tls = tls.clone();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut config = ServerConfig::with_crypto(Arc::new(Narrow {
-            tls: Arc::new(QuicServerConfig::try_from(tls)?),
-            first: FIRST_WINDOW,
-        }));
+        Ok(Self::with(narrow(tls.clone())?, options))
+    }
+
+    /// For a peer, which may ask for any name, and be shown any certificate: with one of our own.
+    ///
+    /// # Errors
+    /// The certificate cannot be made.
+    pub fn of_peer(options: &Options) -> Result<Self, TlsSetupError> {
+        let tls = tls::self_signed_config(any_name::provider())?;
+        let narrow = narrow(tls).map_err(|e| rustls::Error::General(e.to_string()))?;
+        Ok(Self::with(any_name::AnyName(Arc::new(narrow)), options))
+    }
+
+    fn with(tls: impl quinn::crypto::ServerConfig + 'static, options: &Options) -> Self {
+        let mut config = ServerConfig::with_crypto(Arc::new(tls));
         config
             .max_incoming(MAX_QUIC_WAITING)
             .incoming_buffer_size(MAX_QUIC_WAITING_BYTES)
             .incoming_buffer_size_total(MAX_QUIC_WAITING_TOTAL);
-        Ok(Self {
+        Self {
             config,
             options: *options,
-        })
+        }
     }
+}
+
+fn narrow(mut tls: rustls::ServerConfig) -> Result<Narrow<QuicServerConfig>, NoInitialCipherSuite> {
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Narrow {
+        tls: Arc::new(QuicServerConfig::try_from(tls)?),
+        first: FIRST_WINDOW,
+    })
 }
 
 /// A connection of which there is no more than a first packet.

@@ -4,6 +4,7 @@
 //! quinn does the protocol. Here are its settings, what it may spend on strangers, and streams that
 //! end as frp's do.
 
+mod any_name;
 mod congestion;
 mod conn;
 mod dial;

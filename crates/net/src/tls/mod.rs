@@ -141,6 +141,19 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupErro
     Ok(Arc::new(config))
 }
 
+/// TLS for whom any certificate does: with one of our own, and no tickets.
+///
+/// # Errors
+/// The certificate cannot be made.
+pub(crate) fn self_signed_config(provider: CryptoProvider) -> Result<ServerConfig, TlsSetupError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(self_signed()?)));
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
 /// TLS for a client, as the files have it now.
 pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupError> {
     client(files).map(Arc::new)

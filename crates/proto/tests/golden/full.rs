@@ -172,6 +172,7 @@ pub(super) fn messages() -> Vec<Message> {
             sid: "sid".into(),
             response: true,
             nonce: "nonce".into(),
+            features: Vec::new(),
         }
         .into(),
         NatHoleReport {

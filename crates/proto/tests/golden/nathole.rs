@@ -120,6 +120,7 @@ fn sid(vector: &Value) -> NatHoleSid {
         sid: field("sid"),
         response: message["response"] == true,
         nonce: field("nonce"),
+        features: Vec::new(),
     }
 }
 

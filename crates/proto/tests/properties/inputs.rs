@@ -279,6 +279,7 @@ fn build(
             sid: t(),
             response: flag,
             nonce: t(),
+            features: list,
         }
         .into(),
         MessageType::NatHoleReport => NatHoleReport {

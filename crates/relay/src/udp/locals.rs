@@ -19,7 +19,9 @@ use super::incoming::Incoming;
 use super::local_service::LocalService;
 use super::losses::Losses;
 use super::outgoing::Outgoing;
+use super::roll::{Listed, Roll};
 use super::socket::{BATCH, refused, try_send_all, would_block};
+use crate::conns::End;
 use crate::limits::{MAX_UDP_USERS, UDP_USER_IDLE};
 use frp_net::scratch::with_scratch;
 use frp_net::udp_socket::connect;
@@ -70,14 +72,17 @@ pub struct LocalOptions {
     pub udp_packet_size: i64,
     /// Told whether the service can be reached.
     pub tell: Tell,
+    /// Who lists the users, if anybody does.
+    pub roll: Option<Box<dyn Roll>>,
 }
 
 /// The users' sockets. One that was not used for 30 s either way is closed, as is one whose
-/// datagrams are refused; the user's next datagram opens another.
+/// datagrams are refused or that somebody has ended; the user's next datagram opens another.
 #[derive(Debug)]
 pub struct Locals {
     target: LocalService,
     tell: Tell,
+    roll: Option<Box<dyn Roll>>,
     proxy_protocol: Option<proxy_protocol::Version>,
     longest: usize,
     ids: HashMap<UdpAddr, u64>,
@@ -98,6 +103,7 @@ struct UserSession {
     signal: Arc<Signal>,
     /// Of `signal`.
     waker: Waker,
+    listed: Option<Box<dyn Listed>>,
 }
 
 /// Says that a session's socket has something. Does not hold the socket, which holds this.
@@ -157,6 +163,7 @@ impl Locals {
         Self {
             target: options.target,
             tell: options.tell,
+            roll: options.roll,
             proxy_protocol: options.proxy_protocol,
             longest: packet_limit(options.udp_packet_size),
             ids: HashMap::new(),
@@ -201,6 +208,10 @@ impl Locals {
             new: true,
             waker: Waker::from(signal.clone()),
             signal,
+            listed: self
+                .roll
+                .as_ref()
+                .map(|roll| roll.enter(user.socket_addr())),
         };
         // The first look at the socket is what makes it tell.
         session.waker.wake_by_ref();
@@ -212,9 +223,33 @@ impl Locals {
         Ok(id)
     }
 
+    /// The service does not take what this one sends.
     fn forget(&mut self, id: u64) {
         if let Some(session) = self.sessions.remove(&id) {
+            session.ends(End::ServiceFailed);
             self.ids.remove(&session.user);
+        }
+    }
+
+    /// Those whom `leaves` gives a reason to.
+    fn forget_if(&mut self, leaves: impl Fn(&UserSession) -> Option<End>) {
+        let ids = &mut self.ids;
+        self.sessions.retain(|_, session| {
+            let end = leaves(session);
+            if let Some(end) = end {
+                session.ends(end);
+                ids.remove(&session.user);
+            }
+            end.is_none()
+        });
+    }
+}
+
+/// Whoever is there when the stream ends, which carries all of them.
+impl Drop for Locals {
+    fn drop(&mut self) {
+        for session in self.sessions.values() {
+            session.ends(End::ClientGone);
         }
     }
 }
@@ -229,10 +264,16 @@ enum Took {
 }
 
 impl UserSession {
+    fn ends(&self, end: End) {
+        if let Some(listed) = &self.listed {
+            listed.ends(end);
+        }
+    }
+
     /// Also whether anything came.
     fn take(&mut self, longest: usize, out: &mut Outgoing, losses: &mut Losses) -> (Took, bool) {
         let cx = &mut Context::from_waker(&self.waker);
-        let mut taken = 0;
+        let (mut taken, mut bytes) = (0, 0);
         let took = with_scratch(|buf| {
             while taken < BATCH {
                 match self.socket.poll_recv_ready(cx) {
@@ -244,6 +285,7 @@ impl UserSession {
                     match self.socket.try_recv(buf) {
                         Ok(len) if len > longest => losses.too_big(len),
                         Ok(len) => {
+                            bytes += len;
                             out.push(buf.get(..len).unwrap_or_default(), &self.text, losses);
                         }
                         Err(e) if would_block(&e) => break,
@@ -254,6 +296,9 @@ impl UserSession {
             }
             Took::Some
         });
+        if let Some(listed) = &self.listed {
+            listed.traffic().add_near_to_far(bytes);
+        }
         (took, taken > 0)
     }
 }
@@ -331,17 +376,23 @@ impl Ends for Locals {
             let sent = match header {
                 Some(mut with_header) => {
                     with_header.extend_from_slice(first);
-                    session.socket.try_send(&with_header).map(|_| 1)
+                    let sent = session.socket.try_send(&with_header);
+                    sent.map(|_| (1, first.len()))
                 }
                 None => {
                     let same = |(other, content)| (other == user).then_some((None, content));
                     let batch: Vec<_> = incoming.left().map_while(same).take(BATCH).collect();
-                    try_send_all(&session.socket, &batch)
+                    let sent = try_send_all(&session.socket, &batch);
+                    let bytes = |n| batch.iter().take(n).map(|(_, content)| content.len()).sum();
+                    sent.map(|n| (n, bytes(n)))
                 }
             };
             match sent {
-                Ok(n) => {
+                Ok((n, bytes)) => {
                     session.new = false;
+                    if let Some(listed) = &session.listed {
+                        listed.traffic().add_far_to_near(bytes);
+                    }
                     incoming.done(n);
                 }
                 Err(e) if would_block(&e) => {
@@ -368,16 +419,18 @@ impl Ends for Locals {
             Some(Ok(())) => (self.tell.0)(Reached::Found),
             Some(Err(e)) => (self.tell.0)(Reached::NotFound(&e)),
         }
+        if let Some(roll) = &mut self.roll
+            && roll.poll_ended(cx).is_ready()
+        {
+            self.forget_if(|session| {
+                let listed = session.listed.as_ref();
+                let is_ended = listed.is_some_and(|listed| listed.is_ended());
+                is_ended.then_some(End::Administrator)
+            });
+        }
         while !self.sessions.is_empty() && self.sweep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let ids = &mut self.ids;
-            self.sessions.retain(|_, session| {
-                let stays = now - session.used < UDP_USER_IDLE;
-                if !stays {
-                    ids.remove(&session.user);
-                }
-                stays
-            });
+            self.forget_if(|session| (now - session.used >= UDP_USER_IDLE).then_some(End::Idle));
             let oldest = self.sessions.values().map(|session| session.used).min();
             let next = oldest.unwrap_or(now) + UDP_USER_IDLE;
             self.sweep.as_mut().reset(next.max(now + SWEEP_AFTER));

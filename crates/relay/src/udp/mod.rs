@@ -16,6 +16,7 @@ mod local_service;
 mod locals;
 mod losses;
 mod outgoing;
+mod roll;
 mod socket;
 mod users;
 
@@ -24,4 +25,5 @@ pub use self::carry::{CarryError, Datagrams};
 pub use self::ends::{Ends, Heartbeat, MAX_DATAGRAM};
 pub use self::local_service::LocalService;
 pub use self::locals::{LocalOptions, Locals, Reached, Tell};
+pub use self::roll::{Listed, Roll, roll};
 pub use self::users::{Activity, Gate, Users};

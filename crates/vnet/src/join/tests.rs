@@ -178,7 +178,7 @@ fn many_datagrams_are_as_many_packets() {
         let datagrams = packets(&mut read).unwrap();
         let lengths: Vec<usize> = datagrams.iter().map(Vec::len).collect();
         assert_eq!(lengths, [1000, 1000, 500].map(|part| start + 8 + part));
-        let mut carried = Vec::new();
+        let mut carried = Vec::<u8>::new();
         for (nth, datagram) in (9_u16..).zip(&datagrams) {
             let udp = &datagram[start..];
             assert_eq!(udp[4..6], (udp.len() as u16).to_be_bytes());

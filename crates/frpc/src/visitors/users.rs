@@ -1,4 +1,5 @@
-//! A stcp visitor: a local port whose users reach the proxy (frp `client/visitor/stcp.go`).
+//! A stcp or xtcp visitor: a local port whose users reach the proxy, each by a connection of its own (frp
+//! `client/visitor/stcp.go`, `client/visitor/xtcp.go`).
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub(super) async fn serve(visitor: Arc<Visitor>, listener: TcpListener) {
 
 /// Carries a user that came `from` somewhere to the proxy, until both ends are done.
 async fn serve_user(visitor: Arc<Visitor>, user: Carried, from: String) {
-    debug!(visitor.log, "get a new stcp user connection [{from}]");
+    let kind = visitor.cfg.kind.as_str();
+    debug!(visitor.log, "get a new {kind} user connection [{from}]");
     let opened = tokio::select! {
         opened = visitor.open() => opened,
         () = visitor.server.stop.cancelled() => return,
