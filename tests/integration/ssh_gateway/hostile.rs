@@ -53,7 +53,7 @@ async fn a_crowd_of_half_open_handshakes_locks_nobody_out() {
         let port = free_port();
         let frpc = office.rig.frpc(
             office.frps.port,
-            &frp_tests::rig::tcp_proxy("t", service.port, port, ""),
+            &rig::tcp_proxy("t", service.port, port, ""),
         );
         frpc.expect("start proxy success").await;
         drop(crowd);
@@ -64,7 +64,7 @@ async fn a_crowd_of_half_open_handshakes_locks_nobody_out() {
 async fn a_client_that_says_nothing_is_closed() {
     let office = Office::open("").await;
     let mut silent = connect(office.port).await;
-    frp_tests::clients::until_closed(&mut silent, Duration::from_secs(20), "a silent client").await;
+    clients::until_closed(&mut silent, Duration::from_secs(20), "a silent client").await;
     let mut endless = connect(office.port).await;
     let writing = async {
         let line = [b'x'; 4096];

@@ -24,7 +24,7 @@ async fn the_comment_of_a_key_is_the_user_and_no_token_is_asked_for() {
     let web = free_port();
     let office = Office::open(&format!(
         "auth.token = \"tok\"\nauth.additionalScopes = [\"HeartBeats\", \"NewWorkConns\"]\n\
-         sshTunnelGateway.authorizedKeysFile = \"{}\"\nwebServer.port = {web}\nwebServer.password = \"secret\"\n",
+         sshTunnelGateway.authorizedKeysFile = \"{}\"\nwebServer.port = {web}\nwebServer.user = \"admin\"\nwebServer.password = \"secret\"\n",
         authorized.display()
     ))
     .await;
@@ -160,7 +160,7 @@ async fn keys_of_all_formats_are_read_and_one_with_a_passphrase_is_refused_with_
 async fn shown(office: &Office) -> String {
     let file = office.rig.path().join("scanned");
     let port = office.port.to_string();
-    let mut scan = tokio::process::Command::new(frp_tests::openssh::find("ssh-keyscan"));
+    let mut scan = tokio::process::Command::new(openssh::find("ssh-keyscan"));
     let output = scan
         .args(["-p", &port, "127.0.0.1"])
         .output()

@@ -96,7 +96,7 @@ async fn a_user_that_has_sent_all_gets_the_answer() {
     let mut user = connect(port).await;
     user.write_all(b"question").await.unwrap();
     user.shutdown().await.unwrap();
-    assert!(!frp_tests::clients::read_all(&mut user).await.is_empty());
+    assert!(!clients::read_all(&mut user).await.is_empty());
 }
 
 #[tokio::test]

@@ -350,8 +350,9 @@ impl Client {
             end: CancellationToken::new(),
             outlives_channel: true,
         });
+        let client = self.tunnels.client.clone();
         self.ending.push(Box::pin(async move {
-            tunnel::last_words(&terminal, &why).await;
+            tunnel::last_words(&client, &terminal, &why).await;
             channel
         }));
     }

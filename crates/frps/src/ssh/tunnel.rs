@@ -26,6 +26,7 @@ use frp_relay::layers::Carried;
 use frp_relay::limits::MESSAGE_WRITE;
 use frp_relay::msg_stream::{MsgStream, RecvError, SendError};
 use frp_relay::relay::{Traffic, serve};
+use russh::Sig;
 use russh::server::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -97,10 +98,16 @@ impl From<RecvError> for TunnelError {
 
 type Conn = MsgStream<Stream>;
 
-/// Writes what the user is to read, closes the channel, and returns once the client has been told.
-pub(super) async fn last_words(terminal: &Terminal, text: &str) {
+/// Writes what the user is to read, closes the channel, and returns once the client has been told. That it is a
+/// failure is told as the end by a signal: OpenSSH ends with 255 then, as with frp, and plink not with 0.
+pub(super) async fn last_words(client: &Handle, terminal: &Terminal, text: &str) {
+    let id = terminal.channel.id();
     let speaking = async {
         terminal.say(&format!("{text}\n")).await?;
+        let no = String::new;
+        let _ = client
+            .exit_signal_request(id, Sig::TERM, false, no(), no())
+            .await;
         terminal.channel.eof().await?;
         terminal.channel.close().await
     };
@@ -142,7 +149,7 @@ impl Tunnel {
                 text
             }
         };
-        last_words(&terminal, &text).await;
+        last_words(&self.shared.client, &terminal, &text).await;
     }
 
     /// Never without an error.
