@@ -11,12 +11,12 @@ use frp_relay::layers::{Bucket, LayerOptions};
 use frp_relay::relay::Traffic;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::live::{Conn, Live, Served};
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
 use crate::tasks::Tasks;
 use crate::user::{Meter, User, addresses};
+use crate::virtual_net::Net;
 
 /// What every connection of a proxy needs.
 #[derive(Debug)]
@@ -109,10 +109,10 @@ impl Proxy {
         self.plugin.get()
     }
 
-    /// Makes the plugin that is configured, if one is.
-    pub(crate) fn prepare(&self, client: &Client) -> Result<(), PluginError> {
+    /// Makes the plugin that is configured, if one is; see [`Plugin::new`].
+    pub(crate) fn prepare(&self, tasks: &Tasks, net: Option<&Net>) -> Result<(), PluginError> {
         if let (Some(cfg), None) = (&self.cfg.plugin, self.plugin()) {
-            let _ = self.plugin.set(Plugin::new(cfg, client)?);
+            let _ = self.plugin.set(Plugin::new(cfg, tasks, net)?);
         }
         Ok(())
     }

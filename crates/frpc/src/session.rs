@@ -347,7 +347,7 @@ impl Session {
     /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
-        proxy.prepare(&self.client)?;
+        proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
         let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)
     }

@@ -104,10 +104,11 @@ impl CallCounts {
             .unwrap_or(CALL_TIMES.len());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.micros.fetch_add(micros, Ordering::Relaxed);
-        for counter in [self.results.get(end as usize), self.times.get(at)] {
-            if let Some(counter) = counter {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
+        for counter in [self.results.get(end as usize), self.times.get(at)]
+            .into_iter()
+            .flatten()
+        {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -131,6 +131,7 @@ async fn answer(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;

@@ -32,6 +32,7 @@ impl fmt::Display for Address {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

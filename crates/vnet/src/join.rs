@@ -211,4 +211,5 @@ fn same_but_for_lengths(segment: &Segment, held: &[u8], packet: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

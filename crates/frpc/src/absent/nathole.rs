@@ -7,4 +7,4 @@ pub(crate) use self::exchange::{Exchange, Letters};
 
 /// Nothing is spent.
 #[derive(Debug, Default)]
-pub(crate) struct Budget;
+pub(crate) struct Budget {}

@@ -2,4 +2,4 @@
 
 /// It asks nobody.
 #[derive(Debug, Default)]
-pub(crate) struct PortMapper;
+pub(crate) struct PortMapper {}

@@ -11,11 +11,11 @@ use crate::BUILD;
 use crate::tasks::Tasks;
 
 /// That there is none.
-pub type VirtualNetError = Lacking;
+pub(crate) type VirtualNetError = Lacking;
 
 /// There is none.
 #[derive(Debug, Default)]
-pub(crate) struct VirtualNet;
+pub(crate) struct VirtualNet {}
 
 /// There is none.
 #[derive(Debug, Clone)]

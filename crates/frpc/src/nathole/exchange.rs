@@ -102,6 +102,7 @@ impl Drop for Waits<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use frp_proto::msg::NatHoleVisitor;

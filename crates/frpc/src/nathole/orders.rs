@@ -211,6 +211,7 @@ fn port_ranges(ranges: &[PortsRange]) -> Vec<RangeInclusive<u16>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use frp_proto::msg::NatHoleDetectBehavior;

@@ -368,6 +368,7 @@ fn is_global(addr: &SocketAddr) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use frp_config::XtcpProtocol;

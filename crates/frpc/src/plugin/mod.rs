@@ -28,8 +28,9 @@ use self::socks5::Socks5;
 use self::tls2raw::Tls2Raw;
 use self::unix_domain_socket::UnixDomainSocket;
 use self::virtual_net::VirtualNet;
-use crate::client::Client;
+use crate::tasks::Tasks;
 use crate::user::User;
+use crate::virtual_net::Net;
 
 /// A plugin that is ready to serve.
 #[derive(Debug)]
@@ -44,23 +45,25 @@ pub(crate) enum Plugin {
 
 impl Plugin {
     /// Reads the files that the settings name. What the plugin begins on its own belongs to
-    /// the tasks of `client`.
-    pub(crate) fn new(cfg: &ClientPlugin, client: &Client) -> Result<Self, PluginError> {
+    /// `tasks`; `net` is the virtual network, where there is one.
+    pub(crate) fn new(
+        cfg: &ClientPlugin,
+        tasks: &Tasks,
+        net: Option<&Net>,
+    ) -> Result<Self, PluginError> {
         Ok(match cfg {
             ClientPlugin::Socks5(cfg) => Self::Socks5(Socks5::new(&cfg.login())),
             ClientPlugin::Tls2Raw(cfg) => Self::Tls2Raw(Tls2Raw::new(&cfg.local_addr, &cfg.tls)?),
             ClientPlugin::UnixDomainSocket(cfg) => {
                 Self::UnixDomainSocket(UnixDomainSocket::new(cfg.unix_path.clone()))
             }
-            ClientPlugin::VirtualNet => {
-                Self::VirtualNet(VirtualNet::new(client.virtual_net.net())?)
-            }
+            ClientPlugin::VirtualNet => Self::VirtualNet(VirtualNet::new(net)?),
             ClientPlugin::HttpProxy(_)
             | ClientPlugin::StaticFile(_)
             | ClientPlugin::Http2Http(_)
             | ClientPlugin::Http2Https(_)
             | ClientPlugin::Https2Http(_)
-            | ClientPlugin::Https2Https(_) => Self::Http(Http::new(cfg, &client.tasks)?),
+            | ClientPlugin::Https2Https(_) => Self::Http(Http::new(cfg, tasks)?),
         })
     }
 

@@ -11,12 +11,12 @@ use crate::shared::Shared;
 
 pub(crate) mod table {
     #[derive(Debug, Default)]
-    pub(crate) struct Nathole;
+    pub(crate) struct Nathole {}
 }
 
 pub(crate) mod holes {
     #[derive(Debug, Default)]
-    pub(crate) struct Holes;
+    pub(crate) struct Holes {}
 }
 
 /// Says so to whoever asks.

@@ -271,6 +271,7 @@ fn extension(hello: &[u8], number: [u8; 2]) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

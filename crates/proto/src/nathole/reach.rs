@@ -39,6 +39,7 @@ fn is_nobodys(ip: Ipv4Addr) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
