@@ -78,6 +78,7 @@ const CHINESE = {
   "What sends users, besides the listener.": "监听端口之外的用户来源。",
   "Make the direct connection before users come.": "在用户到来之前就建立直连。",
   "Milliseconds that a direct connection may take to show that it still works before they do.": "回退之前，等待直连证明其仍可用的时间（毫秒）。",
+  "Where there is a NAT, ask the router for a port that leads to the socket of the direct connection (PCP, NAT-PMP or UPnP), and give it back afterwards. frp-rs's own.": "在 NAT 之后时，向路由器申请一个通向直连套接字的端口（PCP、NAT-PMP 或 UPnP），用完后归还。frp-rs 独有。",
   "Visitor by which users go while there is no direct connection.": "没有直连时，用户改走的访问者。",
   "What is published.": "要发布的内容。",
   "What is visited.": "要访问的内容。",

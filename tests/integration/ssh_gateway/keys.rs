@@ -102,7 +102,7 @@ async fn the_host_key_is_made_once_and_read_by_frp() {
         free_port(),
         office.port
     );
-    let mut theirs = office.rig.start(&go, "frps-go", &text);
+    let mut theirs = office.rig.start(&go, "frps", &text);
     theirs.expect("frps started successfully").await;
     assert_eq!(shown(&office).await, made);
     theirs.kill().await;

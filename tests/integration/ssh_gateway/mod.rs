@@ -58,7 +58,7 @@ async fn every_ssh_client_publishes_a_tcp_port() {
         let mut ssh = office.gateway().run(client, service.port, &command);
         for line in [
             "frp (via SSH) (Ctrl+C to quit)",
-            "User: ",
+            "User:",
             "ProxyName: x",
             "Type: tcp",
             &format!("RemoteAddress: :{port}"),
@@ -140,14 +140,13 @@ async fn http_https_tcpmux_and_stcp_go_by_ssh() {
 
     let secret = office.ssh(
         echo_service.port,
-        "stcp -n secret --sk=abc --allow-users=\"*\"",
+        "stcp -n secret --sk=secret --allow-users=\"*\"",
     );
     secret.expect("ProxyName: secret").await;
     let port = free_port();
-    let _visitor = office.rig.frpc(
-        office.frps.port,
-        &stcp_visitor("v", "secret", port, "secretKey = \"abc\"\n"),
-    );
+    let _visitor = office
+        .rig
+        .frpc(office.frps.port, &stcp_visitor("v", "secret", port, ""));
     until_echoes(port, SOON).await;
 }
 
