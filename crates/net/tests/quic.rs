@@ -377,6 +377,12 @@ async fn a_connection_runs_over_sockets_that_are_open_already() {
     let (ours, theirs) = (socket(), socket());
     let (us, them) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
     ours.send_to(b"punch", them).unwrap();
+    // Bursts find room there, as in those that are opened for QUIC.
+    let room = |of: &std::net::UdpSocket| socket2::SockRef::from(of).recv_buffer_size().unwrap();
+    let (before, same) = (
+        room(&ours),
+        [&ours, &theirs].map(|of| of.try_clone().unwrap()),
+    );
     let listener = Listener::over(
         theirs,
         &settings(),
@@ -394,6 +400,7 @@ async fn a_connection_runs_over_sockets_that_are_open_already() {
             arriving.accept(&settings(), LIMIT).await.unwrap()
         },
     );
+    assert!(same.iter().all(|of| room(of) > before));
     let (client, server) = (client.unwrap(), server);
     let (mut ours, mut theirs) = streams(&client, &server).await;
     ours.write_all(b"question").await.unwrap();

@@ -2,8 +2,8 @@
 //! the world sees it, frps tells them of each other, they send until something comes through, and bytes go
 //! that way (frp `pkg/nathole`).
 //!
-//! In this order: [`prepare`] sockets and what STUN servers see of them → [`exchange`] what frps makes of
-//! both → [`orders`] what of that is followed → [`punch`] datagrams → [`tunnel`] QUIC, or kcp with the mux, over
+//! In this order: [`mod@prepare`] sockets and what STUN servers see of them → [`exchange`] what frps makes of
+//! both → [`orders`] what of that is followed → [`mod@punch`] datagrams → [`tunnel`] QUIC, or kcp with the mux, over
 //! the socket that was heard. [`budget`] bounds what all of that sends, [`error`] says what failed and what
 //! it means.
 //!

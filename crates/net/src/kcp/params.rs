@@ -39,9 +39,6 @@ pub(super) const ACK_EVERY: usize = 16;
 pub(super) const PROBE_FIRST: u64 = 500;
 pub(super) const PROBE_MAX: u64 = 10_000;
 
-/// What is asked of the system for each socket (frp: `SetReadBuffer(4194304)`).
-pub(super) const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
-
 /// Whether a peer that was silent is there is asked again after this time.
 pub(super) const KEEPALIVE_AGAIN: u64 = 5_000;
 

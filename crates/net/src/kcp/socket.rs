@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::params::SOCKET_BUFFER;
 use super::session::Datagrams;
+use crate::udp_socket::keep_bursts;
 
 /// A UDP socket, of one session or of a listener.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<'a> Batch<'a> {
 
 impl Socket {
     pub(super) fn new(io: UdpSocket) -> io::Result<Self> {
-        enlarge(&io);
+        keep_bursts(&io);
         let is_wildcard = io.local_addr()?.ip().is_unspecified();
         #[cfg(target_os = "linux")]
         {
@@ -187,24 +187,6 @@ mod buffers {
         BUFFERS.replace(memory);
         result
     }
-}
-
-/// What comes in bursts must find room. A program with the right to do so gets it whatever the
-/// system's limit is.
-fn enlarge(io: &UdpSocket) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::net::sockopt;
-        let receive = sockopt::set_socket_recv_buffer_size_force(io, SOCKET_BUFFER);
-        let send = sockopt::set_socket_send_buffer_size_force(io, SOCKET_BUFFER);
-        if receive.is_ok() && send.is_ok() {
-            return;
-        }
-    }
-    let socket = socket2::SockRef::from(io);
-    // What the system refuses here it does without.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
 }
 
 /// KCP finds no path MTU: where a packet is too large for a path, fragments are what carries it, as

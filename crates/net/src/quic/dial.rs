@@ -19,6 +19,7 @@ use super::{
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
 use crate::listen::source;
+use crate::udp_socket::keep_bursts;
 
 /// Why one address did not do.
 enum Failed {
@@ -120,6 +121,7 @@ async fn connect_one(
         Ok(_) => server_name,
         Err(_) => "0.0.0.0",
     };
+    keep_bursts(&socket);
     let runtime = Arc::new(Tracked(tasks.clone()));
     let mut taken = EndpointConfig::default();
     take_large_datagrams(&mut taken);

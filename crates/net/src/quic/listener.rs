@@ -23,6 +23,7 @@ use crate::limits::{
 };
 use crate::listen::{Host, canonical};
 use crate::tls::{self, TlsSetupError};
+use crate::udp_socket::keep_bursts;
 
 /// A UDP socket that clients connect to.
 #[derive(Debug)]
@@ -118,6 +119,7 @@ impl Listener {
         resets: &ResetSecret,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
+        keep_bursts(&socket);
         let mut endpoint = resets.endpoint(socket.local_addr()?);
         take_large_datagrams(&mut endpoint);
         let config = settings.config.clone();

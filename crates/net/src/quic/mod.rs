@@ -68,10 +68,6 @@ const ACK_EVERY: u32 = 10;
 /// An acknowledgement waits at most this long for company.
 const ACK_DELAY: Duration = Duration::from_millis(2);
 
-/// What the system may keep of packets of one socket, bytes. A burst that it has no room for is
-/// loss to the congestion control.
-const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
-
 /// `transport.quic`
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -136,34 +132,15 @@ fn varint(value: u64) -> VarInt {
     VarInt::from_u64(value).unwrap_or(VarInt::MAX)
 }
 
-/// Opens a socket with room for bursts.
+/// Opens a socket.
 fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
     }
     socket.set_nonblocking(true)?;
-    grow_buffers(&socket);
     socket.bind(&addr.into())?;
     Ok(socket.into())
-}
-
-/// Beyond the system's limit where this program may do that. What the system refuses it does
-/// without.
-fn grow_buffers(socket: &Socket) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::net::sockopt::{
-            set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
-        };
-        if set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER).is_ok()
-            && set_socket_send_buffer_size_force(socket, SOCKET_BUFFER).is_ok()
-        {
-            return;
-        }
-    }
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
 }
 
 /// tokio, with quinn's own tasks tracked like all others.
