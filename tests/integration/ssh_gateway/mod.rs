@@ -8,6 +8,7 @@ mod texts;
 
 use std::time::Duration;
 
+use frp_tests::backend::Backend;
 use frp_tests::clients::{echoes, until_echoes};
 use frp_tests::rig::stcp_visitor;
 use frp_tests::ssh_clients::{SSH_CLIENTS, SshClient, SshGateway};
@@ -106,12 +107,10 @@ async fn http_https_tcpmux_and_stcp_go_by_ssh() {
         "vhostHTTPPort = {http}\nvhostHTTPSPort = {https}\ntcpmuxHTTPConnectPort = {mux}"
     ))
     .await;
-    let page =
-        Service::greeting("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-            .await;
+    let page = Backend::saying("hello").await;
     let echo_service = Service::echo().await;
 
-    let web = office.ssh(page.port, "http -n web --custom-domain web.example");
+    let web = office.ssh(page.port(), "http -n web --custom-domain web.example");
     web.expect(&format!("RemoteAddress: web.example:{http}"))
         .await;
     let answer = curl(&[
@@ -130,7 +129,7 @@ async fn http_https_tcpmux_and_stcp_go_by_ssh() {
     assert_eq!(heard[0], 0x16, "{heard:?}");
 
     let tunnel = office.ssh(
-        page.port,
+        page.port(),
         "tcpmux --mux=httpconnect -n mux --custom_domain mux.example",
     );
     tunnel.expect("ProxyName: mux").await;
