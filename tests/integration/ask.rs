@@ -41,10 +41,8 @@ pub(crate) async fn server(rig: &Rig, lines: &str) -> (Program, std::path::PathB
     (frps, file, port)
 }
 
-#[tokio::test]
-async fn an_operator_sees_who_is_there_and_ends_a_session() {
-    let rig = Rig::new();
-    let (_frps, file, port) = server(&rig, "").await;
+/// A client of it, with a proxy whose name would turn a line around: the client, its service, and the proxy's port.
+pub(super) async fn office(rig: &Rig, port: u16) -> (Program, Service, u16) {
     let echo = Service::echo().await;
     let remote = free_port();
     let text = format!(
@@ -53,6 +51,14 @@ async fn an_operator_sees_who_is_there_and_ends_a_session() {
     );
     let frpc = rig.frpc(port, &text);
     frpc.expect("start proxy success").await;
+    (frpc, echo, remote)
+}
+
+#[tokio::test]
+async fn an_operator_sees_who_is_there_and_ends_a_session() {
+    let rig = Rig::new();
+    let (_frps, file, port) = server(&rig, "").await;
+    let (frpc, _echo, _) = office(&rig, port).await;
     let (success, said) = ask(&file, &["status"]).await;
     assert!(success, "{said}");
     for expected in [

@@ -9,7 +9,7 @@ use frp_tests::terminal::Terminal;
 use frp_tests::*;
 use tokio::process::Command;
 
-use crate::ask::server;
+use crate::ask::{office, server};
 
 fn args(file: &Path) -> Vec<OsString> {
     vec!["top".into(), "-c".into(), file.into()]
@@ -36,14 +36,7 @@ fn assert_given_back(terminal: &Terminal) {
 async fn an_operator_watches_a_server_and_leaves() {
     let rig = Rig::new();
     let (_frps, file, port) = server(&rig, "").await;
-    let echo = Service::echo().await;
-    let remote = free_port();
-    let text = format!(
-        "clientID = \"office\"\nuser = \"al\"\n{}",
-        tcp_proxy("ssh\\u202e", echo.port, remote, "")
-    );
-    let frpc = rig.frpc(port, &text);
-    frpc.expect("start proxy success").await;
+    let (_frpc, _echo, remote) = office(&rig, port).await;
     let user = tokio::net::TcpStream::connect(("127.0.0.1", remote)).await;
     let user = user.unwrap();
     let mut terminal = top("frps", &file, &[]);

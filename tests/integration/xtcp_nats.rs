@@ -15,22 +15,36 @@ use tokio::time::{Instant, timeout};
 const PATH: &str = "users go by the direct path to";
 const LOST: &str = "is lost:";
 
+/// For a path that stands before anybody comes.
+const KEPT: &str = "keepTunnelOpen = true\n";
+
 /// From the end of a path until that is known.
 const NOTICED: Duration = Duration::from_secs(10);
 
 /// An attempt at a path, or two.
 const DUG: Duration = Duration::from_secs(40);
 
-/// The visitor falls back to a stcp proxy of the same service; the tables behind those of the rig.
-fn with_relay(net: &NatNetwork) -> (String, String, Service) {
+/// A hole between two NATs of a kind, with all parts ours, whose visitor, which has `lines` of its own, falls back
+/// to a stcp proxy of the same service. `None` where this machine cannot have one.
+async fn with_relay(kind: NatKind, protocol: &str, lines: &str) -> Option<(Hole, Service)> {
+    let net = NatNetwork::new(kind, kind)?;
     let service = net.owner.echo();
+    // The tables behind those of the rig.
     let owner = format!(
         "[[proxies]]\nname = \"relayed\"\ntype = \"stcp\"\nsecretKey = \"secret\"\nlocalPort = {}\n",
         service.port
     );
-    let visitor = "fallbackTo = \"relay\"\n[[visitors]]\nname = \"relay\"\ntype = \"stcp\"\n\
-                   serverName = \"relayed\"\nsecretKey = \"secret\"\nbindPort = -1\n";
-    (owner, visitor.to_owned(), service)
+    let visitor = format!(
+        "{lines}fallbackTo = \"relay\"\n[[visitors]]\nname = \"relay\"\ntype = \"stcp\"\n\
+         serverName = \"relayed\"\nsecretKey = \"secret\"\nbindPort = -1\n"
+    );
+    let lines = Lines {
+        owner: &owner,
+        visitor: &visitor,
+        ..Lines::default()
+    };
+    let hole = Hole::begin(net, &Cast::all(&Side::Ours), protocol, lines).await;
+    Some((hole, service))
 }
 
 async fn echoed(hole: &Hole, word: &[u8]) -> Option<TcpStream> {
@@ -72,17 +86,9 @@ async fn ipv6_needs_no_hole() {
 
 #[tokio::test]
 async fn users_of_pairs_without_a_way_are_told_why_and_go_by_the_relay() {
-    let kind = NatKind::SymmetricRandom;
-    let Some(net) = NatNetwork::new(kind, kind) else {
+    let Some((hole, _service)) = with_relay(NatKind::SymmetricRandom, "quic", "").await else {
         return;
     };
-    let (owner, visitor, _service) = with_relay(&net);
-    let lines = Lines {
-        owner: &owner,
-        visitor: &visitor,
-        ..Lines::default()
-    };
-    let hole = Hole::begin(net, &Cast::all(&Side::Ours), "quic", lines).await;
     assert!(echoed(&hole, b"at once").await.is_some());
     let line = hole
         .visitor
@@ -101,17 +107,10 @@ async fn users_of_pairs_without_a_way_are_told_why_and_go_by_the_relay() {
 #[tokio::test]
 async fn a_path_that_is_cut_is_noticed_and_replaced_and_users_go_by_the_relay_meanwhile() {
     for protocol in ["quic", "kcp"] {
-        let kind = NatKind::PortRestricted;
-        let Some(net) = NatNetwork::new(kind, kind) else {
+        let made = with_relay(NatKind::PortRestricted, protocol, KEPT).await;
+        let Some((hole, _service)) = made else {
             return;
         };
-        let (owner, visitor, _service) = with_relay(&net);
-        let lines = Lines {
-            owner: &owner,
-            visitor: &format!("keepTunnelOpen = true\n{visitor}"),
-            ..Lines::default()
-        };
-        let hole = Hole::begin(net, &Cast::all(&Side::Ours), protocol, lines).await;
         hole.visitor.expect_from(0, PATH, DUG).await;
         let mut direct = echoed(&hole, b"directly").await.unwrap();
         let before = hole.net.received_by_server();
@@ -133,17 +132,10 @@ async fn a_path_that_is_cut_is_noticed_and_replaced_and_users_go_by_the_relay_me
 #[tokio::test]
 async fn a_peer_whose_address_changed_is_found_again() {
     for end in [End::Visitor, End::Owner] {
-        let kind = NatKind::PortRestricted;
-        let Some(net) = NatNetwork::new(kind, kind) else {
+        let made = with_relay(NatKind::PortRestricted, "quic", KEPT).await;
+        let Some((hole, _service)) = made else {
             return;
         };
-        let (owner, visitor, _service) = with_relay(&net);
-        let lines = Lines {
-            owner: &owner,
-            visitor: &format!("keepTunnelOpen = true\n{visitor}"),
-            ..Lines::default()
-        };
-        let hole = Hole::begin(net, &Cast::all(&Side::Ours), "quic", lines).await;
         hole.visitor.expect_from(0, PATH, DUG).await;
         assert!(echoed(&hole, b"directly").await.is_some());
         let mark = hole.visitor.log().mark();

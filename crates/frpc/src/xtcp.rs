@@ -7,7 +7,6 @@ use frp_config::{ProxyKind, XtcpProxy};
 use frp_log::{debug, error, info, warn};
 use frp_net::carrier::Arrivals;
 use frp_net::stream::Stream;
-use frp_proto::crypto::cfb::Key;
 use frp_proto::msg::{Message, NatHoleClient, NatHoleReport, StartWorkConn};
 use frp_proto::naming::wire_name;
 use frp_relay::msg_stream::{MsgStream, RecvError};
@@ -17,7 +16,7 @@ use crate::client::Client;
 use crate::connect::ServerLink;
 use crate::limits::{HOLE_ANSWER, HOLE_SID};
 use crate::local;
-use crate::nathole::{Accepted, HoleError, Orders, Tunnel, new_id, prepare, punch, words};
+use crate::nathole::{Accepted, HoleError, Orders, Tunnel, make_hole, new_id, prepare, words};
 use crate::proxy::Proxy;
 
 /// A visitor, and what its users need.
@@ -92,7 +91,6 @@ async fn dig(
     let log = &proxy.log;
     let _place = client.budget.begin().ok_or(HoleError::TooMany)?;
     let prepared = prepare(client, &cfg.nat_traversal, log).await?;
-    info!(log, "nathole prepare success, {}", prepared.shown());
     let id = new_id();
     let question = NatHoleClient {
         transaction_id: id.clone(),
@@ -105,22 +103,14 @@ async fn dig(
     let answer = answer.map_err(HoleError::unanswered)?;
     let parties = server.connector.server_ips();
     let orders = Orders::new(&answer, &parties)?;
-    info!(log, "get natHoleRespMsg, {}", orders.shown());
-    let key = Key::derive(cfg.access.secret_key.expose().as_bytes());
-    let nat = prepared.nat;
-    let punched = punch(prepared.sockets, &orders, &key, &parties, &client.budget).await;
+    let secret = &cfg.access.secret_key;
+    let made = make_hole(prepared, &orders, secret, &parties, &client.budget, log).await;
     let report = NatHoleReport {
         sid: orders.sid.clone(),
-        success: punched.is_ok(),
+        success: made.is_ok(),
     };
     server.holes.tell(report.into());
-    let hole = punched.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
-    info!(
-        log,
-        "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",
-        orders.shown_sid(),
-        hole.peer
-    );
+    let hole = made?;
     let quic = &client.cfg.transport.quic;
     let tasks = &client.tasks.tracker;
     Ok(Tunnel::accept(hole, orders.protocol, quic, tasks).await?)

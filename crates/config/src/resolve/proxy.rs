@@ -1,6 +1,6 @@
 //! `proxies`: entries to settings.
 
-use super::entry::{is_active, refuse_type};
+use super::entry::{is_active, refuse_type, require};
 use crate::check::{judge, judge_decoding, lacking};
 use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys};
 use crate::report::Report;
@@ -114,15 +114,5 @@ fn check_plugin(
         | ClientPlugin::Socks5(_)
         | ClientPlugin::VirtualNet => return,
     };
-    if table
-        .fields
-        .get(&required)
-        .is_none_or(|field| field.value.is_zero())
-    {
-        report.error(
-            table.at,
-            format!("{prefix}plugin {name}: {required} is required"),
-            &format!("add plugin.{required}"),
-        );
-    }
+    require(table, &required, (prefix, name), "", report);
 }

@@ -1,6 +1,6 @@
 //! `visitors`: entries to settings.
 
-use super::entry::{is_active, refuse_type};
+use super::entry::{is_active, refuse_type, require};
 use crate::VisitorConfig;
 use crate::check::{judge, lacking};
 use crate::keys::{At, VISITOR_PLUGIN, VirtualNetVisitor, VisitorPluginKeys};
@@ -69,17 +69,6 @@ fn check_plugin(entry: &At<'_, VisitorConfig>, prefix: &str, report: &mut Report
     let what = format!("plugin.type = {name:?}");
     lacking(prefix, &what, tag.needs.of(&name), kind.value_at(), report);
     let required = VirtualNetVisitor::destination_ip.path();
-    if table
-        .fields
-        .get(&required)
-        .is_none_or(|field| field.value.is_zero())
-    {
-        report.error(
-            table.at,
-            format!("{prefix}plugin {name}: {required} is required"),
-            &format!(
-                "add plugin.{required}, the address of the other machine in the virtual network"
-            ),
-        );
-    }
+    let meaning = ", the address of the other machine in the virtual network";
+    require(table, &required, (prefix, &name), meaning, report);
 }

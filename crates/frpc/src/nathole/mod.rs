@@ -3,9 +3,9 @@
 //! that way (frp `pkg/nathole`).
 //!
 //! In this order: [`mod@prepare`] sockets and what STUN servers see of them → [`exchange`] what frps makes of
-//! both → [`orders`] what of that is followed → [`mod@punch`] datagrams → [`tunnel`] QUIC, or kcp with the mux, over
-//! the socket that was heard. [`budget`] bounds what all of that sends, [`error`] says what failed and what
-//! it means.
+//! both → [`orders`] what of that is followed → [`make`] it, by [`mod@punch`] datagrams → [`tunnel`] QUIC, or kcp with
+//! the mux, over the socket that was heard. [`budget`] bounds what all of that sends, [`error`] says what failed
+//! and what it means.
 //!
 //! Who is sent to is what frps and the peer say, so they are believed little: see
 //! [`may_be_sent_to`](frp_proto::nathole::reach::may_be_sent_to), and the bounds in [`limits`](crate::limits).
@@ -13,6 +13,7 @@
 mod budget;
 mod error;
 mod exchange;
+mod make;
 mod orders;
 mod prepare;
 mod punch;
@@ -21,9 +22,9 @@ mod tunnel;
 pub(crate) use self::budget::Budget;
 pub(crate) use self::error::HoleError;
 pub(crate) use self::exchange::{Exchange, Letters};
+pub(crate) use self::make::make_hole;
 pub(crate) use self::orders::Orders;
 pub(crate) use self::prepare::{prepare, words};
-pub(crate) use self::punch::punch;
 pub(crate) use self::tunnel::{Accepted, Tunnel};
 
 /// A new name for a question or a datagram, which nobody can guess.

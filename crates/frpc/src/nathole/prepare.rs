@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use frp_config::NatTraversal;
-use frp_log::{Log, debug};
+use frp_log::{Log, debug, info};
 use frp_net::own_ips::own_ips;
 use frp_net::stun::{StunError, discover};
 use frp_proto::nathole::feature::{NatFeature, classify};
@@ -94,12 +94,14 @@ pub(crate) async fn prepare(
             return Err(PrepareError::Discover { error, server });
         }
     };
-    Ok(Prepared {
+    let prepared = Prepared {
         sockets,
         mapped,
         assisted,
         nat,
-    })
+    };
+    info!(log, "nathole prepare success, {}", prepared.shown());
+    Ok(prepared)
 }
 
 impl Sockets {
@@ -158,7 +160,7 @@ fn at_port_of(socket: Option<&UdpSocket>, ips: Vec<IpAddr>) -> Vec<SocketAddr> {
 
 impl Prepared {
     /// For the log, in frp's words.
-    pub(crate) fn shown(&self) -> String {
+    fn shown(&self) -> String {
         let nat = self.nat.map_or_else(
             || "nat type: unknown, behavior: unknown".to_owned(),
             |nat| {

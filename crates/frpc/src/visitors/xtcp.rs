@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use frp_config::{VisitorKind, XtcpVisitor};
 use frp_log::{debug, info, warn};
-use frp_proto::crypto::cfb::Key;
 use frp_proto::msg::{NatHoleResp, NatHoleVisitor};
 use frp_relay::layers::{Carried, Side, wrap};
 use tokio::sync::{Notify, watch};
@@ -24,7 +23,7 @@ use crate::limits::{
     HOLE_ANSWER, HOLE_PRECHECK, HOLE_ROUND, MAX_FALLBACKS, TUNNEL_CHECK, TUNNEL_REPLACE_TRIES,
     TUNNEL_WAIT,
 };
-use crate::nathole::{HoleError, Orders, Tunnel, new_id, prepare, punch, words};
+use crate::nathole::{HoleError, Orders, Tunnel, make_hole, new_id, prepare, words};
 
 /// The direct path of a visitor, or the want of one.
 #[derive(Debug)]
@@ -339,7 +338,6 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
         .await
         .map_err(HoleError::unchecked)?;
     let prepared = prepare(client, &cfg.nat_traversal, log).await?;
-    info!(log, "nathole prepare success, {}", prepared.shown());
     let (timestamp, sign_key) = auth::signature(&visitor.cfg.secret_key);
     let question = NatHoleVisitor {
         transaction_id: new_id(),
@@ -356,17 +354,8 @@ async fn dig(visitor: &Visitor, cfg: &XtcpVisitor) -> Result<Tunnel, HoleError> 
         .map_err(HoleError::unanswered)?;
     let parties = server.link.connector.server_ips();
     let orders = Orders::new(&answer, &parties)?;
-    info!(log, "get natHoleRespMsg, {}", orders.shown());
-    let key = Key::derive(visitor.cfg.secret_key.expose().as_bytes());
-    let nat = prepared.nat;
-    let hole = punch(prepared.sockets, &orders, &key, &parties, &client.budget).await;
-    let hole = hole.map_err(|error| HoleError::unheard(error, &orders, nat.as_ref()))?;
-    info!(
-        log,
-        "establishing nat hole connection successful, sid [{}], remoteAddr [{}]",
-        orders.shown_sid(),
-        hole.peer
-    );
+    let secret = &visitor.cfg.secret_key;
+    let hole = make_hole(prepared, &orders, secret, &parties, &client.budget, log).await?;
     let quic = &client.cfg.transport.quic;
     Ok(Tunnel::dial(hole, cfg.protocol, quic, &client.tasks.tracker).await?)
 }
