@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What can a hostile frps do to frpc?  hostile_frps.py FRPC FRPS
 
-Poses as frps (wire v1, without the mux) and sends frpc every message with every field at its worst, before the
-login, after it and on work connections, out of order, repeated and cut. Then an honest frps takes its place at the
-same port. Prints what became of frpc: whether it lives, its memory, descriptors and log, and whether a user of the
+Poses as frps (wire v1, without the mux) and sends frpc messages with their fields at their worst: a kind for each
+session, on its control and work connections, until SECONDS_OF_IT (60) are over, and then, where there is time, in the
+place of the login's answer. frpc ends a session at the first message that it cannot read, so what is behind that in
+the same session is not judged. Then an honest frps takes its place at the same port. Prints what became of frpc: whether it lives, its memory, descriptors and log, and whether a user of the
 tunnel is served afterwards. Needs the package `cryptography`; run it in a network namespace of its own:
 
     unshare -n sh -c 'ip link set lo up; exec python3 bench/attacks/hostile_frps.py target/release/frpc target/release/frps'
