@@ -2,15 +2,13 @@
 //! (frp `client/proxy/proxy.go`).
 
 use frp_log::{Level, debug, error};
-use frp_net::dial::dial;
 use frp_net::stream::Stream;
 use frp_relay::layers::{Side, wrap};
 use frp_relay::msg_stream::MsgStream;
 use frp_relay::relay;
-use tokio::net::TcpStream;
 
-use crate::dial::LOCAL;
 use crate::proxy::Proxy;
+use crate::real_ip::Reached;
 use crate::user::User;
 
 /// Serves one user until both ends are done; `half_closes`: the server has said so.
@@ -30,16 +28,15 @@ pub(crate) async fn serve(
         return debug!(proxy.log, "handle by plugin finished");
     }
     // Boxed, so that nothing of it takes room for as long as bytes move.
-    if let Some(local) = Box::pin(reach(proxy, user)).await {
+    if let Some((local, _place)) = Box::pin(reach(proxy, user)).await {
         user.log_end(&relay::serve(local, wrapped(stream), user.traffic.tally()).await);
     }
 }
 
 /// The local service, which knows who the user is.
-async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
-    let cfg = &proxy.cfg;
-    let mut local = match dial(&cfg.local_ip, cfg.local_port, &LOCAL).await {
-        Ok(local) => local,
+async fn reach(proxy: &Proxy, user: &User) -> Option<Reached> {
+    let (mut local, place) = match proxy.real_ip.reach(proxy, user).await {
+        Ok(reached) => reached,
         Err(e) => {
             proxy.unreachable(Level::Error, e);
             user.unserved();
@@ -48,7 +45,7 @@ async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
     };
     proxy.reach.succeeded();
     match user.write_header(&mut local).await {
-        Ok(()) => Some(local),
+        Ok(()) => Some((local, place)),
         Err(e) => {
             error!(proxy.log, "{e}");
             None

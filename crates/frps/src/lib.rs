@@ -73,6 +73,7 @@ mod pages;
 mod plugins;
 mod policy;
 mod ports;
+mod proxied;
 mod proxy;
 mod publish;
 mod random;
@@ -226,6 +227,7 @@ impl Server {
                 [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
             )),
             counts: Counts::default(),
+            proxied: Strangers::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),

@@ -33,6 +33,9 @@ pub(crate) enum Live {
     Visitors,
     Connections,
     EndConnection(String),
+    /// Who has an address at local services now.
+    Who,
+    WhoHas(String),
 }
 
 /// What is asked of the store.
@@ -109,6 +112,8 @@ fn live(method: &Method, below: &[&str]) -> Result<Live, Unrouted> {
         ["connections", id] if !id.is_empty() => {
             (Method::DELETE, Live::EndConnection(id.to_owned()))
         }
+        ["who"] => (Method::GET, Live::Who),
+        ["who", address] if !address.is_empty() => (Method::GET, Live::WhoHas(address.to_owned())),
         _ => return Err(Unrouted::NotFound),
     };
     Path::only(method, &wanted, route)
