@@ -11,7 +11,7 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 14] = [
+const OWN: [&str; 17] = [
     "log.access",
     "log.format",
     "log.access",
@@ -25,6 +25,9 @@ const OWN: [&str; 14] = [
     "natTraversal.portMapping",
     "acceptProxyProtocol",
     "acceptProxyProtocolPorts",
+    "acceptProxyProtocolPorts[].start",
+    "acceptProxyProtocolPorts[].end",
+    "acceptProxyProtocolPorts[].single",
     "transport.realIP",
 ];
 
