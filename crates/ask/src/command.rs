@@ -81,13 +81,14 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
         }
         AdminRequest::Kick(client) => return kick(call, client).await,
         AdminRequest::Who(address) => {
-            let items = match address {
-                Some(address) => {
-                    let path = format!("/api/live/who/{address}");
-                    vec![read(&send(call, Method::GET, &path).await?)?]
-                }
-                None => list(call, "/api/live/who?").await?,
-            };
+            let of = address.map(|address| format!("address={address}&"));
+            let path = format!("/api/live/who?{}", of.unwrap_or_default());
+            let items = list(call, &path).await?;
+            if let (Some(address), true) = (address, items.is_empty()) {
+                return Err(CallError::Unknown(format!(
+                    "no user has had the address {address} since frpc was started, or it is long ago"
+                )));
+            }
             return Ok(match (call.json, address) {
                 (true, Some(_)) => items.into_iter().next().unwrap_or_default().to_string(),
                 (true, None) => Value::Array(items).to_string(),

@@ -8,7 +8,7 @@ use frp_relay::msg_stream::MsgStream;
 use frp_relay::relay;
 
 use crate::proxy::Proxy;
-use crate::real_ip::Reached;
+use crate::real_ip::{Reached, Service};
 use crate::user::User;
 
 /// Serves one user until both ends are done; `half_closes`: the server has said so.
@@ -35,7 +35,17 @@ pub(crate) async fn serve(
 
 /// The local service, which knows who the user is.
 async fn reach(proxy: &Proxy, user: &User) -> Option<Reached> {
-    let (mut local, place) = match proxy.real_ip.reach(proxy, user).await {
+    let cfg = &proxy.cfg;
+    let service = Service {
+        proxy: &cfg.name,
+        host: &cfg.local_ip,
+        port: cfg.local_port,
+        mode: cfg.transport.real_ip,
+        log: &proxy.log,
+        says_no_address: &proxy.says_no_address,
+    };
+    let from = user.addresses.map(|(from, _)| from);
+    let (mut local, place) = match proxy.real_ip.reach(&service, from).await {
         Ok(reached) => reached,
         Err(e) => {
             proxy.unreachable(Level::Error, e);

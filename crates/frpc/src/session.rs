@@ -351,7 +351,8 @@ impl Session {
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
         proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
-        proxy.real_ip.prepare(proxy, &self.client.tasks)?;
+        let (mode, tasks) = (proxy.cfg.transport.real_ip, &self.client.tasks);
+        proxy.real_ip.prepare(mode, &proxy.log, tasks)?;
         let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)
     }

@@ -85,6 +85,7 @@ mod shared;
 mod ssh;
 mod stats;
 mod stop;
+mod trusted;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
 mod vhost;
 mod visit;

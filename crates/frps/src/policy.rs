@@ -24,7 +24,7 @@ use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
-use crate::proxied::Trusted;
+use crate::trusted::Trusted;
 
 /// What holds as long as the server runs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,25 +5,15 @@
 //! own. From others a header is what any first bytes are.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use frp_config::PortRange;
 use frp_log::{Log, debug, trace, warn};
 use frp_net::listen::canonical;
 use frp_net::proxied::{HeaderError, read_header};
-use frp_proto::network::Network;
 use tokio::net::TcpStream;
 
 use crate::base::Base;
-
-/// Which proxies are believed.
-#[derive(Debug, Default)]
-pub(crate) struct Trusted {
-    networks: Vec<Network>,
-    /// Where; empty for all ports.
-    ports: Vec<PortRange>,
-}
 
 /// Both ends of a connection, as its user knows them.
 #[derive(Debug, Clone, Copy)]
@@ -32,22 +22,6 @@ pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
     /// Our address, or that of the proxy in front, as far as it is known.
     pub(crate) local: Option<SocketAddr>,
-}
-
-impl Trusted {
-    pub(crate) fn new(networks: Vec<Network>, ports: Vec<PortRange>) -> Self {
-        Self { networks, ports }
-    }
-
-    /// Whether `peer` is such a proxy.
-    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(peer))
-    }
-
-    /// Whether proxies come to `port` of ours.
-    pub(crate) fn is_port(&self, port: u16) -> bool {
-        self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
-    }
 }
 
 impl Ends {

@@ -160,8 +160,7 @@ impl Admin {
             Live::Visitors => self.visitors(query),
             Live::Connections => self.connections(query),
             Live::EndConnection(id) => self.end_connection(&id),
-            Live::Who => who::connected(&self.live, query),
-            Live::WhoHas(address) => who::has(&self.live, &address),
+            Live::Who => who::who(&self.live, query),
         }
     }
 

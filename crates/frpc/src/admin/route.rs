@@ -33,9 +33,8 @@ pub(crate) enum Live {
     Visitors,
     Connections,
     EndConnection(String),
-    /// Who has an address at local services now.
+    /// Who has an address at local services.
     Who,
-    WhoHas(String),
 }
 
 /// What is asked of the store.
@@ -113,7 +112,6 @@ fn live(method: &Method, below: &[&str]) -> Result<Live, Unrouted> {
             (Method::DELETE, Live::EndConnection(id.to_owned()))
         }
         ["who"] => (Method::GET, Live::Who),
-        ["who", address] if !address.is_empty() => (Method::GET, Live::WhoHas(address.to_owned())),
         _ => return Err(Unrouted::NotFound),
     };
     Path::only(method, &wanted, route)

@@ -1,6 +1,7 @@
 //! Which users the addresses of 127.0.0.0/8 stand for (`/api/live/who`).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use frp_http::web::answer::{ApiError, json};
@@ -36,23 +37,23 @@ struct Conn {
     started_at: u64,
 }
 
-/// Those that are connected.
-pub(super) fn connected(live: &Live, query: &Query) -> Result<Bytes, ApiError> {
+/// Those that are connected; where `address` names one, who has that or had it lately.
+pub(super) fn who(live: &Live, query: &Query) -> Result<Bytes, ApiError> {
     let paging = Paging::of(query)?;
-    let users = live.real_ip.loopback.connected();
+    let loopback = &live.real_ip.loopback;
+    let users = match query.value("address") {
+        "" => loopback.connected(),
+        address => {
+            let known = address.parse().ok();
+            let known = known.and_then(|address| loopback.who(address));
+            known.into_iter().collect()
+        }
+    };
     Ok(json(&paging.page(users.into_iter().map(item).collect())))
 }
 
-/// Who has an address, or had it lately.
-pub(super) fn has(live: &Live, address: &str) -> Result<Bytes, ApiError> {
-    let known = address.parse().ok();
-    let known = known.and_then(|address| live.real_ip.loopback.who(address));
-    let known = known.ok_or_else(|| {
-        ApiError::not_found(format!(
-            "no user has had the address {address} since frpc was started, or it is long ago"
-        ))
-    })?;
-    Ok(json(&item(known)))
+fn unix_millis(time: SystemTime) -> u64 {
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn item(who: Who) -> Item {
@@ -60,14 +61,14 @@ fn item(who: Who) -> Item {
         proxy: conn.proxy,
         user: conn.from.to_string(),
         local_port: conn.port,
-        started_at: millis(conn.since),
+        started_at: unix_millis(conn.since),
     });
     Item {
         address: who.local,
         user: who.ip,
         proxies: who.proxies,
         came: who.came,
-        seen_at: millis(who.seen),
+        seen_at: unix_millis(who.seen),
         now: millis(unix_time()),
         connections: conns.collect(),
     }

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
 
 use crate::limits::{MAX_LEFT_USERS, MAX_USED_PROXIES};
-use crate::live::unix_time;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,8 +37,7 @@ struct Known {
     /// The proxies that it came to last.
     proxies: Vec<String>,
     came: u64,
-    /// Behind 1970.
-    seen: Duration,
+    seen: SystemTime,
     /// Its place among those who have left.
     left: Option<u64>,
 }
@@ -52,8 +50,7 @@ pub(crate) struct Conn {
     pub(crate) from: SocketAddr,
     /// The port that the service sees; 0 while it is dialled.
     pub(crate) port: u16,
-    /// Behind 1970.
-    pub(crate) since: Duration,
+    pub(crate) since: SystemTime,
 }
 
 /// What is told of a user.
@@ -66,8 +63,8 @@ pub(crate) struct Who {
     pub(crate) proxies: Vec<String>,
     /// How many connections there have been.
     pub(crate) came: u64,
-    /// When it came or left last, behind 1970.
-    pub(crate) seen: Duration,
+    /// When it came or left last.
+    pub(crate) seen: SystemTime,
     pub(crate) conns: Vec<Conn>,
 }
 
@@ -97,7 +94,7 @@ impl Loopback {
         let known = state.of.get(&from.ip()).copied();
         let ip = known.unwrap_or_else(|| self.free(&state.known, from.ip()));
         state.of.insert(from.ip(), ip);
-        let now = unix_time();
+        let now = SystemTime::now();
         let user = state.known.entry(ip).or_insert_with(|| Known {
             ip: from.ip(),
             conns: BTreeMap::new(),
@@ -213,7 +210,7 @@ impl Drop for Place {
         if !user.conns.is_empty() {
             return;
         }
-        user.seen = unix_time();
+        user.seen = SystemTime::now();
         user.left = Some(state.next);
         state.left.insert(state.next, self.ip);
         state.next += 1;

@@ -14,16 +14,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frp_config::{RealIpMode, Secret};
-use frp_log::{info, warn};
+use frp_log::{Log, info, warn};
 use frp_net::dial::{DialError, DialOptions, dial};
 use tokio::net::TcpStream;
 
 use self::loopback::{Loopback, Place};
 pub(crate) use self::transparent::{Transparent, TransparentError};
 use crate::dial::LOCAL;
-use crate::proxy::Proxy;
 use crate::tasks::Tasks;
-use crate::user::User;
 
 /// What the proxies of a client share.
 #[derive(Debug)]
@@ -41,6 +39,18 @@ pub(crate) enum ReachError {
     Transparent(#[from] TransparentError),
 }
 
+/// A local service, and how it is to be dialled.
+#[derive(Debug)]
+pub(crate) struct Service<'a> {
+    /// The name of its proxy.
+    pub(crate) proxy: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) mode: Option<RealIpMode>,
+    pub(crate) log: &'a Log,
+    pub(crate) says_no_address: &'a Once,
+}
+
 /// A connection to a local service, and what its user is called there.
 pub(crate) type Reached = (TcpStream, Option<Place>);
 
@@ -54,25 +64,34 @@ impl RealIp {
         }
     }
 
-    /// Whether the service of `proxy` can be dialled as it says.
-    pub(crate) fn prepare(&self, proxy: &Proxy, tasks: &Tasks) -> Result<(), TransparentError> {
-        match proxy.cfg.transport.real_ip {
-            Some(RealIpMode::Transparent) => self.transparent.prepare(&proxy.log, tasks),
+    /// Whether a service can be dialled so.
+    pub(crate) fn prepare(
+        &self,
+        mode: Option<RealIpMode>,
+        log: &Log,
+        tasks: &Tasks,
+    ) -> Result<(), TransparentError> {
+        match mode {
+            Some(RealIpMode::Transparent) => self.transparent.prepare(log, tasks),
             Some(RealIpMode::Loopback) | None => Ok(()),
         }
     }
 
-    /// A connection to the service of `proxy` for `user`.
-    pub(crate) async fn reach(&self, proxy: &Proxy, user: &User) -> Result<Reached, ReachError> {
-        let (host, port) = (proxy.cfg.local_ip.as_str(), proxy.cfg.local_port);
+    /// A connection to `service` for the user at `from`, as far as that is known.
+    pub(crate) async fn reach(
+        &self,
+        service: &Service<'_>,
+        from: Option<SocketAddr>,
+    ) -> Result<Reached, ReachError> {
+        let (host, port) = (service.host, service.port);
         let plain = async || Ok((dial(host, port, &LOCAL).await?, None));
-        let Some(mode) = proxy.cfg.transport.real_ip else {
+        let Some(mode) = service.mode else {
             return plain().await;
         };
-        let Some((from, _)) = user.addresses else {
-            proxy.says_no_address.call(|| {
+        let Some(from) = from else {
+            service.says_no_address.call(|| {
                 warn!(
-                    proxy.log,
+                    service.log,
                     "transport.realIP: the server does not say the addresses of users; the local service sees 127.0.0.1"
                 );
             });
@@ -86,10 +105,10 @@ impl RealIp {
                 Ok((conn, None))
             }
             RealIpMode::Loopback => {
-                let (place, is_new) = self.loopback.enter(&proxy.cfg.name, from);
+                let (place, is_new) = self.loopback.enter(service.proxy, from);
                 let ip = place.ip();
                 if is_new {
-                    let log = proxy.log.of_user(from.ip());
+                    let log = service.log.of_user(from.ip());
                     info!(log, "user [{}] is [{ip}] at the local service", from.ip());
                 }
                 let options = DialOptions {
