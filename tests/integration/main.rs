@@ -44,8 +44,11 @@ mod pages;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod port_mapping;
+mod proxy_protocol_in;
 mod quic;
 mod real_clients;
+#[cfg(target_os = "linux")]
+mod real_ip;
 mod reconnect;
 mod registration;
 mod releases;

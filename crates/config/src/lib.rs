@@ -51,7 +51,7 @@ pub use keys::{
     HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
     HttpsForwardPlugin, LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget, Multiplexer,
     NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind,
-    ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
+    ProxyTransport, QuicOptions, RealIpMode, SecretAccess, ServerConfig, ServerOidc, ServerTls,
     ServerTransport, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin,
     TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor, VisitorConfig,
     VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy,

@@ -14,6 +14,7 @@
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved. [`xtcp`]: users come by a direct path, for
 //!    which [`nathole`] finds a hole.
 //!
+//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is.
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
@@ -73,6 +74,7 @@ mod plugin;
 mod port_mapping;
 mod proxy;
 mod reach;
+mod real_ip;
 mod registration;
 mod service;
 mod session;

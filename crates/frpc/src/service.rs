@@ -131,6 +131,7 @@ impl Service {
         self.client.tasks.stop.cancel();
         self.client.tasks.tracker.close();
         let _ = timeout(LAST_TASKS, self.client.tasks.tracker.wait()).await;
+        self.client.live.real_ip.end().await;
         ended
     }
 

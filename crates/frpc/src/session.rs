@@ -29,6 +29,7 @@ use crate::login::LoggedIn;
 use crate::nathole::{Exchange, Letters};
 use crate::plugin::PluginError;
 use crate::proxy::Proxy;
+use crate::real_ip::TransparentError;
 use crate::registration::{Answer, Registration, Registrations};
 use crate::visitors::Visitors;
 use crate::work::WorkConns;
@@ -90,6 +91,8 @@ pub(crate) enum SessionEnd {
 enum RegisterError {
     #[error("{0}")]
     Plugin(#[from] PluginError),
+    #[error("{0}")]
+    RealIp(#[from] TransparentError),
     #[error("{0}")]
     Encode(#[from] EncodeError),
 }
@@ -348,6 +351,8 @@ impl Session {
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
         proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
+        let (mode, tasks) = (proxy.cfg.transport.real_ip, &self.client.tasks);
+        proxy.real_ip.prepare(mode, &proxy.log, tasks)?;
         let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use frp_log::{Log, access, info};
+use frp_net::strangers::Strangers;
 use frp_process::threads::Threads;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub(crate) struct Base {
     /// Which users are connected, as far as somebody asks ([`Base::lists_users`]).
     pub(crate) conns: Arc<Conns>,
     pub(crate) counts: Counts,
+    /// Connections that a proxy has passed on and not yet said from whom.
+    pub(crate) proxied: Strangers,
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,

@@ -73,6 +73,7 @@ mod pages;
 mod plugins;
 mod policy;
 mod ports;
+mod proxied;
 mod proxy;
 mod publish;
 mod random;
@@ -84,6 +85,7 @@ mod shared;
 mod ssh;
 mod stats;
 mod stop;
+mod trusted;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
 mod vhost;
 mod visit;
@@ -226,6 +228,7 @@ impl Server {
                 [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
             )),
             counts: Counts::default(),
+            proxied: Strangers::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),

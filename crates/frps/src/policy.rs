@@ -24,6 +24,7 @@ use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
+use crate::trusted::Trusted;
 
 /// What holds as long as the server runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(crate) struct Policy {
     /// `None` for never.
     pub(crate) heartbeat_timeout: Option<Duration>,
     pub(crate) allow_ports: AllowedPorts,
+    /// Proxies in front of us that are believed.
+    pub(crate) proxies: Trusted,
     /// 0 for no limit.
     pub(crate) max_ports_per_client: u64,
     pub(crate) max_pool_count: i64,
@@ -224,6 +227,8 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours,
         allow_ports,
+        accept_proxy_protocol,
+        accept_proxy_protocol_ports,
         store_path,
         http_plugins,
     } = cfg;
@@ -269,6 +274,7 @@ pub(crate) fn divide(
         mux_keepalive: tcp_mux_keepalive_interval,
         heartbeat_timeout,
         allow_ports: AllowedPorts::new(allow_ports),
+        proxies: Trusted::new(accept_proxy_protocol, accept_proxy_protocol_ports),
         max_ports_per_client,
         max_pool_count,
         user_conn_timeout,

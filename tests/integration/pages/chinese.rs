@@ -43,7 +43,7 @@ const SOURCES: [&str; 31] = [
 ];
 
 /// Those that they do not show: what is looked for in texts of others, and what is about frps.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 26] = [
     "session shutdown",
     "port already used",
     "port unavailable",
@@ -66,7 +66,9 @@ const OTHERS: [&str; 24] = [
     "nothing yet",
     "add {} = true",
     "{} is a key of frps",
-    "allowPorts: the range from {} to {} holds no port",
+    "{}: the range from {} to {} holds no port",
+    "{}{}: {} is {}",
+    "give addresses such as 192.0.2.1 and networks such as 10.0.0.0/8 or fd00::/8",
     "give start and end with start <= end, or single",
 ];
 

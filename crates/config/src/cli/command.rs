@@ -35,6 +35,7 @@ pub(crate) enum Act {
     Clients,
     Proxies,
     Kick,
+    Who,
     Top,
     Discover,
     /// One proxy of that type, from flags.
@@ -63,6 +64,7 @@ impl Act {
                 | Self::Clients
                 | Self::Proxies
                 | Self::Kick
+                | Self::Who
                 | Self::Top
         )
     }

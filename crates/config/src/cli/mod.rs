@@ -20,6 +20,7 @@ mod tests;
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -126,6 +127,8 @@ pub enum AdminRequest {
     Proxies,
     /// End the session of that client.
     Kick(String),
+    /// Who has that address at local services; without one, who has any now.
+    Who(Option<Ipv4Addr>),
 }
 
 /// Parameters of `nathole discover`.
@@ -567,6 +570,18 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
                 )));
             }
         },
+        Act::Who => {
+            let address = line.words.first().map(|word| word.parse());
+            match (address.transpose(), line.words.len()) {
+                (Ok(address), 0 | 1) => AdminRequest::Who(address),
+                _ => {
+                    return Err(Output::misuse(format!(
+                        "Error: name one address of IPv4, such as 127.45.3.7, or none\n{}\n",
+                        usage::usage(&line.path)
+                    )));
+                }
+            }
+        }
         _ => AdminRequest::Status,
     })
 }

@@ -44,6 +44,14 @@ const FRPC: Command = Command {
             "Show the proxies of the running frpc",
             Act::Status,
         ),
+        Command {
+            operand: " [ADDRESS]",
+            ..asking(
+                "who",
+                "Show which user an address of 127.0.0.0/8 stands for (transport.realIP), or all that are connected",
+                Act::Who,
+            )
+        },
         admin("top", "Watch the running frpc in the terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
         NATHOLE,

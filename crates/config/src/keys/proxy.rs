@@ -75,6 +75,21 @@ settings! {
             "Header that tells the local service the user's address."
             .ini("proxy_protocol_version")
             .refusal("not support proxy protocol version: {}");
+        real_ip: Option<RealIpMode> = "realIP"
+            "Has the local service see who its user is, without a header: transparent dials from the user's own \
+             address (Linux, CAP_NET_ADMIN), loopback from an address of 127.0.0.0/8 that stands for the user \
+             (docs/real-ip.md). frp does not have it."
+            .as_given();
+    }
+}
+
+named! {
+    /// From which address a local service is dialled.
+    pub enum RealIpMode {
+        /// The user's own.
+        Transparent = "transparent",
+        /// One of 127.0.0.0/8 that stands for the user.
+        Loopback = "loopback",
     }
 }
 
@@ -88,7 +103,7 @@ named! {
     }
 }
 
-choices!(BandwidthLimitMode, HealthCheckType, Multiplexer);
+choices!(BandwidthLimitMode, HealthCheckType, Multiplexer, RealIpMode);
 
 settings! {
     /// Proxies of one group share what they publish (`loadBalancer.*`).

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::network::Network;
 use frp_proto::plugin::PluginOp;
 
 use super::common::{
@@ -80,6 +81,13 @@ settings! {
             .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
+        accept_proxy_protocol: Vec<Network> = "acceptProxyProtocol"
+            "Addresses and networks of proxies in front of frps that say by the PROXY protocol, v1 or v2, from whom \
+             a connection is: each of theirs must begin with its header, at every TCP port (docs/real-ip.md). frp \
+             does not have it.";
+        accept_proxy_protocol_ports: Vec<PortRange> = "acceptProxyProtocolPorts"
+            "Ports of frps that these proxies pass connections to; empty for all. At others what comes from them is \
+             taken as it is. frp does not have it.";
         table "store" "What survives a restart." {
             store_path: Option<PathBuf> = "path"
                 "File that keeps the traffic of the last seven days, day by day and proxy by proxy, over a \

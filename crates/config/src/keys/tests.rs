@@ -115,7 +115,7 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 12] = [
+const OWN: [&str; 15] = [
     "frps store",
     "frps store.path",
     "log.format",
@@ -128,6 +128,9 @@ const OWN: [&str; 12] = [
     "transport.websocket.headers",
     "transport.order",
     "natTraversal.portMapping",
+    "acceptProxyProtocol",
+    "acceptProxyProtocolPorts",
+    "transport.realIP",
 ];
 
 #[test]
@@ -211,6 +214,7 @@ fn sample(key: &Key) -> Option<String> {
         (Kind::Text, _) if key.name == "path" => text("/sample"),
         (Kind::Text | Kind::Secret, _) => text("sample"),
         (Kind::Texts, Rule::OneOf { values, .. }) => Some(format!("['{}']", values[0])),
+        (Kind::Texts, Rule::Networks) => Some("['10.0.0.0/8']".to_owned()),
         (Kind::Texts, Rule::Ways) => Some("['wss:443']".to_owned()),
         (Kind::Texts, _) => Some("['sample']".to_owned()),
         (Kind::TextMap, _) => Some("{ a = 'b' }".to_owned()),

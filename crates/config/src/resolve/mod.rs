@@ -94,6 +94,7 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
     );
     transport.tls.force |= transport.tls.trusted_ca_file.is_some();
     check_ports(&root.of(ServerConfig::allow_ports), report);
+    check_ports(&root.of(ServerConfig::accept_proxy_protocol_ports), report);
     http_plugin::check(
         &root.of(ServerConfig::http_plugins),
         ServerConfig::http_plugins.key.needs.of(""),
@@ -228,7 +229,10 @@ fn check_ports(at: &At<'_, Vec<PortRange>>, report: &mut Report<'_>) {
         if let Err((start, end)) = entry.cast::<PortRangeKeys>().read().range() {
             report.refuse(
                 entry.section().at,
-                format!("allowPorts: the range from {start} to {end} holds no port"),
+                format!(
+                    "{}: the range from {start} to {end} holds no port",
+                    at.path()
+                ),
                 "give start and end with start <= end, or single",
             );
         }

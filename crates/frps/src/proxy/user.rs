@@ -20,6 +20,7 @@ use super::spec::ProxySpec;
 use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
 use crate::client::pool::{Admitted, TakeError};
+use crate::proxied::Ends;
 use crate::stats::conns::{Conn, Place};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
@@ -65,10 +66,10 @@ pub(crate) enum UserError {
 
 impl UserAddrs {
     /// Those of an accepted connection.
-    pub(crate) fn of(user: &tokio::net::TcpStream, peer: SocketAddr) -> Self {
+    pub(crate) fn of(ends: Ends) -> Self {
         Self {
-            src: Some(peer),
-            dst: user.local_addr().map(frp_net::listen::canonical).ok(),
+            src: Some(ends.peer),
+            dst: ends.local,
         }
     }
 
