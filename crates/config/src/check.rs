@@ -1,6 +1,7 @@
 //! Checks the tree of a file against the definitions: first names and kinds, then values.
 
 use frp_proto::address::{ScopedIp, split_port};
+use frp_proto::network::Network;
 use frp_proto::proxy_url::ProxyUrl;
 
 use crate::address;
@@ -588,6 +589,19 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 if let Value::Text(text) = &item.value {
                     let choice = (values, refusal, text.as_str());
                     one_of(written, choice, item.at, prefix, legacy, report);
+                }
+            }
+        }
+        (Rule::Networks, Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value
+                    && let Err(why) = text.parse::<Network>()
+                {
+                    report.refuse(
+                        item.at,
+                        format!("{prefix}{written}: {text:?} is {why}"),
+                        "give addresses such as 192.0.2.1 and networks such as 10.0.0.0/8 or fd00::/8",
+                    );
                 }
             }
         }

@@ -58,6 +58,8 @@ pub(crate) struct Session {
     /// The next heartbeat, while it waits for its credentials.
     signing: Option<Signing>,
     next_ping: Instant,
+    /// The server heeds the guards that proxies ask for.
+    guards: bool,
     stop: CancellationToken,
     /// Heartbeats in a row that got no credentials.
     unsigned: u32,
@@ -90,6 +92,10 @@ pub(crate) enum SessionEnd {
 enum RegisterError {
     #[error("{0}")]
     Plugin(#[from] PluginError),
+    #[error(
+        "this frps has no guards, and would let everybody in: remove guard from the proxy, or use frps of frp-rs"
+    )]
+    NoGuards,
     #[error("{0}")]
     Encode(#[from] EncodeError),
 }
@@ -105,6 +111,7 @@ impl Session {
         let LoggedIn {
             run_id,
             half_closes,
+            guards,
             control,
             connector,
             why,
@@ -136,6 +143,7 @@ impl Session {
             holes,
             client: client.clone(),
             control,
+            guards,
             last_pong: Instant::now(),
             asked_at: None,
             asking: silent.then(|| Asking::new(Instant::now())),
@@ -347,6 +355,9 @@ impl Session {
     /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
+        if proxy.cfg.guard.is_asked() && !self.guards {
+            return Err(RegisterError::NoGuards);
+        }
         proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
         let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
+use crate::guards::{Guards, ListError};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 
@@ -71,6 +72,8 @@ pub(crate) struct Policy {
     /// `None` for never.
     pub(crate) heartbeat_timeout: Option<Duration>,
     pub(crate) allow_ports: AllowedPorts,
+    /// Who may come to proxies.
+    pub(crate) guards: Guards,
     /// 0 for no limit.
     pub(crate) max_ports_per_client: u64,
     pub(crate) max_pool_count: i64,
@@ -107,6 +110,9 @@ pub enum PolicyError {
     /// A plugin cannot be asked.
     #[error("{0}")]
     Plugin(#[from] PluginSetupError),
+    /// A file of addresses cannot be read.
+    #[error("{0}")]
+    Guard(#[from] ListError),
     /// `webServer.tls` names files that cannot be used.
     #[error("webServer.tls: {0}")]
     Web(#[source] TlsSetupError),
@@ -224,6 +230,7 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours,
         allow_ports,
+        guard,
         store_path,
         http_plugins,
     } = cfg;
@@ -269,6 +276,7 @@ pub(crate) fn divide(
         mux_keepalive: tcp_mux_keepalive_interval,
         heartbeat_timeout,
         allow_ports: AllowedPorts::new(allow_ports),
+        guards: Guards::new(guard)?,
         max_ports_per_client,
         max_pool_count,
         user_conn_timeout,

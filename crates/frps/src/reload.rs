@@ -63,6 +63,7 @@ impl PolicyWriter {
         if let Some(keeper) = keeper {
             tasks.spawn(keeper.run(stop.clone()));
         }
+        self.base.bans.follow(policy.guards.bans.clone());
         let applied = settings.differing_from(&cfg);
         in_force.policy.send_replace(Arc::new(policy));
         *settings = cfg;

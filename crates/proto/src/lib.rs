@@ -9,7 +9,7 @@
 //! - [`crypto`]: the v1 stream cipher and the v2 AEAD records
 //! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
 //! - [`names`]: enums whose variants have names, such as the types of proxies
-//! - [`address`]: IP addresses and `host:port`
+//! - [`address`], [`network`]: IP addresses, `host:port`, `10.0.0.0/8`
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`plugin`]: what server plugins are asked over HTTP, and answer
 //! - [`sni`]: which server a TLS client asks for
@@ -34,6 +34,7 @@ pub mod msg;
 pub mod names;
 pub mod naming;
 pub mod nathole;
+pub mod network;
 pub mod plugin;
 pub mod proxy_protocol;
 pub mod proxy_url;

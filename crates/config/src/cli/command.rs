@@ -35,6 +35,9 @@ pub(crate) enum Act {
     Clients,
     Proxies,
     Kick,
+    BanList,
+    BanAdd,
+    BanRemove,
     Top,
     Discover,
     /// One proxy of that type, from flags.
@@ -63,6 +66,9 @@ impl Act {
                 | Self::Clients
                 | Self::Proxies
                 | Self::Kick
+                | Self::BanList
+                | Self::BanAdd
+                | Self::BanRemove
                 | Self::Top
         )
     }

@@ -13,7 +13,17 @@ const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 /// What frp does not have.
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
 const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
-const NEW_IN_FRPS: [&str; 5] = ["clients", "kick", "proxies", "reload", "status"];
+const NEW_IN_FRPS: [&str; 9] = [
+    "ban",
+    "ban add",
+    "ban list",
+    "ban remove",
+    "clients",
+    "kick",
+    "proxies",
+    "reload",
+    "status",
+];
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()

@@ -106,6 +106,8 @@ pub(crate) enum Rule {
     DnsServer,
     /// An IP address and a prefix. frp does not check it before it runs.
     VirtualAddress,
+    /// Each item an IP address, or a network such as `10.0.0.0/8`.
+    Networks,
     /// The URL of a proxy. frp checks it with each login.
     ProxyUrl,
     Bandwidth,

@@ -8,6 +8,7 @@ use frp_proto::plugin::PluginOp;
 use super::common::{
     Auth, DASHBOARD, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions,
 };
+use super::guard::Guards;
 use super::key::{Ini, Rule};
 use super::setting::{At, Both, Optional, Setting as _};
 use crate::Feature;
@@ -80,6 +81,8 @@ settings! {
             .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
+        guard: Guards = "guard"
+            "Who may come to the ports of proxies, and how often (docs/guards.md). frp does not have it.";
         table "store" "What survives a restart." {
             store_path: Option<PathBuf> = "path"
                 "File that keeps the traffic of the last seven days, day by day and proxy by proxy, over a \

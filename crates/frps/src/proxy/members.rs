@@ -97,6 +97,10 @@ impl Members {
         replies: Replies,
     ) {
         let Some(first) = self.next() else { return };
+        if first.turns_away(peer.ip()) {
+            // Before anything is done for it.
+            return;
+        }
         first.log_user(peer);
         let from = UserConn::new(UserAddrs::of(&user, peer));
         let stream = match first.thread.adopt(user) {
