@@ -97,7 +97,7 @@ impl Counted {
             return Err(Why::Full);
         };
         source.turn(now);
-        if limits.per_minute > 0 && source.within_a_minute(now) >= limits.per_minute as f64 {
+        if limits.per_minute > 0 && source.within_a_minute(now) + 1.0 > limits.per_minute as f64 {
             return Err(Why::Rate);
         }
         if limits.per_source > 0 && source.open >= limits.per_source {
