@@ -321,7 +321,7 @@ impl Server {
         if let Some(kept) = kept {
             shared.tasks.spawn(kept.run(shared.stop.clone()));
         }
-        shared.tasks.spawn(guards::watch(shared.base.clone()));
+        shared.tasks.spawn(reload::watch_lists(shared.base.clone()));
         info!(Log::root(), "frps tcp listen on {}", at(bound.bind_port));
         if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
             info!(Log::root(), "frps quic listen on {}", at(port));

@@ -13,17 +13,7 @@ const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 /// What frp does not have.
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
 const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
-const NEW_IN_FRPS: [&str; 9] = [
-    "ban",
-    "ban add",
-    "ban list",
-    "ban remove",
-    "clients",
-    "kick",
-    "proxies",
-    "reload",
-    "status",
-];
+const NEW_IN_FRPS: [&str; 5] = ["clients", "kick", "proxies", "reload", "status"];
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
@@ -162,6 +152,7 @@ fn every_command_and_flag_of_frp_is_there_as_it_is_there() {
                         || NEW_COMMANDS.contains(&path)
                         || name == "frps" && NEW_IN_FRPS.contains(&path)
                         || path.starts_with("completion")
+                        || path.starts_with("ban")
                         || path == "help";
                     if !new && !known.contains(&row) {
                         wrong.push(format!("frp has no {name} {path} --{}", flag.name));

@@ -105,7 +105,7 @@ impl ListFile {
     }
 
     /// Reads it anew where it has changed and come to rest. Blocks. What cannot be read stays in force as it was.
-    pub(super) fn look(&self) {
+    pub(crate) fn look(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp(&self.path);
         let at_rest = seen.last == now;

@@ -195,28 +195,5 @@ fn networks(key: &'static str, texts: &[String]) -> Result<Networks, AskedError>
     texts.iter().map(parse).collect()
 }
 
-/// Reads the files of addresses anew that have changed, until the server stops.
-pub(crate) async fn watch(base: Arc<crate::base::Base>) {
-    let mut turns = tokio::time::interval(crate::limits::LOOK_AT_LISTS);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = turns.tick() => {}
-            () = base.stop.cancelled() => return,
-        }
-        let policy = base.policy();
-        if policy.guards.files().next().is_none() {
-            continue;
-        }
-        let looking = tokio::task::spawn_blocking(move || {
-            for file in policy.guards.files() {
-                file.look();
-            }
-        });
-        // It has no result, and a panic in it is told by the runtime.
-        let _ = looking.await;
-    }
-}
-
 #[cfg(test)]
 mod tests;
