@@ -17,6 +17,7 @@ mod diagnosis;
 mod embedded;
 mod failures;
 mod groups;
+mod guards;
 mod health;
 mod heartbeat;
 mod hostile;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::bans;
 use crate::call::{CallError, send};
 use crate::table::table;
 use crate::units;
@@ -79,6 +80,19 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
                 false => proxies(&items),
             });
         }
+        AdminRequest::Bans => {
+            let items = list(call, "/api/live/bans?").await?;
+            return Ok(match call.json {
+                true => Value::Array(items).to_string(),
+                false => bans::shown(&items),
+            });
+        }
+        AdminRequest::Ban {
+            network,
+            time,
+            reason,
+        } => return bans::add(call, network, *time, reason).await,
+        AdminRequest::Unban(network) => return bans::remove(call, network).await,
         AdminRequest::Kick(client) => return kick(call, client).await,
         AdminRequest::Who(address) => {
             let of = address.map(|address| format!("address={address}&"));

@@ -1,7 +1,8 @@
 //! Patterns for file names, as Go's `filepath.Match` reads them: `*`, `?`, `[a-z]`, `[^a]`, `\`.
 
 /// Whether the whole name fits the pattern; a pattern that is malformed fits nothing.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);

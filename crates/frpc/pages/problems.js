@@ -71,6 +71,8 @@ export const problems = [
   ["give the address of this machine and the prefix of the network, such as 100.86.0.1/24", "请写本机地址和网络前缀，如 100.86.0.1/24"],
   ["give an address such as 192.0.2.1", "请写地址，如 192.0.2.1"],
   ["{}{}: {} is not an IP address", "{1}{2}：{3} 不是 IP 地址"],
+  ["{}{}: {} is {}", "{1}{2}：{3} 不是 IP 地址或网段"],
+  ["give addresses such as 192.0.2.1 and networks such as 10.0.0.0/8 or fd00::/8", "请填写 IP 地址（如 192.0.2.1）或网段（如 10.0.0.0/8、fd00::/8）"],
   ["{}{}: {} is not an IP address, with or without a port", "{1}{2}：{3} 不是 IP 地址（可带端口）"],
   ["give an address such as 192.0.2.53 or 192.0.2.53:5353", "请写地址，如 192.0.2.53 或 192.0.2.53:5353"],
   ["{}{} is no URL of a proxy: {}", "{1}{2} 不是代理服务器的 URL：{3}"],

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
+use crate::bans::Bans;
 use crate::closings::Closings;
 use crate::counts::Counts;
 use crate::policy::{Bound, InForce, Policy};
@@ -29,6 +30,8 @@ pub(crate) struct Base {
     pub(crate) file: Option<ConfigFile>,
     pub(crate) in_force: InForce,
     pub(crate) admission: Admission,
+    /// Who is kept out for a while.
+    pub(crate) bans: Arc<Bans>,
     pub(crate) closings: Closings,
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,

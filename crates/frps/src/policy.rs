@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
+use crate::guards::{Guards, ListError};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 use crate::trusted::Trusted;
@@ -74,6 +75,8 @@ pub(crate) struct Policy {
     pub(crate) allow_ports: AllowedPorts,
     /// Proxies in front of us that are believed.
     pub(crate) proxies: Trusted,
+    /// Who may come to proxies.
+    pub(crate) guards: Guards,
     /// 0 for no limit.
     pub(crate) max_ports_per_client: u64,
     pub(crate) max_pool_count: i64,
@@ -110,6 +113,9 @@ pub enum PolicyError {
     /// A plugin cannot be asked.
     #[error("{0}")]
     Plugin(#[from] PluginSetupError),
+    /// A file of addresses cannot be read.
+    #[error("{0}")]
+    Guard(#[from] ListError),
     /// `webServer.tls` names files that cannot be used.
     #[error("webServer.tls: {0}")]
     Web(#[source] TlsSetupError),
@@ -229,6 +235,7 @@ pub(crate) fn divide(
         allow_ports,
         accept_proxy_protocol,
         accept_proxy_protocol_ports,
+        guard,
         store_path,
         http_plugins,
     } = cfg;
@@ -275,6 +282,7 @@ pub(crate) fn divide(
         heartbeat_timeout,
         allow_ports: AllowedPorts::new(allow_ports),
         proxies: Trusted::new(accept_proxy_protocol, accept_proxy_protocol_ports),
+        guards: Guards::new(guard)?,
         max_ports_per_client,
         max_pool_count,
         user_conn_timeout,

@@ -12,6 +12,14 @@ pub const HALF_CLOSE: &str = "half-close";
 /// before a byte of it comes, so a service that speaks first would wait for its user, who waits for it.
 pub const FIRST_BYTE: &str = "first-byte";
 
+/// frps heeds the guards that a proxy asks for.
+pub const GUARDS: &str = "guards";
+
+/// Whether the server that said `features` does.
+pub fn guards(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == GUARDS)
+}
+
 /// What this implementation does on a direct path.
 pub fn ours_between_peers() -> Vec<String> {
     vec![HALF_CLOSE.to_owned(), FIRST_BYTE.to_owned()]
@@ -24,7 +32,7 @@ pub fn first_byte(features: &[String]) -> bool {
 
 /// What this implementation does.
 pub fn ours() -> Vec<String> {
-    vec![HALF_CLOSE.to_owned()]
+    vec![HALF_CLOSE.to_owned(), GUARDS.to_owned()]
 }
 
 /// Whether the peer that said `features` half-closes.

@@ -1,7 +1,7 @@
 //! Networks as people write them in lists: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address and how many of its first bits its network has in common.
@@ -17,6 +17,14 @@ pub struct Network {
 pub struct NotANetwork;
 
 impl Network {
+    /// The network of `ip` whose addresses have the first `prefix` bits in common; more than it has are all of them.
+    #[must_use]
+    pub fn new(ip: IpAddr, prefix: u8) -> Self {
+        let most = if ip.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.min(most);
+        Self { ip, prefix }
+    }
+
     /// Whether `ip` is of the network. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -31,6 +39,40 @@ impl Network {
             }
             _ => false,
         }
+    }
+
+    /// How many bits all its addresses have in common.
+    #[must_use]
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Its first and its last address.
+    #[must_use]
+    pub fn range(&self) -> (IpAddr, IpAddr) {
+        match self.ip {
+            IpAddr::V4(ip) => {
+                let hosts = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                let first = ip.to_bits() & !hosts;
+                let ends = [first, first | hosts].map(Ipv4Addr::from_bits);
+                (ends[0].into(), ends[1].into())
+            }
+            IpAddr::V6(ip) => {
+                let hosts = u128::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                let first = ip.to_bits() & !hosts;
+                let ends = [first, first | hosts].map(Ipv6Addr::from_bits);
+                (ends[0].into(), ends[1].into())
+            }
+        }
+    }
+
+    /// All addresses of one party: one of IPv4, the /64 of one of IPv6, in which anybody has all of them.
+    #[must_use]
+    pub fn of_source(ip: IpAddr) -> Self {
+        let ip = ip.to_canonical();
+        let prefix = if ip.is_ipv4() { 32 } else { 64 };
+        let ip = Self { ip, prefix }.range().0;
+        Self { ip, prefix }
     }
 }
 
@@ -89,6 +131,11 @@ mod tests {
             let network: Network = network.parse().unwrap();
             assert!(network.contains(inside.parse().unwrap()), "{network}");
             assert!(!network.contains(outside.parse().unwrap()), "{network}");
+            let (first, last) = network.range();
+            assert!(
+                network.contains(first) && network.contains(last),
+                "{network}"
+            );
         }
     }
 

@@ -36,6 +36,9 @@ pub(crate) enum Act {
     Proxies,
     Kick,
     Who,
+    BanList,
+    BanAdd,
+    BanRemove,
     Top,
     Discover,
     /// One proxy of that type, from flags.
@@ -65,6 +68,9 @@ impl Act {
                 | Self::Proxies
                 | Self::Kick
                 | Self::Who
+                | Self::BanList
+                | Self::BanAdd
+                | Self::BanRemove
                 | Self::Top
         )
     }

@@ -27,6 +27,8 @@ use std::time::Duration;
 
 pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
 
+use frp_proto::network::Network;
+
 use self::command::{Act, flags};
 use self::parse::{Line, parse};
 use self::value::Given;
@@ -129,6 +131,19 @@ pub enum AdminRequest {
     Kick(String),
     /// Who has that address at local services; without one, who has any now.
     Who(Option<Ipv4Addr>),
+    /// List the bans.
+    Bans,
+    /// Keep that address or network out.
+    Ban {
+        /// As it was written.
+        network: String,
+        /// None: until it is taken back.
+        time: Option<Duration>,
+        /// What it is for; empty where nothing is said.
+        reason: String,
+    },
+    /// Take a ban back.
+    Unban(String),
 }
 
 /// Parameters of `nathole discover`.
@@ -561,6 +576,16 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
         Act::Stop => AdminRequest::Stop,
         Act::Clients => AdminRequest::Clients,
         Act::Proxies => AdminRequest::Proxies,
+        Act::BanList => AdminRequest::Bans,
+        Act::BanAdd => AdminRequest::Ban {
+            network: network(line)?,
+            time: match line.given.get("time") {
+                Some(Given::Duration(time)) if !time.is_zero() => Some(*time),
+                _ => None,
+            },
+            reason: line.text("reason").unwrap_or_default().to_owned(),
+        },
+        Act::BanRemove => AdminRequest::Unban(network(line)?),
         Act::Kick => match &line.words[..] {
             [client] => AdminRequest::Kick(client.clone()),
             _ => {
@@ -584,6 +609,21 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
         }
         _ => AdminRequest::Status,
     })
+}
+
+/// The address or network that a command is about.
+fn network(line: &Line) -> Result<String, Output> {
+    let misuse = |why: String| {
+        let usage = usage::usage(&line.path);
+        Output::misuse(format!("Error: {why}\n{usage}\n"))
+    };
+    let [text] = &line.words[..] else {
+        return Err(misuse("name one address or network".to_owned()));
+    };
+    match text.parse::<Network>() {
+        Ok(network) => Ok(network.to_string()),
+        Err(why) => Err(misuse(format!("{text:?} is {why}"))),
+    }
 }
 
 /// frp takes no notice of flags beside a file; a user should know.

@@ -132,6 +132,7 @@ const FRPS: Command = Command {
                 Act::Kick,
             )
         },
+        BAN,
         admin("top", "Watch the running frps in the terminal", Act::Top),
         COMPLETION,
         HELP,
@@ -176,6 +177,39 @@ const CONVERT: Command = Command {
         "Turn a legacy INI file into the TOML that means the same",
         Act::Convert,
     )
+};
+
+const BAN: Command = Command {
+    below: &[
+        asking("list", "List who is banned", Act::BanList),
+        Command {
+            operand: " ADDRESS|NETWORK",
+            flags: &[
+                API_TIMEOUT,
+                JSON,
+                flag(
+                    "time",
+                    Takes::Duration,
+                    "How long, such as 1h30m; without it until the ban is removed.",
+                ),
+                flag("reason", Takes::Text, "What for; the list shows it."),
+            ],
+            ..command(
+                "add",
+                "Keep an address or a network out of frps and its proxies",
+                Act::BanAdd,
+            )
+        },
+        Command {
+            operand: " ADDRESS|NETWORK",
+            ..asking(
+                "remove",
+                "Let an address or a network in again",
+                Act::BanRemove,
+            )
+        },
+    ],
+    ..command("ban", "Who is kept out of the running frps", Act::Group)
 };
 
 const NATHOLE: Command = Command {

@@ -10,6 +10,7 @@ mod define;
 mod client;
 mod common;
 mod describe;
+mod guard;
 pub(crate) mod key;
 mod plugin;
 mod proxy;
@@ -26,6 +27,7 @@ pub use self::common::{
     Auth, AuthMethod, AuthScope, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget, PortRange,
     QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
 };
+pub use self::guard::{BanRules, GuardRules, GuardedProxies, Guards, ProxyGuard};
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,
     HttpsForwardPlugin, PluginLogin, PluginTls, Socks5Plugin, StaticFilePlugin, Tls2RawPlugin,

@@ -7,6 +7,7 @@ use frp_proto::named;
 use frp_proto::names::ProxyType;
 use frp_proto::proxy_protocol::Version;
 
+use super::guard::ProxyGuard;
 use super::key::{Ini, Kind, Rule, Tagged};
 use super::plugin::ClientPlugin;
 use super::setting::{At, Listed, Of, Optional, Setting, Table};
@@ -37,6 +38,9 @@ settings! {
             .ini_form(Ini::Prefix("meta_")) .flag("metadatas");
         load_balancer: Option<LoadBalancer> = "loadBalancer" "Sharing with other proxies.";
         health_check: Option<HealthCheck> = "healthCheck" "Watching the local service.";
+        guard: ProxyGuard = "guard"
+            "Who may come to the proxy, and how often, beside what frps has set (docs/guards.md). It takes a frps of \
+             frp-rs: with another one the proxy is not started.";
         local_ip: String = "localIP" "Host name or address of the local service."
             .text("127.0.0.1") .ini("local_ip") .rule(Rule::Host(Some(Self::local_port.key)))
             .short_flag("local-ip", 'i');

@@ -9,6 +9,7 @@ use frp_proto::plugin::PluginOp;
 use super::common::{
     Auth, DASHBOARD, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions,
 };
+use super::guard::Guards;
 use super::key::{Ini, Rule};
 use super::setting::{At, Both, Optional, Setting as _};
 use crate::Feature;
@@ -88,6 +89,8 @@ settings! {
         accept_proxy_protocol_ports: Vec<PortRange> = "acceptProxyProtocolPorts"
             "Ports of frps that these proxies pass connections to; empty for all. At others what comes from them is \
              taken as it is. frp does not have it.";
+        guard: Guards = "guard"
+            "Who may come to the ports of proxies, and how often (docs/guards.md). frp does not have it.";
         table "store" "What survives a restart." {
             store_path: Option<PathBuf> = "path"
                 "File that keeps the traffic of the last seven days, day by day and proxy by proxy, over a \

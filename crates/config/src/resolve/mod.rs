@@ -4,6 +4,7 @@
 mod auth;
 mod collide;
 mod entry;
+mod guard;
 mod http_plugin;
 mod order;
 mod outbound_proxy;
@@ -95,6 +96,11 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
     transport.tls.force |= transport.tls.trusted_ca_file.is_some();
     check_ports(&root.of(ServerConfig::allow_ports), report);
     check_ports(&root.of(ServerConfig::accept_proxy_protocol_ports), report);
+    guard::check(
+        &root.of(ServerConfig::guard),
+        &mut settings.guard.ban,
+        report,
+    );
     http_plugin::check(
         &root.of(ServerConfig::http_plugins),
         ServerConfig::http_plugins.key.needs.of(""),

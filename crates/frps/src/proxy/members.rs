@@ -98,6 +98,10 @@ impl Members {
     ) {
         let Some(first) = self.next() else { return };
         let peer = ends.peer;
+        if first.turns_away(peer.ip()) {
+            // Before anything is done for it.
+            return;
+        }
         first.log_user(peer);
         let from = UserConn::new(UserAddrs::of(ends));
         let stream = match first.thread.adopt(user) {

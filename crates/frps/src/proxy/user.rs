@@ -1,7 +1,7 @@
 //! The way of a user: it is let in, a work connection is taken and told whom it is for, then bytes
 //! move.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -168,6 +168,13 @@ impl UserConn {
 }
 
 impl Proxy {
+    /// Whether nobody from `ip` may come here.
+    pub(crate) fn turns_away(&self, ip: IpAddr) -> bool {
+        let base = &self.base;
+        let why = base.admission.turns_away(&base.policy(), &self.spec, ip);
+        why.is_some()
+    }
+
     /// Says that a user has come from `src`.
     pub(crate) fn log_user(&self, src: SocketAddr) {
         info!(self.log.of_user(src.ip()), "get a user connection [{src}]");

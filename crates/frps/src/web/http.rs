@@ -34,13 +34,15 @@ impl web::Site for Site {
     }
 
     fn changes(route: &Route) -> bool {
-        use Live::{EndClient, EndConnection, ForgetClients};
+        use Live::{AddBan, EndClient, EndConnection, ForgetClients, RemoveBan};
         matches!(
             route,
             Route::Reload
                 | Route::ClearProxies
                 | Route::V2(V2::Prune)
-                | Route::Live(ForgetClients | EndClient(_) | EndConnection(_))
+                | Route::Live(
+                    ForgetClients | EndClient(_) | EndConnection(_) | AddBan | RemoveBan(_)
+                )
         )
     }
 
