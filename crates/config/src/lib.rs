@@ -49,13 +49,13 @@ pub use keys::{
     Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, ClientConfig, ClientOidc,
     ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,
     HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
-    HttpsForwardPlugin, LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget, Multiplexer,
-    NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind,
-    ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
-    ServerTransport, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy, Tls2RawPlugin,
-    TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor, VisitorConfig,
-    VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol, XtcpProxy,
-    XtcpVisitor,
+    HttpsForwardPlugin, KNOWN_SERVERS, LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget,
+    Multiplexer, NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig,
+    ProxyKind, ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
+    ServerTransport, ServerTrust, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy,
+    Tls2RawPlugin, TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor,
+    VisitorConfig, VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol,
+    XtcpProxy, XtcpVisitor,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};

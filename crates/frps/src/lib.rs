@@ -63,6 +63,7 @@ mod greet;
 mod group;
 mod holder;
 mod inside;
+mod key_store;
 mod limits;
 mod login;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
@@ -118,6 +119,7 @@ use crate::client::registry::Registry;
 use crate::closings::Teller;
 use crate::counts::Counts;
 pub use crate::inside::Inside;
+pub use crate::key_store::KeyStoreError;
 pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
@@ -330,6 +332,7 @@ impl Server {
         if let Some(traffic) = traffic.clone() {
             shared.tasks.spawn(traffic.run(shared.stop.clone()));
         }
+        key_store::tell(&shared.policy());
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;

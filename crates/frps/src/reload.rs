@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::base::Base;
+use crate::key_store;
 use crate::policy::{Former, PolicyError, divide, keep_bound};
 
 /// Replaces the policy of a server: the only one who does.
@@ -64,6 +65,9 @@ impl PolicyWriter {
             tasks.spawn(keeper.run(stop.clone()));
         }
         let applied = settings.differing_from(&cfg);
+        if policy.fingerprint != former.policy.fingerprint {
+            key_store::tell(&policy);
+        }
         in_force.policy.send_replace(Arc::new(policy));
         *settings = cfg;
         Ok(Replaced { applied, restart })

@@ -24,6 +24,7 @@ impl Key {
             Rule::Ip => format!("{kind}, an IP address"),
             Rule::DnsServer => format!("{kind}, an IP address, with a port or without"),
             Rule::VirtualAddress => format!("{kind}, an IP address and a prefix"),
+            Rule::Fingerprints => format!("text, or {kind}, each a fingerprint"),
             Rule::OneOf { values, .. } => format!("{kind}, one of {}", values.join(", ")),
             _ => kind.to_owned(),
         }
