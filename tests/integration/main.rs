@@ -23,6 +23,7 @@ mod heartbeat;
 mod hostile;
 mod http;
 mod https;
+mod identity;
 mod interop;
 mod kcp;
 mod keystroke;

@@ -62,6 +62,8 @@ mod dial;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
 mod discover;
 mod health;
+mod identity;
+mod known_servers;
 mod limits;
 mod live;
 mod local;

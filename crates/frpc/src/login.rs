@@ -159,6 +159,8 @@ pub(crate) async fn login(
         }
     };
     connector.answered();
+    let proven = way.identity.proven(connector.server_key()).await;
+    proven.map_err(ConnectError::from)?;
     let half_closes = features::half_closes(&answer.features);
     if half_closes {
         connector.server_half_closes();

@@ -65,6 +65,7 @@ mod group;
 mod guards;
 mod holder;
 mod inside;
+mod key_store;
 mod limits;
 mod login;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
@@ -124,6 +125,7 @@ use crate::client::registry::Registry;
 use crate::closings::Teller;
 use crate::counts::Counts;
 pub use crate::inside::Inside;
+pub use crate::key_store::KeyStoreError;
 pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
@@ -356,6 +358,7 @@ impl Server {
         if let Some(traffic) = traffic.clone() {
             shared.tasks.spawn(traffic.run(shared.stop.clone()));
         }
+        key_store::tell(&shared.policy());
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;

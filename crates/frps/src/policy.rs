@@ -18,11 +18,13 @@ use frp_log::InitError;
 use frp_net::quic::{self, NoInitialCipherSuite};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Accepted, Field};
+use frp_proto::fingerprint::Fingerprint;
 use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
 use crate::guards::{Guards, ListError};
+use crate::key_store::{self, KeyStoreError};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
 use crate::trusted::Trusted;
@@ -63,6 +65,10 @@ pub(crate) struct Policy {
     /// For its own: a session keeps it.
     pub(crate) auth: Arc<Auth>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Of its key.
+    pub(crate) fingerprint: Fingerprint,
+    /// The key is in no file.
+    pub(crate) key_is_fleeting: bool,
     /// No connections without TLS.
     pub(crate) tls_force: bool,
     pub(crate) quic: quic::ServerSettings,
@@ -107,6 +113,9 @@ pub enum PolicyError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
+    /// `transport.tls.keyStore` cannot be used.
+    #[error("transport.tls.keyStore: {0}")]
+    KeyStore(#[from] KeyStoreError),
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
@@ -250,7 +259,8 @@ pub(crate) fn divide(
         tls: tls_files,
     } = transport;
     let tls_force = tls_files.force;
-    let tls = server_tls(tls_files, former)?;
+    let key_is_fleeting = is_fleeting(&tls_files);
+    let (tls, fingerprint) = server_tls(tls_files, former)?;
     let web_access = web_server.as_ref().map(access::of).transpose();
     let web_access = web_access.map_err(PolicyError::Web)?.map(Arc::new);
     let options = quic::Options {
@@ -274,6 +284,8 @@ pub(crate) fn divide(
     let policy = Policy {
         auth: Arc::new(auth),
         tls,
+        fingerprint,
+        key_is_fleeting,
         tls_force,
         quic,
         websocket: accepted_websockets(websocket),
@@ -320,23 +332,31 @@ fn hours(n: i64) -> Duration {
     Duration::from_secs(u64::try_from(n).unwrap_or(0).saturating_mul(60 * 60))
 }
 
-/// TLS by what is in the files now. A certificate that frps makes for itself stays the same.
+/// Whether frps makes a key for as long as it runs.
+fn is_fleeting(files: &ServerTls) -> bool {
+    files.key_store.is_none() && (files.cert_file.is_none() || files.key_file.is_none())
+}
+
+/// TLS by what is in the files now. A key that frps makes for as long as it runs stays the same.
 fn server_tls(
     files: ServerTls,
     former: Option<&Former>,
-) -> Result<Arc<rustls::ServerConfig>, TlsSetupError> {
-    let own = |files: &ServerTls| files.cert_file.is_none() || files.key_file.is_none();
+) -> Result<(Arc<rustls::ServerConfig>, Fingerprint), PolicyError> {
     let is_same = |former: &&Former| {
         files.trusted_ca_file.is_none() && former.settings.transport.tls == files
     };
-    if let Some(former) = former.filter(is_same).filter(|_| own(&files)) {
-        return Ok(former.policy.tls.clone());
+    if let Some(former) = former.filter(is_same).filter(|_| is_fleeting(&files)) {
+        return Ok((former.policy.tls.clone(), former.policy.fingerprint));
     }
-    tls::server_config(&TlsFiles {
+    let trusted_ca = files.trusted_ca_file;
+    if let Some(store) = files.key_store {
+        return Ok(key_store::open(&store, trusted_ca)?);
+    }
+    Ok(tls::server(&TlsFiles {
         cert: files.cert_file,
         key: files.key_file,
-        trusted_ca: files.trusted_ca_file,
-    })
+        trusted_ca,
+    })?)
 }
 
 fn accepted_websockets(settings: WebsocketOptions) -> Accepted {

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::Base;
+use crate::key_store;
 use crate::limits::LOOK_AT_LISTS;
 use crate::policy::{Former, PolicyError, divide, keep_bound};
 
@@ -67,6 +68,9 @@ impl PolicyWriter {
         }
         self.base.bans.follow(policy.guards.bans.clone());
         let applied = settings.differing_from(&cfg);
+        if policy.fingerprint != former.policy.fingerprint {
+            key_store::tell(&policy);
+        }
         in_force.policy.send_replace(Arc::new(policy));
         *settings = cfg;
         Ok(Replaced { applied, restart })

@@ -13,6 +13,7 @@
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`plugin`]: what server plugins are asked over HTTP, and answer
 //! - [`sni`]: which server a TLS client asks for
+//! - [`fingerprint`]: what a server's key is called
 //! - [`nathole`], [`stun`]: direct paths through NATs
 #![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(
@@ -28,6 +29,7 @@ pub mod address;
 pub mod auth;
 pub mod crypto;
 pub mod features;
+pub mod fingerprint;
 mod json;
 pub mod jwt;
 pub mod msg;

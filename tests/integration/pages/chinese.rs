@@ -8,12 +8,13 @@ use serde_json::json;
 use super::{check_quiet, logged_in, open, web_server};
 
 /// Where texts stand that the pages show.
-const SOURCES: [&str; 31] = [
+const SOURCES: [&str; 33] = [
     "frpc/src/admin/cure.rs",
     "frpc/src/diagnose.rs",
     "frpc/src/diagnose/broken.rs",
     "frpc/src/diagnose/credentials.rs",
     "frpc/src/diagnose/explained.rs",
+    "frpc/src/diagnose/identity.rs",
     "frpc/src/diagnose/proxy.rs",
     "frpc/src/diagnose/quic.rs",
     "frpc/src/diagnose/stranger.rs",
@@ -31,6 +32,7 @@ const SOURCES: [&str; 31] = [
     "config/src/numbers.rs",
     "config/src/resolve/auth.rs",
     "config/src/resolve/collide.rs",
+    "config/src/resolve/identity.rs",
     "config/src/resolve/mod.rs",
     "config/src/resolve/order.rs",
     "config/src/resolve/outbound_proxy.rs",

@@ -41,6 +41,7 @@ pub(crate) enum Act {
     BanRemove,
     Top,
     Discover,
+    Fingerprint,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
     /// One visitor of that type, from flags.

@@ -36,8 +36,8 @@ use crate::keys::At;
 use crate::suggest::Program;
 use crate::texts::is_kept_aside;
 use crate::{
-    Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
-    convert, load, load_client, load_server, parse_client,
+    Build, ClientConfig, Environment, Feature, KNOWN_SERVERS, LoadOptions, Loaded, Purpose, Secret,
+    ServerConfig, ServerTls, convert, load, load_client, load_server, parse_client,
 };
 
 /// What frpc is to do.
@@ -68,6 +68,8 @@ pub enum ServerTask {
     Admin(AdminCall),
     /// Watch it.
     Watch(AdminCall),
+    /// Tell the fingerprint of the key that these settings name.
+    Fingerprint(Box<ServerTls>),
 }
 
 /// How frps is to run.
@@ -311,6 +313,11 @@ pub fn server(
         None => sections::server(&line, &options),
     };
     let loaded = loaded.map_err(Output::failure)?;
+    if act == Act::Fingerprint {
+        return Ok(ServerTask::Fingerprint(Box::new(
+            loaded.settings.transport.tls,
+        )));
+    }
     let drain = line.int("drain").unwrap_or(0);
     let drain = u64::try_from(drain).map_err(|_| {
         Output::failure(format!(
@@ -381,7 +388,7 @@ fn directory(line: &Line) -> Option<&str> {
 
 /// Every file below, in the order of names; what cannot be read is left out, as in frp.
 ///
-/// Not what frpc itself keeps beside a file that waits to be confirmed.
+/// Not what frpc itself keeps beside them.
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
@@ -390,7 +397,7 @@ pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     entries.retain(|entry| {
         let name = entry.file_name();
-        !is_kept_aside(&name.to_string_lossy())
+        !is_kept_aside(&name.to_string_lossy()) && name != KNOWN_SERVERS
     });
     let files = entries.into_iter().flat_map(|entry| {
         // A link to a directory is not followed.

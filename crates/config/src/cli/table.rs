@@ -134,6 +134,11 @@ const FRPS: Command = Command {
         },
         BAN,
         admin("top", "Watch the running frps in the terminal", Act::Top),
+        command(
+            "fingerprint",
+            "Print the fingerprint of the key by which clients know this frps, for transport.tls.pin of frpc",
+            Act::Fingerprint,
+        ),
         COMPLETION,
         HELP,
         CANDIDATES,

@@ -113,6 +113,8 @@ pub(crate) enum Rule {
     Bandwidth,
     /// Entries of `transport.order`.
     Ways,
+    /// Fingerprints of keys: one text, or a list.
+    Fingerprints,
     /// One of `values` (for lists: each item).
     OneOf {
         values: &'static [&'static str],

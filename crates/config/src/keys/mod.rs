@@ -22,7 +22,9 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
-pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
+pub use self::client::{
+    ClientConfig, ClientOidc, ClientTls, ClientTransport, KNOWN_SERVERS, ServerTrust,
+};
 pub use self::common::{
     Auth, AuthMethod, AuthScope, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget, PortRange,
     QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,

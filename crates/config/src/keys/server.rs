@@ -215,6 +215,10 @@ settings! {
             "Certificate, PEM; without it or its key a self-signed one is made."
             .ini("tls_cert_file");
         key_file: Option<PathBuf> = "keyFile" "Its key, PEM." .ini("tls_key_file");
+        key_store: Option<PathBuf> = "keyStore"
+            "File in which frps keeps a key with a self-signed certificate, which it makes where there is none, in \
+             place of certFile and keyFile; without any of them the key is in memory only and changes with each \
+             start, so that no client can remember it. frp-rs's own.";
         trusted_ca_file: Option<PathBuf> = "trustedCaFile"
             "CA of the certificates that clients must then show, PEM."
             .ini("tls_trusted_ca_file");

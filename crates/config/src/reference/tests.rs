@@ -11,7 +11,11 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 17] = [
+const OWN: [&str; 21] = [
+    "transport.tls.pin",
+    "transport.tls.trust",
+    "transport.tls.knownServers",
+    "transport.tls.keyStore",
     "log.access",
     "log.format",
     "log.access",

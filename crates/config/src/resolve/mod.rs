@@ -6,6 +6,7 @@ mod collide;
 mod entry;
 mod guard;
 mod http_plugin;
+mod identity;
 mod order;
 mod outbound_proxy;
 mod proxy;
@@ -60,6 +61,7 @@ pub(crate) fn client(
     check_gates(&root, &settings, report);
     check_heartbeat(&at, &settings.transport, legacy, report);
     check_unused_tls(&at, &settings.transport, report);
+    identity::check_client(&at, &settings.transport, report);
     collide::remote_ports(&proxies, &settings.start, report);
     collide::client_listeners(&root, &visitors, &settings.start, report);
     settings
@@ -93,6 +95,7 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
         &mut transport.websocket,
         report,
     );
+    identity::check_server(&at.of(ServerTransport::tls), report);
     transport.tls.force |= transport.tls.trusted_ca_file.is_some();
     check_ports(&root.of(ServerConfig::allow_ports), report);
     check_ports(&root.of(ServerConfig::accept_proxy_protocol_ports), report);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use frp_proto::fingerprint::Fingerprint;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -123,6 +124,11 @@ impl Arriving {
 }
 
 impl QuicConn {
+    /// Never.
+    pub fn peer_key(&self) -> Option<Fingerprint> {
+        match *self {}
+    }
+
     /// Never.
     pub fn open(&self) -> Ready<Result<QuicStream, QuicEnd>> {
         match *self {}
