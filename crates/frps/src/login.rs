@@ -21,7 +21,8 @@ use frp_relay::msg_stream::{MsgStream, SendError};
 
 use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;
-use crate::auth::{Auth, Subject};
+use crate::auth::Auth;
+use crate::auth::tokens::Identity;
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
@@ -126,7 +127,8 @@ pub(crate) async fn serve(
         }
     };
     let _home = shared.strangers.at_home(caller.peer.ip());
-    let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
+    let identity = admitted.0.session().identity();
+    let control = control_stream(identity, stream, negotiated.as_ref(), &caller);
     let heartbeat_timeout = policy.heartbeat_timeout;
     drop(policy);
     let session = Session::new(shared, admitted, control, caller, heartbeat_timeout);
@@ -154,7 +156,7 @@ async fn admit(
         peer: caller.peer,
         login,
         vouched,
-        subject: Subject::default(),
+        identity: Identity::default(),
     };
     let admitted = tokio::select! {
         biased;
@@ -166,7 +168,7 @@ async fn admit(
     };
     let LoginAsk {
         mut login,
-        subject,
+        identity,
         peer,
         ..
     } = ask;
@@ -194,7 +196,7 @@ async fn admit(
     };
     let session = Arc::new(SessionHandle::new(
         login,
-        (auth, subject),
+        (auth, identity),
         pool,
         caller.clone(),
         log.known(),
@@ -273,7 +275,7 @@ fn pool_count(wanted: i64, allowed: i64) -> usize {
 
 /// The control connection behind its cipher, which a client in this program does without.
 fn control_stream(
-    auth: &Auth,
+    identity: &Identity,
     stream: Greeted,
     negotiated: Option<&Negotiated>,
     caller: &Caller,
@@ -286,8 +288,8 @@ fn control_stream(
             stream,
             leftover,
             negotiated,
-            auth.key(),
-            auth.token(),
+            identity.key(),
+            identity.token(),
             Side::Server,
         ),
     };

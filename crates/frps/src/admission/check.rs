@@ -8,7 +8,7 @@ use frp_proto::msg::{Login, NewProxy, NewWorkConn, Ping};
 use frp_proto::wire::WireProtocol;
 
 use super::guard::OnEnd;
-use crate::auth::Subject;
+use crate::auth::tokens::Identity;
 use crate::client::allowance::Taken;
 use crate::client::handle::SessionHandle;
 use crate::policy::Policy;
@@ -72,7 +72,7 @@ pub(crate) struct LoginAsk<'a> {
     /// It is a client within this program whom the SSH gateway knows by a key: it has shown enough.
     pub(crate) vouched: bool,
     /// As whom, which the credentials tell.
-    pub(crate) subject: Subject,
+    pub(crate) identity: Identity,
 }
 
 /// A client wants a proxy.

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::allowance::Allowance;
 use super::outbox::Outbox;
 use super::pool::Pool;
-use crate::auth::{Auth, Subject};
+use crate::auth::Auth;
+use crate::auth::tokens::Identity;
 use crate::caller::Caller;
 use crate::limits::{DOUBT, MAX_PLUGIN_QUESTIONS_OF_CLIENT, MEASURE_EVERY};
 use crate::nathole::holes::Holes;
@@ -55,7 +56,7 @@ pub(crate) struct SessionHandle {
     id: Arc<str>,
     pub(super) client_id: String,
     auth: Arc<Auth>,
-    subject: Subject,
+    identity: Identity,
     caller: Caller,
     /// Microseconds, of a connection that does not tell by itself; 0 for none.
     measured: AtomicU64,
@@ -66,7 +67,7 @@ pub(crate) struct SessionHandle {
 impl SessionHandle {
     pub(crate) fn new(
         login: &Login,
-        (auth, subject): (Arc<Auth>, Subject),
+        (auth, identity): (Arc<Auth>, Identity),
         pool: Pool,
         caller: Caller,
         log: Log,
@@ -96,7 +97,7 @@ impl SessionHandle {
             id: id_of(&login.client_id, &login.run_id).into(),
             client_id: login.client_id.clone(),
             auth,
-            subject,
+            identity,
             caller,
             measured: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -176,8 +177,8 @@ impl SessionHandle {
     }
 
     /// Who has logged in, as far as the credentials say.
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// What the client is known by: its `clientID`, or else the run id.

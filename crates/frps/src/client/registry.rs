@@ -73,7 +73,7 @@ impl Registry {
         };
         let mut entries = lock(&self.entries);
         let holder = entries.by_run_id.get(&session.run_id);
-        if holder.is_some_and(|holder| holder.session.subject() != session.subject()) {
+        if holder.is_some_and(|holder| !holder.session.identity().is_same(session.identity())) {
             return Err(RunIdTaken);
         }
         let old = entries.by_run_id.insert(session.run_id.clone(), entry);
@@ -207,16 +207,16 @@ mod tests {
     use frp_proto::msg::Login;
 
     use super::*;
-    use crate::auth::Subject;
+    use crate::auth::tokens::Identity;
     use crate::caller::Caller;
     use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
-        handle_of(Subject::default(), run_id, user, client_id)
+        handle_of(Identity::default(), run_id, user, client_id)
     }
 
     fn handle_of(
-        subject: Subject,
+        identity: Identity,
         run_id: &str,
         user: &str,
         client_id: &str,
@@ -238,7 +238,7 @@ mod tests {
         };
         Arc::new(SessionHandle::new(
             &login,
-            (Arc::default(), subject),
+            (Arc::default(), identity),
             Pool::new(1),
             caller,
             Log::root(),
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_run_id_is_not_taken_over_by_another_subject() {
         let registry = Registry::default();
-        let of = |subject| handle_of(Subject::of(subject), "r", "", "");
+        let of = |subject| handle_of(Identity::of_issuer(subject), "r", "", "");
         let (first, _) = registry.admit(of("ann")).unwrap();
         assert!(registry.admit(of("bob")).is_err());
         assert!(first.is_current());
