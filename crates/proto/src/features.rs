@@ -12,6 +12,10 @@ pub const HALF_CLOSE: &str = "half-close";
 /// before a byte of it comes, so a service that speaks first would wait for its user, who waits for it.
 pub const FIRST_BYTE: &str = "first-byte";
 
+/// A client that has it proves the token by [`crate::scram`] and begins to do so in its `Login`; a server that has it
+/// asks for that.
+pub const SCRAM: &str = "scram";
+
 /// What this implementation does on a direct path.
 pub fn ours_between_peers() -> Vec<String> {
     vec![HALF_CLOSE.to_owned(), FIRST_BYTE.to_owned()]
@@ -25,6 +29,11 @@ pub fn first_byte(features: &[String]) -> bool {
 /// What this implementation does.
 pub fn ours() -> Vec<String> {
     vec![HALF_CLOSE.to_owned()]
+}
+
+/// Whether the peer that said `features` proves the token by [`SCRAM`].
+pub fn scram(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == SCRAM)
 }
 
 /// Whether the peer that said `features` half-closes.
