@@ -26,7 +26,7 @@ use crate::auth::tokens::Identity;
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
-use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
+use crate::client::registry::{ClientIdTaken, NotAdmitted, Seat};
 use crate::policy::Policy;
 use crate::random::random_bytes;
 use crate::session::{Control, Session};
@@ -44,7 +44,7 @@ enum LoginError {
     #[error("nobody waits for the answer any more")]
     Gone,
     #[error("{0}")]
-    RunId(#[from] RunIdTaken),
+    Place(#[from] NotAdmitted),
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -62,7 +62,8 @@ impl LoginError {
             Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
             Self::Refused(cause, _) => Some(*cause),
             Self::TooManySessions => Some(Cause::Limits),
-            Self::RunId(_) | Self::ClientId(_) => Some(Cause::Taken),
+            Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
+            Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
             Self::NoHello => Some(Cause::Protocol),
             Self::Gone | Self::Replaced | Self::Answer(_) => None,
         }
@@ -146,7 +147,7 @@ async fn admit(
     log: &Log,
 ) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
-        announce(&login, caller.peer, log);
+        announce(&login, "", caller.peer, log);
         return Err(LoginError::NoHello);
     }
     // What a client says of itself counts for nothing where it is not our own gateway that says it.
@@ -181,6 +182,7 @@ async fn admit(
     // share fewer lines.
     announce(
         login,
+        identity.entry().name(),
         peer,
         &match admitted {
             Ok(_) => log.of_session(),
@@ -256,10 +258,15 @@ async fn admit(
     Ok(((seat, guard, listed), presence))
 }
 
-fn announce(login: &Login, peer: SocketAddr, log: &Log) {
+/// `token` is the name of the one that it has shown, if it has one.
+fn announce(login: &Login, token: &str, peer: SocketAddr, log: &Log) {
+    let token = match token {
+        "" => String::new(),
+        token => format!(" token [{token}]"),
+    };
     info!(
         log,
-        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]",
+        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]{token}",
         shown(&login.version),
         shown(&login.hostname),
         shown(&login.os),

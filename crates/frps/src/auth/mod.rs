@@ -11,7 +11,7 @@ pub(crate) mod tokens;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc, ServerToken};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::oidc::Keeper;
@@ -24,6 +24,8 @@ pub(crate) struct Auth {
     /// The ciphers' also where `oidc` checks who comes.
     pub(crate) tokens: Tokens,
     oidc: Option<OidcAuth>,
+    /// Whether users and names are held to the credentials (`auth.strictUsers`).
+    pub(crate) strict_users: bool,
     /// Whether pings, and whether work connections, have to show something.
     pub(crate) heartbeats: bool,
     pub(crate) new_work_conns: bool,
@@ -32,6 +34,13 @@ pub(crate) struct Auth {
 /// Who has logged in, as far as credentials say: what comes later must come from the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject(Option<String>);
+
+impl Subject {
+    /// Whether the issuer calls the client so.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.0.as_deref() == Some(name)
+    }
+}
 
 /// Why credentials are not good, in the words that frp gives the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +52,12 @@ impl Auth {
     /// `former`.
     pub(crate) fn new(
         settings: Settings,
+        (named, strict_users): (Vec<ServerToken>, bool),
         oidc: &ServerOidc,
         former: Option<&Self>,
     ) -> (Self, Option<Keeper>) {
+        let has_issuer = settings.method == AuthMethod::Oidc;
+        let before = former.map(|former| &former.tokens);
         let (oidc, keeper) = match settings.method {
             AuthMethod::Token => (None, None),
             AuthMethod::Oidc => {
@@ -57,7 +69,8 @@ impl Auth {
         let auth = Self {
             heartbeats: settings.covers(AuthScope::HeartBeats),
             new_work_conns: settings.covers(AuthScope::NewWorkConns),
-            tokens: Tokens::new(settings.token),
+            tokens: Tokens::new(settings.token, named, has_issuer, before),
+            strict_users,
             oidc,
         };
         (auth, keeper)

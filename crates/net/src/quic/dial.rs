@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ALPN, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind,
-    take_large_datagrams, transport,
+    ALPN, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind, take_large_datagrams,
+    transport,
 };
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
@@ -99,7 +99,9 @@ pub async fn connect_over(
 fn client_config(tls: &rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)))
+    Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(
+        tls,
+    )?)))
 }
 
 async fn connect_one(

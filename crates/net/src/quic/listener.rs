@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::any_name;
 use super::{
-    ALPN, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind,
-    take_large_datagrams, transport,
+    ALPN, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind, take_large_datagrams,
+    transport,
 };
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
