@@ -29,7 +29,7 @@ pub(crate) fn run(task: &TokenTask) -> Result<String, TokenError> {
             let token = format!("{:032x}", u128::from_be_bytes(random_bytes()));
             let hash = hash(&token, None);
             Ok(format!(
-                "# frpc: auth.token. frps: token of an entry of auth.tokens, or, so that frps does not know it, hash.\n\
+                "# The client's auth.token; token of an entry of auth.tokens here, or, so that frps does not know it, hash.\n\
                  token = \"{token}\"\nhash = \"{hash}\""
             ))
         }

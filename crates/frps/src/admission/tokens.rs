@@ -21,7 +21,7 @@ pub(super) struct Tokens;
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
     #[error(
-        "token [{token}] is for user [{user}], and the login is of user [{said}]: set user = {user:?} in frpc"
+        "token [{token}] is for user [{user}], and the login is of user [{said}]: set user = {user:?} in the client"
     )]
     OtherUser {
         token: Arc<str>,

@@ -1,3 +1,5 @@
+//! Who gets in by which token, and what it allows.
+
 #![allow(clippy::unwrap_used)]
 
 use frp_config::{LoadOptions, Purpose, parse_server};
