@@ -46,9 +46,9 @@ pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
 pub use features::{Build, Feature, Lacking};
 pub use keys::{
-    Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, ClientConfig, ClientOidc,
-    ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin, HealthCheck,
-    HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
+    Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, Challenge, ClientConfig,
+    ClientOidc, ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, ForwardPlugin,
+    HealthCheck, HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin,
     HttpsForwardPlugin, LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget, Multiplexer,
     NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyKind,
     ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,

@@ -23,8 +23,8 @@ mod tests;
 
 pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
 pub use self::common::{
-    Auth, AuthMethod, AuthScope, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget, PortRange,
-    QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
+    Auth, AuthMethod, AuthScope, Challenge, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget,
+    PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
 };
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,

@@ -11,7 +11,7 @@ pub(crate) mod tokens;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, Challenge, ServerOidc};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::oidc::Keeper;
@@ -24,6 +24,8 @@ pub(crate) struct Auth {
     /// The ciphers' also where `oidc` checks who comes.
     pub(crate) tokens: Tokens,
     oidc: Option<OidcAuth>,
+    /// Whether clients prove their token by a challenge.
+    pub(crate) challenge: Challenge,
     /// Whether pings, and whether work connections, have to show something.
     pub(crate) heartbeats: bool,
     pub(crate) new_work_conns: bool,
@@ -57,6 +59,7 @@ impl Auth {
         let auth = Self {
             heartbeats: settings.covers(AuthScope::HeartBeats),
             new_work_conns: settings.covers(AuthScope::NewWorkConns),
+            challenge: settings.challenge,
             tokens: Tokens::new(settings.token),
             oidc,
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use frp_config::Secret;
 use frp_proto::crypto::cfb;
 use frp_proto::msg::Login;
+use frp_proto::scram::Verifier;
 
 use super::Subject;
 use super::token::Token;
@@ -87,6 +88,12 @@ impl Entry {
     /// The token itself, where the server knows it.
     pub(crate) fn token(&self) -> Option<&[u8]> {
         Some(self.token.bytes())
+    }
+
+    /// What it is checked by, where the server does not know it.
+    #[allow(clippy::unused_self, reason = "the server knows all of them so far")]
+    pub(crate) fn verifier(&self) -> Option<&Verifier> {
+        None
     }
 }
 
