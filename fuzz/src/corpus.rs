@@ -44,6 +44,7 @@ targets! {
     nathole: proto::nathole;
     outbound_proxy: outbound_proxy::answers;
     plugin_answer: proto::plugin_answer;
+    scram: proto::scram;
     sni: proto::sni;
     stun: proto::stun;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);

@@ -44,6 +44,7 @@ mod pages;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod port_mapping;
+mod proof;
 mod quic;
 mod real_clients;
 mod reconnect;

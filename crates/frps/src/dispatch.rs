@@ -95,6 +95,7 @@ async fn enter(
         transport,
         tls: false,
         link: None,
+        channel: None,
         kcp: match &conn {
             Stream::Kcp(conn) => Some(conn.peer()),
             _ => None,
@@ -123,6 +124,7 @@ async fn enter(
     let caller = Caller {
         transport,
         tls,
+        channel: stream.channel().map(|channel| channel.key),
         ..caller
     };
     if shared.bound.tcp_mux {
@@ -242,7 +244,9 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let peer = arriving.peer();
     let log = Log::root().by(peer.ip());
     let turn = shared.strangers.enter(peer.ip());
-    let settings = shared.policy().quic.clone();
+    let policy = shared.policy();
+    let (settings, by_challenge) = (policy.quic.clone(), policy.by_challenge);
+    drop(policy);
     let accepted = tokio::select! {
         accepted = arriving.accept(&settings, HANDSHAKE_WAIT) => accepted,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
@@ -259,6 +263,10 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         transport: Transport::Quic,
         tls: true,
         link: None,
+        channel: conn
+            .channel()
+            .filter(|_| by_challenge)
+            .map(|channel| channel.key),
         kcp: None,
     };
     let streams = Arrivals::Quic(conn.clone());
@@ -285,6 +293,7 @@ pub(crate) async fn enter_inside(
         transport: Transport::Inside,
         tls: false,
         link: None,
+        channel: None,
         kcp: None,
     };
     let carrier = Carrier::Memory(conn);

@@ -73,6 +73,7 @@ mod pages;
 mod plugins;
 mod policy;
 mod ports;
+mod proof;
 mod proxy;
 mod publish;
 mod random;
@@ -240,6 +241,7 @@ impl Server {
         let shared = Shared {
             base: Arc::new(base),
             registry: Registry::default(),
+            challenges: proof::Challenges::new(),
             groups: Arc::default(),
             visitors: Arc::default(),
             nathole: Arc::default(),

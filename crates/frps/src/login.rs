@@ -26,8 +26,9 @@ use crate::auth::tokens::Identity;
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
-use crate::client::registry::{ClientIdTaken, NotAdmitted, Seat};
+use crate::client::registry::{ClientIdTaken, NotAdmitted, RunIdTaken, Seat};
 use crate::policy::Policy;
+use crate::proof::{self, ProofError, Shown};
 use crate::random::random_bytes;
 use crate::session::{Control, Session};
 use crate::shared::Shared;
@@ -39,6 +40,8 @@ use crate::stats::logins::{Cause, Who};
 enum LoginError {
     #[error("{1}")]
     Refused(Cause, Refusal),
+    #[error("{0}")]
+    Proof(#[from] ProofError),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
     TooManySessions,
     #[error("nobody waits for the answer any more")]
@@ -61,6 +64,8 @@ impl LoginError {
         match self {
             Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
             Self::Refused(cause, _) => Some(*cause),
+            Self::Proof(ProofError::Send(_) | ProofError::Recv(_)) => None,
+            Self::Proof(_) => Some(Cause::Token),
             Self::TooManySessions => Some(Cause::Limits),
             Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
             Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
@@ -110,10 +115,13 @@ pub(crate) async fn serve(
                 let from = (caller.peer, caller.transport);
                 stats.logins.failed(cause, &why, who, from);
             }
-            if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
+            if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut)
+            | LoginError::Proof(ProofError::Send(_) | ProofError::Recv(_)) = e
+            {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
+            let run_id_lost = matches!(e, LoginError::Place(NotAdmitted::RunId(RunIdTaken::Key)));
             let detail = match e {
                 LoginError::Refused(_, refused) => refused.peer,
                 _ => why,
@@ -122,6 +130,7 @@ pub(crate) async fn serve(
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
+                run_id_lost,
                 ..LoginResp::default()
             };
             return last_word(&mut stream, &answer.into()).await;
@@ -140,7 +149,7 @@ pub(crate) async fn serve(
 async fn admit(
     shared: &Arc<Shared>,
     policy: &Policy,
-    (login, new_id): (Login, String),
+    (mut login, new_id): (Login, String),
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     (caller, permit): (&Caller, Permit),
@@ -152,12 +161,30 @@ async fn admit(
     }
     // What a client says of itself counts for nothing where it is not our own gateway that says it.
     let vouched = caller.is_inside() && login.client_spec.always_auth_pass;
+    let proof = tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => return Err(LoginError::Gone),
+        proof = proof::show(&shared.challenges, policy, stream, &mut login, caller) => proof,
+        () = permit.lost(caller) => return Err(LoginError::Gone),
+    };
+    let Shown {
+        identity,
+        run_key,
+        streams,
+        answer: proven,
+    } = match proof {
+        Ok(proof) => proof,
+        Err(why) => {
+            announce(&login, "", caller.peer, log);
+            return Err(why.into());
+        }
+    };
     let mut ask = LoginAsk {
         policy,
         peer: caller.peer,
         login,
         vouched,
-        identity: Identity::default(),
+        identity: identity.unwrap_or_default(),
     };
     let admitted = tokio::select! {
         biased;
@@ -199,6 +226,7 @@ async fn admit(
     let session = Arc::new(SessionHandle::new(
         login,
         (auth, identity),
+        (run_key, streams),
         pool,
         caller.clone(),
         log.known(),
@@ -235,6 +263,7 @@ async fn admit(
     let mut answer = LoginResp {
         version: VERSION.to_owned(),
         run_id: login.run_id.clone(),
+        scram: proven,
         ..LoginResp::default()
     };
     if !login.features.is_empty() {

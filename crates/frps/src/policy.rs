@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use frp_config::{Secret, ServerConfig, ServerTls, ServerTransport, WebsocketOptions};
+use frp_config::{
+    AuthMethod, Challenge, Secret, ServerConfig, ServerTls, ServerTransport, WebsocketOptions,
+};
 use frp_log::InitError;
 use frp_net::quic::{self, NoInitialCipherSuite};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
@@ -62,6 +64,10 @@ pub(crate) struct Policy {
     /// For its own: a session keeps it.
     pub(crate) auth: Arc<Auth>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Clients prove their token by a challenge, and TLS says so.
+    pub(crate) by_challenge: bool,
+    /// How far the clock of clients may be away that do not.
+    pub(crate) max_clock_skew: Option<Duration>,
     /// No connections without TLS.
     pub(crate) tls_force: bool,
     pub(crate) quic: quic::ServerSettings,
@@ -204,6 +210,7 @@ pub(crate) fn divide(
         oidc,
         tokens,
         strict_users,
+        max_clock_skew,
         bind_addr,
         bind_port,
         proxy_bind_addr,
@@ -241,7 +248,8 @@ pub(crate) fn divide(
         tls: tls_files,
     } = transport;
     let tls_force = tls_files.force;
-    let tls = server_tls(tls_files, former)?;
+    let by_challenge = auth.method == AuthMethod::Token && auth.challenge != Challenge::Off;
+    let tls = server_tls(tls_files, by_challenge, former)?;
     let web_access = web_server.as_ref().map(access::of).transpose();
     let web_access = web_access.map_err(PolicyError::Web)?.map(Arc::new);
     let options = quic::Options {
@@ -271,6 +279,8 @@ pub(crate) fn divide(
         auth: Arc::new(auth),
         tls,
         tls_force,
+        by_challenge,
+        max_clock_skew: (max_clock_skew > 0).then(|| Duration::from_secs(max_clock_skew)),
         quic,
         websocket: accepted_websockets(websocket),
         tcp_keepalive,
@@ -317,19 +327,26 @@ fn hours(n: i64) -> Duration {
 /// TLS by what is in the files now. A certificate that frps makes for itself stays the same.
 fn server_tls(
     files: ServerTls,
+    by_challenge: bool,
     former: Option<&Former>,
 ) -> Result<Arc<rustls::ServerConfig>, TlsSetupError> {
     let own = |files: &ServerTls| files.cert_file.is_none() || files.key_file.is_none();
     let is_same = |former: &&Former| {
-        files.trusted_ca_file.is_none() && former.settings.transport.tls == files
+        files.trusted_ca_file.is_none()
+            && former.settings.transport.tls == files
+            && former.policy.by_challenge == by_challenge
     };
     if let Some(former) = former.filter(is_same).filter(|_| own(&files)) {
         return Ok(former.policy.tls.clone());
     }
-    tls::server_config(&TlsFiles {
+    let tls = tls::server_config(&TlsFiles {
         cert: files.cert_file,
         key: files.key_file,
         trusted_ca: files.trusted_ca_file,
+    })?;
+    Ok(match by_challenge {
+        true => tls::marked(&tls),
+        false => tls,
     })
 }
 

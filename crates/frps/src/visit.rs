@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use frp_log::debug;
 use frp_proto::msg::{NewVisitorConn, NewVisitorConnResp};
+use frp_proto::scram::Use;
 use frp_relay::layers::{Carried, LayerOptions, Side, wrap};
 use frp_relay::limits::ANSWER_WRITE;
 use frp_relay::msg_stream::SendError;
@@ -27,6 +28,10 @@ enum VisitorError {
         "visitor connection of [{0}] without the run id of a login, for which auth.strictUsers asks"
     )]
     NoRunId(String),
+    #[error(
+        "the visitor connection does not show that it belongs to the session with run id [{0}]"
+    )]
+    NotOfSession(String),
     #[error("visitor connection of [{0}] without run id on a connection that has not logged in")]
     NoLogin(String),
     #[error("custom listener for [{0}] doesn't exist")]
@@ -92,6 +97,9 @@ fn find(
         let session = running
             .filter(|session| session.shares_connection(caller))
             .ok_or_else(|| VisitorError::NoSession(conn.run_id.clone()))?;
+        if !session.admits(Use::Visit, conn.count, &conn.proof) {
+            return Err(VisitorError::NotOfSession(conn.run_id.clone()));
+        }
         (session.user().to_string(), session.half_closes())
     };
     let visited = shared.visitors.find(&conn.proxy_name);

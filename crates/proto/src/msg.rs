@@ -206,6 +206,18 @@ impl Login {
         out
     }
 
+    /// What a login is known by whose credentials are an issuer's: `nonce` is the server's challenge, `digest` that of
+    /// the login.
+    pub fn exchange_of_issuer(nonce: &str, digest: &[u8; 32]) -> [u8; 32] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"frp login by an issuer");
+        hash.update(digest);
+        hash.update(nonce.as_bytes());
+        let mut out = [0; 32];
+        out.copy_from_slice(hash.finish().as_ref());
+        out
+    }
+
     /// What the holder of a run id signs, so that it counts for this login only: `exchange` is what that is known by
     /// to both ends.
     pub fn signed(exchange: &[u8; 32]) -> Vec<u8> {

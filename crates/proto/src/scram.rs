@@ -283,6 +283,11 @@ pub enum ScramError {
     ServerSignature,
 }
 
+/// A challenge by a nonce alone, for a client that proves to hold a run id and no token.
+pub fn nonce(nonce: [u8; NONCE_LEN]) -> String {
+    format!("r={}", BASE64.encode(nonce))
+}
+
 fn mac(key: &[u8; LEN], parts: &[&[u8]]) -> [u8; LEN] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for part in parts {

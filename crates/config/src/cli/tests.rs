@@ -13,7 +13,16 @@ const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 /// What frp does not have.
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
 const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
-const NEW_IN_FRPS: [&str; 5] = ["clients", "kick", "proxies", "reload", "status"];
+const NEW_IN_FRPS: [&str; 8] = [
+    "clients",
+    "kick",
+    "proxies",
+    "reload",
+    "status",
+    "token",
+    "token hash",
+    "token new",
+];
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
@@ -31,7 +40,7 @@ fn frpc(line: &str) -> Result<ClientTask, Output> {
 fn frps(line: &str) -> Result<Box<ServerRun>, Output> {
     match frps_task(line)? {
         ServerTask::Run(run) => Ok(run),
-        ServerTask::Admin(call) | ServerTask::Watch(call) => panic!("{call:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -38,6 +38,25 @@ settings! {
             .ini("token") .short_flag("token", 't');
         /// At start: see [`Auth::resolve`].
         token_source: Option<ValueSource> = "tokenSource" "Where the token is read from.";
+        challenge: Challenge = "challenge"
+            "Whether the token is proven by a challenge, between programs of frp-rs, so that a login cannot be repeated \
+             or taken elsewhere: allowed (then frp's own proof does for the others), required (the others are refused), \
+             off (as in frp). frp does not have it."
+            .text("allowed");
+    }
+}
+
+named! {
+    /// Whether the token is proven by a challenge.
+    #[derive(Default)]
+    pub enum Challenge {
+        /// Where the peer can.
+        #[default]
+        Allowed = "allowed",
+        /// Always: peers that cannot are refused.
+        Required = "required",
+        /// Never.
+        Off = "off",
     }
 }
 
@@ -63,7 +82,7 @@ named! {
     }
 }
 
-choices!(AuthMethod, AuthScope, LogFormat, LogLevel);
+choices!(AuthMethod, AuthScope, Challenge, LogFormat, LogLevel);
 
 /// A token could not be read, or is none to go by.
 #[derive(Debug, thiserror::Error)]

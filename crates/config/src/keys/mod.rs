@@ -23,8 +23,9 @@ mod tests;
 
 pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
 pub use self::common::{
-    Auth, AuthMethod, AuthScope, DnsServer, Expiry, LogConfig, LogFormat, LogLevel, LogTarget,
-    PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
+    Auth, AuthMethod, AuthScope, Challenge, DnsServer, Expiry, LogConfig, LogFormat, LogLevel,
+    LogTarget, PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls,
+    WebsocketOptions,
 };
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,

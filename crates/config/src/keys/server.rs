@@ -31,6 +31,10 @@ settings! {
                 "The name of a proxy must begin with the user of its client, only who has a token of that user \
                  (with auth.method oidc: that subject) may log in as one, and no visitor comes without a login \
                  (docs/tokens.md). frp does not have it.";
+            max_clock_skew: u64 = "maxClockSkew"
+                "Seconds that the clock of a frpc which proves its token as frp does may be away from that of frps; 0 \
+                 for any number, as in frp. Clients that prove it by a challenge need no clock. frp does not have it."
+                .rule(Rule::NotNegative);
         }
         bind_addr: String = "bindAddr" "Address to accept frpc on."
             .text("0.0.0.0") .ini("bind_addr") .flag("bind-addr")

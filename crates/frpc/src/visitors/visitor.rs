@@ -161,6 +161,10 @@ impl Visitor {
             use_compression: self.cfg.use_compression,
             ..NewVisitorConn::default()
         };
+        let hello = match &self.server.link.streams {
+            Some(streams) => streams.visit(hello),
+            None => hello,
+        };
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(MESSAGE_WRITE).await?;
         let answer = timeout(VISITOR_ANSWER, stream.recv()).await;

@@ -11,7 +11,7 @@ pub(crate) mod tokens;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc, ServerToken};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, Challenge, ServerOidc, ServerToken};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::oidc::Keeper;
@@ -26,6 +26,8 @@ pub(crate) struct Auth {
     oidc: Option<OidcAuth>,
     /// Whether users and names are held to the credentials (`auth.strictUsers`).
     pub(crate) strict_users: bool,
+    /// Whether clients prove their token by a challenge.
+    pub(crate) challenge: Challenge,
     /// Whether pings, and whether work connections, have to show something.
     pub(crate) heartbeats: bool,
     pub(crate) new_work_conns: bool,
@@ -69,6 +71,7 @@ impl Auth {
         let auth = Self {
             heartbeats: settings.covers(AuthScope::HeartBeats),
             new_work_conns: settings.covers(AuthScope::NewWorkConns),
+            challenge: settings.challenge,
             tokens: Tokens::new(settings.token, named, has_issuer, before),
             strict_users,
             oidc,

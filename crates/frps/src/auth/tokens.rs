@@ -118,7 +118,7 @@ impl Tokens {
     /// Whose token a login by frp's digest shows: also one of another user's, which is for another check to refuse.
     pub(crate) fn by_digest(&self, login: &Login) -> Option<Identity> {
         let of_user = self.candidates(&login.user);
-        let others = self.named.iter().filter(|entry| !entry.is_for(&login.user));
+        let others = self.others(&login.user);
         let shown = |entry: &&Arc<Entry>| match &entry.proof {
             Proof::Token(token) => token.login(login),
             Proof::Hash(_) => false,
@@ -133,6 +133,11 @@ impl Tokens {
         let own = own.filter(|entry| !entry.user.is_empty() && entry.user == user);
         let any = self.named.iter().filter(|entry| entry.user.is_empty());
         own.chain(any).chain(&self.main).collect()
+    }
+
+    /// Those that a client of `user` may not have, of which it can be said why.
+    pub(crate) fn others(&self, user: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        self.named.iter().filter(move |entry| !entry.is_for(user))
     }
 
     /// That by which a client of `user` goes which has shown by other means who it is.

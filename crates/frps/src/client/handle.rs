@@ -9,6 +9,7 @@ use frp_log::Log;
 use frp_proto::features;
 use frp_proto::msg::Login;
 use frp_proto::plugin::UserInfo;
+use frp_proto::scram::Use;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::auth::tokens::Identity;
 use crate::caller::Caller;
 use crate::limits::{DOUBT, MAX_PLUGIN_QUESTIONS_OF_CLIENT, MEASURE_EVERY};
 use crate::nathole::holes::Holes;
+use crate::proof::{RunKey, Streams};
 
 /// See the module.
 #[derive(Debug)]
@@ -57,6 +59,9 @@ pub(crate) struct SessionHandle {
     pub(super) client_id: String,
     auth: Arc<Auth>,
     identity: Identity,
+    /// Who holds the run id.
+    pub(super) run_key: Option<RunKey>,
+    streams: Option<Streams>,
     caller: Caller,
     /// Microseconds, of a connection that does not tell by itself; 0 for none.
     measured: AtomicU64,
@@ -68,6 +73,7 @@ impl SessionHandle {
     pub(crate) fn new(
         login: &Login,
         (auth, identity): (Arc<Auth>, Identity),
+        (run_key, streams): (Option<RunKey>, Option<Streams>),
         pool: Pool,
         caller: Caller,
         log: Log,
@@ -98,6 +104,8 @@ impl SessionHandle {
             client_id: login.client_id.clone(),
             auth,
             identity,
+            run_key,
+            streams,
             caller,
             measured: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -154,6 +162,12 @@ impl SessionHandle {
             (None, None) => true,
             _ => false,
         }
+    }
+
+    /// Whether a stream for `what` shows that it is this session's, or has not to: a run id is no secret.
+    pub(crate) fn admits(&self, what: Use, count: i64, proof: &[u8]) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_none_or(|streams| streams.admits(what, count, proof))
     }
 
     /// Whether an end on one of the client's streams is that of one direction only.

@@ -3,13 +3,16 @@
 //! The registry holds handles, never sessions. An entry belongs to one generation of a run id; only
 //! that generation removes it, so a session that ends late cannot take its successor's place away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::SessionHandle;
 use crate::caller::Caller;
+use crate::limits::{MAX_RUN_KEYS, RUN_KEY_KEPT};
+use crate::proof::RunKey;
+use tokio::time::Instant;
 
 /// All sessions of the server.
 #[derive(Debug, Default)]
@@ -22,6 +25,37 @@ pub(crate) struct Registry {
 struct Entries {
     by_run_id: HashMap<String, Entry>,
     by_client_id: HashMap<(String, String), ClientIdOwner>,
+    ended: Ended,
+}
+
+/// Whose the run ids were of sessions that have ended lately.
+#[derive(Debug, Default)]
+struct Ended {
+    keys: HashMap<String, (RunKey, Instant)>,
+    /// The same, in the order of their ends; a run id that has ended again stands there twice.
+    order: VecDeque<(String, Instant)>,
+}
+
+impl Ended {
+    fn key(&self, run_id: &str) -> Option<RunKey> {
+        let (key, at) = self.keys.get(run_id)?;
+        (at.elapsed() < RUN_KEY_KEPT).then_some(*key)
+    }
+
+    fn add(&mut self, run_id: String, key: RunKey) {
+        let now = Instant::now();
+        self.keys.insert(run_id.clone(), (key, now));
+        self.order.push_back((run_id, now));
+        let is_over = |(_, at): &(String, Instant)| at.elapsed() >= RUN_KEY_KEPT;
+        while self.order.len() > MAX_RUN_KEYS || self.order.front().is_some_and(is_over) {
+            let Some((run_id, at)) = self.order.pop_front() else {
+                break;
+            };
+            if self.keys.get(&run_id).is_some_and(|(_, last)| *last == at) {
+                self.keys.remove(&run_id);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,10 +89,19 @@ impl fmt::Display for ClientIdTaken {
 
 impl std::error::Error for ClientIdTaken {}
 
-/// The run id is that of a session of another subject, whose name is nobody else's business.
-#[derive(Debug, thiserror::Error)]
-#[error("the run id is in use by a client with other credentials")]
-pub(crate) struct RunIdTaken;
+/// The run id is another client's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RunIdTaken {
+    /// That of a session of another subject, whose name is nobody else's business.
+    #[error("the run id is in use by a client with other credentials")]
+    Subject,
+    /// That of a client which has shown a key that goes with it.
+    #[error(
+        "the run id is that of another client, and this one does not hold its key; frpc gets one of its own \
+         when it is started again"
+    )]
+    Key,
+}
 
 /// Why a client does not become a session.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +127,14 @@ impl Registry {
         let mut entries = lock(&self.entries);
         let holder = entries.by_run_id.get(&session.run_id);
         if holder.is_some_and(|holder| !holder.session.identity().is_same(session.identity())) {
-            return Err(RunIdTaken.into());
+            return Err(RunIdTaken::Subject.into());
+        }
+        let key = match holder {
+            Some(holder) => holder.session.run_key,
+            None => entries.ended.key(&session.run_id),
+        };
+        if key.is_some() && key != session.run_key {
+            return Err(RunIdTaken::Key.into());
         }
         entries.has_room_for(&session)?;
         let old = entries.by_run_id.insert(session.run_id.clone(), entry);
@@ -218,6 +268,9 @@ impl Drop for Seat {
         let mut entries = lock(&self.entries);
         if self.generation_of(entries.by_run_id.get(run_id)) {
             entries.by_run_id.remove(run_id);
+            if let Some(key) = self.session.run_key {
+                entries.ended.add(run_id.clone(), key);
+            }
         }
         let key = (user.to_string(), client_id.clone());
         if entries
@@ -256,11 +309,12 @@ mod tests {
     use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
-        handle_of(Identity::default(), run_id, user, client_id)
+        handle_of(Identity::default(), None, run_id, user, client_id)
     }
 
     fn handle_of(
         identity: Identity,
+        run_key: Option<RunKey>,
         run_id: &str,
         user: &str,
         client_id: &str,
@@ -278,11 +332,13 @@ mod tests {
             transport: Transport::Tcp,
             tls: false,
             link: None,
+            channel: None,
             kcp: None,
         };
         Arc::new(SessionHandle::new(
             &login,
             (Arc::default(), identity),
+            (run_key, None),
             Pool::new(1),
             caller,
             Log::root(),
@@ -310,12 +366,46 @@ mod tests {
     #[test]
     fn a_run_id_is_not_taken_over_by_another_subject() {
         let registry = Registry::default();
-        let of = |subject| handle_of(Identity::of_issuer(subject), "r", "", "");
+        let of = |subject| handle_of(Identity::of_issuer(subject), None, "r", "", "");
         let (first, _) = registry.admit(of("ann")).unwrap();
         assert!(registry.admit(of("bob")).is_err());
         assert!(first.is_current());
         let (_second, old) = registry.admit(of("ann")).unwrap();
         assert!(Arc::ptr_eq(&old.unwrap(), first.session()));
+    }
+
+    #[test]
+    fn a_run_id_is_taken_over_by_who_holds_its_key() {
+        let registry = Registry::default();
+        let of = |key: Option<u8>| {
+            let key = key.map(|key| [key; 32]);
+            handle_of(Identity::default(), key, "r", "", "")
+        };
+        let (old, _) = registry.admit(of(None)).unwrap();
+        let (ours, replaced) = registry.admit(of(Some(1))).unwrap();
+        assert!(Arc::ptr_eq(&replaced.unwrap(), old.session()), "as in frp");
+        for other in [None, Some(2)] {
+            let refused = registry.admit(of(other)).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, NotAdmitted::RunId(RunIdTaken::Key)));
+        }
+        assert!(ours.is_current());
+        let (again, _) = registry.admit(of(Some(1))).unwrap();
+        drop((ours, again, old));
+        // Nor does anybody get it as soon as it has gone.
+        assert!(registry.admit(of(None)).is_err() && registry.admit(of(Some(2))).is_err());
+        assert!(registry.admit(of(Some(1))).is_ok());
+    }
+
+    #[test]
+    fn what_is_remembered_of_run_ids_has_an_end() {
+        let mut ended = Ended::default();
+        for n in 0..MAX_RUN_KEYS * 2 {
+            ended.add(n.to_string(), [0; 32]);
+            ended.add("again".to_owned(), [1; 32]);
+        }
+        assert!(ended.order.len() <= MAX_RUN_KEYS && ended.keys.len() <= MAX_RUN_KEYS);
+        assert_eq!(ended.key("again"), Some([1; 32]));
+        assert_eq!(ended.key("0"), None);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The exchange as the RFC has it, and what is refused.
+
 use super::*;
 
 const ROUNDS: NonZeroU32 = NonZeroU32::new(ITERATIONS).unwrap();
