@@ -69,7 +69,7 @@ async fn a_recorded_login_cannot_be_repeated() {
         let recorded = kept.lock().unwrap()[0].clone();
         let mut again = connect(frps.port).await;
         again.write_all(&recorded).await.unwrap();
-        frps.expect("the proof of the token is for another login")
+        frps.program.expect("the proof of the token is for another login")
             .await;
         if wire == "v1" {
             let (kind, mut login) = wire::read_v1(&mut recorded.as_slice()).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_recorded_login_cannot_be_repeated() {
             let answer = said(frps.port, &login).await;
             assert!(answer.contains("its proof was taken out"), "{answer}");
         }
-        assert_eq!(frps.log().count("replaced by client"), 0);
+        assert_eq!(frps.program.log().count("replaced by client"), 0);
     }
 }
 
@@ -116,7 +116,7 @@ async fn who_has_the_token_takes_neither_run_id_nor_users_of_another() {
     let error = answer["error"].as_str().unwrap();
     assert!(error.contains("does not show that it belongs"), "{error}");
 
-    assert_eq!(frps.log().count("replaced by client"), 0);
+    assert_eq!(frps.program.log().count("replaced by client"), 0);
     for _ in 0..3 {
         echo(port, b"as before").await;
     }
@@ -164,7 +164,7 @@ async fn visitors_of_sessions_without_the_mux_show_that_they_are_theirs() {
     let text = format!("{SINGLE}{}", stcp_visitor("visit", "office", port, lines));
     let visitor = rig.frpc(frps.port, &text);
     let id = run_id(&visitor.expect("get run id [").await);
-    until_echoes(port, Duration::from_secs(20)).await;
+    clients::until_echoes(port, Duration::from_secs(20)).await;
     let mut other = connect(frps.port).await;
     let hello = json!({"run_id": id, "proxy_name": "office"});
     let hello = wire::v1(wire::NEW_VISITOR_CONN, &hello);
@@ -262,7 +262,7 @@ async fn who_relays_tls_is_named() {
     let frpc = rig.frpc(relay.port, &format!("loginFailExit = false\n{TOKEN}"));
     frpc.expect("somebody between frpc and this frps relays it")
         .await;
-    frps.expect("the login was made for another TLS connection")
+    frps.program.expect("the login was made for another TLS connection")
         .await;
     assert_eq!(frpc.log().count("login to server success"), 0);
     // Who has no relay in between comes in.
