@@ -45,6 +45,7 @@ targets! {
     outbound_proxy: outbound_proxy::answers;
     plugin_answer: proto::plugin_answer;
     proxy_header: proto::proxy_header;
+    scram: proto::scram;
     sni: proto::sni;
     stun: proto::stun;
     v1_decode: |data| proto::messages(WireProtocol::V1, data);

@@ -1,6 +1,7 @@
 //! Parsers of `frp-proto`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use bytes::BytesMut;
 use frp_proto::crypto::aead::{Algorithm, Key, Opener};
@@ -12,6 +13,7 @@ use frp_proto::nathole::feature::classify;
 use frp_proto::nathole::reach::may_be_sent_to;
 use frp_proto::plugin::{self, Answer, Content, LoginContent, NewContent, OfUser, UserInfo};
 use frp_proto::proxy_protocol::{self, Parsed, Version, header};
+use frp_proto::scram::{Binding, Client, Hello, NONCE_LEN, Salted, Verifier};
 use frp_proto::sni::HelloReader;
 use frp_proto::stun::{AnswerError, read_answer};
 use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
@@ -105,6 +107,36 @@ pub fn proxy_header(data: &[u8]) {
             ends: Some(ends),
         };
         assert_eq!(proxy_protocol::parse(&written), Ok(again));
+    }
+}
+
+/// A line for each message of an exchange, what the server says to an honest client and the other way round; then a
+/// verifier.
+pub fn scram(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.split('\n').map(|line| line.to_owned());
+    let mut line = || lines.next().unwrap_or_default();
+    let (client_first, server_first) = (line(), line());
+    let (client_final, server_final, verifier) = (line(), line(), line());
+    let rounds = NonZeroU32::MIN;
+    let known = Verifier::of(b"pencil", b"salt", rounds);
+    if let Ok(hello) = Hello::read(&client_first) {
+        assert!(client_first.contains(hello.user()) || hello.user().contains([',', '=']));
+        let server = hello.challenge([7; NONCE_LEN], b"salt", rounds);
+        // Nobody can make up a proof.
+        if let Ok(claim) = server.answered(&client_final, None) {
+            assert!(claim.check(&known).is_none());
+        }
+    }
+    let client = Client::new(Binding::None, "user", [0; NONCE_LEN], &[0; 32]);
+    if let Ok(challenged) = client.challenged(&server_first)
+        && challenged.iterations().get() < 5000
+    {
+        let salted = Salted::of(b"pencil", b"salt", rounds);
+        assert!(challenged.answer(&salted).confirm(&server_final).is_err());
+    }
+    if let Ok(verifier) = verifier.parse::<Verifier>() {
+        assert_eq!(verifier.to_string().parse(), Ok(verifier));
     }
 }
 

@@ -46,6 +46,7 @@ mod pages;
 mod plugins;
 #[cfg(target_os = "linux")]
 mod port_mapping;
+mod proof;
 mod proxy_protocol_in;
 mod quic;
 mod real_clients;
@@ -70,6 +71,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod tokens;
 mod top;
 mod traffic_kept;
 mod udp;

@@ -9,6 +9,7 @@ use crate::auth::{Auth, EndpointSetupError};
 use crate::live::Live;
 use crate::nathole::Budget;
 use crate::port_mapping::PortMapper;
+use crate::proof::Prover;
 use crate::registration::Registrations;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
@@ -19,6 +20,7 @@ pub(crate) struct Client {
     /// As the client was started.
     pub(crate) cfg: Arc<ClientConfig>,
     pub(crate) auth: Auth,
+    pub(crate) prover: Prover,
     pub(crate) key: cfb::Key,
     pub(crate) tasks: Tasks,
     /// What proxies and visitors there shall be; changes while the client runs.
@@ -38,6 +40,7 @@ impl Client {
         let cfg = settings.merged();
         Ok(Self {
             auth: Auth::new(&cfg)?,
+            prover: Prover::new(&cfg),
             key: cfb::Key::derive(cfg.auth.token.expose().as_bytes()),
             tasks: Tasks::default(),
             settings: Arc::new(settings),

@@ -18,7 +18,7 @@ use frp_net::mux;
 use frp_net::quic::{self, QuicDialError};
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
-use frp_net::tls::{self, HandshakeError, TlsFiles};
+use frp_net::tls::{self, Channel, HandshakeError, TlsFiles};
 use frp_net::websocket;
 use frp_net::websocket::handshake::{Field, Request};
 use frp_proto::fingerprint::Fingerprint;
@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::identity::Refusal;
 use crate::nathole::Exchange;
 use crate::one_way::OneWay;
+use crate::proof::Streams;
 
 /// Opens streams to the server on one way.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Connector {
     abort: OnceLock<Option<AbortHandle>>,
     /// The key that the server has shown first.
     key: OnceLock<Option<Fingerprint>>,
+    /// What the TLS of the first connection is known by.
+    channel: OnceLock<Option<Channel>>,
     /// A login is on its way.
     unanswered: bool,
     tasks: TaskTracker,
@@ -52,6 +55,8 @@ pub(crate) struct ServerLink {
     pub(crate) holes: Arc<Exchange>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) run_id: String,
+    /// What the server's other streams show, where the token was proven.
+    pub(crate) streams: Option<Arc<Streams>>,
     /// An end on one of the server's streams is that of one direction only.
     pub(crate) half_closes: bool,
 }
@@ -97,6 +102,7 @@ impl Connector {
             shared: None,
             abort: OnceLock::new(),
             key: OnceLock::new(),
+            channel: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
         };
@@ -106,6 +112,7 @@ impl Connector {
             let conn = connector.dial_quic(tasks).await;
             let conn = conn.map_err(|e| connector.or_refused(e))?;
             let _ = connector.key.set(conn.peer_key());
+            let _ = connector.channel.set(conn.channel());
             connector.shared = Some(Carrier::Quic(conn));
         } else if way.transport.tcp_mux {
             let config = mux::Config {
@@ -174,6 +181,11 @@ impl Connector {
         if let Some(shared) = &self.shared {
             shared.ask();
         }
+    }
+
+    /// What the TLS that the login goes by is known by to both ends.
+    pub(crate) fn channel(&self) -> Option<Channel> {
+        self.channel.get().copied().flatten()
     }
 
     /// The way that it goes.
@@ -285,6 +297,7 @@ impl Connector {
         }
         let pipe = tls::connect(tls.now(), self.server_name(), conn, HANDSHAKE_WAIT).await?;
         let _ = self.key.set(pipe.peer_key());
+        let _ = self.channel.set(pipe.channel());
         Ok(Stream::Tls(Box::new(pipe)))
     }
 

@@ -36,6 +36,8 @@ use crate::backoff::Found;
 use crate::connect::ConnectError;
 use crate::login::LoginError;
 use crate::one_way::OneWay;
+use crate::proof::ProofError;
+use frp_proto::scram::ScramError;
 
 /// What the attempt came upon.
 pub(crate) fn found(error: &LoginError) -> Found {
@@ -177,6 +179,33 @@ pub(crate) fn explain(error: &LoginError, cfg: &OneWay) -> Explained {
             format!("check that {} is the bindPort of frps", server(cfg)),
         ),
         LoginError::Rejected(text) => explain_rejection(text, cfg),
+        LoginError::Proof(error) => explain_proof(error, cfg),
+    }
+}
+
+fn explain_proof(error: &ProofError, cfg: &OneWay) -> Explained {
+    let server = server(cfg);
+    match error {
+        ProofError::Scram(ScramError::ServerSignature) => explained(
+            error,
+            format!(
+                "{server} asked for a proof of auth.token and has then not shown that it knows the token itself: it \
+                 is not your frps, or poses as it"
+            ),
+            "check serverAddr and who answers there; what it has got is worth nothing to it elsewhere",
+        ),
+        ProofError::NotAsked => explained(
+            error,
+            format!(
+                "{server} is frps of frp, or one with auth.challenge = \"off\", or poses as yours"
+            ),
+            "use frps of frp-rs there, or leave auth.challenge out here",
+        ),
+        _ => explained(
+            error,
+            format!("{server} does not do the proof of the token as it should"),
+            "update the older end; if it stays so, somebody between here and frps changes what is said",
+        ),
     }
 }
 
@@ -281,6 +310,13 @@ fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
                 "frps wants tokens of an issuer: auth.method must be the same in frpc and frps"
             }
         }
+    } else if text.contains("another TLS connection") {
+        "somebody between here and frps ends TLS: a proxy, a firewall that inspects TLS, or an attacker; try from \
+         another network"
+    } else if text.contains("auth.maxClockSkew") {
+        "set the clock of this machine"
+    } else if text.contains("auth.challenge") {
+        "leave auth.challenge out of frpc's settings: it must not be \"off\" here"
     } else if text.contains("token") && by_oidc {
         "frps wants the token that both know: auth.method must be the same in frpc and frps"
     } else if text.contains("token") {

@@ -74,6 +74,7 @@ mod one_way;
 mod plugin;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/port_mapping.rs")]
 mod port_mapping;
+mod proof;
 mod proxy;
 mod reach;
 mod real_ip;

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, CredentialError, Signature};
 use crate::connect::{ConnectError, Connector};
 use crate::one_way::OneWay;
+use crate::proof::{Answered, Begun, ProofError, Prover, Streams};
 
 /// A session that the server has accepted.
 pub(crate) struct LoggedIn {
@@ -37,6 +38,10 @@ pub(crate) struct LoggedIn {
     pub(crate) connector: Connector,
     /// Why this way was taken, where there was a choice.
     pub(crate) why: Option<String>,
+    /// What ciphers of this session go by.
+    pub(crate) key: cfb::Key,
+    /// What its other streams show, where the token was proven.
+    pub(crate) streams: Option<Arc<Streams>>,
 }
 
 /// Why a login failed. [`crate::diagnose`] explains it to the user.
@@ -72,6 +77,9 @@ pub(crate) enum LoginError {
     /// The server answered with something else than the answer to a login.
     #[error("unexpected answer to the login: {0}")]
     Unexpected(&'static str),
+    /// Either end has not proven what it should.
+    #[error("{0}")]
+    Proof(#[from] ProofError),
     /// The server said no.
     #[error("{0}")]
     Rejected(String),
@@ -88,6 +96,7 @@ pub(crate) struct Connected {
 pub(crate) struct Credentials<'a> {
     pub(crate) auth: &'a Auth,
     pub(crate) key: &'a cfb::Key,
+    pub(crate) prover: &'a Prover,
     /// That of the session before, or empty.
     pub(crate) run_id: &'a str,
 }
@@ -111,7 +120,13 @@ pub(crate) async fn login(
     signature: Signature,
     credentials: Credentials<'_>,
 ) -> Result<LoggedIn, LoginError> {
-    let Credentials { auth, key, run_id } = credentials;
+    let Credentials {
+        auth,
+        key,
+        prover,
+        run_id,
+    } = credentials;
+    let run_id = prover.run_id(run_id);
     let Connected {
         mut connector,
         stream,
@@ -122,7 +137,10 @@ pub(crate) async fn login(
     let mut stream = MsgStream::new(pipe, protocol, BytesMut::new());
 
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(way));
-    let sent = send_login(&mut stream, way, signature, client_hello.as_ref(), run_id).await;
+    let mut login = login_of(way, run_id);
+    signature.sign(&mut login);
+    let begun = prover.begin(&mut login, way, connector.channel());
+    let sent = send_login(&mut stream, login, client_hello.as_ref()).await;
     sent.map_err(|error| match error {
         SendError::TimedOut if connector.is_unheard() => ConnectError::Unheard.into(),
         error => LoginError::Send {
@@ -133,31 +151,32 @@ pub(crate) async fn login(
 
     let answered = tokio::time::timeout(
         LOGIN_ANSWER,
-        read_answer(&mut stream, client_hello.as_ref()),
+        exchange(&mut stream, client_hello.as_ref(), (prover, begun), run_id),
     )
     .await;
-    let (answer, agreed) = match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
-        Ok(answer) => answer,
-        Err(ReadError::Login(e)) => {
-            if matches!(e, LoginError::Rejected(_)) {
-                connector.answered();
-                auth.refused();
+    let (answer, agreed, streams) =
+        match answered.unwrap_or_else(|_| Err(RecvError::TimedOut.into())) {
+            Ok(answer) => answer,
+            Err(ReadError::Login(e)) => {
+                if matches!(e, LoginError::Rejected(_)) {
+                    connector.answered();
+                    auth.refused();
+                }
+                return Err(e);
             }
-            return Err(e);
-        }
-        Err(ReadError::Recv(RecvError::TimedOut)) if connector.is_unheard() => {
-            return Err(ConnectError::Unheard.into());
-        }
-        Err(ReadError::Recv(error)) => {
-            let (pipe, _) = stream.into_parts();
-            let first_bytes = pipe.first_bytes().to_vec();
-            return Err(LoginError::Answer {
-                error,
-                lost: connector.close_reason(),
-                first_bytes,
-            });
-        }
-    };
+            Err(ReadError::Recv(RecvError::TimedOut)) if connector.is_unheard() => {
+                return Err(ConnectError::Unheard.into());
+            }
+            Err(ReadError::Recv(error)) => {
+                let (pipe, _) = stream.into_parts();
+                let first_bytes = pipe.first_bytes().to_vec();
+                return Err(LoginError::Answer {
+                    error,
+                    lost: connector.close_reason(),
+                    first_bytes,
+                });
+            }
+        };
     connector.answered();
     let proven = way.identity.proven(connector.server_key()).await;
     proven.map_err(ConnectError::from)?;
@@ -167,12 +186,16 @@ pub(crate) async fn login(
     }
 
     let (pipe, rest) = stream.into_parts();
-    let token = way.auth.token.expose().as_bytes();
+    let streams = streams.map(Arc::new);
+    let (token, key) = match &streams {
+        Some(streams) => (streams.secret(), cfb::Key::derive(streams.secret())),
+        None => (way.auth.token.expose().as_bytes(), key.clone()),
+    };
     let pipe = control(
         pipe.into_io(),
         rest,
         agreed.as_ref(),
-        key,
+        &key,
         token,
         Side::Client,
     );
@@ -184,6 +207,8 @@ pub(crate) async fn login(
         control,
         connector,
         why: None,
+        key,
+        streams,
     })
 }
 
@@ -191,10 +216,8 @@ type LoginStream = MsgStream<Rewind<Stream>>;
 
 async fn send_login(
     stream: &mut LoginStream,
-    cfg: &ClientConfig,
-    signature: Signature,
+    login: Login,
     client_hello: Option<&ClientHello>,
-    run_id: &str,
 ) -> Result<(), SendError> {
     if let Some(hello) = client_hello {
         let mut frame = BytesMut::from(&MAGIC_V2[..]);
@@ -202,7 +225,12 @@ async fn send_login(
         v2::encode_frame(v2::FrameKind::ClientHello, &payload, &mut frame)?;
         stream.queue_raw(&frame);
     }
-    let mut login = Login {
+    stream.queue(&login.into())?;
+    stream.flush_within(ANSWER_WRITE).await
+}
+
+fn login_of(cfg: &ClientConfig, run_id: &str) -> Login {
+    Login {
         version: VERSION.to_owned(),
         hostname: host::name(),
         os: host::go_os().to_owned(),
@@ -214,10 +242,7 @@ async fn send_login(
         pool_count: cfg.transport.pool_count,
         features: features::ours(),
         ..Login::default()
-    };
-    signature.sign(&mut login);
-    stream.queue(&login.into())?;
-    stream.flush_within(ANSWER_WRITE).await
+    }
 }
 
 fn client_hello(way: &OneWay) -> ClientHello {
@@ -249,6 +274,51 @@ impl From<RecvError> for ReadError {
     }
 }
 
+impl From<ProofError> for ReadError {
+    fn from(e: ProofError) -> Self {
+        Self::Login(e.into())
+    }
+}
+
+/// The server's answer, after it has been shown what it asks for: with what keys the control cipher under wire v2, and
+/// what only the two ends know, where the token was proven.
+async fn exchange(
+    stream: &mut LoginStream,
+    client_hello: Option<&ClientHello>,
+    (prover, begun): (&Prover, Begun),
+    run_id: &str,
+) -> Result<(LoginResp, Option<Negotiated>, Option<Streams>), ReadError> {
+    let (answer, agreed) = match read_answer(stream, client_hello).await {
+        Err(e @ ReadError::Login(LoginError::Rejected(_))) => {
+            // What it says is the better reason.
+            let _ = prover.not_asked();
+            return Err(e);
+        }
+        answer => answer?,
+    };
+    if answer.scram.is_empty() || !answer.run_id.is_empty() {
+        prover.not_asked()?;
+        return Ok((answer, agreed, None));
+    }
+    let Answered { login, answer } = prover.answer(begun, &answer.scram).await?;
+    let queued = stream.queue(&login.into()).map_err(SendError::from);
+    let sent = match queued {
+        Ok(()) => stream.flush_within(ANSWER_WRITE).await,
+        Err(e) => Err(e),
+    };
+    sent.map_err(|error| LoginError::Send { error, lost: None })?;
+    let last = match stream.recv().await? {
+        Message::LoginResp(last) => last,
+        other => return Err(LoginError::Unexpected(other.name()).into()),
+    };
+    if last.run_id_lost {
+        prover.lost(run_id);
+    }
+    let last = accepted(last)?;
+    let streams = prover.confirm(answer, &last.scram)?;
+    Ok((last, agreed, streams))
+}
+
 /// The server's answer, and what keys the control cipher under wire v2.
 async fn read_answer(
     stream: &mut LoginStream,
@@ -272,11 +342,17 @@ async fn read_answer(
         });
     }
     match stream.recv().await? {
-        Message::LoginResp(answer) if answer.error.is_empty() => Ok((answer, agreed)),
-        Message::LoginResp(answer) => {
-            Err(LoginError::Rejected(shown_error(&answer.error).into_owned()).into())
-        }
+        Message::LoginResp(answer) => Ok((accepted(answer)?, agreed)),
         other => Err(LoginError::Unexpected(other.name()).into()),
+    }
+}
+
+fn accepted(answer: LoginResp) -> Result<LoginResp, LoginError> {
+    match answer.error.is_empty() {
+        true => Ok(answer),
+        false => Err(LoginError::Rejected(
+            shown_error(&answer.error).into_owned(),
+        )),
     }
 }
 

@@ -235,6 +235,7 @@ impl Service {
             let credentials = Credentials {
                 auth: &self.client.auth,
                 key: &self.client.key,
+                prover: &self.client.prover,
                 run_id,
             };
             let tasks = &self.client.tasks.tracker;

@@ -10,6 +10,7 @@ use frp_config::{ClientConfig, ProxyConfig};
 use frp_log::{Log, debug, error, info, shown_error, shown_name, warn};
 use frp_net::carrier::Lost;
 use frp_net::or_never::or_never;
+use frp_proto::crypto::cfb;
 use frp_proto::msg::{CloseProxy, Message, NewProxyResp, Ping, Pong};
 use frp_proto::naming;
 use frp_proto::wire::EncodeError;
@@ -41,6 +42,8 @@ const CHANGES: usize = 64;
 pub(crate) struct Session {
     client: Arc<Client>,
     control: MsgStream<ControlPipe>,
+    /// That of `useEncryption`.
+    key: cfb::Key,
     /// What is configured, which the admin API may change.
     settings: watch::Receiver<Arc<ClientConfig>>,
     changes: mpsc::Sender<Change>,
@@ -118,6 +121,8 @@ impl Session {
             control,
             connector,
             why,
+            key,
+            streams,
         } = logged_in;
         let silent = connector.ends_silently();
         let connector = Arc::new(connector);
@@ -132,6 +137,7 @@ impl Session {
             holes: holes.clone(),
             connector,
             run_id,
+            streams,
             half_closes,
         };
         let (changes, health) = mpsc::channel(CHANGES);
@@ -147,6 +153,7 @@ impl Session {
             client: client.clone(),
             control,
             guards,
+            key,
             last_pong: Instant::now(),
             asked_at: None,
             asking: silent.then(|| Asking::new(Instant::now())),
@@ -306,7 +313,7 @@ impl Session {
             if !self.client.registrations().has(cfg) {
                 let proxy = Arc::new(Proxy::new(
                     cfg.clone(),
-                    &self.client.key,
+                    &self.key,
                     &self.log,
                     &self.client.live,
                 ));

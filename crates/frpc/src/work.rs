@@ -129,7 +129,11 @@ impl Context {
     /// A work connection that a user waits on.
     async fn open(&self) -> Result<(MsgStream<Stream>, Box<StartWorkConn>), WorkError> {
         let mut stream = Box::pin(self.server.stream()).await?;
-        let hello = self.client.auth.new_work_conn(&self.server.run_id).await?;
+        let run_id = &self.server.run_id;
+        let hello = match &self.server.streams {
+            Some(streams) => streams.work(run_id),
+            None => self.client.auth.new_work_conn(run_id).await?,
+        };
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(MESSAGE_WRITE).await?;
         match stream.recv().await? {

@@ -31,6 +31,8 @@ pub(crate) struct Caller {
     pub(crate) tls: bool,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
+    /// What its TLS is known by to both ends, where frps has said that it goes by that.
+    pub(crate) channel: Option<frp_proto::scram::Channel>,
     /// The other end of the connection, where it runs over kcp.
     pub(crate) kcp: Option<kcp::Peer>,
 }

@@ -90,6 +90,7 @@ async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Strea
         transport,
         tls: false,
         link: None,
+        channel: None,
         kcp: match &conn {
             Stream::Kcp(conn) => Some(conn.peer()),
             _ => None,
@@ -118,6 +119,7 @@ async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Strea
     let caller = Caller {
         transport,
         tls,
+        channel: stream.channel().map(|channel| channel.key),
         ..caller
     };
     if shared.bound.tcp_mux {
@@ -231,7 +233,9 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
     let peer = arriving.peer();
     let log = Log::root().by(peer.ip());
     let turn = shared.strangers.enter(peer.ip());
-    let settings = shared.policy().quic.clone();
+    let policy = shared.policy();
+    let (settings, by_challenge) = (policy.quic.clone(), policy.by_challenge);
+    drop(policy);
     let accepted = tokio::select! {
         accepted = arriving.accept(&settings, HANDSHAKE_WAIT) => accepted,
         () = turn.evicted() => return debug!(log, "[{peer}] made room for newer connections"),
@@ -248,6 +252,10 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         transport: Transport::Quic,
         tls: true,
         link: None,
+        channel: conn
+            .channel()
+            .filter(|_| by_challenge)
+            .map(|channel| channel.key),
         kcp: None,
     };
     let streams = Arrivals::Quic(conn.clone());
@@ -274,6 +282,7 @@ pub(crate) async fn enter_inside(
         transport: Transport::Inside,
         tls: false,
         link: None,
+        channel: None,
         kcp: None,
     };
     let carrier = Carrier::Memory(conn);

@@ -1,5 +1,6 @@
 //! Stage 3: a stream says which wire protocol it speaks and what it is for.
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -7,6 +8,7 @@ use frp_log::{Log, debug, shown, shown_error, trace, warn};
 use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::stream::Stream;
 use frp_proto::msg::{Message, NewVisitorConn, NewVisitorConnResp, NewWorkConn, StartWorkConn};
+use frp_proto::scram::Use;
 use frp_proto::wire::hello::{self, ClientHello, HelloError, ServerHello};
 use frp_proto::wire::{MAGIC_V2, Magic, WireProtocol, detect, v2};
 use frp_relay::layers::Negotiated;
@@ -160,12 +162,22 @@ async fn answer_hello(stream: &mut Greeted, payload: &[u8]) -> Result<Negotiated
 async fn admit_work_conn(
     shared: &Shared,
     mut stream: Greeted,
-    conn: NewWorkConn,
+    mut conn: NewWorkConn,
     caller: &Caller,
     permit: Permit,
 ) {
+    let (count, proof) = (mem::take(&mut conn.count), mem::take(&mut conn.proof));
     let session = shared.registry.running(&conn.run_id);
     let refusal = match session.filter(|session| session.shares_connection(caller)) {
+        Some(session) if !session.admits(Use::Work, count, &proof) => {
+            let why = "it does not show that it belongs to that session, or is a repeated one";
+            let run_id = shown(&session.run_id);
+            warn!(
+                session.log,
+                "invalid NewWorkConn with run id [{run_id}]: {why}"
+            );
+            why.to_owned()
+        }
         None => {
             let why = |id: &str| format!("no client control found for run id [{id}]");
             let log = Log::root().by(caller.peer.ip());

@@ -77,6 +77,7 @@ mod pages;
 mod plugins;
 mod policy;
 mod ports;
+mod proof;
 mod proxied;
 mod proxy;
 mod publish;
@@ -89,6 +90,7 @@ mod shared;
 mod ssh;
 mod stats;
 mod stop;
+mod token_command;
 mod trusted;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
 mod vhost;
@@ -259,6 +261,7 @@ impl Server {
         let shared = Shared {
             base: Arc::new(base),
             registry: Registry::default(),
+            challenges: proof::Challenges::new(),
             groups: Arc::default(),
             visitors: Arc::default(),
             nathole: Arc::default(),

@@ -18,6 +18,9 @@ pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 /// frpc that was started again asks a second time.
 pub(crate) const DOUBT: Duration = Duration::from_millis(1500);
 
+/// How often the clock on the wall is looked at whether a token has expired, which is sooner where it is due sooner.
+pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(60);
+
 /// The same once the connection has a session: work and visitor connections being opened.
 pub(crate) const MAX_STREAMS_IN_GREETING: usize = 1024;
 
@@ -271,3 +274,16 @@ pub(crate) const SSH_PACKET: u32 = 32 * 1024;
 
 /// Work connections of one tunnel that wait for users.
 pub(crate) const MAX_SSH_WAITING: usize = 4096;
+
+/// Verifiers of tokens that are kept: one for each token, and more only while tokens are replaced.
+pub(crate) const MAX_VERIFIERS: usize = 4096;
+
+/// Streams of a session that may come before one that was opened earlier, and is on its way still: as many as a client
+/// opens at a time.
+pub(crate) const MAX_STREAMS_OUT_OF_ORDER: usize = 4096;
+
+/// How long nobody else may have the run id of a client that has gone and has a key for it, and how many of these are
+/// kept: a client comes back within minutes, or is restarted and has no run id.
+pub(crate) const RUN_KEY_KEPT: Duration = Duration::from_secs(60 * 60);
+/// See [`RUN_KEY_KEPT`].
+pub(crate) const MAX_RUN_KEYS: usize = 4096;

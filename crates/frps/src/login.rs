@@ -21,13 +21,15 @@ use frp_relay::msg_stream::{MsgStream, SendError};
 
 use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;
-use crate::auth::{Auth, Subject};
+use crate::auth::Auth;
+use crate::auth::tokens::Identity;
 use crate::bans::{Kind, TooFast};
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
-use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
+use crate::client::registry::{ClientIdTaken, NotAdmitted, RunIdTaken, Seat};
 use crate::policy::Policy;
+use crate::proof::{self, ProofError, Shown};
 use crate::random::random_bytes;
 use crate::session::{Control, Session};
 use crate::shared::Shared;
@@ -41,12 +43,14 @@ enum LoginError {
     Refused(Cause, Refusal),
     #[error("{0}")]
     TooFast(#[from] TooFast),
+    #[error("{0}")]
+    Proof(#[from] ProofError),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
     TooManySessions,
     #[error("nobody waits for the answer any more")]
     Gone,
     #[error("{0}")]
-    RunId(#[from] RunIdTaken),
+    Place(#[from] NotAdmitted),
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -63,8 +67,11 @@ impl LoginError {
         match self {
             Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
             Self::Refused(cause, _) => Some(*cause),
+            Self::Proof(ProofError::Send(_) | ProofError::Recv(_)) => None,
+            Self::Proof(_) => Some(Cause::Token),
             Self::TooManySessions => Some(Cause::Limits),
-            Self::RunId(_) | Self::ClientId(_) => Some(Cause::Taken),
+            Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
+            Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
             Self::NoHello => Some(Cause::Protocol),
             Self::TooFast(_) => Some(Cause::Banned),
             Self::Gone | Self::Replaced | Self::Answer(_) => None,
@@ -116,10 +123,13 @@ pub(crate) async fn serve(
                 let from = (caller.peer, caller.transport);
                 stats.logins.failed(cause, &why, who, from);
             }
-            if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut) = e {
+            if let LoginError::Answer(SendError::Io(_) | SendError::TimedOut)
+            | LoginError::Proof(ProofError::Send(_) | ProofError::Recv(_)) = e
+            {
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
+            let run_id_lost = matches!(e, LoginError::Place(NotAdmitted::RunId(RunIdTaken::Key)));
             let detail = match e {
                 LoginError::Refused(_, refused) => refused.peer,
                 _ => why,
@@ -128,13 +138,15 @@ pub(crate) async fn serve(
             let answer = LoginResp {
                 version: VERSION.to_owned(),
                 error,
+                run_id_lost,
                 ..LoginResp::default()
             };
             return last_word(&mut stream, &answer.into()).await;
         }
     };
     let _home = shared.strangers.at_home(caller.peer.ip());
-    let control = control_stream(&policy.auth, stream, negotiated.as_ref(), &caller);
+    let identity = admitted.0.session().identity();
+    let control = control_stream(identity, stream, negotiated.as_ref(), &caller);
     let heartbeat_timeout = policy.heartbeat_timeout;
     drop(policy);
     let session = Session::new(shared, admitted, control, caller, heartbeat_timeout);
@@ -145,24 +157,42 @@ pub(crate) async fn serve(
 async fn admit(
     shared: &Arc<Shared>,
     policy: &Policy,
-    (login, new_id): (Login, String),
+    (mut login, new_id): (Login, String),
     stream: &mut Greeted,
     negotiated: Option<&Negotiated>,
     (caller, permit): (&Caller, Permit),
     log: &Log,
 ) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
-        announce(&login, caller.peer, log);
+        announce(&login, "", caller.peer, log);
         return Err(LoginError::NoHello);
     }
     // What a client says of itself counts for nothing where it is not our own gateway that says it.
     let vouched = caller.is_inside() && login.client_spec.always_auth_pass;
+    let proof = tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => return Err(LoginError::Gone),
+        proof = proof::show(&shared.challenges, policy, stream, &mut login, caller) => proof,
+        () = permit.lost(caller) => return Err(LoginError::Gone),
+    };
+    let Shown {
+        identity,
+        run_key,
+        streams,
+        answer: proven,
+    } = match proof {
+        Ok(proof) => proof,
+        Err(why) => {
+            announce(&login, "", caller.peer, log);
+            return Err(why.into());
+        }
+    };
     let mut ask = LoginAsk {
         policy,
         peer: caller.peer,
         login,
         vouched,
-        subject: Subject::default(),
+        identity: identity.unwrap_or_default(),
     };
     let admitted = tokio::select! {
         biased;
@@ -176,7 +206,7 @@ async fn admit(
     };
     let LoginAsk {
         mut login,
-        subject,
+        identity,
         peer,
         ..
     } = ask;
@@ -189,6 +219,7 @@ async fn admit(
     // share fewer lines.
     announce(
         login,
+        identity.entry().name(),
         peer,
         &match admitted {
             Ok(_) => log.of_session(),
@@ -204,7 +235,8 @@ async fn admit(
     };
     let session = Arc::new(SessionHandle::new(
         login,
-        (auth, subject),
+        (auth, identity),
+        (run_key, streams),
         pool,
         caller.clone(),
         log.known(),
@@ -241,6 +273,7 @@ async fn admit(
     let mut answer = LoginResp {
         version: VERSION.to_owned(),
         run_id: login.run_id.clone(),
+        scram: proven,
         ..LoginResp::default()
     };
     if !login.features.is_empty() {
@@ -264,10 +297,15 @@ async fn admit(
     Ok(((seat, guard, listed), presence))
 }
 
-fn announce(login: &Login, peer: SocketAddr, log: &Log) {
+/// `token` is the name of the one that it has shown, if it has one.
+fn announce(login: &Login, token: &str, peer: SocketAddr, log: &Log) {
+    let token = match token {
+        "" => String::new(),
+        token => format!(" token [{token}]"),
+    };
     info!(
         log,
-        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]",
+        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]{token}",
         shown(&login.version),
         shown(&login.hostname),
         shown(&login.os),
@@ -283,7 +321,7 @@ fn pool_count(wanted: i64, allowed: i64) -> usize {
 
 /// The control connection behind its cipher, which a client in this program does without.
 fn control_stream(
-    auth: &Auth,
+    identity: &Identity,
     stream: Greeted,
     negotiated: Option<&Negotiated>,
     caller: &Caller,
@@ -296,8 +334,8 @@ fn control_stream(
             stream,
             leftover,
             negotiated,
-            auth.key(),
-            auth.token(),
+            identity.key(),
+            identity.token(),
             Side::Server,
         ),
     };

@@ -5,7 +5,8 @@
 //! Whoever decides something takes one snapshot by `Core::policy` and decides all of it by that: a
 //! connection that arrives, a login, a new proxy, a user. What has been decided stays: a session keeps
 //! the credentials, the key and the heartbeat timeout that it logged in under, a proxy its port and
-//! packet size, a connection its certificate.
+//! packet size, a connection its certificate. But a session ends when its token is no longer one of
+//! `auth.tokens`.
 //!
 //! All that follows from the settings is made when the policy is: no decision reads a file.
 
@@ -13,7 +14,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use frp_config::{Secret, ServerConfig, ServerTls, ServerTransport, WebsocketOptions};
+use frp_config::{
+    AuthMethod, Challenge, Secret, ServerConfig, ServerTls, ServerTransport, WebsocketOptions,
+};
 use frp_log::InitError;
 use frp_net::quic::{self, NoInitialCipherSuite};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
@@ -69,6 +72,10 @@ pub(crate) struct Policy {
     pub(crate) fingerprint: Fingerprint,
     /// The key is in no file.
     pub(crate) key_is_fleeting: bool,
+    /// Clients prove their token by a challenge, and TLS says so.
+    pub(crate) by_challenge: bool,
+    /// How far the clock of clients may be away that do not.
+    pub(crate) max_clock_skew: Option<Duration>,
     /// No connections without TLS.
     pub(crate) tls_force: bool,
     pub(crate) quic: quic::ServerSettings,
@@ -219,6 +226,9 @@ pub(crate) fn divide(
     let ServerConfig {
         auth,
         oidc,
+        tokens,
+        strict_users,
+        max_clock_skew,
         bind_addr,
         bind_port,
         proxy_bind_addr,
@@ -260,7 +270,8 @@ pub(crate) fn divide(
     } = transport;
     let tls_force = tls_files.force;
     let key_is_fleeting = is_fleeting(&tls_files);
-    let (tls, fingerprint) = server_tls(tls_files, former)?;
+    let by_challenge = auth.method == AuthMethod::Token && auth.challenge != Challenge::Off;
+    let (tls, fingerprint) = server_tls(tls_files, by_challenge, former)?;
     let web_access = web_server.as_ref().map(access::of).transpose();
     let web_access = web_access.map_err(PolicyError::Web)?.map(Arc::new);
     let options = quic::Options {
@@ -280,13 +291,20 @@ pub(crate) fn divide(
         }
         None => (None, None),
     };
-    let (auth, keeper) = Auth::new(auth, &oidc, former.map(|former| &*former.policy.auth));
+    let (auth, keeper) = Auth::new(
+        auth,
+        (tokens, strict_users),
+        &oidc,
+        former.map(|former| &*former.policy.auth),
+    );
     let policy = Policy {
         auth: Arc::new(auth),
         tls,
         fingerprint,
         key_is_fleeting,
         tls_force,
+        by_challenge,
+        max_clock_skew: (max_clock_skew > 0).then(|| Duration::from_secs(max_clock_skew)),
         quic,
         websocket: accepted_websockets(websocket),
         tcp_keepalive,
@@ -340,23 +358,31 @@ fn is_fleeting(files: &ServerTls) -> bool {
 /// TLS by what is in the files now. A key that frps makes for as long as it runs stays the same.
 fn server_tls(
     files: ServerTls,
+    by_challenge: bool,
     former: Option<&Former>,
 ) -> Result<(Arc<rustls::ServerConfig>, Fingerprint), PolicyError> {
     let is_same = |former: &&Former| {
-        files.trusted_ca_file.is_none() && former.settings.transport.tls == files
+        files.trusted_ca_file.is_none()
+            && former.settings.transport.tls == files
+            && former.policy.by_challenge == by_challenge
     };
     if let Some(former) = former.filter(is_same).filter(|_| is_fleeting(&files)) {
         return Ok((former.policy.tls.clone(), former.policy.fingerprint));
     }
     let trusted_ca = files.trusted_ca_file;
-    if let Some(store) = files.key_store {
-        return Ok(key_store::open(&store, trusted_ca)?);
-    }
-    Ok(tls::server(&TlsFiles {
-        cert: files.cert_file,
-        key: files.key_file,
-        trusted_ca,
-    })?)
+    let (tls, fingerprint) = match files.key_store {
+        Some(store) => key_store::open(&store, trusted_ca)?,
+        None => tls::server(&TlsFiles {
+            cert: files.cert_file,
+            key: files.key_file,
+            trusted_ca,
+        })?,
+    };
+    let tls = match by_challenge {
+        true => tls::marked(&tls),
+        false => tls,
+    };
+    Ok((tls, fingerprint))
 }
 
 fn accepted_websockets(settings: WebsocketOptions) -> Accepted {

@@ -27,7 +27,7 @@ const SHORTEST_ID: usize = 32;
 pub(crate) fn secret(cfg: &ServerConfig) -> ResetSecret {
     let key_file = cfg.transport.tls.key_file.as_deref();
     let key = key_file.and_then(|path| fs::read(path).ok());
-    let machine = MACHINE.iter().find_map(id);
+    let machine = machine();
     if key.is_none() && machine.is_none() {
         return ResetSecret::random();
     }
@@ -36,6 +36,11 @@ pub(crate) fn secret(cfg: &ServerConfig) -> ResetSecret {
         &key.unwrap_or_default(),
         machine.unwrap_or_default().as_bytes(),
     ])
+}
+
+/// What this machine is known by to itself alone.
+pub(crate) fn machine() -> Option<String> {
+    MACHINE.iter().find_map(id)
 }
 
 fn id(path: impl AsRef<Path>) -> Option<String> {

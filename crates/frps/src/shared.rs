@@ -10,6 +10,7 @@ use crate::base::Base;
 use crate::client::registry::Registry;
 use crate::group::Groups;
 use crate::nathole::table::Nathole;
+use crate::proof::Challenges;
 use crate::vhost::tables::Vhosts;
 use crate::visitors::Visitors;
 
@@ -18,6 +19,7 @@ use crate::visitors::Visitors;
 pub(crate) struct Shared {
     pub(crate) base: Arc<Base>,
     pub(crate) registry: Registry,
+    pub(crate) challenges: Challenges,
     pub(crate) groups: Arc<Groups>,
     pub(crate) visitors: Arc<Visitors>,
     pub(crate) nathole: Arc<Nathole>,

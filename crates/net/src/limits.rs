@@ -7,6 +7,9 @@ use std::time::Duration;
 /// stream (frp `server/service.go`: connReadTimeout).
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
+/// Certificates of servers that are remembered to have been marked: a client has one server, or a few.
+pub const MAX_MARKED: usize = 64;
+
 /// Connections that have not logged in yet, over all sources, where there are descriptors for them.
 /// Beyond it one of the most crowded source is closed. What all of them may hold together is at most
 /// 64 MiB: see [`MUX_STRANGER_SHARE`], `FIRST_MESSAGE_SHARE` of `frp-relay`, [`STRANGERS_POOL`],

@@ -15,7 +15,7 @@ use crate::kcp::{self, KcpStream};
 use crate::memory::MemoryPipe;
 use crate::mux::MuxStream;
 use crate::quic::QuicStream;
-use crate::tls::TlsPipe;
+use crate::tls::{Channel, TlsPipe};
 use crate::websocket::WebsocketPipe;
 
 /// One bidirectional byte pipe. An enum rather than a trait object: the relay asks which kind it
@@ -117,6 +117,15 @@ impl Stream {
             Self::Memory(_) => (Transport::Inside, false),
             Self::Tls(io) => (io.io().transport().0, true),
             Self::Websocket(io) => (Transport::Websocket, io.io().transport().1),
+        }
+    }
+
+    /// What the TLS connection is known by that carries this stream alone.
+    pub fn channel(&self) -> Option<Channel> {
+        match self {
+            Self::Tls(io) => io.channel(),
+            Self::Websocket(io) => io.io().channel(),
+            Self::Tcp(_) | Self::Kcp(_) | Self::Mux(_) | Self::Quic(_) | Self::Memory(_) => None,
         }
     }
 

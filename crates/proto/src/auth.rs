@@ -22,6 +22,12 @@ pub fn token_key(token: &str, timestamp: i64) -> String {
     hex
 }
 
+/// A client of ours that does not know yet whose server it logs in to shows both frp's digest, in case it is frp's,
+/// and that it proves the token by a challenge. The digest's time is this much later than the clock then, which frp
+/// does not mind, and which no server of ours takes without that proof: so nobody who has seen the login can
+/// repeat it there as one of frp's.
+pub const OURS_FROM: i64 = 1 << 40;
+
 /// Whether `presented` is [`token_key`] of `token` and `timestamp`. The comparison takes the same
 /// time wherever the first difference is.
 pub fn verify_token_key(token: &str, timestamp: i64, presented: &str) -> bool {

@@ -19,6 +19,9 @@ pub const GUARDS: &str = "guards";
 pub fn guards(features: &[String]) -> bool {
     features.iter().any(|feature| feature == GUARDS)
 }
+/// A client that has it proves the token by [`crate::scram`] and begins to do so in its `Login`; a server that has it
+/// asks for that.
+pub const SCRAM: &str = "scram";
 
 /// What this implementation does on a direct path.
 pub fn ours_between_peers() -> Vec<String> {
@@ -33,6 +36,11 @@ pub fn first_byte(features: &[String]) -> bool {
 /// What this implementation does.
 pub fn ours() -> Vec<String> {
     vec![HALF_CLOSE.to_owned(), GUARDS.to_owned()]
+}
+
+/// Whether the peer that said `features` proves the token by [`SCRAM`].
+pub fn scram(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == SCRAM)
 }
 
 /// Whether the peer that said `features` half-closes.

@@ -7,6 +7,7 @@
 //! - [`msg`]: the 18 messages and the one table of their wire types
 //! - [`wire`]: how messages are framed (v1, v2) and how a v2 connection is opened
 //! - [`crypto`]: the v1 stream cipher and the v2 AEAD records
+//! - [`scram`]: the proof of the token between programs of ours
 //! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
 //! - [`names`]: enums whose variants have names, such as the types of proxies
 //! - [`address`], [`network`]: IP addresses, `host:port`, `10.0.0.0/8`
@@ -40,6 +41,7 @@ pub mod network;
 pub mod plugin;
 pub mod proxy_protocol;
 pub mod proxy_url;
+pub mod scram;
 pub mod sni;
 pub mod stun;
 pub mod wire;

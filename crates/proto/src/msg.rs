@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
+use aws_lc_rs::digest;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
@@ -171,6 +172,56 @@ wire_struct! {
         pool_count: i64 = "pool_count",
         /// What the client does beyond frp, see [`crate::features`].
         features: Vec<String> = "features",
+        /// A message of [`crate::scram`]: client-first, and client-final in the second login that answers a
+        /// challenge. Ours alone, as what follows.
+        scram: String = "scram",
+        /// Ed25519 public key of who holds the run id from here on, 32 bytes.
+        run_key: Bytes = "run_key",
+        /// In the second login: by `run_key`, over [`Login::signed`].
+        signature: Bytes = "signature",
+    }
+}
+
+impl Login {
+    /// What is proven along with the token: what others could gain by changing on the way.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut add = |part: &[u8]| {
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part);
+        };
+        add(b"frp login");
+        for text in [&self.user, &self.run_id, &self.client_id, &self.version] {
+            add(text.as_bytes());
+        }
+        add(&self.run_key);
+        add(&(self.features.len() as u64).to_be_bytes());
+        self.features.iter().for_each(|name| add(name.as_bytes()));
+        for (key, value) in &self.metas {
+            add(key.as_bytes());
+            add(value.as_bytes());
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(hash.finish().as_ref());
+        out
+    }
+
+    /// What a login is known by whose credentials are an issuer's: `nonce` is the server's challenge, `digest` that of
+    /// the login.
+    pub fn exchange_of_issuer(nonce: &str, digest: &[u8; 32]) -> [u8; 32] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"frp login by an issuer");
+        hash.update(digest);
+        hash.update(nonce.as_bytes());
+        let mut out = [0; 32];
+        out.copy_from_slice(hash.finish().as_ref());
+        out
+    }
+
+    /// What the holder of a run id signs, so that it counts for this login only: `exchange` is what that is known by
+    /// to both ends.
+    pub fn signed(exchange: &[u8; 32]) -> Vec<u8> {
+        [b"frp holder of the run id".as_slice(), exchange].concat()
     }
 }
 
@@ -186,6 +237,11 @@ wire_struct! {
         /// What the server does beyond frp, see [`crate::features`]. Said only to a client that has
         /// said what it does.
         features: Vec<String> = "features",
+        /// A message of [`crate::scram`]: with no run id a challenge, which a second login answers; with one
+        /// server-final.
+        scram: String = "scram",
+        /// Ours alone: the login failed because the client does not hold the run id that it asked for.
+        run_id_lost: bool = "run_id_lost",
     }
 }
 
@@ -292,6 +348,10 @@ wire_struct! {
         privilege_key: String = "privilege_key" secret,
         /// Time of the digest, Unix seconds.
         timestamp: i64 = "timestamp",
+        /// Ours alone, after a login by [`crate::scram`]: which of the session's streams this is, from 1 on.
+        count: i64 = "count",
+        /// [`crate::scram::Secret::proof`] for that.
+        proof: Bytes = "proof",
     }
 }
 
@@ -336,6 +396,10 @@ wire_struct! {
         use_encryption: bool = "use_encryption",
         /// The visitor's leg is compressed.
         use_compression: bool = "use_compression",
+        /// As in [`NewWorkConn`].
+        count: i64 = "count",
+        /// As in [`NewWorkConn`].
+        proof: Bytes = "proof",
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) enum Act {
     BanAdd,
     BanRemove,
     Top,
+    /// Makes a token.
+    TokenNew,
+    /// Makes what frps can know of a token in its place.
+    TokenHash,
     Discover,
     Fingerprint,
     /// One proxy of that type, from flags.

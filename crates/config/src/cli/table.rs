@@ -139,6 +139,7 @@ const FRPS: Command = Command {
             "Print the fingerprint of the key by which clients know this frps, for transport.tls.pin of frpc",
             Act::Fingerprint,
         ),
+        TOKEN,
         COMPLETION,
         HELP,
         CANDIDATES,
@@ -215,6 +216,29 @@ const BAN: Command = Command {
         },
     ],
     ..command("ban", "Who is kept out of the running frps", Act::Group)
+};
+
+const TOKEN: Command = Command {
+    below: &[
+        command(
+            "new",
+            "Make a token for auth.tokens, and its hash",
+            Act::TokenNew,
+        ),
+        Command {
+            flags: &[flag(
+                "like",
+                Takes::Text,
+                "Hash of another token of the same user, whose salt this one shares.",
+            )],
+            ..command(
+                "hash",
+                "Read a token from standard input and print its hash",
+                Act::TokenHash,
+            )
+        },
+    ],
+    ..command("token", "Actions about auth.tokens", Act::Group)
 };
 
 const NATHOLE: Command = Command {

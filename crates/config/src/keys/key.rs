@@ -108,6 +108,8 @@ pub(crate) enum Rule {
     VirtualAddress,
     /// Each item an IP address, or a network such as `10.0.0.0/8`.
     Networks,
+    /// A date and time, or a date. A choice of ours alone.
+    Expiry,
     /// The URL of a proxy. frp checks it with each login.
     ProxyUrl,
     Bandwidth,

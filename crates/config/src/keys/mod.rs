@@ -26,8 +26,9 @@ pub use self::client::{
     ClientConfig, ClientOidc, ClientTls, ClientTransport, KNOWN_SERVERS, ServerTrust,
 };
 pub use self::common::{
-    Auth, AuthMethod, AuthScope, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget, PortRange,
-    QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
+    Auth, AuthMethod, AuthScope, Challenge, DnsServer, Expiry, LogConfig, LogFormat, LogLevel,
+    LogTarget, PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls,
+    WebsocketOptions,
 };
 pub use self::guard::{BanRules, GuardRules, GuardedProxies, Guards, ProxyGuard};
 pub use self::plugin::{
@@ -41,7 +42,7 @@ pub use self::proxy::{
     SecretAccess, TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
-    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
+    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerToken, ServerTransport, SshTunnelGateway,
 };
 pub use self::visitor::{
     VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor,

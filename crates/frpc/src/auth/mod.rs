@@ -87,6 +87,7 @@ impl Auth {
             run_id: run_id.to_owned(),
             timestamp,
             privilege_key: key,
+            ..NewWorkConn::default()
         })
     }
 

@@ -285,7 +285,7 @@ impl Runner for Entrants<'_> {
     }
 
     fn is_final(error: &LoginError) -> bool {
-        matches!(error, LoginError::Rejected(_))
+        matches!(error, LoginError::Rejected(_) | LoginError::Proof(_))
     }
 
     fn is_absent(&self, way: usize, error: &LoginError) -> bool {

@@ -159,6 +159,11 @@ impl Visitor {
             timestamp,
             use_encryption: self.cfg.use_encryption,
             use_compression: self.cfg.use_compression,
+            ..NewVisitorConn::default()
+        };
+        let hello = match &self.server.link.streams {
+            Some(streams) => streams.visit(hello),
+            None => hello,
         };
         stream.queue(&hello.into()).map_err(SendError::from)?;
         stream.flush_within(MESSAGE_WRITE).await?;

@@ -13,12 +13,13 @@ impl Check for Credentials {
     }
 
     fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
-        if ask.vouched {
+        // One that is proven has shown enough before anybody was asked.
+        if ask.vouched || ask.identity.is_proven() {
             return Verdict::pass();
         }
         Verdict::later(async {
             let checked = ask.policy.auth.login(&ask.login).await;
-            ask.subject = checked.map_err(|why| Refusal::new(&why))?;
+            ask.identity = checked.map_err(|why| Refusal::new(&why))?;
             Ok(None)
         })
     }
@@ -26,11 +27,12 @@ impl Check for Credentials {
     /// A session keeps the credentials that it was opened with.
     fn ping<'a>(&'a self, ask: &'a mut PingAsk<'_>) -> Verdict<'a> {
         let client = ask.client;
-        if !client.auth().heartbeats {
+        // What comes by a key that is known to this client alone has shown enough.
+        if !client.auth().heartbeats || client.identity().is_proven() {
             return Verdict::pass();
         }
         Verdict::later(async {
-            let checked = client.auth().ping(&ask.ping, client.subject()).await;
+            let checked = client.auth().ping(&ask.ping, client.identity()).await;
             checked.map_err(|why| Refusal::new(&why))?;
             Ok(None)
         })
@@ -38,11 +40,11 @@ impl Check for Credentials {
 
     fn work_conn<'a>(&'a self, ask: &'a mut WorkConnAsk<'_>) -> Verdict<'a> {
         let client = ask.client;
-        if !client.auth().new_work_conns {
+        if !client.auth().new_work_conns || client.identity().is_proven() {
             return Verdict::pass();
         }
         Verdict::later(async {
-            let checked = client.auth().new_work_conn(&ask.conn, client.subject());
+            let checked = client.auth().new_work_conn(&ask.conn, client.identity());
             checked.await.map_err(|why| Refusal::new(&why))?;
             Ok(None)
         })

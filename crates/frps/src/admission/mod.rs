@@ -14,6 +14,7 @@ mod limits;
 mod plugins;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod visitors;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use self::guard::Guard;
 use self::guards::Guarding;
 use self::limits::Limits;
 use self::plugins::Plugins;
+use self::tokens::Tokens;
 use self::visitors::Visitors;
 use crate::bans::Bans;
 use crate::guards::Why;
@@ -51,6 +53,7 @@ impl Admission {
         checks.extend(more);
         checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
+        checks.push(Box::new(Tokens));
         Self { checks, guarding }
     }
 

@@ -1,29 +1,33 @@
-//! Are the credentials of a login, a ping, a work connection good (frp `pkg/auth`)? By the token that
-//! both ends know ([`token`]), or by tokens of an OpenID Connect issuer ([`oidc`], with what [`issuer`]
-//! knows of it).
+//! Are the credentials of a login, a ping, a work connection good (frp `pkg/auth`)? By a token that
+//! both ends know ([`token`], one of [`tokens`]), or by tokens of an OpenID Connect issuer ([`oidc`], with what
+//! [`issuer`] knows of it).
 
 #[cfg(feature = "oidc")]
 mod issuer;
 #[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]
 mod oidc;
 mod token;
+pub(crate) mod tokens;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, AuthScope, ServerOidc};
-use frp_proto::crypto::cfb;
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, Challenge, ServerOidc, ServerToken};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::oidc::Keeper;
 use self::oidc::OidcAuth;
-use self::token::Token;
+use self::tokens::{Identity, Tokens};
 
 /// Checks credentials, those beyond the login where a scope asks for it.
 #[derive(Debug, Default)]
 pub(crate) struct Auth {
     /// The ciphers' also where `oidc` checks who comes.
-    token: Token,
+    pub(crate) tokens: Tokens,
     oidc: Option<OidcAuth>,
+    /// Whether users and names are held to the credentials (`auth.strictUsers`).
+    pub(crate) strict_users: bool,
+    /// Whether clients prove their token by a challenge.
+    pub(crate) challenge: Challenge,
     /// Whether pings, and whether work connections, have to show something.
     pub(crate) heartbeats: bool,
     pub(crate) new_work_conns: bool,
@@ -33,10 +37,10 @@ pub(crate) struct Auth {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject(Option<String>);
 
-#[cfg(test)]
 impl Subject {
-    pub(crate) fn of(name: &str) -> Self {
-        Self(Some(name.to_owned()))
+    /// Whether the issuer calls the client so.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.0.as_deref() == Some(name)
     }
 }
 
@@ -50,9 +54,12 @@ impl Auth {
     /// `former`.
     pub(crate) fn new(
         settings: Settings,
+        (named, strict_users): (Vec<ServerToken>, bool),
         oidc: &ServerOidc,
         former: Option<&Self>,
     ) -> (Self, Option<Keeper>) {
+        let has_issuer = settings.method == AuthMethod::Oidc;
+        let before = former.map(|former| &former.tokens);
         let (oidc, keeper) = match settings.method {
             AuthMethod::Token => (None, None),
             AuthMethod::Oidc => {
@@ -64,15 +71,12 @@ impl Auth {
         let auth = Self {
             heartbeats: settings.covers(AuthScope::HeartBeats),
             new_work_conns: settings.covers(AuthScope::NewWorkConns),
-            token: Token::new(settings.token),
+            challenge: settings.challenge,
+            tokens: Tokens::new(settings.token, named, has_issuer, before),
+            strict_users,
             oidc,
         };
         (auth, keeper)
-    }
-
-    /// What the ciphers' keys are made of.
-    pub(crate) fn token(&self) -> &[u8] {
-        self.token.bytes()
     }
 
     /// Whether an issuer says who is who.
@@ -80,30 +84,23 @@ impl Auth {
         self.oidc.is_some()
     }
 
-    /// That of the v1 control cipher and of `useEncryption`.
-    pub(crate) fn key(&self) -> &cfb::Key {
-        self.token.key()
-    }
-
     /// May wait for the issuer; see `crate::limits::ISSUER_WAIT`.
-    pub(crate) async fn login(&self, login: &Login) -> Result<Subject, BadCredentials> {
+    pub(crate) async fn login(&self, login: &Login) -> Result<Identity, BadCredentials> {
         match &self.oidc {
-            None => {
-                self.token.login(login).map_err(BadCredentials::new)?;
-                Ok(Subject::default())
-            }
+            None => self.tokens.by_digest(login).ok_or(BadCredentials::TOKEN),
             Some(oidc) => {
                 let subject = oidc.login(&login.privilege_key).await?;
-                Ok(Subject(Some(subject)))
+                let subject = Subject(Some(subject));
+                Ok(Identity::of_subject(self.tokens.main(), subject))
             }
         }
     }
 
     /// Where [`heartbeats`](Self::heartbeats) says so. `from` has logged in on the session.
-    pub(crate) async fn ping(&self, ping: &Ping, from: &Subject) -> Result<(), BadCredentials> {
+    pub(crate) async fn ping(&self, ping: &Ping, from: &Identity) -> Result<(), BadCredentials> {
         match &self.oidc {
-            None => self.token.ping(ping).map_err(BadCredentials::new),
-            Some(oidc) => oidc.later(&ping.privilege_key, from).await,
+            None => from.secret().ping(ping).map_err(BadCredentials::new),
+            Some(oidc) => oidc.later(&ping.privilege_key, from.subject()).await,
         }
     }
 
@@ -112,16 +109,24 @@ impl Auth {
     pub(crate) async fn new_work_conn(
         &self,
         conn: &NewWorkConn,
-        from: &Subject,
+        from: &Identity,
     ) -> Result<(), BadCredentials> {
         match &self.oidc {
-            None => self.token.new_work_conn(conn).map_err(BadCredentials::new),
-            Some(oidc) => oidc.later(&conn.privilege_key, from).await,
+            None => {
+                let checked = from.secret().new_work_conn(conn);
+                checked.map_err(BadCredentials::new)
+            }
+            Some(oidc) => oidc.later(&conn.privilege_key, from.subject()).await,
         }
     }
 }
 
 impl BadCredentials {
+    /// No token that a client of that user may have is the one that it has shown.
+    pub(crate) const TOKEN: Self = Self(Cow::Borrowed(
+        "token in login doesn't match token from configuration",
+    ));
+
     fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self(text.into())
     }

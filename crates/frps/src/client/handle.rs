@@ -9,6 +9,7 @@ use frp_log::Log;
 use frp_proto::features;
 use frp_proto::msg::Login;
 use frp_proto::plugin::UserInfo;
+use frp_proto::scram::Use;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::allowance::Allowance;
 use super::outbox::Outbox;
 use super::pool::Pool;
-use crate::auth::{Auth, Subject};
+use crate::auth::Auth;
+use crate::auth::tokens::Identity;
 use crate::caller::Caller;
 use crate::limits::{DOUBT, MAX_PLUGIN_QUESTIONS_OF_CLIENT, MEASURE_EVERY};
 use crate::nathole::holes::Holes;
+use crate::proof::{RunKey, Streams};
 
 /// See the module.
 #[derive(Debug)]
@@ -55,7 +58,10 @@ pub(crate) struct SessionHandle {
     id: Arc<str>,
     pub(super) client_id: String,
     auth: Arc<Auth>,
-    subject: Subject,
+    identity: Identity,
+    /// Who holds the run id.
+    pub(super) run_key: Option<RunKey>,
+    streams: Option<Streams>,
     caller: Caller,
     /// Microseconds, of a connection that does not tell by itself; 0 for none.
     measured: AtomicU64,
@@ -66,7 +72,8 @@ pub(crate) struct SessionHandle {
 impl SessionHandle {
     pub(crate) fn new(
         login: &Login,
-        (auth, subject): (Arc<Auth>, Subject),
+        (auth, identity): (Arc<Auth>, Identity),
+        (run_key, streams): (Option<RunKey>, Option<Streams>),
         pool: Pool,
         caller: Caller,
         log: Log,
@@ -96,7 +103,9 @@ impl SessionHandle {
             id: id_of(&login.client_id, &login.run_id).into(),
             client_id: login.client_id.clone(),
             auth,
-            subject,
+            identity,
+            run_key,
+            streams,
             caller,
             measured: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -155,6 +164,12 @@ impl SessionHandle {
         }
     }
 
+    /// Whether a stream for `what` shows that it is this session's, or has not to: a run id is no secret.
+    pub(crate) fn admits(&self, what: Use, count: i64, proof: &[u8]) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_none_or(|streams| streams.admits(what, count, proof))
+    }
+
     /// Whether an end on one of the client's streams is that of one direction only.
     pub(crate) fn half_closes(&self) -> bool {
         self.half_closes
@@ -176,8 +191,8 @@ impl SessionHandle {
     }
 
     /// Who has logged in, as far as the credentials say.
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// What the client is known by: its `clientID`, or else the run id.

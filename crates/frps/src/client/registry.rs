@@ -3,12 +3,16 @@
 //! The registry holds handles, never sessions. An entry belongs to one generation of a run id; only
 //! that generation removes it, so a session that ends late cannot take its successor's place away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::SessionHandle;
+use crate::caller::Caller;
+use crate::limits::{MAX_RUN_KEYS, RUN_KEY_KEPT};
+use crate::proof::RunKey;
+use tokio::time::Instant;
 
 /// All sessions of the server.
 #[derive(Debug, Default)]
@@ -21,6 +25,37 @@ pub(crate) struct Registry {
 struct Entries {
     by_run_id: HashMap<String, Entry>,
     by_client_id: HashMap<(String, String), ClientIdOwner>,
+    ended: Ended,
+}
+
+/// Whose the run ids were of sessions that have ended lately.
+#[derive(Debug, Default)]
+struct Ended {
+    keys: HashMap<String, (RunKey, Instant)>,
+    /// The same, in the order of their ends; a run id that has ended again stands there twice.
+    order: VecDeque<(String, Instant)>,
+}
+
+impl Ended {
+    fn key(&self, run_id: &str) -> Option<RunKey> {
+        let (key, at) = self.keys.get(run_id)?;
+        (at.elapsed() < RUN_KEY_KEPT).then_some(*key)
+    }
+
+    fn add(&mut self, run_id: String, key: RunKey) {
+        let now = Instant::now();
+        self.keys.insert(run_id.clone(), (key, now));
+        self.order.push_back((run_id, now));
+        let is_over = |(_, at): &(String, Instant)| at.elapsed() >= RUN_KEY_KEPT;
+        while self.order.len() > MAX_RUN_KEYS || self.order.front().is_some_and(is_over) {
+            let Some((run_id, at)) = self.order.pop_front() else {
+                break;
+            };
+            if self.keys.get(&run_id).is_some_and(|(_, last)| *last == at) {
+                self.keys.remove(&run_id);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,10 +89,28 @@ impl fmt::Display for ClientIdTaken {
 
 impl std::error::Error for ClientIdTaken {}
 
-/// The run id is that of a session of another subject, whose name is nobody else's business.
+/// The run id is another client's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RunIdTaken {
+    /// That of a session of another subject, whose name is nobody else's business.
+    #[error("the run id is in use by a client with other credentials")]
+    Subject,
+    /// That of a client which has shown a key that goes with it.
+    #[error(
+        "the run id is that of another client, and this one does not hold its key; frpc gets one of its own \
+         when it is started again"
+    )]
+    Key,
+}
+
+/// Why a client does not become a session.
 #[derive(Debug, thiserror::Error)]
-#[error("the run id is in use by a client with other credentials")]
-pub(crate) struct RunIdTaken;
+pub(crate) enum NotAdmitted {
+    #[error("{0}")]
+    RunId(#[from] RunIdTaken),
+    #[error("too many clients: token [{token}] is for {limit} at a time")]
+    Clients { token: Arc<str>, limit: u64 },
+}
 
 impl Registry {
     /// Makes `session` the holder of its run id; the session that held it, if any, comes back and
@@ -65,7 +118,7 @@ impl Registry {
     pub(crate) fn admit(
         &self,
         session: Arc<SessionHandle>,
-    ) -> Result<(Seat, Option<Arc<SessionHandle>>), RunIdTaken> {
+    ) -> Result<(Seat, Option<Arc<SessionHandle>>), NotAdmitted> {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry {
             generation,
@@ -73,9 +126,17 @@ impl Registry {
         };
         let mut entries = lock(&self.entries);
         let holder = entries.by_run_id.get(&session.run_id);
-        if holder.is_some_and(|holder| holder.session.subject() != session.subject()) {
-            return Err(RunIdTaken);
+        if holder.is_some_and(|holder| !holder.session.identity().is_same(session.identity())) {
+            return Err(RunIdTaken::Subject.into());
         }
+        let key = match holder {
+            Some(holder) => holder.session.run_key,
+            None => entries.ended.key(&session.run_id),
+        };
+        if key.is_some() && key != session.run_key {
+            return Err(RunIdTaken::Key.into());
+        }
+        entries.has_room_for(&session)?;
         let old = entries.by_run_id.insert(session.run_id.clone(), entry);
         drop(entries);
         let seat = Seat {
@@ -84,6 +145,15 @@ impl Registry {
             entries: self.entries.clone(),
         };
         Ok((seat, old.map(|entry| entry.session)))
+    }
+
+    /// As which user a stream counts that comes on the connection of `caller` without a run id: that of a client that
+    /// is logged in on it.
+    pub(crate) fn user_on(&self, caller: &Caller) -> Option<Arc<str>> {
+        let entries = lock(&self.entries);
+        let mut sessions = entries.by_run_id.values().map(|entry| &entry.session);
+        let session = sessions.find(|session| session.shares_connection(caller))?;
+        Some(session.user().clone())
     }
 
     /// How many there are.
@@ -97,6 +167,31 @@ impl Registry {
         let session = &entries.by_run_id.get(run_id)?.session;
         let running = session.running.load(Ordering::Acquire) && !session.replaced.is_cancelled();
         running.then(|| session.clone())
+    }
+}
+
+impl Entries {
+    /// Whether the token of `session` allows one more client, beside those that are there. One that does not answer
+    /// any more, as after a crash, ends soon for being doubted.
+    fn has_room_for(&self, session: &SessionHandle) -> Result<(), NotAdmitted> {
+        let entry = session.identity().entry();
+        let limit = entry.limits.clients;
+        if limit == 0 {
+            return Ok(());
+        }
+        let others = self.by_run_id.values().map(|entry| &entry.session);
+        let others = others.filter(|other| {
+            other.run_id != session.run_id && other.identity().entry().name() == entry.name()
+        });
+        let others: Vec<_> = others.collect();
+        if u64::try_from(others.len()).unwrap_or(u64::MAX) < limit {
+            return Ok(());
+        }
+        for other in others {
+            other.doubted.notify_one();
+        }
+        let token = entry.name().clone();
+        Err(NotAdmitted::Clients { token, limit })
     }
 }
 
@@ -173,6 +268,9 @@ impl Drop for Seat {
         let mut entries = lock(&self.entries);
         if self.generation_of(entries.by_run_id.get(run_id)) {
             entries.by_run_id.remove(run_id);
+            if let Some(key) = self.session.run_key {
+                entries.ended.add(run_id.clone(), key);
+            }
         }
         let key = (user.to_string(), client_id.clone());
         if entries
@@ -207,16 +305,16 @@ mod tests {
     use frp_proto::msg::Login;
 
     use super::*;
-    use crate::auth::Subject;
-    use crate::caller::Caller;
+    use crate::auth::tokens::Identity;
     use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
-        handle_of(Subject::default(), run_id, user, client_id)
+        handle_of(Identity::default(), None, run_id, user, client_id)
     }
 
     fn handle_of(
-        subject: Subject,
+        identity: Identity,
+        run_key: Option<RunKey>,
         run_id: &str,
         user: &str,
         client_id: &str,
@@ -234,11 +332,13 @@ mod tests {
             transport: Transport::Tcp,
             tls: false,
             link: None,
+            channel: None,
             kcp: None,
         };
         Arc::new(SessionHandle::new(
             &login,
-            (Arc::default(), subject),
+            (Arc::default(), identity),
+            (run_key, None),
             Pool::new(1),
             caller,
             Log::root(),
@@ -266,12 +366,46 @@ mod tests {
     #[test]
     fn a_run_id_is_not_taken_over_by_another_subject() {
         let registry = Registry::default();
-        let of = |subject| handle_of(Subject::of(subject), "r", "", "");
+        let of = |subject| handle_of(Identity::of_issuer(subject), None, "r", "", "");
         let (first, _) = registry.admit(of("ann")).unwrap();
         assert!(registry.admit(of("bob")).is_err());
         assert!(first.is_current());
         let (_second, old) = registry.admit(of("ann")).unwrap();
         assert!(Arc::ptr_eq(&old.unwrap(), first.session()));
+    }
+
+    #[test]
+    fn a_run_id_is_taken_over_by_who_holds_its_key() {
+        let registry = Registry::default();
+        let of = |key: Option<u8>| {
+            let key = key.map(|key| [key; 32]);
+            handle_of(Identity::default(), key, "r", "", "")
+        };
+        let (old, _) = registry.admit(of(None)).unwrap();
+        let (ours, replaced) = registry.admit(of(Some(1))).unwrap();
+        assert!(Arc::ptr_eq(&replaced.unwrap(), old.session()), "as in frp");
+        for other in [None, Some(2)] {
+            let refused = registry.admit(of(other)).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, NotAdmitted::RunId(RunIdTaken::Key)));
+        }
+        assert!(ours.is_current());
+        let (again, _) = registry.admit(of(Some(1))).unwrap();
+        drop((ours, again, old));
+        // Nor does anybody get it as soon as it has gone.
+        assert!(registry.admit(of(None)).is_err() && registry.admit(of(Some(2))).is_err());
+        assert!(registry.admit(of(Some(1))).is_ok());
+    }
+
+    #[test]
+    fn what_is_remembered_of_run_ids_has_an_end() {
+        let mut ended = Ended::default();
+        for n in 0..MAX_RUN_KEYS * 2 {
+            ended.add(n.to_string(), [0; 32]);
+            ended.add("again".to_owned(), [1; 32]);
+        }
+        assert!(ended.order.len() <= MAX_RUN_KEYS && ended.keys.len() <= MAX_RUN_KEYS);
+        assert_eq!(ended.key("again"), Some([1; 32]));
+        assert_eq!(ended.key("0"), None);
     }
 
     #[test]

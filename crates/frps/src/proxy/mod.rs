@@ -71,7 +71,9 @@ impl Proxy {
 fn layers_of(session: &SessionHandle, transport: &Transport) -> LayerOptions {
     let limit = transport.limit.as_ref();
     LayerOptions {
-        cipher: transport.encryption.then(|| session.auth().key().clone()),
+        cipher: transport
+            .encryption
+            .then(|| session.identity().key().clone()),
         compress: transport.compression,
         limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
     }

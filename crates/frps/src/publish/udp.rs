@@ -29,7 +29,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let Setup { shared, proxy, .. } = setup;
     let lease = shared
         .udp_ports
-        .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
+        .acquire(&proxy.name, wanted, &setup.ports())
         .map_err(|why| ProxyError::UdpPort { wanted, why })?;
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");

@@ -208,6 +208,7 @@ impl Tunnel {
                 run_id: run_id.clone(),
                 privilege_key: credentials(timestamp),
                 timestamp,
+                ..NewWorkConn::default()
             }
         };
         let (name, kind) = (proxy.proxy_name.clone(), proxy.proxy_type.clone());

@@ -124,6 +124,11 @@ impl Arriving {
 }
 
 impl QuicConn {
+    /// As where there is QUIC.
+    pub fn channel(&self) -> Option<crate::tls::Channel> {
+        match *self {}
+    }
+
     /// Never.
     pub fn peer_key(&self) -> Option<Fingerprint> {
         match *self {}

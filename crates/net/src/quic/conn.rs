@@ -14,6 +14,8 @@ use super::end::QuicEnd;
 use super::{QuicStream, varint};
 use crate::limits::MAX_STRANGER_STREAMS;
 use crate::tls;
+use crate::tls::Channel;
+use crate::tls::binding::{LABEL, is_marked_identity};
 
 /// Streams that a peer may have open once it has logged in, to begin with. quinn makes room for as
 /// many at once, so it is not the whole of `maxIncomingStreams`.
@@ -103,6 +105,15 @@ impl QuicConn {
     pub async fn open(&self) -> Result<QuicStream, QuicEnd> {
         let (send, recv) = self.conn.open_bi().await?;
         Ok(QuicStream::new(send, recv, None, self.shared.tasks.clone()))
+    }
+
+    /// What the connection is known by to both ends.
+    pub fn channel(&self) -> Option<Channel> {
+        let mut key = [0; 32];
+        let exported = self.conn.export_keying_material(&mut key, LABEL, b"");
+        exported.ok()?;
+        let is_marked = is_marked_identity(self.conn.peer_identity());
+        Some(Channel { key, is_marked })
     }
 
     /// The next stream that the peer opens; `None` once the connection has ended.

@@ -1,6 +1,7 @@
 //! TLS on both ends with frp's defaults (frp `pkg/transport/tls.go`): a server without certificate
 //! files makes one in memory; a client without a CA file does not check who the server is.
 
+pub(crate) mod binding;
 mod files;
 mod identity;
 mod pipe;
@@ -34,6 +35,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 
+pub use self::binding::{Channel, marked};
 use self::files::certificates;
 pub use self::files::{Fault, Wanted};
 use self::identity::Judged;
@@ -199,14 +201,16 @@ fn client(files: &TlsFiles, checks: &Checks) -> Result<ClientConfig, TlsSetupErr
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    Ok(match (&files.cert, &files.key) {
+        .with_custom_certificate_verifier(verifier.clone());
+    let mut config = match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
             let identity = files::identity(cert, key, &provider())?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
         }
         _ => builder.with_no_client_auth(),
-    })
+    };
+    binding::watch(&mut config, verifier);
+    Ok(config)
 }
 
 /// TLS to servers that the CAs of this machine vouch for, as Go does it: `SSL_CERT_FILE` and

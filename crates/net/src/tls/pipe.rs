@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::binding::Channel;
 use super::identity::key_of_peer;
 use super::session::{Ended, Order, Plain, TlsSession};
 use crate::below::Below;
@@ -99,6 +100,11 @@ impl<T> TlsPipe<T> {
     /// The version both agreed on; `None` before that.
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
         self.session.common().protocol_version()
+    }
+
+    /// What the connection is known by to both ends: with TLS 1.3, where both shall know it, after the handshake.
+    pub fn channel(&self) -> Option<Channel> {
+        self.session.channel()
     }
 
     /// The protocol above that both agreed on (RFC 7301).

@@ -14,6 +14,7 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 use tokio::io::ReadBuf;
 
+use super::binding::{self, Channel};
 use crate::outgoing::{OUT_LEN, Outgoing};
 use crate::scratch::with_scratch;
 
@@ -30,6 +31,8 @@ const _: () = assert!(RECORDS * (RECORD + RECORD_OVERHEAD) + OWN_MESSAGES <= OUT
 
 pub(super) struct TlsSession {
     role: Role,
+    /// What the connection is known by, once the handshake has come so far.
+    exported: Option<[u8; 32]>,
     /// Ends both directions. rustls must not be run again then.
     failed: Option<Error>,
 }
@@ -99,6 +102,7 @@ impl TlsSession {
         let client = UnbufferedClientConnection::new(config, name)?;
         Ok(Self {
             role: Role::Client(client),
+            exported: None,
             failed: None,
         })
     }
@@ -107,6 +111,7 @@ impl TlsSession {
         let server = UnbufferedServerConnection::new(config)?;
         Ok(Self {
             role: Role::Server(server),
+            exported: None,
             failed: None,
         })
     }
@@ -116,6 +121,14 @@ impl TlsSession {
             Role::Client(client) => client,
             Role::Server(server) => server,
         }
+    }
+
+    /// What the connection is known by to both ends, and whether the server says that it knows it.
+    pub(super) fn channel(&self) -> Option<Channel> {
+        Some(Channel {
+            key: self.exported?,
+            is_marked: binding::is_marked(self.common().peer_certificates()),
+        })
     }
 
     /// Why neither direction goes on.
@@ -183,10 +196,18 @@ impl TlsSession {
         out: &mut Outgoing,
         order: &Order<'_>,
     ) -> (usize, Result<Step, Error>) {
-        match &mut self.role {
+        let is_handshaking = self.common().is_handshaking();
+        if is_handshaking {
+            binding::exported();
+        }
+        let stepped = match &mut self.role {
             Role::Client(client) => handle(client.process_tls_records(input), plain, out, order),
             Role::Server(server) => handle(server.process_tls_records(input), plain, out, order),
+        };
+        if is_handshaking {
+            self.exported = self.exported.or_else(binding::exported);
         }
+        stepped
     }
 }
 

@@ -23,14 +23,14 @@ pub(super) fn messages() -> Vec<Message> {
                 always_auth_pass: true,
             },
             pool_count: 5,
-            features: Vec::new(),
+            ..Login::default()
         }
         .into(),
         LoginResp {
             version: "0.70.1".into(),
             run_id: "run-id-1".into(),
             error: "some error".into(),
-            features: Vec::new(),
+            ..LoginResp::default()
         }
         .into(),
         NewProxy {
@@ -73,6 +73,7 @@ pub(super) fn messages() -> Vec<Message> {
             run_id: "run-id-1".into(),
             privilege_key: DIGEST.into(),
             timestamp: 1_700_000_001,
+            ..NewWorkConn::default()
         }
         .into(),
         ReqWorkConn {}.into(),
@@ -93,6 +94,7 @@ pub(super) fn messages() -> Vec<Message> {
             timestamp: 1_700_000_002,
             use_encryption: true,
             use_compression: true,
+            ..NewVisitorConn::default()
         }
         .into(),
         NewVisitorConnResp {

@@ -130,6 +130,7 @@ fn build(
     (datagram, l, r): (Vec<u8>, Option<UdpAddr>, Option<UdpAddr>),
 ) -> Message {
     let mut t = || t.pop().unwrap();
+    let bytes = Bytes::from(datagram.clone());
     match kind {
         MessageType::Login => Login {
             version: t(),
@@ -148,6 +149,9 @@ fn build(
             },
             pool_count: n[1],
             features: list,
+            scram: t(),
+            run_key: bytes.clone(),
+            signature: bytes,
         }
         .into(),
         MessageType::LoginResp => LoginResp {
@@ -155,6 +159,8 @@ fn build(
             run_id: t(),
             error: t(),
             features: list,
+            scram: t(),
+            run_id_lost: flag,
         }
         .into(),
         MessageType::NewProxy => NewProxy {
@@ -194,6 +200,8 @@ fn build(
             run_id: t(),
             privilege_key: t(),
             timestamp: n[0],
+            count: n[1],
+            proof: bytes,
         }
         .into(),
         MessageType::ReqWorkConn => ReqWorkConn {}.into(),
@@ -214,6 +222,8 @@ fn build(
             timestamp: n[0],
             use_encryption: flag,
             use_compression: flag2,
+            count: n[1],
+            proof: bytes,
         }
         .into(),
         MessageType::NewVisitorConnResp => NewVisitorConnResp {
