@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::limits::{MAX_LOGINS_WAITING, SLOWEST_LOGIN};
 
 const OTHER: &str = "192.0.2.9";
 
