@@ -66,6 +66,7 @@ mod tcp;
 mod tcpmux;
 mod tidy;
 mod tls;
+mod tokens;
 mod top;
 mod traffic_kept;
 mod udp;

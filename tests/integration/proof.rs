@@ -69,7 +69,8 @@ async fn a_recorded_login_cannot_be_repeated() {
         let recorded = kept.lock().unwrap()[0].clone();
         let mut again = connect(frps.port).await;
         again.write_all(&recorded).await.unwrap();
-        frps.program.expect("the proof of the token is for another login")
+        frps.program
+            .expect("the proof of the token is for another login")
             .await;
         if wire == "v1" {
             let (kind, mut login) = wire::read_v1(&mut recorded.as_slice()).await.unwrap();
@@ -262,7 +263,8 @@ async fn who_relays_tls_is_named() {
     let frpc = rig.frpc(relay.port, &format!("loginFailExit = false\n{TOKEN}"));
     frpc.expect("somebody between frpc and this frps relays it")
         .await;
-    frps.program.expect("the login was made for another TLS connection")
+    frps.program
+        .expect("the login was made for another TLS connection")
         .await;
     assert_eq!(frpc.log().count("login to server success"), 0);
     // Who has no relay in between comes in.

@@ -13,7 +13,7 @@ use crate::section::{Field, List, Section, find};
 use crate::suggest::{Item, Place, unknown_key};
 use crate::value::{Entry, Node, Value};
 use crate::way::Way;
-use crate::{DnsServer, VirtualAddress};
+use crate::{DnsServer, Expiry, VirtualAddress};
 
 /// Sorts the entries of a table into a section; reports unknown keys and wrong kinds of values.
 pub(crate) fn collect(
@@ -560,6 +560,13 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 at,
                 format!("{prefix}{written}: {text:?} is not an IP address, with or without a port"),
                 "give an address such as 192.0.2.53 or 192.0.2.53:5353",
+            );
+        }
+        (Rule::Expiry, Value::Text(text)) if Expiry::parse(text).is_none() => {
+            report.error(
+                at,
+                format!("{prefix}{written}: {text:?} is no date and time"),
+                "write it as in 2027-01-31T18:00:00Z, with Z or another distance from UTC, or as a day, 2027-01-31",
             );
         }
         (Rule::VirtualAddress, Value::Text(text)) if VirtualAddress::parse(text).is_none() => {

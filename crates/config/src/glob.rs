@@ -1,4 +1,45 @@
-//! Patterns for file names, as Go's `filepath.Match` reads them: `*`, `?`, `[a-z]`, `[^a]`, `\`.
+//! Patterns for file names, as Go's `filepath.Match` reads them: `*`, `?`, `[a-z]`, `[^a]`, `\`; and for other names.
+
+/// A pattern that something can fit. `*` is any characters, dots and slashes among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// `None` where the pattern is empty or malformed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let chars: Vec<char> = text.chars().collect();
+        (!chars.is_empty() && is_well_formed(&chars)).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether the whole name fits it.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        matches(&self.0, name)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_well_formed(pattern: &[char]) -> bool {
+    let mut p = 0;
+    while let Some(c) = pattern.get(p) {
+        let end = match c {
+            '\\' => pattern.get(p + 1).map(|_| p + 2),
+            '[' => class(pattern, p, '\0').map(|(_, end)| end),
+            _ => Some(p + 1),
+        };
+        match end {
+            Some(end) => p = end,
+            None => return false,
+        }
+    }
+    true
+}
 
 /// Whether the whole name fits the pattern; a pattern that is malformed fits nothing.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
@@ -40,27 +81,30 @@ fn one(pattern: &[char], p: usize, c: char) -> Option<usize> {
     match pattern.get(p)? {
         '?' => Some(p + 1),
         '\\' => (*pattern.get(p + 1)? == c).then_some(p + 2),
-        '[' => {
-            let mut at = p + 1;
-            let negated = pattern.get(at) == Some(&'^');
-            at += usize::from(negated);
-            let (mut found, mut any) = (false, false);
-            loop {
-                if pattern.get(at) == Some(&']') && any {
-                    return (found != negated).then_some(at + 1);
-                }
-                let low = single(pattern, &mut at)?;
-                let high = if pattern.get(at) == Some(&'-') {
-                    at += 1;
-                    single(pattern, &mut at)?
-                } else {
-                    low
-                };
-                found |= (low..=high).contains(&c);
-                any = true;
-            }
-        }
+        '[' => class(pattern, p, c).and_then(|(fits, end)| fits.then_some(end)),
         other => (*other == c).then_some(p + 1),
+    }
+}
+
+/// Whether `c` is in the class that begins at `p`, and the place behind it; `None` where that is none.
+fn class(pattern: &[char], p: usize, c: char) -> Option<(bool, usize)> {
+    let mut at = p + 1;
+    let negated = pattern.get(at) == Some(&'^');
+    at += usize::from(negated);
+    let (mut found, mut any) = (false, false);
+    loop {
+        if pattern.get(at) == Some(&']') && any {
+            return Some((found != negated, at + 1));
+        }
+        let low = single(pattern, &mut at)?;
+        let high = if pattern.get(at) == Some(&'-') {
+            at += 1;
+            single(pattern, &mut at)?
+        } else {
+            low
+        };
+        found |= (low..=high).contains(&c);
+        any = true;
     }
 }
 
@@ -107,6 +151,12 @@ mod tests {
             ("{a,b}", "a"),
         ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+        for malformed in ["", "[", "[a", "[]", "[^]", "a\\", "[a-]", "x[b"] {
+            assert_eq!(Pattern::parse(malformed), None, "{malformed}");
+        }
+        for fine in ["*", "web-?", "[a-c]*", "\\[", "*.x.y"] {
+            assert!(Pattern::parse(fine).is_some(), "{fine}");
         }
         let long = "a".repeat(2000);
         assert!(!matches(&"*a".repeat(50).replace("a", "ab"), &long));

@@ -34,8 +34,10 @@ pub(crate) fn common(ini: &Ini, program: Program, report: &mut Report<'_>) -> Se
 pub(crate) fn server(ini: &Ini, report: &mut Report<'_>) -> Section {
     let mut root = common(ini, Program::Frps, report);
     dashboard(&mut root, ini, report);
+    refuse_toml_tables(ini, report);
     let mut plugins = Vec::new();
-    for section in &ini.sections {
+    let sections = ini.sections.iter();
+    for section in sections.filter(|section| !is_toml_table(&section.name)) {
         if let Some(name) = section.name.strip_prefix("plugin.") {
             plugins.push(http_plugin(ini, section, name.trim(), report));
         } else if section.name != "common" && section.name != ini::DEFAULT {
@@ -409,6 +411,13 @@ fn unknown(key: &ini::Key, kind: &str, out: &Section, report: &mut Report<'_>) {
     if NO_EFFECT.contains(&name) || name.starts_with("plugin_") {
         return;
     }
+    if let Some(path) = only_in_toml(name, out) {
+        return report.error(
+            key.at,
+            format!("{path} cannot be set in INI files"),
+            "frps convert makes a TOML file of this one, where it can",
+        );
+    }
     let has = |tag: &&Tag| by_ini_name(tag.keys, name).is_some();
     let types: Vec<_> = PROXY.types.iter().filter(has).map(|tag| tag.name).collect();
     let (why, advice) = if !kind.is_empty() && !types.is_empty() {
@@ -450,6 +459,17 @@ fn unknown(key: &ini::Key, kind: &str, out: &Section, report: &mut Report<'_>) {
         )
     };
     report.warn(key.at, why, &advice);
+}
+
+/// A key that has no name in INI files and without which others might get in.
+fn only_in_toml(name: &str, out: &Section) -> Option<&'static str> {
+    const KEYS: [&str; 2] = ["auth.tokens", "auth.strictUsers"];
+    let is_server = crate::section::find(&out.keys, ServerConfig::strict_users.path().as_str());
+    let known = KEYS.into_iter().find(|path| {
+        let last = path.rsplit('.').next().unwrap_or(path);
+        name.eq_ignore_ascii_case(path) || name.replace('_', "").eq_ignore_ascii_case(last)
+    });
+    known.filter(|_| is_server.is_some())
 }
 
 /// The INI name of a key that is written as in TOML.

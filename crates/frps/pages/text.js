@@ -40,6 +40,7 @@ export const texts = {
   "client.connections": ["Connections", "连接数"],
   "client.user": ["User", "用户"],
   "client.id": ["Client ID", "客户端 ID"],
+  "client.token": ["Token", "令牌"],
   "client.runID": ["Run ID", "Run ID"],
   "client.host": ["Host name", "主机名"],
   "client.system": ["System", "系统"],

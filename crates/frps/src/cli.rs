@@ -13,7 +13,7 @@ use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, token_command};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -29,6 +29,10 @@ pub fn main() -> ExitCode {
             let said = ask::run(&call).await;
             said.map(|said| print_line(said, ExitCode::SUCCESS))
         }),
+        Ok(ServerTask::Token(task)) => match token_command::run(&task) {
+            Ok(said) => print_line(said, ExitCode::SUCCESS),
+            Err(e) => print_line(e, ExitCode::FAILURE),
+        },
         Ok(ServerTask::Watch(call)) => ask_running(async || {
             let watched = ask::watch(&call).await;
             watched.map(|()| ExitCode::SUCCESS)
@@ -60,7 +64,7 @@ fn run(
     if loaded.legacy_ini {
         print_line(frp_log::INI_DEPRECATED, ExitCode::SUCCESS);
     }
-    let mut cfg = loaded.settings;
+    let cfg = loaded.settings;
     if let Err(e) = frp_log::init(&cfg.log) {
         return print_line(e, ExitCode::FAILURE);
     }
@@ -68,8 +72,8 @@ fn run(
         Some(path) => info!(Log::root(), "frps uses config file: {}", path.display()),
         None => info!(Log::root(), "frps uses command line arguments for config"),
     }
-    cfg.auth = match cfg.auth.resolve() {
-        Ok(auth) => auth,
+    let cfg = match cfg.resolve() {
+        Ok(cfg) => cfg,
         Err(e) => return print_line(e, ExitCode::FAILURE),
     };
     let file = file.map(|path| ConfigFile { path, options });

@@ -18,6 +18,9 @@ pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 /// frpc that was started again asks a second time.
 pub(crate) const DOUBT: Duration = Duration::from_millis(1500);
 
+/// How often the clock on the wall is looked at whether a token has expired, which is sooner where it is due sooner.
+pub(crate) const EXPIRY_LOOK: Duration = Duration::from_secs(60);
+
 /// The same once the connection has a session: work and visitor connections being opened.
 pub(crate) const MAX_STREAMS_IN_GREETING: usize = 1024;
 

@@ -26,7 +26,7 @@ use crate::auth::tokens::Identity;
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
-use crate::client::registry::{ClientIdTaken, RunIdTaken, Seat};
+use crate::client::registry::{ClientIdTaken, NotAdmitted, RunIdTaken, Seat};
 use crate::policy::Policy;
 use crate::proof::{self, ProofError, Shown};
 use crate::random::random_bytes;
@@ -47,7 +47,7 @@ enum LoginError {
     #[error("nobody waits for the answer any more")]
     Gone,
     #[error("{0}")]
-    RunId(#[from] RunIdTaken),
+    Place(#[from] NotAdmitted),
     #[error("{0}")]
     ClientId(#[from] ClientIdTaken),
     #[error("control was replaced during login")]
@@ -67,7 +67,8 @@ impl LoginError {
             Self::Proof(ProofError::Send(_) | ProofError::Recv(_)) => None,
             Self::Proof(_) => Some(Cause::Token),
             Self::TooManySessions => Some(Cause::Limits),
-            Self::RunId(_) | Self::ClientId(_) => Some(Cause::Taken),
+            Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
+            Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
             Self::NoHello => Some(Cause::Protocol),
             Self::Gone | Self::Replaced | Self::Answer(_) => None,
         }
@@ -91,6 +92,7 @@ pub(crate) async fn serve(
         id => id,
     }));
     let policy = shared.policy();
+    let is_ours = !login.features.is_empty();
     let who = shared.stats.is_some().then(|| Who::of(&login));
     let admitted = admit(
         &shared,
@@ -120,7 +122,7 @@ pub(crate) async fn serve(
                 // A part of the answer may have gone out: nothing can follow it.
                 return;
             }
-            let run_id_lost = matches!(e, LoginError::RunId(RunIdTaken::Key));
+            let run_id_lost = matches!(e, LoginError::Place(NotAdmitted::RunId(RunIdTaken::Key)));
             let detail = match e {
                 LoginError::Refused(_, refused) => refused.peer,
                 _ => why,
@@ -130,6 +132,10 @@ pub(crate) async fn serve(
                 version: VERSION.to_owned(),
                 error,
                 run_id_lost,
+                features: match is_ours {
+                    true => features::ours(),
+                    false => Vec::new(),
+                },
                 ..LoginResp::default()
             };
             return last_word(&mut stream, &answer.into()).await;
@@ -155,7 +161,7 @@ async fn admit(
     log: &Log,
 ) -> Result<((Seat, Guard, Option<Listed>), Option<Presence>), LoginError> {
     if stream.protocol() == WireProtocol::V2 && negotiated.is_none() {
-        announce(&login, caller.peer, log);
+        announce(&login, "", caller.peer, log);
         return Err(LoginError::NoHello);
     }
     // What a client says of itself counts for nothing where it is not our own gateway that says it.
@@ -174,7 +180,7 @@ async fn admit(
     } = match proof {
         Ok(proof) => proof,
         Err(why) => {
-            announce(&login, caller.peer, log);
+            announce(&login, "", caller.peer, log);
             return Err(why.into());
         }
     };
@@ -208,6 +214,7 @@ async fn admit(
     // share fewer lines.
     announce(
         login,
+        identity.entry().name(),
         peer,
         &match admitted {
             Ok(_) => log.of_session(),
@@ -285,10 +292,15 @@ async fn admit(
     Ok(((seat, guard, listed), presence))
 }
 
-fn announce(login: &Login, peer: SocketAddr, log: &Log) {
+/// `token` is the name of the one that it has shown, if it has one.
+fn announce(login: &Login, token: &str, peer: SocketAddr, log: &Log) {
+    let token = match token {
+        "" => String::new(),
+        token => format!(" token [{token}]"),
+    };
     info!(
         log,
-        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]",
+        "client login info: ip [{peer}] version [{}] hostname [{}] os [{}] arch [{}]{token}",
         shown(&login.version),
         shown(&login.hostname),
         shown(&login.os),

@@ -5,7 +5,8 @@
 //! Whoever decides something takes one snapshot by `Core::policy` and decides all of it by that: a
 //! connection that arrives, a login, a new proxy, a user. What has been decided stays: a session keeps
 //! the credentials, the key and the heartbeat timeout that it logged in under, a proxy its port and
-//! packet size, a connection its certificate.
+//! packet size, a connection its certificate. But a session ends when its token is no longer one of
+//! `auth.tokens`.
 //!
 //! All that follows from the settings is made when the policy is: no decision reads a file.
 
@@ -208,6 +209,8 @@ pub(crate) fn divide(
         auth,
         oidc,
         max_clock_skew,
+        tokens,
+        strict_users,
         bind_addr,
         bind_port,
         proxy_bind_addr,
@@ -266,7 +269,12 @@ pub(crate) fn divide(
         }
         None => (None, None),
     };
-    let (auth, keeper) = Auth::new(auth, &oidc, former.map(|former| &*former.policy.auth));
+    let (auth, keeper) = Auth::new(
+        auth,
+        (tokens, strict_users),
+        &oidc,
+        former.map(|former| &*former.policy.auth),
+    );
     let policy = Policy {
         auth: Arc::new(auth),
         tls,

@@ -1,6 +1,7 @@
 //! Who has which port (frp `server/ports/ports.go`); TCP and UDP ports are apart. A port is probed
 //! by opening it for good, so nothing can slip in between.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -24,7 +25,7 @@ const RESERVED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const RANDOM_TRIES: usize = 16;
 
 /// `allowPorts`: which ports clients may have.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AllowedPorts {
     given: Vec<PortRange>,
     /// The same, disjoint and in order.
@@ -40,6 +41,23 @@ impl AllowedPorts {
         }];
         let ranges = disjoint(if given.is_empty() { &all } else { &given });
         Self { given, ranges }
+    }
+
+    /// Those that are in `own`, too, where that says something.
+    pub(crate) fn within<'a>(&'a self, own: &[PortRange]) -> Cow<'a, Self> {
+        if own.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let common = self.ranges.iter().flat_map(|all| {
+            own.iter().map(|own| PortRange {
+                start: all.start.max(own.start),
+                end: all.end.min(own.end),
+            })
+        });
+        Cow::Owned(Self {
+            given: own.to_vec(),
+            ranges: disjoint(&common.collect::<Vec<_>>()),
+        })
     }
 
     fn contains(&self, port: u16) -> bool {

@@ -153,8 +153,7 @@ fn read(policy: &PolicyWriter) -> Result<Replaced, ReloadError> {
     for warning in &loaded.warnings {
         warn!(Log::root(), "{warning}");
     }
-    let mut cfg = loaded.settings;
-    cfg.auth = cfg.auth.resolve()?;
+    let cfg = loaded.settings.resolve()?;
     Ok(policy.replace(cfg)?)
 }
 

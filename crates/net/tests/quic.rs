@@ -339,7 +339,7 @@ async fn silence_is_a_timeout() {
 /// What a writer gets rid of while nobody reads, and what all of it then is to the reader.
 #[tokio::test]
 async fn a_stream_that_nobody_reads_holds_little_and_goes_on_when_it_is_read() {
-    const FIRST: usize = 768 * 1024;
+    const FIRST: usize = 256 * 1024;
     let listener = listener();
     let (client, server) = pair(&listener).await;
     server.admit();

@@ -36,6 +36,10 @@ pub(crate) enum Act {
     Proxies,
     Kick,
     Top,
+    /// Makes a token.
+    TokenNew,
+    /// Makes what frps can know of a token in its place.
+    TokenHash,
     Discover,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
 
+use frp_proto::scram::Verifier;
+
 use self::command::{Act, flags};
 use self::parse::{Line, parse};
 use self::value::Given;
@@ -65,6 +67,20 @@ pub enum ServerTask {
     Admin(AdminCall),
     /// Watch it.
     Watch(AdminCall),
+    /// Make a token, or the hash of one.
+    Token(TokenTask),
+}
+
+/// `frps token`
+#[derive(Debug)]
+pub enum TokenTask {
+    /// Make a token and its hash.
+    New,
+    /// Print the hash of the token that is read.
+    Hash {
+        /// `--like`: its salt and rounds are taken.
+        like: Option<Verifier>,
+    },
 }
 
 /// How frps is to run.
@@ -278,6 +294,15 @@ pub fn server(
     let file = file.map(PathBuf::from);
     needs_of(&line, build)?;
     let act = line.command().act;
+    match act {
+        Act::TokenNew => return Ok(ServerTask::Token(TokenTask::New)),
+        Act::TokenHash => {
+            let like = line.text("like").map(str::parse).transpose();
+            let like = like.map_err(|e| Output::failure(format!("--like: {e}")))?;
+            return Ok(ServerTask::Token(TokenTask::Hash { like }));
+        }
+        _ => {}
+    }
     if act.asks() {
         let task = match act {
             Act::Top => ServerTask::Watch,

@@ -125,6 +125,7 @@ const FRPS: Command = Command {
             )
         },
         admin("top", "Watch the running frps in the terminal", Act::Top),
+        TOKEN,
         COMPLETION,
         HELP,
         CANDIDATES,
@@ -168,6 +169,29 @@ const CONVERT: Command = Command {
         "Turn a legacy INI file into the TOML that means the same",
         Act::Convert,
     )
+};
+
+const TOKEN: Command = Command {
+    below: &[
+        command(
+            "new",
+            "Make a token for auth.tokens, and its hash",
+            Act::TokenNew,
+        ),
+        Command {
+            flags: &[flag(
+                "like",
+                Takes::Text,
+                "Hash of another token of the same user, whose salt this one shares.",
+            )],
+            ..command(
+                "hash",
+                "Read a token from standard input and print its hash",
+                Act::TokenHash,
+            )
+        },
+    ],
+    ..command("token", "Actions about auth.tokens", Act::Group)
 };
 
 const NATHOLE: Command = Command {

@@ -1,12 +1,16 @@
 //! Settings that both programs have: authentication, web server, transport, log.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_proto::address::{ScopedIp, split_port};
 use frp_proto::named;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::key::{Key, Kind, Rule, changed};
 use super::setting::{At, Item, Optional, Setting, Table};
@@ -80,10 +84,35 @@ named! {
 
 choices!(AuthMethod, AuthScope, Challenge, LogFormat, LogLevel);
 
-/// The token could not be read.
+/// A token could not be read, or is none to go by.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to resolve auth.tokenSource: {0}")]
-pub struct TokenSourceError(#[source] ValueSourceError);
+pub enum TokenSourceError {
+    /// `auth.tokenSource`
+    #[error("failed to resolve auth.tokenSource: {0}")]
+    Source(#[source] ValueSourceError),
+    /// That of an entry of `auth.tokens`.
+    #[error("failed to resolve tokenSource of token [{name}]: {why}")]
+    Named {
+        /// The entry.
+        name: String,
+        /// What is wrong.
+        #[source]
+        why: ValueSourceError,
+    },
+    /// Anybody could log in with it.
+    #[error("tokenSource of token [{0}] gives an empty token: write one there")]
+    Empty(String),
+    /// What an entry restricts, the main token would not.
+    #[error(
+        "token [{0}] is the same as auth.token: give it a secret of its own, as by frps token new"
+    )]
+    Main(String),
+    /// Nobody could tell who comes.
+    #[error(
+        "tokens [{0}] and [{1}] are the same: give each a secret of its own, as by frps token new"
+    )]
+    Same(String, String),
+}
 
 impl Auth {
     /// Whether messages of that kind carry the proof.
@@ -101,7 +130,7 @@ impl Auth {
         if self.method == AuthMethod::Token
             && let Some(source) = &self.token_source
         {
-            self.token = source.resolve().map_err(TokenSourceError)?;
+            self.token = source.resolve().map_err(TokenSourceError::Source)?;
         }
         Ok(self)
     }
@@ -435,6 +464,38 @@ impl Setting for Option<VirtualAddress> {
 
     fn read(at: &At<'_, Self>) -> Self {
         VirtualAddress::parse(&at.text())
+    }
+}
+
+/// Until when something is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry(pub Timestamp);
+
+impl Expiry {
+    /// RFC 3339's `date-time`, or its `full-date`, which is the day's begin in UTC.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let at = match text.parse::<Date>() {
+            Ok(day) if text.len() == "2027-01-31".len() => {
+                TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()?
+            }
+            _ => text.parse().ok()?,
+        };
+        Some(Self(at))
+    }
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Setting for Option<Expiry> {
+    const KIND: Kind = Kind::Text;
+    const RULE: Rule = Rule::Expiry;
+
+    fn read(at: &At<'_, Self>) -> Self {
+        Expiry::parse(&at.text())
     }
 }
 

@@ -23,6 +23,7 @@ impl Key {
             Rule::NotNegative => format!("{kind}, not negative"),
             Rule::Ip => format!("{kind}, an IP address"),
             Rule::DnsServer => format!("{kind}, an IP address, with a port or without"),
+            Rule::Expiry => format!("{kind}, a date and time"),
             Rule::VirtualAddress => format!("{kind}, an IP address and a prefix"),
             Rule::OneOf { values, .. } => format!("{kind}, one of {}", values.join(", ")),
             _ => kind.to_owned(),

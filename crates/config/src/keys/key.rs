@@ -106,6 +106,8 @@ pub(crate) enum Rule {
     DnsServer,
     /// An IP address and a prefix. frp does not check it before it runs.
     VirtualAddress,
+    /// A date and time, or a date. A choice of ours alone.
+    Expiry,
     /// The URL of a proxy. frp checks it with each login.
     ProxyUrl,
     Bandwidth,

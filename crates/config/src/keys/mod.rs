@@ -23,8 +23,9 @@ mod tests;
 
 pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
 pub use self::common::{
-    Auth, AuthMethod, AuthScope, Challenge, DnsServer, LogConfig, LogFormat, LogLevel, LogTarget,
-    PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls, WebsocketOptions,
+    Auth, AuthMethod, AuthScope, Challenge, DnsServer, Expiry, LogConfig, LogFormat, LogLevel,
+    LogTarget, PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls,
+    WebsocketOptions,
 };
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,
@@ -37,7 +38,7 @@ pub use self::proxy::{
     TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
-    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerTransport, SshTunnelGateway,
+    HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerToken, ServerTransport, SshTunnelGateway,
 };
 pub use self::visitor::{
     VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, XtcpProtocol, XtcpVisitor,

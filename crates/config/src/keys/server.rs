@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::names::ProxyType;
 use frp_proto::plugin::PluginOp;
 
 use super::common::{
-    Auth, DASHBOARD, LogConfig, PortRange, QuicOptions, WebServer, WebsocketOptions,
+    Auth, DASHBOARD, Expiry, LogConfig, PortRange, QuicOptions, TokenSourceError, WebServer,
+    WebsocketOptions,
 };
 use super::key::{Ini, Rule};
 use super::setting::{At, Both, Optional, Setting as _};
-use crate::Feature;
+use crate::{Feature, Secret, ValueSource};
 
 settings! {
     /// Everything that frps needs to know, checked and with defaults filled in.
@@ -25,6 +27,14 @@ settings! {
                 "Seconds that the clock of a frpc which proves its token as frp does may be away from that of frps; 0 \
                  for any number, as in frp. Clients that prove it by a challenge need no clock. frp does not have it."
                 .rule(Rule::NotNegative);
+            /// Those that are read from elsewhere at start: see [`ServerConfig::resolve`].
+            tokens: Vec<ServerToken> = "tokens"
+                "Tokens beside auth.token, each for one person or machine, with what it may do (docs/tokens.md). \
+                 With some of them an empty auth.token lets nobody in. frp does not have it.";
+            strict_users: bool = "strictUsers"
+                "The name of a proxy must begin with the user of its client, only who has a token of that user \
+                 (with auth.method oidc: that subject) may log in as one, and no visitor comes without a login \
+                 (docs/tokens.md). frp does not have it.";
         }
         bind_addr: String = "bindAddr" "Address to accept frpc on."
             .text("0.0.0.0") .ini("bind_addr") .flag("bind-addr")
@@ -97,6 +107,36 @@ settings! {
 }
 
 impl ServerConfig {
+    /// The same with the tokens in it that are read from elsewhere. To be called once, at start.
+    ///
+    /// # Errors
+    /// When one cannot be read, is empty, or is that of another entry.
+    pub fn resolve(mut self) -> Result<Self, TokenSourceError> {
+        self.auth = self.auth.resolve()?;
+        for token in &mut self.tokens {
+            let name = || token.name.clone();
+            if let Some(source) = &token.token_source {
+                let read = source.resolve();
+                token.token = read.map_err(|why| TokenSourceError::Named { name: name(), why })?;
+                if token.token.expose().is_empty() {
+                    return Err(TokenSourceError::Empty(name()));
+                }
+            }
+        }
+        for (n, token) in self.tokens.iter().enumerate() {
+            let is_text = !token.token.expose().is_empty();
+            if is_text && token.token == self.auth.token {
+                return Err(TokenSourceError::Main(token.name.clone()));
+            }
+            let mut before = self.tokens.iter().take(n);
+            if let Some(same) = before.find(|other| is_text && other.token == token.token) {
+                let (one, other) = (same.name.clone(), token.name.clone());
+                return Err(TokenSourceError::Same(one, other));
+            }
+        }
+        Ok(self)
+    }
+
     /// The keys in which the two differ, in the order of their definitions. A table that only one of them
     /// has is named as a whole, and so is a list.
     #[must_use]
@@ -130,6 +170,50 @@ settings! {
             .ini("oidc_skip_issuer_check");
     }
 }
+
+settings! {
+    /// One entry of `auth.tokens`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ServerToken {
+        name: String = "name"
+            "Name of the token, by which log, API and pages call it; another one for each.";
+        token: Secret = "token"
+            "The secret, which its clients have as auth.token; `frps token new` makes one.";
+        token_source: Option<ValueSource> = "tokenSource"
+            "Where the secret is read from, in place of token.";
+        hash: Secret = "hash"
+            "What `frps token hash` prints, in place of token: frps does not know the secret then, and only frpc of \
+             frp-rs can log in with it. Needs user.";
+        user: String = "user"
+            "The user that its clients log in as, and nobody else; the names of their proxies begin with it. Empty \
+             for any.";
+        allow_proxies: Vec<String> = "allowProxies"
+            "Patterns for the names of its proxies, without user where that is set, such as web-*; empty for all.";
+        allow_types: Vec<ProxyType> = "allowTypes" "Types of its proxies; empty for all.";
+        allow_ports: Vec<PortRange> = "allowPorts"
+            "Ports that its proxies may ask for, of those of allowPorts outside of it; empty for all of them.";
+        allow_domains: Vec<String> = "allowDomains"
+            "Patterns for the domains of its proxies, such as *.ann.example.com; a subdomain is meant with \
+             subDomainHost behind it. Empty for all.";
+        expires: Option<Expiry> = "expires"
+            "Until when it is good, as in 2027-01-31T18:00:00Z (RFC 3339), or a day, which it is not good on any \
+             more, in UTC. Sessions end then, too.";
+        max_clients: u64 = "maxClients" "Clients logged in with it at a time; 0 for any number."
+            .rule(Rule::NotNegative);
+        max_proxies: u64 = "maxProxies" "Proxies of all of its clients together; 0 for any number."
+            .rule(Rule::NotNegative);
+        max_ports: u64 = "maxPorts" "Ports of all of its clients together; 0 for any number."
+            .rule(Rule::NotNegative);
+        max_routes: u64 = "maxRoutes"
+            "Routes, which are domains times locations, of all of its clients together; 0 for any number."
+            .rule(Rule::NotNegative);
+        max_user_conns: u64 = "maxUserConns"
+            "Connections of users to its proxies at a time, together; 0 for any number."
+            .rule(Rule::NotNegative);
+    }
+}
+
+choices!(ProxyType);
 
 settings! {
     /// `sshTunnelGateway.*`

@@ -205,6 +205,7 @@ fn sample(key: &Key) -> Option<String> {
         }
         (Kind::Text, Rule::Ip) => text("127.0.0.2"),
         (_, Rule::DnsServer) => text("127.0.0.2:5353"),
+        (_, Rule::Expiry) => text("2027-01-31T18:00:00Z"),
         (_, Rule::VirtualAddress) => text("100.86.0.1/24"),
         (_, Rule::ProxyUrl) => text("socks5://a.b"),
         (Kind::Text, Rule::Bandwidth) => text("3MB"),

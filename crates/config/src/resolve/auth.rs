@@ -19,7 +19,7 @@ pub(super) fn check(auth: &At<'_, Auth>, report: &mut Report<'_>) {
 }
 
 /// A table with `type`, `file` and `exec`.
-fn check_source(source: &At<'_, Option<ValueSource>>, report: &mut Report<'_>) {
+pub(super) fn check_source(source: &At<'_, Option<ValueSource>>, report: &mut Report<'_>) {
     let Some(at) = source.table() else { return };
     let table = source.path();
     let source = source.cast();

@@ -8,6 +8,7 @@ mod http_plugin;
 mod order;
 mod outbound_proxy;
 mod proxy;
+mod tokens;
 mod visitor;
 mod websocket;
 
@@ -70,6 +71,7 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
     collide::server_listeners(&root, report);
     auth::check(&root.flat(ServerConfig::auth), report);
     auth::check_server(&root, &settings, report);
+    tokens::check(&root, &settings, report);
     web_server(
         &root.of(ServerConfig::web_server),
         settings.web_server.as_ref(),

@@ -46,6 +46,7 @@ fn value(key: &'static Key) -> Option<BoxedStrategy<Value>> {
             .boxed(),
         (Kind::Text, Rule::Host(_)) => Just(Value::Text("a.example".to_owned())).boxed(),
         (Kind::Text, Rule::Ip | Rule::DnsServer) => Just(Value::Text("::1".to_owned())).boxed(),
+        (_, Rule::Expiry) => Just(Value::Text("2027-01-31T18:00:00Z".to_owned())).boxed(),
         (_, Rule::VirtualAddress) => Just(Value::Text("fd00::1/64".to_owned())).boxed(),
         (_, Rule::ProxyUrl) => Just(Value::Text("ntlm://a:b@c".to_owned())).boxed(),
         (Kind::Text | Kind::Secret, _) => text().boxed(),

@@ -84,8 +84,8 @@ pub(crate) struct NewProxyAsk<'a> {
     new: NewProxy,
     /// `new`, once somebody has wanted to know.
     spec: Option<ProxySpec>,
-    /// What `new` takes of the client's allowance.
-    taken: Option<Taken>,
+    /// What `new` takes of the client's allowance, and of its token's.
+    taken: Vec<Taken>,
 }
 
 /// A client says that it is there.
@@ -157,7 +157,7 @@ impl<'a> NewProxyAsk<'a> {
             protocol,
             new,
             spec: None,
-            taken: None,
+            taken: Vec::new(),
         }
     }
 
@@ -170,20 +170,21 @@ impl<'a> NewProxyAsk<'a> {
     pub(crate) fn rewrite(&mut self, new: NewProxy) {
         self.new = new;
         self.spec = None;
-        self.taken = None;
+        self.taken.clear();
     }
 
     /// Whether what it takes is counted.
     pub(super) fn is_counted(&self) -> bool {
-        self.taken.is_some()
+        !self.taken.is_empty()
     }
 
     pub(super) fn count(&mut self, taken: Taken) {
-        self.taken = Some(taken);
+        self.taken.push(taken);
     }
 
     pub(super) fn take_allowance(&mut self) -> Option<OnEnd> {
-        self.taken.take().map(|taken| Box::new(taken) as OnEnd)
+        let taken = std::mem::take(&mut self.taken);
+        (!taken.is_empty()).then(|| Box::new(taken) as OnEnd)
     }
 
     /// What is asked for, read once.

@@ -3,7 +3,9 @@
 //! has changed it.
 
 use super::check::{Check, LoginAsk, NewProxyAsk, Refusal, Verdict};
-use crate::client::allowance::{check_login, check_proxy};
+use crate::client::allowance::{OverLimit, Taken, check_login, check_proxy};
+use crate::client::handle::SessionHandle;
+use crate::policy::Policy;
 use crate::stats::logins::Cause;
 
 #[derive(Debug)]
@@ -38,6 +40,26 @@ fn take(ask: &mut NewProxyAsk<'_>) -> Result<(), Refusal> {
     let spec = ask.spec().map_err(|why| Refusal::new(&why))?;
     let limit = policy.max_ports_per_client;
     let taken = client.allowance.take(spec, text, protocol, limit);
-    ask.count(taken.map_err(|why| Refusal::new(&why))?);
+    let taken = taken.map_err(|why| Refusal::new(&why))?;
+    let of_token = of_token(policy, client, &taken).map_err(|why| Refusal::new(&why))?;
+    ask.count(taken);
+    of_token.into_iter().for_each(|taken| ask.count(taken));
     Ok(())
+}
+
+/// The same of what the clients of a token may have together.
+fn of_token(
+    policy: &Policy,
+    client: &SessionHandle,
+    taken: &Taken,
+) -> Result<Option<Taken>, OverLimit> {
+    let Some(entry) = policy.auth.tokens.current(client.identity().entry()) else {
+        return Ok(None);
+    };
+    if !entry.is_named() {
+        return Ok(None);
+    }
+    let of = &entry.held.allowance;
+    of.take_for(entry.name(), &entry.limits.together, taken)
+        .map(Some)
 }

@@ -13,6 +13,7 @@ mod limits;
 mod plugins;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod visitors;
 
 use self::check::{Check, LoginAsk, NewProxyAsk, PingAsk, Refusal, UserAsk, Verdict, WorkConnAsk};
@@ -20,6 +21,7 @@ use self::credentials::Credentials;
 use self::guard::Guard;
 use self::limits::Limits;
 use self::plugins::Plugins;
+use self::tokens::Tokens;
 use self::visitors::Visitors;
 use crate::stats::logins::Cause;
 
@@ -41,6 +43,7 @@ impl Admission {
         checks.extend(more);
         checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
+        checks.push(Box::new(Tokens));
         Self { checks, asks_more }
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod tokens;
 
 use std::borrow::Cow;
 
-use frp_config::{Auth as Settings, AuthMethod, AuthScope, Challenge, ServerOidc};
+use frp_config::{Auth as Settings, AuthMethod, AuthScope, Challenge, ServerOidc, ServerToken};
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
 pub(crate) use self::oidc::Keeper;
@@ -26,6 +26,8 @@ pub(crate) struct Auth {
     oidc: Option<OidcAuth>,
     /// Whether clients prove their token by a challenge.
     pub(crate) challenge: Challenge,
+    /// Whether users and names are held to the credentials (`auth.strictUsers`).
+    pub(crate) strict_users: bool,
     /// Whether pings, and whether work connections, have to show something.
     pub(crate) heartbeats: bool,
     pub(crate) new_work_conns: bool,
@@ -34,6 +36,13 @@ pub(crate) struct Auth {
 /// Who has logged in, as far as credentials say: what comes later must come from the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject(Option<String>);
+
+impl Subject {
+    /// Whether the issuer calls the client so.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.0.as_deref() == Some(name)
+    }
+}
 
 /// Why credentials are not good, in the words that frp gives the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +54,12 @@ impl Auth {
     /// `former`.
     pub(crate) fn new(
         settings: Settings,
+        (named, strict_users): (Vec<ServerToken>, bool),
         oidc: &ServerOidc,
         former: Option<&Self>,
     ) -> (Self, Option<Keeper>) {
+        let has_issuer = settings.method == AuthMethod::Oidc;
+        let before = former.map(|former| &former.tokens);
         let (oidc, keeper) = match settings.method {
             AuthMethod::Token => (None, None),
             AuthMethod::Oidc => {
@@ -60,7 +72,8 @@ impl Auth {
             heartbeats: settings.covers(AuthScope::HeartBeats),
             new_work_conns: settings.covers(AuthScope::NewWorkConns),
             challenge: settings.challenge,
-            tokens: Tokens::new(settings.token),
+            tokens: Tokens::new(settings.token, named, has_issuer, before),
+            strict_users,
             oidc,
         };
         (auth, keeper)

@@ -24,6 +24,14 @@ pub(crate) struct Taken {
     of: Arc<Allowance>,
 }
 
+/// How much the proxies of several clients may hold together; 0 is any number.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Together {
+    pub(crate) proxies: u64,
+    pub(crate) ports: u64,
+    pub(crate) routes: u64,
+}
+
 /// Why a client may not have it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OverLimit {
@@ -35,6 +43,12 @@ pub(crate) enum OverLimit {
     Proxies,
     #[error("exceed the max_ports_per_client")]
     Ports,
+    #[error("too many {what}: the clients of token [{token}] may have {limit} together")]
+    OfToken {
+        what: &'static str,
+        token: Arc<str>,
+        limit: u64,
+    },
     #[error(
         "too many routes: {domains} domains x {locations} locations{}, a client may have \
          {MAX_ROUTES}",
@@ -68,6 +82,15 @@ struct Amount {
     routes: usize,
     /// Bytes, overhead included.
     text: usize,
+}
+
+impl Amount {
+    fn add(&mut self, other: &Self) {
+        self.proxies += other.proxies;
+        self.ports += other.ports;
+        self.routes += other.routes;
+        self.text += other.text;
+    }
 }
 
 impl Allowance {
@@ -116,13 +139,47 @@ impl Allowance {
         if max_ports > 0 && amount.ports > 0 && held.ports >= max_ports {
             return Err(OverLimit::Ports);
         }
-        held.proxies += amount.proxies;
-        held.ports += amount.ports;
-        held.routes += amount.routes;
-        held.text += amount.text;
+        held.add(&amount);
         drop(held);
         Ok(Taken {
             amount,
+            of: self.clone(),
+        })
+    }
+
+    /// Takes as much once more of what the clients of `token` have together.
+    pub(crate) fn take_for(
+        self: &Arc<Self>,
+        token: &Arc<str>,
+        limits: &Together,
+        Taken { amount, .. }: &Taken,
+    ) -> Result<Taken, OverLimit> {
+        let mut held = self.lock();
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        for (what, limit, asked, held) in [
+            (
+                "proxies",
+                limits.proxies,
+                number(amount.proxies),
+                number(held.proxies),
+            ),
+            ("ports", limits.ports, amount.ports, held.ports),
+            (
+                "routes",
+                limits.routes,
+                number(amount.routes),
+                number(held.routes),
+            ),
+        ] {
+            if limit > 0 && asked > 0 && held.saturating_add(asked) > limit {
+                let token = token.clone();
+                return Err(OverLimit::OfToken { what, token, limit });
+            }
+        }
+        held.add(amount);
+        drop(held);
+        Ok(Taken {
+            amount: *amount,
             of: self.clone(),
         })
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::SessionHandle;
+use crate::caller::Caller;
 use crate::limits::{MAX_RUN_KEYS, RUN_KEY_KEPT};
 use crate::proof::RunKey;
 use tokio::time::Instant;
@@ -102,13 +103,22 @@ pub(crate) enum RunIdTaken {
     Key,
 }
 
+/// Why a client does not become a session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotAdmitted {
+    #[error("{0}")]
+    RunId(#[from] RunIdTaken),
+    #[error("too many clients: token [{token}] is for {limit} at a time")]
+    Clients { token: Arc<str>, limit: u64 },
+}
+
 impl Registry {
     /// Makes `session` the holder of its run id; the session that held it, if any, comes back and
     /// is to be told and waited for.
     pub(crate) fn admit(
         &self,
         session: Arc<SessionHandle>,
-    ) -> Result<(Seat, Option<Arc<SessionHandle>>), RunIdTaken> {
+    ) -> Result<(Seat, Option<Arc<SessionHandle>>), NotAdmitted> {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry {
             generation,
@@ -117,15 +127,16 @@ impl Registry {
         let mut entries = lock(&self.entries);
         let holder = entries.by_run_id.get(&session.run_id);
         if holder.is_some_and(|holder| !holder.session.identity().is_same(session.identity())) {
-            return Err(RunIdTaken::Subject);
+            return Err(RunIdTaken::Subject.into());
         }
         let key = match holder {
             Some(holder) => holder.session.run_key,
             None => entries.ended.key(&session.run_id),
         };
         if key.is_some() && key != session.run_key {
-            return Err(RunIdTaken::Key);
+            return Err(RunIdTaken::Key.into());
         }
+        entries.has_room_for(&session)?;
         let old = entries.by_run_id.insert(session.run_id.clone(), entry);
         drop(entries);
         let seat = Seat {
@@ -134,6 +145,15 @@ impl Registry {
             entries: self.entries.clone(),
         };
         Ok((seat, old.map(|entry| entry.session)))
+    }
+
+    /// As which user a stream counts that comes on the connection of `caller` without a run id: that of a client that
+    /// is logged in on it.
+    pub(crate) fn user_on(&self, caller: &Caller) -> Option<Arc<str>> {
+        let entries = lock(&self.entries);
+        let mut sessions = entries.by_run_id.values().map(|entry| &entry.session);
+        let session = sessions.find(|session| session.shares_connection(caller))?;
+        Some(session.user().clone())
     }
 
     /// How many there are.
@@ -147,6 +167,31 @@ impl Registry {
         let session = &entries.by_run_id.get(run_id)?.session;
         let running = session.running.load(Ordering::Acquire) && !session.replaced.is_cancelled();
         running.then(|| session.clone())
+    }
+}
+
+impl Entries {
+    /// Whether the token of `session` allows one more client, beside those that are there. One that does not answer
+    /// any more, as after a crash, ends soon for being doubted.
+    fn has_room_for(&self, session: &SessionHandle) -> Result<(), NotAdmitted> {
+        let entry = session.identity().entry();
+        let limit = entry.limits.clients;
+        if limit == 0 {
+            return Ok(());
+        }
+        let others = self.by_run_id.values().map(|entry| &entry.session);
+        let others = others.filter(|other| {
+            other.run_id != session.run_id && other.identity().entry().name() == entry.name()
+        });
+        let others: Vec<_> = others.collect();
+        if u64::try_from(others.len()).unwrap_or(u64::MAX) < limit {
+            return Ok(());
+        }
+        for other in others {
+            other.doubted.notify_one();
+        }
+        let token = entry.name().clone();
+        Err(NotAdmitted::Clients { token, limit })
     }
 }
 
@@ -261,7 +306,6 @@ mod tests {
 
     use super::*;
     use crate::auth::tokens::Identity;
-    use crate::caller::Caller;
     use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {
@@ -342,7 +386,7 @@ mod tests {
         assert!(Arc::ptr_eq(&replaced.unwrap(), old.session()), "as in frp");
         for other in [None, Some(2)] {
             let refused = registry.admit(of(other)).map(|_| ()).unwrap_err();
-            assert_eq!(refused, RunIdTaken::Key);
+            assert!(matches!(refused, NotAdmitted::RunId(RunIdTaken::Key)));
         }
         assert!(ours.is_current());
         let (again, _) = registry.admit(of(Some(1))).unwrap();

@@ -1,5 +1,6 @@
 //! What every type of proxy is given to publish itself with, what it returns, and why it may not.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::policy::Policy;
-use crate::ports::PortError;
+use crate::ports::{AllowedPorts, PortError};
 use crate::proxy::Proxy;
 use crate::proxy::names::{NameGuard, NameTaken};
 use crate::shared::Shared;
@@ -59,6 +60,18 @@ pub(super) struct Setup<'a> {
     pub(super) name: &'a Arc<NameGuard>,
     /// Tasks that hold ports; a session is over only when they are.
     pub(super) listeners: &'a TaskTracker,
+}
+
+impl Setup<'_> {
+    /// The ports that the client may have.
+    pub(super) fn ports(&self) -> Cow<'_, AllowedPorts> {
+        let tokens = &self.policy.auth.tokens;
+        let entry = tokens.current(self.proxy.session.identity().entry());
+        let own = entry
+            .as_ref()
+            .map_or(&[][..], |entry| entry.allowed.ports());
+        self.policy.allow_ports.within(own)
+    }
 }
 
 /// A kind of proxy that users can reach now.

@@ -15,7 +15,7 @@ use crate::proxy::names::NameGuard;
 /// Opens the port that the proxy asks for, or joins the group that has it.
 pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, ProxyError> {
     let Setup { shared, proxy, .. } = setup;
-    let allowed = &setup.policy.allow_ports;
+    let allowed = &*setup.ports();
     let group = &proxy.spec.group;
     let (port, teardown) = if group.name.is_empty() {
         let lease = shared.ports.acquire(&proxy.name, wanted, allowed)?;

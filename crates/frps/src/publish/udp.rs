@@ -29,7 +29,7 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
     let Setup { shared, proxy, .. } = setup;
     let lease = shared
         .udp_ports
-        .acquire(&proxy.name, wanted, &setup.policy.allow_ports)
+        .acquire(&proxy.name, wanted, &setup.ports())
         .map_err(|why| ProxyError::UdpPort { wanted, why })?;
     let port = lease.port();
     info!(proxy.log.of_session(), "udp proxy listen port [{port}]");
@@ -69,7 +69,8 @@ async fn drained(proxy: &Proxy, activity: &Activity) {
 
 /// Carries users' datagrams as long as the client's session lasts.
 async fn serve(proxy: &Arc<Proxy>, mut users: Users) {
-    if proxy.base.admission.asks_more() || proxy.base.lists_users() {
+    let counts = proxy.session.identity().entry().is_named();
+    if counts || proxy.base.admission.asks_more() || proxy.base.lists_users() {
         users = users.behind(Box::new(UdpUsers::new(proxy)));
     }
     let mut datagrams = Datagrams::new(users, proxy.log.span());

@@ -2,6 +2,7 @@
 //! else has a [`SessionHandle`].
 
 mod admitting;
+mod withdrawn;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use self::admitting::{Admitting, Decided};
+use self::withdrawn::{Withdrawn, withdrawn};
 use crate::admission::check::{PingAsk, Refusal};
 use crate::admission::guard::Guard;
 use crate::caller::Caller;
@@ -71,6 +73,8 @@ enum SessionEnd {
     Gone,
     #[error("ended by an administrator")]
     Ended,
+    #[error("{0}")]
+    Withdrawn(Withdrawn),
     #[error("the server stops")]
     Stopped,
     #[error("heartbeat timeout")]
@@ -114,8 +118,12 @@ impl Session {
     pub(crate) async fn run(mut self) {
         let stop = self.shared.stop.clone();
         let handle = self.handle.clone();
+        let shared = self.shared.clone();
         let end = tokio::select! {
             end = self.serve() => end,
+            why = withdrawn(&shared, handle.identity()), if handle.identity().entry().is_named() => {
+                SessionEnd::Withdrawn(why)
+            }
             () = handle.replaced.cancelled() => SessionEnd::Replaced,
             () = handle.gone() => SessionEnd::Gone,
             () = handle.ended.cancelled() => SessionEnd::Ended,
@@ -127,8 +135,14 @@ impl Session {
             SessionEnd::HeartbeatTimeout => warn!(log, "heartbeat timeout"),
             ref end => info!(log, "control connection ended: {end}"),
         }
-        if matches!(end, SessionEnd::Stopped) {
-            let _ = timeout(FAREWELL, self.say_goodbye()).await;
+        match &end {
+            SessionEnd::Stopped => {
+                let _ = timeout(FAREWELL, self.say_goodbye()).await;
+            }
+            SessionEnd::Withdrawn(why) => {
+                let _ = timeout(FAREWELL, self.say_why(&why.to_string())).await;
+            }
+            _ => {}
         }
         self.handle.pool.close();
         drop(std::mem::take(&mut self.admitting));
@@ -158,6 +172,13 @@ impl Session {
             // It cannot end its side any more once it hears that nobody reads here.
             while self.control.recv().await.is_ok() {}
         }
+        Ok(self.control.shutdown().await?)
+    }
+
+    /// The client reads why it is no longer welcome, and ends: frp's does so when a heartbeat is refused.
+    async fn say_why(&mut self, why: &str) -> Result<(), SendError> {
+        let error = self.shared.policy().text_for_peer("invalid ping", why);
+        self.send(Pong { error }).await?;
         Ok(self.control.shutdown().await?)
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Client {
     /// `user.clientID`, `clientID`, `user.runID` or `runID`: what it has of these.
     pub(crate) key: Arc<str>,
     pub(crate) user: String,
+    /// The name of the token that it has logged in with; empty for `auth.token`.
+    pub(crate) token: Arc<str>,
     /// Empty where the client has none.
     given_id: String,
     /// Empty while it is offline.
@@ -108,7 +110,11 @@ impl Clients {
         entries.online += 1;
         entries.revision += 1;
         let known = entries.by_key.get(&key);
+        let token = session
+            .as_ref()
+            .map(|session| session.identity().entry().name().clone());
         let client = Client {
+            token: token.unwrap_or_default(),
             key: key.clone(),
             user: login.user.clone(),
             given_id: login.client_id.clone(),

@@ -80,6 +80,9 @@ pub(super) struct ClientInfo {
     pub(super) hostname: String,
     #[serde(rename = "clientIP")]
     pub(super) client_ip: String,
+    /// Of `auth.tokens`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) token_name: String,
     first_connected_at: i64,
     last_connected_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -345,6 +348,7 @@ impl From<Client> for ClientInfo {
             wire_protocol: client.wire_protocol.as_str(),
             hostname: client.hostname,
             client_ip: client.from.address.ip().to_string(),
+            token_name: client.token.to_string(),
             first_connected_at: client.first_connected.as_second(),
             last_connected_at: client.last_connected.as_second(),
             disconnected_at: client.disconnected.map(Timestamp::as_second),

@@ -89,6 +89,8 @@ struct ClientItem {
     os: String,
     arch: String,
     hostname: String,
+    /// The name of its token, of `auth.tokens`.
+    token: String,
     address: String,
     transport: &'static str,
     tls: bool,
@@ -456,6 +458,7 @@ impl ClientItem {
             os: client.os.clone(),
             arch: client.arch.clone(),
             hostname: client.hostname.clone(),
+            token: client.token.to_string(),
             address: client.from.address.to_string(),
             transport: client.from.transport.as_str(),
             tls: client.from.tls,

@@ -11,10 +11,9 @@ use rustls::pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::first_window::Narrow;
 use super::{
-    ALPN, FIRST_WINDOW, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind,
-    take_large_datagrams, transport,
+    ALPN, Options, QuicConn, QuicDialError, QuicEnd, Role, Tracked, bind, take_large_datagrams,
+    transport,
 };
 use crate::dial::{DialOptions, Progress, dial_any};
 use crate::limits::{QUIC_KNOCK, QUIC_REFUSED};
@@ -100,11 +99,9 @@ pub async fn connect_over(
 fn client_config(tls: &rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let config = ClientConfig::new(Arc::new(Narrow {
-        tls: Arc::new(QuicClientConfig::try_from(tls)?),
-        first: FIRST_WINDOW,
-    }));
-    Ok(config)
+    Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(
+        tls,
+    )?)))
 }
 
 async fn connect_one(

@@ -13,10 +13,9 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::any_name;
-use super::first_window::Narrow;
 use super::{
-    ALPN, FIRST_WINDOW, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind,
-    take_large_datagrams, transport,
+    ALPN, Options, QuicConn, QuicEnd, ResetSecret, Role, Tracked, bind, take_large_datagrams,
+    transport,
 };
 use crate::limits::{
     MAX_QUIC_UNPROVEN, MAX_QUIC_WAITING, MAX_QUIC_WAITING_BYTES, MAX_QUIC_WAITING_TOTAL,
@@ -50,7 +49,7 @@ impl ServerSettings {
         tls: &rustls::ServerConfig,
         options: &Options,
     ) -> Result<Self, NoInitialCipherSuite> {
-        Ok(Self::with(narrow(tls.clone())?, options))
+        Ok(Self::with(for_quic(tls.clone())?, options))
     }
 
     /// For a peer, which may ask for any name, and be shown any certificate: with one of our own.
@@ -59,8 +58,8 @@ impl ServerSettings {
     /// The certificate cannot be made.
     pub fn of_peer(options: &Options) -> Result<Self, TlsSetupError> {
         let tls = tls::self_signed_config(any_name::provider())?;
-        let narrow = narrow(tls).map_err(|e| rustls::Error::General(e.to_string()))?;
-        Ok(Self::with(any_name::AnyName(Arc::new(narrow)), options))
+        let tls = for_quic(tls).map_err(|e| rustls::Error::General(e.to_string()))?;
+        Ok(Self::with(any_name::AnyName(Arc::new(tls)), options))
     }
 
     fn with(tls: impl quinn::crypto::ServerConfig + 'static, options: &Options) -> Self {
@@ -76,12 +75,9 @@ impl ServerSettings {
     }
 }
 
-fn narrow(mut tls: rustls::ServerConfig) -> Result<Narrow<QuicServerConfig>, NoInitialCipherSuite> {
+fn for_quic(mut tls: rustls::ServerConfig) -> Result<QuicServerConfig, NoInitialCipherSuite> {
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Narrow {
-        tls: Arc::new(QuicServerConfig::try_from(tls)?),
-        first: FIRST_WINDOW,
-    })
+    QuicServerConfig::try_from(tls)
 }
 
 /// A connection of which there is no more than a first packet.

@@ -9,7 +9,6 @@ mod congestion;
 mod conn;
 mod dial;
 mod end;
-mod first_window;
 mod listener;
 mod reset;
 mod stream;
@@ -42,15 +41,17 @@ const ALPN: &[u8] = b"frp";
 /// Bytes that a peer may send ahead of a reader that keeps up, as on a stream of the mux. So one stream
 /// has 60 MB/s at a round trip of 100 ms, 300 MB/s at 20 ms.
 ///
-/// A stream that nobody has read from may have no more than [`FIRST_WINDOW`], 768 KiB. That counts from
-/// the start of a stream, and the system takes the first 256 KiB or more of it for a user who reads
-/// nothing. 256 KiB would be an eighth of 2 MiB, and a third of the speed. One limit for all streams of
-/// a connection there is none: unread ones would stall the others and the control stream, as with
-/// quic-go, which gives a stream 512 KiB to 6 MiB and a connection 15 MiB.
+/// Before [`WINDOW_AFTER`] it is [`FIRST_WINDOW`]. One limit for all streams of a connection there is none:
+/// unread ones would stall the others and the control stream, as with quic-go, which gives a stream 512 KiB
+/// to 6 MiB and a connection 15 MiB.
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 
-/// See [`STREAM_WINDOW`].
-const FIRST_WINDOW: u32 = first_window::of(STREAM_WINDOW);
+/// Bytes that a user who never reads may hold, as on the mux.
+const FIRST_WINDOW: u32 = 256 * 1024;
+
+/// Bytes that have to be read of a stream before it has the whole window: more than what the system takes
+/// of a user who never reads, which is 256 KiB and more.
+const WINDOW_AFTER: u64 = 768 * 1024;
 
 /// Bytes that may be on their way to the peer of a connection: 1 Gbit/s at 130 ms. quic-go allows
 /// 15 MiB.
@@ -114,6 +115,7 @@ fn transport(options: &Options, role: Role, peer: IpAddr) -> Arc<TransportConfig
         .max_idle_timeout(IdleTimeout::try_from(options.idle).ok())
         .keep_alive_interval(keepalive.filter(|time| !time.is_zero()))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .first_stream_receive_window(VarInt::from_u32(FIRST_WINDOW), WINDOW_AFTER)
         .receive_window(window)
         .send_window(SEND_WINDOW)
         .ack_frequency_config(Some(acks))
