@@ -44,6 +44,7 @@ targets! {
     nathole: proto::nathole;
     outbound_proxy: outbound_proxy::answers;
     plugin_answer: proto::plugin_answer;
+    proxy_header: proto::proxy_header;
     scram: proto::scram;
     sni: proto::sni;
     stun: proto::stun;

@@ -12,6 +12,7 @@ use frp_proto::nathole::datagram;
 use frp_proto::nathole::feature::classify;
 use frp_proto::nathole::reach::may_be_sent_to;
 use frp_proto::plugin::{self, Answer, Content, LoginContent, NewContent, OfUser, UserInfo};
+use frp_proto::proxy_protocol::{self, Parsed, Version, header};
 use frp_proto::scram::{Binding, Client, Hello, NONCE_LEN, Salted, Verifier};
 use frp_proto::sni::HelloReader;
 use frp_proto::stun::{AnswerError, read_answer};
@@ -77,6 +78,36 @@ pub fn hello(data: &[u8]) {
     }
     let mut frame = BytesMut::new();
     let _ = encode_frame(FrameKind::ServerHello, data, &mut frame);
+}
+
+/// The first bytes of a connection through a proxy. However they are cut, the same is read, and what was read is
+/// read again from the header that we write of it.
+pub fn proxy_header(data: &[u8]) {
+    let whole = proxy_protocol::parse(data);
+    for cut in 0..data.len().min(64) {
+        let begin = data.get(..cut).unwrap_or_default();
+        match proxy_protocol::parse(begin) {
+            Ok(Parsed::Incomplete) => {}
+            // What was found early is what is found.
+            early => assert_eq!(early, whole, "{cut}"),
+        }
+    }
+    let Ok(Parsed::Whole { length, ends }) = whole else {
+        return;
+    };
+    assert!(length <= data.len());
+    let Some(ends) = ends else { return };
+    for version in [Version::V1, Version::V2] {
+        // IPv4 to IPv6 cannot be written.
+        let Ok(written) = header(version, ends.src, ends.dst) else {
+            continue;
+        };
+        let again = Parsed::Whole {
+            length: written.len(),
+            ends: Some(ends),
+        };
+        assert_eq!(proxy_protocol::parse(&written), Ok(again));
+    }
 }
 
 /// A line for each message of an exchange, what the server says to an honest client and the other way round; then a

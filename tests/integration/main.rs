@@ -17,11 +17,13 @@ mod diagnosis;
 mod embedded;
 mod failures;
 mod groups;
+mod guards;
 mod health;
 mod heartbeat;
 mod hostile;
 mod http;
 mod https;
+mod identity;
 mod interop;
 mod kcp;
 mod keystroke;
@@ -45,8 +47,11 @@ mod plugins;
 #[cfg(target_os = "linux")]
 mod port_mapping;
 mod proof;
+mod proxy_protocol_in;
 mod quic;
 mod real_clients;
+#[cfg(target_os = "linux")]
+mod real_ip;
 mod reconnect;
 mod registration;
 mod releases;

@@ -25,6 +25,7 @@ pub mod git;
 #[cfg(target_os = "linux")]
 pub mod hole;
 pub mod http;
+pub mod impostor;
 pub mod issuer;
 pub mod kcp;
 pub mod log;

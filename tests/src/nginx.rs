@@ -8,6 +8,26 @@ use crate::wait::eventually;
 /// Starts nginx with `servers` inside its `http` block, in `directory`, and waits until `port`
 /// listens. `None`, said as SKIPPED, where there is no nginx.
 pub async fn start(directory: &Path, servers: &str, port: u16) -> Option<Program> {
+    let temps: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("    {kind}_temp_path temp_{kind};\n"))
+        .collect();
+    let http = format!("http {{\n    access_log off;\n{temps}{servers}\n}}\n");
+    start_with(directory, "", &http, port).await
+}
+
+/// The same with a `stream` block, by nginx's `module` for that.
+pub async fn start_stream(
+    directory: &Path,
+    module: &Path,
+    stream: &str,
+    port: u16,
+) -> Option<Program> {
+    let load = format!("load_module {};\n", module.display());
+    start_with(directory, &load, stream, port).await
+}
+
+async fn start_with(directory: &Path, load: &str, blocks: &str, port: u16) -> Option<Program> {
     let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
     let Some(nginx) = places.iter().map(PathBuf::from).find(|path| path.is_file()) else {
         skipped("nginx");
@@ -15,13 +35,9 @@ pub async fn start(directory: &Path, servers: &str, port: u16) -> Option<Program
     };
     // Its worker would otherwise be a user who may not enter the directory.
     let user = if is_root() { "user root;\n" } else { "" };
-    let temps: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("    {kind}_temp_path temp_{kind};\n"))
-        .collect();
     let text = format!(
-        "{user}daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\n\
-         events {{}}\nhttp {{\n    access_log off;\n{temps}{servers}\n}}\n"
+        "{load}{user}daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\n\
+         events {{}}\n{blocks}"
     );
     let config = directory.join("nginx.conf");
     std::fs::write(&config, text).unwrap();

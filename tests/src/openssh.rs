@@ -1,14 +1,14 @@
 //! OpenSSH's own server and client, each with keys and configuration of a test's directory.
 
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::clients::connect;
 use crate::ports::free_port;
 use crate::program::Program;
-use crate::wait::eventually;
 
 /// A running sshd that admits the current user by the one key of [`Sshd::ssh`].
 #[derive(Debug)]
@@ -17,12 +17,23 @@ pub struct Sshd {
     pub port: u16,
     key: PathBuf,
     user: String,
-    _program: Program,
+    program: Program,
 }
 
 impl Sshd {
     /// Starts one with fresh keys in `directory`.
     pub async fn start(directory: &Path) -> Self {
+        Self::start_by(directory, |sshd, args| {
+            Program::spawn(sshd, args, directory)
+        })
+        .await
+    }
+
+    /// The same by `spawn`, which runs the program that it is given, perhaps elsewhere.
+    pub async fn start_by(
+        directory: &Path,
+        spawn: impl FnOnce(&Path, [OsString; 4]) -> Program,
+    ) -> Self {
         let sshd = find("sshd");
         let host_key = directory.join("host_key");
         let key = directory.join("user_key");
@@ -54,19 +65,13 @@ impl Sshd {
             "-f".into(),
             config.into_os_string(),
         ];
-        let program = Program::spawn(&sshd, args, directory);
-        eventually("sshd listens", || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_ok()
-        })
-        .await;
-        drop(connect(port).await);
+        let program = spawn(&sshd, args);
+        program.expect("Server listening on").await;
         Self {
             port,
             key,
             user,
-            _program: program,
+            program,
         }
     }
 
@@ -76,6 +81,22 @@ impl Sshd {
         let mut command = Command::new(find("ssh"));
         command.args(self.options()).args(["-p", &port.to_string()]);
         command.arg(format!("{}@127.0.0.1", self.user));
+        quiet(&mut command);
+        command
+    }
+
+    /// The process, which logs what happens.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What runs `ssh` to `port` of `to`, by `run` of that program: perhaps from elsewhere.
+    #[must_use]
+    pub fn ssh_by(&self, run: std::process::Command, to: Ipv4Addr, port: u16) -> Command {
+        let mut command = Command::from(run);
+        command.args(self.options()).args(["-p", &port.to_string()]);
+        command.arg(format!("{}@{to}", self.user));
         quiet(&mut command);
         command
     }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::bans;
 use crate::call::{CallError, send};
 use crate::table::table;
 use crate::units;
@@ -79,7 +80,35 @@ pub async fn run(call: &AdminCall) -> Result<String, CallError> {
                 false => proxies(&items),
             });
         }
+        AdminRequest::Bans => {
+            let items = list(call, "/api/live/bans?").await?;
+            return Ok(match call.json {
+                true => Value::Array(items).to_string(),
+                false => bans::shown(&items),
+            });
+        }
+        AdminRequest::Ban {
+            network,
+            time,
+            reason,
+        } => return bans::add(call, network, *time, reason).await,
+        AdminRequest::Unban(network) => return bans::remove(call, network).await,
         AdminRequest::Kick(client) => return kick(call, client).await,
+        AdminRequest::Who(address) => {
+            let of = address.map(|address| format!("address={address}&"));
+            let path = format!("/api/live/who?{}", of.unwrap_or_default());
+            let items = list(call, &path).await?;
+            if let (Some(address), true) = (address, items.is_empty()) {
+                return Err(CallError::Unknown(format!(
+                    "no user has had the address {address} since frpc was started, or it is long ago"
+                )));
+            }
+            return Ok(match (call.json, address) {
+                (true, Some(_)) => items.into_iter().next().unwrap_or_default().to_string(),
+                (true, None) => Value::Array(items).to_string(),
+                (false, _) => who(&items),
+            });
+        }
     };
     if call.json {
         return Ok(body.trim_end().to_owned());
@@ -291,6 +320,42 @@ fn clients(items: &[Value]) -> String {
             text(item, "connections"),
         ]
     }));
+    table(&rows).trim_end().to_owned()
+}
+
+/// A line for each connection, and one for who has none now.
+fn who(items: &[Value]) -> String {
+    let mut rows = vec![
+        [
+            "Address",
+            "User",
+            "Proxy",
+            "LocalPort",
+            "For",
+            "Connections",
+        ]
+        .map(str::to_owned),
+    ];
+    for item in items {
+        let ago = |since: u64| units::time(number(item, "now").saturating_sub(since));
+        let conns = item["connections"].as_array().cloned().unwrap_or_default();
+        let names = item["proxies"].as_array().cloned().unwrap_or_default();
+        let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+        let line = |user: String, proxy: String, port: String, time: String| {
+            let came = text(item, "came");
+            [text(item, "address"), user, proxy, port, time, came]
+        };
+        if conns.is_empty() {
+            let time = format!("left {} ago", ago(number(item, "seenAt")));
+            let proxies = names.join(", ");
+            rows.push(line(text(item, "user"), proxies, String::new(), time));
+        }
+        rows.extend(conns.iter().map(|conn| {
+            let time = ago(number(conn, "startedAt"));
+            let port = text(conn, "localPort");
+            line(text(conn, "user"), text(conn, "proxy"), port, time)
+        }));
+    }
     table(&rows).trim_end().to_owned()
 }
 

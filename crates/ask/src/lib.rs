@@ -2,9 +2,10 @@
 //! or as JSON.
 //!
 //! [`call`] sends a request to where the configuration file says that the program listens; [`command`] has
-//! the commands, [`table`] their layout; [`top`] asks again and again, and shows the answers in the terminal. What comes back is data of strangers: names of clients and proxies
+//! the commands, [`bans`] those about bans, [`table`] their layout; [`top`] asks again and again, and shows the answers in the terminal. What comes back is data of strangers: names of clients and proxies
 //! pass through [`frp_log::visible`] before a terminal sees them.
 
+mod bans;
 pub mod call;
 pub mod command;
 mod table;

@@ -1,6 +1,8 @@
 //! Checks the tree of a file against the definitions: first names and kinds, then values.
 
 use frp_proto::address::{ScopedIp, split_port};
+use frp_proto::fingerprint::Fingerprint;
+use frp_proto::network::Network;
 use frp_proto::proxy_url::ProxyUrl;
 
 use crate::address;
@@ -318,6 +320,9 @@ fn fit(
             mismatch(path, &odd.value, "text", place, (odd.at, secret), report);
             return None;
         }
+        (Kind::Texts, Value::Text(_)) if matches!(key.rule, Rule::Fingerprints) => {
+            return Some((at, Value::List(vec![node])));
+        }
         (Kind::TextMap | Kind::BoolMap, Value::Table(entries)) => {
             let texts = matches!(key.kind, Kind::TextMap);
             let odd = entries.iter().find(|entry| match entry.node.value {
@@ -595,6 +600,32 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 if let Value::Text(text) = &item.value {
                     let choice = (values, refusal, text.as_str());
                     one_of(written, choice, item.at, prefix, legacy, report);
+                }
+            }
+        }
+        (Rule::Networks, Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value
+                    && let Err(why) = text.parse::<Network>()
+                {
+                    report.refuse(
+                        item.at,
+                        format!("{prefix}{written}: {text:?} is {why}"),
+                        "give addresses such as 192.0.2.1 and networks such as 10.0.0.0/8 or fd00::/8",
+                    );
+                }
+            }
+        }
+        (Rule::Fingerprints, Value::List(items)) => {
+            for item in items {
+                if let Value::Text(text) = &item.value
+                    && text.parse::<Fingerprint>().is_err()
+                {
+                    report.error(
+                        item.at,
+                        format!("{prefix}{written}: {text:?} is no fingerprint of a key"),
+                        "write SHA256: and 43 characters of base64, as `frps fingerprint` prints it on the server",
+                    );
                 }
             }
         }

@@ -42,7 +42,8 @@ fn is_well_formed(pattern: &[char]) -> bool {
 }
 
 /// Whether the whole name fits the pattern; a pattern that is malformed fits nothing.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);

@@ -45,18 +45,19 @@ mod yaml;
 pub use annotations::annotation_problems;
 pub use bandwidth::{BandwidthError, BandwidthLimit, parse_bandwidth};
 pub use features::{Build, Feature, Lacking};
-pub use glob::Pattern;
+pub use glob::{Pattern, matches as fits};
 pub use keys::{
-    Auth, AuthMethod, AuthScope, BackendTls, BandwidthLimitMode, Challenge, ClientConfig,
+    Auth, AuthMethod, AuthScope, BackendTls, BanRules, BandwidthLimitMode, Challenge, ClientConfig,
     ClientOidc, ClientPlugin, ClientTls, ClientTransport, DnsServer, Domains, Expiry,
-    ForwardPlugin, HealthCheck, HealthCheckKind, Http2HttpsPlugin, HttpPlugin, HttpProxy,
-    Https2HttpsPlugin, HttpsForwardPlugin, LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget,
-    Multiplexer, NatTraversal, PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig,
-    ProxyKind, ProxyTransport, QuicOptions, SecretAccess, ServerConfig, ServerOidc, ServerTls,
-    ServerToken, ServerTransport, Socks5Plugin, SshTunnelGateway, StaticFilePlugin, TcpmuxProxy,
-    Tls2RawPlugin, TokenSourceError, UnixSocketPlugin, VirtualAddress, VirtualNetVisitor,
-    VisitorConfig, VisitorKind, VisitorPlugin, WebServer, WebTls, WebsocketOptions, XtcpProtocol,
-    XtcpProxy, XtcpVisitor,
+    ForwardPlugin, GuardRules, GuardedProxies, Guards, HealthCheck, HealthCheckKind,
+    Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin, HttpsForwardPlugin, KNOWN_SERVERS,
+    LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget, Multiplexer, NatTraversal,
+    PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyGuard, ProxyKind,
+    ProxyTransport, QuicOptions, RealIpMode, SecretAccess, ServerConfig, ServerOidc, ServerTls,
+    ServerToken, ServerTransport, ServerTrust, Socks5Plugin, SshTunnelGateway, StaticFilePlugin,
+    TcpmuxProxy, Tls2RawPlugin, TokenSourceError, UnixSocketPlugin, VirtualAddress,
+    VirtualNetVisitor, VisitorConfig, VisitorKind, VisitorPlugin, WebServer, WebTls,
+    WebsocketOptions, XtcpProtocol, XtcpProxy, XtcpVisitor,
 };
 pub use load::{Loaded, load_client, load_server, parse_client, parse_server};
 pub use options::{Environment, LoadOptions, Purpose, TOKEN_SOURCE_EXEC};

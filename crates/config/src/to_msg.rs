@@ -2,6 +2,7 @@
 
 use frp_proto::msg::NewProxy;
 use frp_proto::naming;
+use frp_proto::network::Network;
 
 use crate::{BandwidthLimitMode, Domains, ProxyConfig, ProxyKind, XtcpProxy};
 
@@ -15,6 +16,11 @@ impl ProxyConfig {
             use_compression: self.transport.use_compression,
             metas: self.metadatas.clone(),
             annotations: self.annotations.clone(),
+            guard_allow_ips: texts(&self.guard.allow_ips),
+            guard_deny_ips: texts(&self.guard.deny_ips),
+            guard_max_conns_per_minute: number(self.guard.max_conns_per_minute),
+            guard_max_conns_per_source: number(self.guard.max_conns_per_source),
+            guard_max_conns: number(self.guard.max_conns),
             ..NewProxy::default()
         };
         if let Some(limit) = &self.transport.bandwidth_limit {
@@ -66,6 +72,14 @@ impl ProxyConfig {
         }
         message
     }
+}
+
+fn texts(networks: &[Network]) -> Vec<String> {
+    networks.iter().map(ToString::to_string).collect()
+}
+
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn put_domains(message: &mut NewProxy, domains: &Domains) {

@@ -199,6 +199,18 @@ export const messages = [
   ["check the clock of this machine; if it is right, renew the certificate of the server", "请检查本机时钟；若时钟正确，请更新服务端的证书"],
   ["the certificate of the server is not trusted", "服务端的证书不受信任"],
   ["check transport.tls.trustedCaFile, and that transport.tls.serverName (default: serverAddr) is a name in the certificate; if both are right, somebody is in between", "请检查 transport.tls.trustedCaFile，并确认 transport.tls.serverName（默认为 serverAddr）在证书的名称之中；若两者都正确，则可能有人在中间拦截"],
+  ["the CAs of this machine do not vouch for the certificate of the server, or not for its name", "本机的 CA 不为服务端的证书或其名称作保"],
+  ["where frps makes its certificate itself, or its CA is your own, set transport.tls.trust = \"first-use\", transport.tls.pin or transport.tls.trustedCaFile instead; else check that transport.tls.serverName (default: serverAddr) is a name in the certificate; if it is, somebody is in between", "若 frps 使用自签名证书或您自己的 CA，请改用 transport.tls.trust = \"first-use\"、transport.tls.pin 或 transport.tls.trustedCaFile；否则请确认 transport.tls.serverName（默认为 serverAddr）在证书的名称之中；若在其中，则可能有人在中间拦截"],
+  ["either frps has a new key, or somebody is in between and poses as it", "可能是 frps 换了密钥，也可能有人在中间冒充它"],
+  ["compare with what `frps fingerprint` prints on the server: if that is {}, add it to transport.tls.pin; if not, do not", "请与服务端上 `frps fingerprint` 的输出对照：若为 {1}，请将其加入 transport.tls.pin；若不是，请勿加入"],
+  ["either frps was set up anew, or makes a new key at each start (it has no transport.tls.keyStore), or somebody is in between and poses as it", "可能是 frps 重新安装过，或每次启动都生成新密钥（未设置 transport.tls.keyStore），也可能有人在中间冒充它"],
+  ["compare with what `frps fingerprint` prints on the server: if that is {}, delete {} of {}, or set transport.tls.pin in place of transport.tls.trust; if not, do not", "请与服务端上 `frps fingerprint` 的输出对照：若为 {1}，请删除 {3} 的 {2}，或用 transport.tls.pin 代替 transport.tls.trust；若不是，请勿这样做"],
+  ["either a proxy with a certificate of its own stands before frps on this way, or somebody is in between and poses as it", "可能是此途径上 frps 前面有使用自己证书的代理，也可能有人在中间冒充它"],
+  ["if that key is the one of your proxy, add a line to {}: {} {}", "若该密钥属于您的代理，请在 {1} 中加一行：{2} {3}"],
+  ["the key that it had may have stood there", "它原来的密钥可能就写在那一行"],
+  ["mend line {} of {}; or delete it, where that key is what `frps fingerprint` prints on the server", "请修正 {2} 的第 {1} 行；若该密钥就是服务端上 `frps fingerprint` 的输出，也可删除该行"],
+  ["the keys that servers had are not known now", "目前无法得知服务端原来的密钥"],
+  ["let the user that frpc runs as read and write the file", "请让运行 frpc 的用户能读写该文件"],
 
   // Websocket.
   ["check that what stands before frps (a proxy, a CDN) passes websockets on", "请确认 frps 前面的代理或 CDN 转发 websocket"],

@@ -10,6 +10,7 @@ mod route;
 mod status;
 mod store;
 mod verify;
+mod who;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

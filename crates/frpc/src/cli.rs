@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use frp_config::cli::{self, AdminCall, ClientTask};
 use frp_config::{
-    ClientConfig, Environment, LoadOptions, Loaded, ProxyConfig, ProxyKind, VisitorConfig,
-    VisitorKind, load_client,
+    ClientConfig, Environment, LoadOptions, Loaded, ProxyConfig, ProxyKind, RealIpMode,
+    VisitorConfig, VisitorKind, load_client,
 };
 use frp_log::{Log, info, print_line};
 use frp_process::limits::GRACEFUL_END;
@@ -217,8 +217,8 @@ async fn serve(
     cfg.auth = cfg.auth.resolve().map_err(|error| error.to_string())?;
     // Over TCP a signal ends the process where it stands, as it ends frp: the kernel gives back
     // every socket, and the server sees that at once. Over UDP it would have to wait for a timeout, as
-    // would the peer of a direct path, and a router that lends a port to it.
-    if cfg.transport.protocol.may_be_udp() || has_direct_paths(&cfg) {
+    // would the peer of a direct path, and a router that lends a port to it. And routes stay, until the next start.
+    if cfg.transport.protocol.may_be_udp() || has_direct_paths(&cfg) || makes_routes(&cfg) {
         ending.await_signals();
     }
     let stop = ending.stop.child_token();
@@ -250,6 +250,12 @@ fn has_direct_paths(cfg: &ClientConfig) -> bool {
     let of_proxy = |proxy: &ProxyConfig| matches!(proxy.kind, ProxyKind::Xtcp(_));
     let of_visitor = |visitor: &VisitorConfig| matches!(visitor.kind, VisitorKind::Xtcp(_));
     cfg.proxies.iter().any(of_proxy) || cfg.visitors.iter().any(of_visitor)
+}
+
+fn makes_routes(cfg: &ClientConfig) -> bool {
+    let is_transparent =
+        |proxy: &ProxyConfig| proxy.transport.real_ip == Some(RealIpMode::Transparent);
+    cfg.proxies.iter().any(is_transparent)
 }
 
 /// Reads the configuration again whenever SIGHUP comes, for ever. The log tells what became of it.

@@ -45,7 +45,7 @@ impl Client {
             tasks: Tasks::default(),
             settings: Arc::new(settings),
             registrations: Arc::default(),
-            live: Arc::new(Live::new()),
+            live: Arc::new(Live::new(&cfg.auth.token)),
             virtual_net: VirtualNet::default(),
             budget: Budget::default(),
             ports: PortMapper::default(),

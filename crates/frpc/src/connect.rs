@@ -21,11 +21,13 @@ use frp_net::stream::Stream;
 use frp_net::tls::{self, Channel, HandshakeError, TlsFiles};
 use frp_net::websocket;
 use frp_net::websocket::handshake::{Field, Request};
+use frp_proto::fingerprint::Fingerprint;
 use frp_proto::wire::{MAGIC_V2, WireProtocol};
 use frp_relay::msg_stream::MsgStream;
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
+use crate::identity::Refusal;
 use crate::nathole::Exchange;
 use crate::one_way::OneWay;
 use crate::proof::Streams;
@@ -37,6 +39,8 @@ pub(crate) struct Connector {
     shared: Option<Carrier>,
     /// Of the first connection; once its login is answered, only over kcp.
     abort: OnceLock<Option<AbortHandle>>,
+    /// The key that the server has shown first.
+    key: OnceLock<Option<Fingerprint>>,
     /// What the TLS of the first connection is known by.
     channel: OnceLock<Option<Channel>>,
     /// A login is on its way.
@@ -62,6 +66,8 @@ pub(crate) struct ServerLink {
 pub(crate) enum ConnectError {
     #[error("{0}")]
     Dial(#[from] DialError),
+    #[error("{0}")]
+    Identity(#[from] Refusal),
     #[error("{0}")]
     Tls(#[from] HandshakeError),
     #[error("{0}")]
@@ -95,13 +101,17 @@ impl Connector {
             way,
             shared: None,
             abort: OnceLock::new(),
+            key: OnceLock::new(),
             channel: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
         };
         let way = &connector.way;
+        way.identity.look_again().await;
         if way.protocol == TransportProtocol::Quic {
-            let conn = connector.dial_quic(tasks).await?;
+            let conn = connector.dial_quic(tasks).await;
+            let conn = conn.map_err(|e| connector.or_refused(e))?;
+            let _ = connector.key.set(conn.peer_key());
             let _ = connector.channel.set(conn.channel());
             connector.shared = Some(Carrier::Quic(conn));
         } else if way.transport.tcp_mux {
@@ -232,8 +242,25 @@ impl Connector {
         }
     }
 
-    /// The layers of the protocol, from the wire up, in frp's order.
+    /// The key that the server has shown, where there is TLS.
+    pub(crate) fn server_key(&self) -> Option<Fingerprint> {
+        self.key.get().copied().flatten()
+    }
+
     async fn dial(&self) -> Result<Stream, ConnectError> {
+        self.dial_layers().await.map_err(|e| self.or_refused(e))
+    }
+
+    /// Who the server is was the matter, or `error`: over QUIC it is not said otherwise.
+    fn or_refused(&self, error: ConnectError) -> ConnectError {
+        match self.way.identity.take_refusal() {
+            Some(refusal) => refusal.into(),
+            None => error,
+        }
+    }
+
+    /// The layers of the protocol, from the wire up, in frp's order.
+    async fn dial_layers(&self) -> Result<Stream, ConnectError> {
         let conn = dial_server(&self.way, &self.tasks).await?;
         self.abort.get_or_init(|| AbortHandle::of(&conn));
         match self.way.protocol {
@@ -269,6 +296,7 @@ impl Connector {
             })?;
         }
         let pipe = tls::connect(tls.now(), self.server_name(), conn, HANDSHAKE_WAIT).await?;
+        let _ = self.key.set(pipe.peer_key());
         let _ = self.channel.set(pipe.channel());
         Ok(Stream::Tls(Box::new(pipe)))
     }

@@ -7,6 +7,7 @@ mod broken;
 #[cfg_attr(not(feature = "oidc"), path = "absent/credentials.rs")]
 mod credentials;
 mod explained;
+mod identity;
 mod proxy;
 mod quic;
 mod stranger;
@@ -79,6 +80,17 @@ pub(crate) fn is_refused(error: &LoginError) -> bool {
     }
 }
 
+/// Whether someone answered who is not the server, by what is known of it.
+pub(crate) fn is_stranger(error: &LoginError) -> bool {
+    match error {
+        LoginError::Connect(ConnectError::Identity(_)) => true,
+        LoginError::Connect(ConnectError::Tls(e)) => {
+            matches!(e.tls(), Some(rustls::Error::InvalidCertificate(_)))
+        }
+        _ => false,
+    }
+}
+
 /// What the system, or kcp in its place, said of a connection that stood.
 fn io_error(error: &LoginError) -> Option<&io::Error> {
     match error {
@@ -126,6 +138,7 @@ pub(crate) fn explain(error: &LoginError, cfg: &OneWay) -> Explained {
         _ if is_kcp && is_refused(error) => explain_closed_port(cfg),
         LoginError::Connect(ConnectError::Unheard) => explain_unheard(error, cfg),
         LoginError::Connect(ConnectError::Dial(e)) => explain_dial(e, cfg),
+        LoginError::Connect(ConnectError::Identity(refusal)) => identity::explain(refusal),
         LoginError::Connect(ConnectError::Tls(e)) => tls::explain(e, cfg),
         LoginError::Connect(ConnectError::Websocket(e)) => websocket::explain(e, cfg),
         LoginError::Connect(ConnectError::Quic(e)) => quic::explain(e, cfg),

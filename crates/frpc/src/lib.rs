@@ -14,6 +14,7 @@
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved. [`xtcp`]: users come by a direct path, for
 //!    which [`nathole`] finds a hole.
 //!
+//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is.
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
@@ -61,6 +62,8 @@ mod dial;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
 mod discover;
 mod health;
+mod identity;
+mod known_servers;
 mod limits;
 mod live;
 mod local;
@@ -74,6 +77,7 @@ mod port_mapping;
 mod proof;
 mod proxy;
 mod reach;
+mod real_ip;
 mod registration;
 mod service;
 mod session;

@@ -23,6 +23,13 @@ pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(600);
 /// Nor is it asked that more seldom than this: the keep-alives of QUIC have the same interval.
 pub(crate) const ASK_NO_MORE: Duration = Duration::from_secs(10);
 
+/// Users of proxies with `transport.realIP = "loopback"` that have left and are remembered, so that `frpc who` tells
+/// who they were; some 300 bytes each.
+pub(crate) const MAX_LEFT_USERS: usize = 10_000;
+
+/// Proxies that are remembered of each.
+pub(crate) const MAX_USED_PROXIES: usize = 8;
+
 /// The same trouble with the server is told again in the log no sooner than this.
 pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(2);
 

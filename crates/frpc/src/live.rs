@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use frp_config::Secret;
 use frp_log::access;
 use frp_relay::conns::{self, End, Ending, Owner};
 use frp_relay::relay::Traffic;
 
 use crate::connect::Connector;
+use crate::real_ip::RealIp;
 
 pub(crate) type Conns = conns::Conns<Served>;
 pub(crate) type Conn = conns::Conn<Served>;
@@ -26,6 +28,8 @@ pub(crate) struct Live {
     /// Bytes by the names of proxies, over all sessions.
     traffic: Mutex<BTreeMap<String, Arc<Served>>>,
     pub(crate) conns: Arc<Conns>,
+    /// What users are called at local services.
+    pub(crate) real_ip: Arc<RealIp>,
 }
 
 /// What users' connections belong to: the proxy of a name, whatever session it is in.
@@ -76,7 +80,7 @@ pub(crate) struct Visits {
 }
 
 impl Live {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(token: &Secret) -> Self {
         let mut seed = [[0; 8]; 2];
         for number in &mut seed {
             // Without entropy ids can be guessed, which alone leads nowhere.
@@ -102,6 +106,7 @@ impl Live {
             visitors: Mutex::default(),
             traffic: Mutex::default(),
             conns: Arc::new(Conns::new(seed.map(u64::from_ne_bytes))),
+            real_ip: Arc::new(RealIp::new(token)),
         }
     }
 

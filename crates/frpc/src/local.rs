@@ -2,15 +2,13 @@
 //! (frp `client/proxy/proxy.go`).
 
 use frp_log::{Level, debug, error};
-use frp_net::dial::dial;
 use frp_net::stream::Stream;
 use frp_relay::layers::{Side, wrap};
 use frp_relay::msg_stream::MsgStream;
 use frp_relay::relay;
-use tokio::net::TcpStream;
 
-use crate::dial::LOCAL;
 use crate::proxy::Proxy;
+use crate::real_ip::{Reached, Service};
 use crate::user::User;
 
 /// Serves one user until both ends are done; `half_closes`: the server has said so.
@@ -30,16 +28,25 @@ pub(crate) async fn serve(
         return debug!(proxy.log, "handle by plugin finished");
     }
     // Boxed, so that nothing of it takes room for as long as bytes move.
-    if let Some(local) = Box::pin(reach(proxy, user)).await {
+    if let Some((local, _place)) = Box::pin(reach(proxy, user)).await {
         user.log_end(&relay::serve(local, wrapped(stream), user.traffic.tally()).await);
     }
 }
 
 /// The local service, which knows who the user is.
-async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
+async fn reach(proxy: &Proxy, user: &User) -> Option<Reached> {
     let cfg = &proxy.cfg;
-    let mut local = match dial(&cfg.local_ip, cfg.local_port, &LOCAL).await {
-        Ok(local) => local,
+    let service = Service {
+        proxy: &cfg.name,
+        host: &cfg.local_ip,
+        port: cfg.local_port,
+        mode: cfg.transport.real_ip,
+        log: &proxy.log,
+        says_no_address: &proxy.says_no_address,
+    };
+    let from = user.addresses.map(|(from, _)| from);
+    let (mut local, place) = match proxy.real_ip.reach(&service, from).await {
+        Ok(reached) => reached,
         Err(e) => {
             proxy.unreachable(Level::Error, e);
             user.unserved();
@@ -48,7 +55,7 @@ async fn reach(proxy: &Proxy, user: &User) -> Option<TcpStream> {
     };
     proxy.reach.succeeded();
     match user.write_header(&mut local).await {
-        Ok(()) => Some(local),
+        Ok(()) => Some((local, place)),
         Err(e) => {
             error!(proxy.log, "{e}");
             None

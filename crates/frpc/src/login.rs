@@ -32,6 +32,8 @@ pub(crate) struct LoggedIn {
     pub(crate) run_id: String,
     /// An end on one of the server's streams is that of one direction only.
     pub(crate) half_closes: bool,
+    /// The server heeds the guards that proxies ask for.
+    pub(crate) guards: bool,
     pub(crate) control: MsgStream<ControlPipe>,
     pub(crate) connector: Connector,
     /// Why this way was taken, where there was a choice.
@@ -176,6 +178,8 @@ pub(crate) async fn login(
             }
         };
     connector.answered();
+    let proven = way.identity.proven(connector.server_key()).await;
+    proven.map_err(ConnectError::from)?;
     let half_closes = features::half_closes(&answer.features);
     if half_closes {
         connector.server_half_closes();
@@ -199,6 +203,7 @@ pub(crate) async fn login(
     Ok(LoggedIn {
         run_id: answer.run_id,
         half_closes,
+        guards: features::guards(&answer.features),
         control,
         connector,
         why: None,

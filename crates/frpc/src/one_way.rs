@@ -4,7 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use frp_config::{ClientConfig, TransportProtocol};
-use frp_net::tls::{Renewed, TlsFiles, TlsSetupError, renewed_client_config};
+use frp_net::tls::{Renewed, TlsFiles, TlsSetupError, checked_client_config};
+
+use crate::identity::Identity;
 
 /// See the module. Its settings are those of the client, but for what the way decides.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub(crate) struct OneWay {
     /// `transport.protocol`, or what `auto` stands for here.
     pub(crate) protocol: TransportProtocol,
     pub(crate) tls: Option<Renewed<rustls::ClientConfig>>,
+    pub(crate) identity: Arc<Identity>,
 }
 
 impl OneWay {
@@ -21,8 +24,19 @@ impl OneWay {
         cfg: Arc<ClientConfig>,
         protocol: TransportProtocol,
     ) -> Result<Self, TlsSetupError> {
+        Self::beside(cfg, protocol, &[])
+    }
+
+    /// The same for one of several: `all` are the names of the server on each of them.
+    pub(crate) fn beside(
+        cfg: Arc<ClientConfig>,
+        protocol: TransportProtocol,
+        all: &[String],
+    ) -> Result<Self, TlsSetupError> {
+        let identity = Arc::new(Identity::new(&cfg, all));
         Ok(Self {
-            tls: tls(&cfg, protocol)?,
+            tls: tls(&cfg, protocol, &identity)?,
+            identity,
             cfg,
             protocol,
         })
@@ -42,6 +56,7 @@ impl Deref for OneWay {
 fn tls(
     cfg: &ClientConfig,
     protocol: TransportProtocol,
+    identity: &Arc<Identity>,
 ) -> Result<Option<Renewed<rustls::ClientConfig>>, TlsSetupError> {
     let settings = &cfg.transport.tls;
     let files = match protocol {
@@ -57,5 +72,5 @@ fn tls(
             trusted_ca: settings.trusted_ca_file.clone(),
         },
     };
-    renewed_client_config(files).map(Some)
+    checked_client_config(files, identity.checks(cfg)).map(Some)
 }

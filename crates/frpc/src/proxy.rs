@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::live::{Conn, Live, Served};
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
+use crate::real_ip::{Once, RealIp};
 use crate::tasks::Tasks;
 use crate::user::{Meter, User, addresses};
 use crate::virtual_net::Net;
@@ -28,6 +29,10 @@ pub(crate) struct Proxy {
     pub(crate) served: Arc<Served>,
     /// Whether its local service can be reached.
     pub(crate) reach: Arc<Reach>,
+    /// From which address it is.
+    pub(crate) real_ip: Arc<RealIp>,
+    /// That the server does not tell who users are.
+    pub(crate) says_no_address: Once,
     pub(crate) log: Log,
     /// Made when the proxy starts, for that may fail.
     plugin: OnceLock<Plugin>,
@@ -60,6 +65,8 @@ impl Proxy {
             traffic: served.traffic.clone(),
             served,
             reach: Arc::new(Reach::new(log.clone())),
+            real_ip: live.real_ip.clone(),
+            says_no_address: Once::default(),
             log,
             plugin: OnceLock::new(),
             carrier: Mutex::default(),

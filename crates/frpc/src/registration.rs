@@ -395,7 +395,7 @@ mod tests {
             cfg,
             &cfb::Key::derive(b""),
             &Log::root(),
-            &Live::new(),
+            &Live::new(&"".into()),
         ))
     }
 

@@ -20,6 +20,8 @@ use crate::backoff::{LoginBackoff, LossBackoff};
 use crate::client::Client;
 use crate::connect::answers_tls;
 use crate::diagnose;
+use crate::identity;
+use crate::known_servers::{self, KnownServersError};
 use crate::login::{Credentials, LoggedIn, LoginError, connect, login};
 use crate::one_way::OneWay;
 use crate::session::Session;
@@ -55,6 +57,9 @@ pub enum SetupError {
     /// `store.path` names a file that cannot be used.
     #[error("{0}")]
     Store(#[from] OpenError),
+    /// The keys of servers cannot be remembered.
+    #[error("{0}")]
+    KnownServers(#[from] KnownServersError),
     /// The admin API cannot listen.
     #[error("{0}")]
     Web(#[from] WebError),
@@ -93,7 +98,8 @@ impl Service {
     /// `file` is where `cfg` came from, and without one there is no store. Needs a tokio runtime.
     pub fn new(cfg: ClientConfig, file: Option<ConfigFile>) -> Result<Self, SetupError> {
         let settings = Settings::new(cfg, file)?;
-        let cfg = settings.merged();
+        let file = settings.file().map(|file| file.path.as_path());
+        let cfg = known_servers::settle(settings.merged(), file)?;
         let ways = match &cfg.transport.protocol {
             Transport::Auto(order) => Auto::new(&cfg, order).map(Ways::Auto),
             Transport::One(protocol) => {
@@ -131,6 +137,7 @@ impl Service {
         self.client.tasks.stop.cancel();
         self.client.tasks.tracker.close();
         let _ = timeout(LAST_TASKS, self.client.tasks.tracker.wait()).await;
+        self.client.live.real_ip.end().await;
         ended
     }
 
@@ -146,6 +153,7 @@ impl Service {
                 ),
             }
         }
+        identity::warn_if_unchecked(&self.client.cfg);
         if let Some(proxy) = &self.client.cfg.transport.proxy_url {
             let from = diagnose::proxy_setting(&self.client.cfg);
             info!(

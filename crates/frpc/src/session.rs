@@ -30,6 +30,7 @@ use crate::login::LoggedIn;
 use crate::nathole::{Exchange, Letters};
 use crate::plugin::PluginError;
 use crate::proxy::Proxy;
+use crate::real_ip::TransparentError;
 use crate::registration::{Answer, Registration, Registrations};
 use crate::visitors::Visitors;
 use crate::work::WorkConns;
@@ -61,6 +62,8 @@ pub(crate) struct Session {
     /// The next heartbeat, while it waits for its credentials.
     signing: Option<Signing>,
     next_ping: Instant,
+    /// The server heeds the guards that proxies ask for.
+    guards: bool,
     stop: CancellationToken,
     /// Heartbeats in a row that got no credentials.
     unsigned: u32,
@@ -93,6 +96,12 @@ pub(crate) enum SessionEnd {
 enum RegisterError {
     #[error("{0}")]
     Plugin(#[from] PluginError),
+    #[error(
+        "this frps has no guards, and would let everybody in: remove guard from the proxy, or use frps of frp-rs"
+    )]
+    NoGuards,
+    #[error("{0}")]
+    RealIp(#[from] TransparentError),
     #[error("{0}")]
     Encode(#[from] EncodeError),
 }
@@ -108,6 +117,7 @@ impl Session {
         let LoggedIn {
             run_id,
             half_closes,
+            guards,
             control,
             connector,
             why,
@@ -142,6 +152,7 @@ impl Session {
             holes,
             client: client.clone(),
             control,
+            guards,
             key,
             last_pong: Instant::now(),
             asked_at: None,
@@ -354,7 +365,12 @@ impl Session {
     /// A proxy that nothing here could serve is not registered; frp registers it first, and takes
     /// it back. Nor is one that does not fit the wire, which must not end the session.
     fn queue_registration(&mut self, proxy: &Proxy) -> Result<(), RegisterError> {
+        if proxy.cfg.guard.is_asked() && !self.guards {
+            return Err(RegisterError::NoGuards);
+        }
         proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
+        let (mode, tasks) = (proxy.cfg.transport.real_ip, &self.client.tasks);
+        proxy.real_ip.prepare(mode, &proxy.log, tasks)?;
         let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
         Ok(self.control.queue(&new.into())?)
     }

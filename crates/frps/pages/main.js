@@ -2,6 +2,7 @@
 
 import { run } from "./common/app.js";
 import { addTexts } from "./common/i18n.js";
+import { bans } from "./bans.js";
 import { client, clients } from "./clients.js";
 import { connections } from "./connections.js";
 import { logins } from "./logins.js";
@@ -21,5 +22,6 @@ run({
     { path: "proxies/:name", title: "proxy", show: proxy },
     { path: "connections", title: "nav.connections", nav: true, show: connections },
     { path: "logins", title: "nav.logins", nav: true, show: logins },
+    { path: "bans", title: "nav.bans", nav: true, show: bans },
   ],
 });

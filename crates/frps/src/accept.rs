@@ -1,4 +1,5 @@
-//! Stage 1: connections arrive, one loop per listener. Nothing is read from them here.
+//! Stage 1: connections arrive, one loop per listener. Nothing is read from them here, but what a
+//! proxy in front of us says of them.
 
 use std::sync::Arc;
 
@@ -6,10 +7,11 @@ use frp_log::{Log, debug};
 use frp_net::kcp::{Accepted, KcpListener};
 use frp_net::listen::accept_loop_making_room;
 use frp_net::quic;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch;
+use crate::proxied::{self, Ends};
 use crate::shared::Shared;
 
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
@@ -18,22 +20,30 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         shared.strangers.make_room();
     };
     accept_loop_making_room(listener, stop, make_room, |conn, peer| {
-        // Here rather than in the task: who has to make room then knows it before more are taken.
-        let turn = shared.strangers.enter(peer.ip());
-        let thread = match shared.bound.tcp_mux {
-            true => shared.threads.next(),
-            // A client's work connections have to be where its session is.
-            false => shared.threads.of_peer(peer.ip()),
-        };
-        match thread.adopt(conn) {
-            Ok(conn) => {
-                let entering = dispatch::enter_tcp(shared.clone(), turn, conn, peer);
-                shared.tasks.spawn_on(entering, thread.handle());
-            }
-            Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),
-        }
+        let to = shared.clone();
+        proxied::arrive(&shared.base, conn, peer, move |conn, ends| {
+            receive(&to, conn, ends);
+        });
     })
     .await;
+}
+
+fn receive(shared: &Arc<Shared>, conn: TcpStream, ends: Ends) {
+    let peer = ends.peer;
+    // Here rather than in the task: who has to make room then knows it before more are taken.
+    let turn = shared.strangers.enter(peer.ip());
+    let thread = match shared.bound.tcp_mux {
+        true => shared.threads.next(),
+        // A client's work connections have to be where its session is.
+        false => shared.threads.of_peer(peer.ip()),
+    };
+    match thread.adopt(conn) {
+        Ok(conn) => {
+            let entering = dispatch::enter_tcp(shared.clone(), turn, conn, ends);
+            shared.tasks.spawn_on(entering, thread.handle());
+        }
+        Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),
+    }
 }
 
 /// The same for QUIC.

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use frp_log::{Log, access, info};
+use frp_net::strangers::Strangers;
 use frp_process::threads::Threads;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
+use crate::bans::Bans;
 use crate::closings::Closings;
 use crate::counts::Counts;
 use crate::policy::{Bound, InForce, Policy};
@@ -28,6 +30,8 @@ pub(crate) struct Base {
     pub(crate) file: Option<ConfigFile>,
     pub(crate) in_force: InForce,
     pub(crate) admission: Admission,
+    /// Who is kept out for a while.
+    pub(crate) bans: Arc<Bans>,
     pub(crate) closings: Closings,
     pub(crate) names: Arc<Names>,
     pub(crate) ports: Arc<Ports>,
@@ -37,6 +41,8 @@ pub(crate) struct Base {
     /// Which users are connected, as far as somebody asks ([`Base::lists_users`]).
     pub(crate) conns: Arc<Conns>,
     pub(crate) counts: Counts,
+    /// Connections that a proxy has passed on and not yet said from whom.
+    pub(crate) proxied: Strangers,
     pub(crate) threads: Threads,
     /// Every task of the server; `stop` ends them all.
     pub(crate) tasks: TaskTracker,

@@ -13,7 +13,7 @@ use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, token_command};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, key_store, token_command};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -29,6 +29,10 @@ pub fn main() -> ExitCode {
             let said = ask::run(&call).await;
             said.map(|said| print_line(said, ExitCode::SUCCESS))
         }),
+        Ok(ServerTask::Fingerprint(settings)) => match key_store::fingerprint(&settings) {
+            Ok(fingerprint) => print_line(fingerprint, ExitCode::SUCCESS),
+            Err(e) => print_line(e, ExitCode::FAILURE),
+        },
         Ok(ServerTask::Token(task)) => match token_command::run(&task) {
             Ok(said) => print_line(said, ExitCode::SUCCESS),
             Err(e) => print_line(e, ExitCode::FAILURE),

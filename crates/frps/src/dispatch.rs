@@ -11,7 +11,7 @@ use frp_log::{Log, debug, trace, warn};
 use frp_net::carrier::{Arrivals, Carrier};
 use frp_net::kcp::{KcpStream, Stranger};
 use frp_net::limits::{END_KEEPALIVE, HANDSHAKE_WAIT, MAX_STRANGER_STREAMS};
-use frp_net::listen::{canonical, tune};
+use frp_net::listen::tune;
 use frp_net::memory::MemoryConn;
 use frp_net::mux;
 use frp_net::or_never::or_never;
@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::caller::{Caller, Greeting, Link, Permit};
 use crate::policy::Policy;
+use crate::proxied::Ends;
 use crate::shared::Shared;
 use crate::stats::logins::{Cause, Who};
 use crate::{greet, vhost};
@@ -55,11 +56,10 @@ enum DoorError {
 }
 
 /// Takes an accepted TCP connection as far as it gets.
-pub(crate) async fn enter_tcp(shared: Arc<Shared>, turn: Turn, conn: TcpStream, peer: SocketAddr) {
+pub(crate) async fn enter_tcp(shared: Arc<Shared>, turn: Turn, conn: TcpStream, ends: Ends) {
     let policy = shared.policy();
     tune(&conn, policy.tcp_keepalive);
-    let local = conn.local_addr().map(canonical).ok();
-    enter(shared, policy, turn, Stream::Tcp(conn), peer, local).await;
+    enter(shared, policy, turn, Stream::Tcp(conn), ends).await;
 }
 
 /// Takes a kcp session as far as it gets.
@@ -72,18 +72,13 @@ pub(crate) async fn enter_kcp(
     let local = conn.local_addr().ok();
     let turn = Turn::of_kcp(stranger);
     let policy = shared.policy();
-    enter(shared, policy, turn, Stream::Kcp(conn), peer, local).await;
+    let ends = Ends { peer, local };
+    enter(shared, policy, turn, Stream::Kcp(conn), ends).await;
 }
 
-/// Takes a connection from `peer` to our address `local` as far as it gets.
-async fn enter(
-    shared: Arc<Shared>,
-    policy: Arc<Policy>,
-    turn: Turn,
-    conn: Stream,
-    peer: SocketAddr,
-    local: Option<SocketAddr>,
-) {
+/// Takes a connection as far as it gets.
+async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Stream, ends: Ends) {
+    let Ends { peer, local } = ends;
     let log = Log::root().by(peer.ip());
     let transport = match &conn {
         Stream::Kcp(_) => Transport::Kcp,
@@ -112,7 +107,7 @@ async fn enter(
         Ok(Opened::Frp(stream, first)) => (stream, first),
         Ok(Opened::User(kind, conn, first)) => {
             drop(turn);
-            return Box::pin(serve_user(shared, kind, conn, first, peer)).await;
+            return Box::pin(serve_user(shared, kind, conn, first, ends)).await;
         }
         Err(DoorError::Sniff(e)) => return trace!(log, "[{peer}] {}", DoorError::Sniff(e)),
         Err(e) => {
@@ -156,18 +151,12 @@ fn remember(shared: &Shared, error: &DoorError, from: (SocketAddr, Transport)) {
 }
 
 /// A user of a vhost whose port is bindPort.
-async fn serve_user(
-    shared: Arc<Shared>,
-    kind: Kind,
-    conn: TcpStream,
-    first: Bytes,
-    peer: SocketAddr,
-) {
+async fn serve_user(shared: Arc<Shared>, kind: Kind, conn: TcpStream, first: Bytes, ends: Ends) {
     tune(&conn, Some(END_KEEPALIVE));
     if kind == Kind::UserTls {
-        vhost::https::serve(shared, conn, first, peer).await;
+        vhost::https::serve(shared, conn, first, ends).await;
     } else {
-        vhost::http::serve(shared, Rewind::new(first, conn), peer).await;
+        vhost::http::serve(shared, Rewind::new(first, conn), ends.peer).await;
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::DropGuard;
 
 use crate::ports::{AllowedPorts, Lease, PortError, PortGuard};
+use crate::proxied;
 use crate::proxy::members::{Members, Membership};
 use crate::proxy::{Proxy, spec};
 
@@ -122,9 +123,14 @@ impl Group {
         let listener = Arc::new(SharedListener(Mutex::new(Some(lease.into_listener()))));
         let stop = base.drain.child_token();
         let (polled, to, until) = (listener.clone(), members.clone(), stop.clone());
+        let its = base.clone();
         base.tasks.spawn(async move {
             let accept = |cx: &mut Context<'_>| polled.poll_accept(cx);
-            accept_loop_polled(accept, until, |user, peer| to.receive(user, peer)).await;
+            accept_loop_polled(accept, until, |user, peer| {
+                let to = to.clone();
+                proxied::arrive(&its, user, peer, move |user, ends| to.receive(user, ends));
+            })
+            .await;
             drop(polled.lock().take());
         });
         Self {

@@ -50,6 +50,7 @@ mod admission;
 #[cfg_attr(not(feature = "pages"), path = "absent/ask.rs")]
 mod ask;
 mod auth;
+mod bans;
 mod base;
 mod bind_error;
 mod caller;
@@ -61,12 +62,15 @@ mod dispatch;
 mod ended;
 mod greet;
 mod group;
+mod guards;
 mod holder;
 mod inside;
+mod key_store;
 mod limits;
 mod login;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/nathole.rs")]
 mod nathole;
+mod networks;
 #[cfg(feature = "pages")]
 mod pages;
 #[cfg_attr(not(feature = "http"), path = "absent/plugins.rs")]
@@ -74,6 +78,7 @@ mod plugins;
 mod policy;
 mod ports;
 mod proof;
+mod proxied;
 mod proxy;
 mod publish;
 mod random;
@@ -86,6 +91,7 @@ mod ssh;
 mod stats;
 mod stop;
 mod token_command;
+mod trusted;
 #[cfg_attr(not(feature = "http"), path = "absent/vhost.rs")]
 mod vhost;
 mod visit;
@@ -114,12 +120,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::admission::check::Check;
+use crate::bans::{Bans, BansFile};
 use crate::base::Base;
 pub use crate::bind_error::BindError;
 use crate::client::registry::Registry;
 use crate::closings::Teller;
 use crate::counts::Counts;
 pub use crate::inside::Inside;
+pub use crate::key_store::KeyStoreError;
 pub use crate::plugins::PluginSetupError;
 use crate::policy::InForce;
 pub use crate::policy::PolicyError;
@@ -149,6 +157,7 @@ pub struct Server {
     ssh: Option<ssh::Gateway>,
     web: Option<Web>,
     traffic: Option<Arc<TrafficFile>>,
+    bans: Option<BansFile>,
     teller: Teller,
     shared: Arc<Shared>,
 }
@@ -165,6 +174,8 @@ impl Server {
         file: Option<ConfigFile>,
         more: Vec<Box<dyn Check>>,
     ) -> Result<Self, BindError> {
+        let strangers = Strangers::default();
+        let bans = Arc::new(Bans::new(strangers.clone()));
         let resets = cfg.quic_bind_port.map(|_| resets::secret(&cfg));
         let (bound, policy, keeper) = policy::divide(cfg.clone(), None)?;
         let at = |port| join_host_port(&bound.bind_addr, port);
@@ -174,7 +185,6 @@ impl Server {
                 source,
             })?;
         let tasks = TaskTracker::new();
-        let strangers = Strangers::default();
         let quic = bound.quic_port.zip(resets).map(|(port, resets)| {
             let host = &bound.bind_addr;
             let opened = quic::Listener::bind(host, port, &policy.quic, &resets, &tasks);
@@ -212,13 +222,22 @@ impl Server {
                 source,
             })
         });
+        bans.follow(policy.guards.bans.clone());
+        let kept = bound.store_path.as_ref().map(|path| {
+            let opened = BansFile::open(path, &bans);
+            opened.map_err(|source| BindError::Store {
+                path: path.clone(),
+                source,
+            })
+        });
         let stop = CancellationToken::new();
         let (closings, teller) = closings::closings();
         let base = Base {
             bound,
             file,
             in_force: InForce::new(policy, cfg),
-            admission: Admission::new(more),
+            admission: Admission::new(more, &bans),
+            bans,
             closings,
             names: Arc::default(),
             ports: Arc::new(Ports::new(proxy_host)),
@@ -228,6 +247,7 @@ impl Server {
                 [random_bytes(), random_bytes()].map(u64::from_ne_bytes),
             )),
             counts: Counts::default(),
+            proxied: Strangers::default(),
             threads: Threads::new(),
             tasks,
             users: TaskTracker::new(),
@@ -256,6 +276,7 @@ impl Server {
             ssh,
             web,
             traffic: traffic.transpose()?,
+            bans: kept.transpose()?,
             teller,
             shared: Arc::new(shared),
         })
@@ -292,6 +313,7 @@ impl Server {
             ssh,
             web,
             traffic,
+            bans: kept,
             teller,
             shared,
         } = self;
@@ -302,6 +324,12 @@ impl Server {
             info!(Log::root(), "plugin [{name}] has been registered");
         }
         shared.tasks.spawn(teller.run(shared.base.clone()));
+        let bans = shared.bans.clone();
+        shared.tasks.spawn(bans.run(shared.stop.clone()));
+        if let Some(kept) = kept {
+            shared.tasks.spawn(kept.run(shared.stop.clone()));
+        }
+        shared.tasks.spawn(reload::watch_lists(shared.base.clone()));
         info!(Log::root(), "frps tcp listen on {}", at(bound.bind_port));
         if let (Some(quic), Some(port)) = (quic, bound.quic_port) {
             info!(Log::root(), "frps quic listen on {}", at(port));
@@ -333,6 +361,7 @@ impl Server {
         if let Some(traffic) = traffic.clone() {
             shared.tasks.spawn(traffic.run(shared.stop.clone()));
         }
+        key_store::tell(&shared.policy());
         info!(Log::root(), "frps started successfully");
         shared.tasks.spawn(accept::run(listener, shared.clone()));
         shared.serve_until(&stop).await;

@@ -178,6 +178,43 @@ pub(crate) const STATS_UNDER_LOCK: usize = 1000;
 /// Clients that are looked at under one lock.
 pub(crate) const CLIENTS_UNDER_LOCK: usize = 256;
 
+/// Sources that are counted at one proxy, and at all of them together, some 300 bytes each; only where guards count.
+pub(crate) const MAX_COUNTED_SOURCES: usize = 16_384;
+
+/// Between two looks at the files of addresses; one that has changed is read once two looks find it the same.
+pub(crate) const LOOK_AT_LISTS: Duration = Duration::from_secs(1);
+
+/// Lines of such a file that are named because they hold no address.
+pub(crate) const MAX_WRONG_LINES_TOLD: usize = 10;
+
+/// Sources that have failed, and may be banned, some 600 bytes each.
+pub(crate) const MAX_BANNED_SOURCES: usize = 16_384;
+
+/// Networks that operators have banned.
+pub(crate) const MAX_ADDED_BANS: usize = 10_000;
+
+/// Bytes of what an operator says of a ban.
+pub(crate) const MAX_BAN_REASON: usize = 256;
+
+/// Between two times that the bans are written to the file beside `store.path`.
+pub(crate) const SAVE_BANS: Duration = Duration::from_millis(500);
+
+/// Between two times that bans which are over are forgotten.
+pub(crate) const FORGET_BANS: Duration = Duration::from_secs(30);
+
+/// Logins of a source that may fail before the next ones have to wait: an old token in a service file.
+pub(crate) const FREE_FAILED_LOGINS: u32 = 2;
+
+/// The pause between two logins of a source after that; it doubles with each failure.
+pub(crate) const SLOW_LOGIN: Duration = Duration::from_millis(250);
+
+/// The longest, which is that of a banned source, too: 1200 guesses in an hour.
+pub(crate) const SLOWEST_LOGIN: Duration = Duration::from_secs(3);
+
+/// Logins of one source that wait for their turn; the last of them is answered within the patience of
+/// frpc (`LOGIN_ANSWER`).
+pub(crate) const MAX_LOGINS_WAITING: usize = 2;
+
 /// Sources of failed logins that are remembered, each with each cause.
 pub(crate) const MAX_FAILED_LOGINS: usize = 200;
 

@@ -23,6 +23,7 @@ use crate::admission::check::{LoginAsk, Refusal};
 use crate::admission::guard::Guard;
 use crate::auth::Auth;
 use crate::auth::tokens::Identity;
+use crate::bans::{Kind, TooFast};
 use crate::caller::{Caller, Greeted, Permit, Presence, last_word};
 use crate::client::handle::SessionHandle;
 use crate::client::pool::Pool;
@@ -40,6 +41,8 @@ use crate::stats::logins::{Cause, Who};
 enum LoginError {
     #[error("{1}")]
     Refused(Cause, Refusal),
+    #[error("{0}")]
+    TooFast(#[from] TooFast),
     #[error("{0}")]
     Proof(#[from] ProofError),
     #[error("too many sessions on one connection: it may have {MAX_SESSIONS_ON_CONNECTION}")]
@@ -70,6 +73,7 @@ impl LoginError {
             Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
             Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
             Self::NoHello => Some(Cause::Protocol),
+            Self::TooFast(_) => Some(Cause::Banned),
             Self::Gone | Self::Replaced | Self::Answer(_) => None,
         }
     }
@@ -110,6 +114,10 @@ pub(crate) async fn serve(
         Err(e) => {
             let why = e.to_string();
             warn!(log, "register control error: {}", shown_error(&why));
+            // An issuer may have its own reasons, and be away.
+            if e.cause(&policy.auth) == Some(Cause::Token) {
+                shared.bans.failed(caller.peer.ip(), Kind::Login, None);
+            }
             if let Some((stats, who)) = shared.stats.as_ref().zip(who)
                 && let Some(cause) = e.cause(&policy.auth)
             {
@@ -194,9 +202,11 @@ async fn admit(
     let admitted = tokio::select! {
         biased;
         () = shared.drain.cancelled() => Err(LoginError::Gone),
-        admitted = shared.admission.login(&mut ask) => {
+        admitted = async {
+            shared.bans.login_turn(caller.peer.ip()).await?;
+            let admitted = shared.admission.login(&mut ask).await;
             admitted.map_err(|(cause, refused)| LoginError::Refused(cause, refused))
-        }
+        } => admitted,
         () = permit.lost(caller) => Err(LoginError::Gone),
     };
     let LoginAsk {

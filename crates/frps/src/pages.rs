@@ -4,6 +4,7 @@ use frp_http::page_files;
 use frp_http::web::File;
 
 pub(crate) const FILES: &[File] = page_files!("":
+    "bans.js",
     "clients.js",
     "connections.js",
     "index.html",

@@ -21,12 +21,16 @@ use frp_log::InitError;
 use frp_net::quic::{self, NoInitialCipherSuite};
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
 use frp_net::websocket::handshake::{Accepted, Field};
+use frp_proto::fingerprint::Fingerprint;
 use tokio::sync::watch;
 
 use crate::access::{self, Access};
 use crate::auth::{Auth, Keeper};
+use crate::guards::{Guards, ListError};
+use crate::key_store::{self, KeyStoreError};
 use crate::plugins::{PluginSetupError, Plugins};
 use crate::ports::AllowedPorts;
+use crate::trusted::Trusted;
 
 /// What holds as long as the server runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,10 @@ pub(crate) struct Policy {
     /// For its own: a session keeps it.
     pub(crate) auth: Arc<Auth>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Of its key.
+    pub(crate) fingerprint: Fingerprint,
+    /// The key is in no file.
+    pub(crate) key_is_fleeting: bool,
     /// Clients prove their token by a challenge, and TLS says so.
     pub(crate) by_challenge: bool,
     /// How far the clock of clients may be away that do not.
@@ -78,6 +86,10 @@ pub(crate) struct Policy {
     /// `None` for never.
     pub(crate) heartbeat_timeout: Option<Duration>,
     pub(crate) allow_ports: AllowedPorts,
+    /// Proxies in front of us that are believed.
+    pub(crate) proxies: Trusted,
+    /// Who may come to proxies.
+    pub(crate) guards: Guards,
     /// 0 for no limit.
     pub(crate) max_ports_per_client: u64,
     pub(crate) max_pool_count: i64,
@@ -108,12 +120,18 @@ pub enum PolicyError {
     /// `transport.tls` names files that cannot be used.
     #[error("transport.tls: {0}")]
     Tls(#[from] TlsSetupError),
+    /// `transport.tls.keyStore` cannot be used.
+    #[error("transport.tls.keyStore: {0}")]
+    KeyStore(#[from] KeyStoreError),
     /// TLS does not do for QUIC.
     #[error("transport.tls, for quicBindPort: {0}")]
     Quic(#[from] NoInitialCipherSuite),
     /// A plugin cannot be asked.
     #[error("{0}")]
     Plugin(#[from] PluginSetupError),
+    /// A file of addresses cannot be read.
+    #[error("{0}")]
+    Guard(#[from] ListError),
     /// `webServer.tls` names files that cannot be used.
     #[error("webServer.tls: {0}")]
     Web(#[source] TlsSetupError),
@@ -234,6 +252,9 @@ pub(crate) fn divide(
         udp_packet_size,
         nathole_analysis_data_reserve_hours,
         allow_ports,
+        accept_proxy_protocol,
+        accept_proxy_protocol_ports,
+        guard,
         store_path,
         http_plugins,
     } = cfg;
@@ -248,8 +269,9 @@ pub(crate) fn divide(
         tls: tls_files,
     } = transport;
     let tls_force = tls_files.force;
+    let key_is_fleeting = is_fleeting(&tls_files);
     let by_challenge = auth.method == AuthMethod::Token && auth.challenge != Challenge::Off;
-    let tls = server_tls(tls_files, by_challenge, former)?;
+    let (tls, fingerprint) = server_tls(tls_files, by_challenge, former)?;
     let web_access = web_server.as_ref().map(access::of).transpose();
     let web_access = web_access.map_err(PolicyError::Web)?.map(Arc::new);
     let options = quic::Options {
@@ -278,6 +300,8 @@ pub(crate) fn divide(
     let policy = Policy {
         auth: Arc::new(auth),
         tls,
+        fingerprint,
+        key_is_fleeting,
         tls_force,
         by_challenge,
         max_clock_skew: (max_clock_skew > 0).then(|| Duration::from_secs(max_clock_skew)),
@@ -287,6 +311,8 @@ pub(crate) fn divide(
         mux_keepalive: tcp_mux_keepalive_interval,
         heartbeat_timeout,
         allow_ports: AllowedPorts::new(allow_ports),
+        proxies: Trusted::new(accept_proxy_protocol, accept_proxy_protocol_ports),
+        guards: Guards::new(guard)?,
         max_ports_per_client,
         max_pool_count,
         user_conn_timeout,
@@ -324,30 +350,39 @@ fn hours(n: i64) -> Duration {
     Duration::from_secs(u64::try_from(n).unwrap_or(0).saturating_mul(60 * 60))
 }
 
-/// TLS by what is in the files now. A certificate that frps makes for itself stays the same.
+/// Whether frps makes a key for as long as it runs.
+fn is_fleeting(files: &ServerTls) -> bool {
+    files.key_store.is_none() && (files.cert_file.is_none() || files.key_file.is_none())
+}
+
+/// TLS by what is in the files now. A key that frps makes for as long as it runs stays the same.
 fn server_tls(
     files: ServerTls,
     by_challenge: bool,
     former: Option<&Former>,
-) -> Result<Arc<rustls::ServerConfig>, TlsSetupError> {
-    let own = |files: &ServerTls| files.cert_file.is_none() || files.key_file.is_none();
+) -> Result<(Arc<rustls::ServerConfig>, Fingerprint), PolicyError> {
     let is_same = |former: &&Former| {
         files.trusted_ca_file.is_none()
             && former.settings.transport.tls == files
             && former.policy.by_challenge == by_challenge
     };
-    if let Some(former) = former.filter(is_same).filter(|_| own(&files)) {
-        return Ok(former.policy.tls.clone());
+    if let Some(former) = former.filter(is_same).filter(|_| is_fleeting(&files)) {
+        return Ok((former.policy.tls.clone(), former.policy.fingerprint));
     }
-    let tls = tls::server_config(&TlsFiles {
-        cert: files.cert_file,
-        key: files.key_file,
-        trusted_ca: files.trusted_ca_file,
-    })?;
-    Ok(match by_challenge {
+    let trusted_ca = files.trusted_ca_file;
+    let (tls, fingerprint) = match files.key_store {
+        Some(store) => key_store::open(&store, trusted_ca)?,
+        None => tls::server(&TlsFiles {
+            cert: files.cert_file,
+            key: files.key_file,
+            trusted_ca,
+        })?,
+    };
+    let tls = match by_challenge {
         true => tls::marked(&tls),
         false => tls,
-    })
+    };
+    Ok((tls, fingerprint))
 }
 
 fn accepted_websockets(settings: WebsocketOptions) -> Accepted {

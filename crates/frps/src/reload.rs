@@ -9,8 +9,11 @@ use frp_log::{Log, error, info, warn};
 use frp_process::file::unfit_to_reread;
 use serde::Serialize;
 use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::Base;
+use crate::key_store;
+use crate::limits::LOOK_AT_LISTS;
 use crate::policy::{Former, PolicyError, divide, keep_bound};
 
 /// Replaces the policy of a server: the only one who does.
@@ -63,7 +66,11 @@ impl PolicyWriter {
         if let Some(keeper) = keeper {
             tasks.spawn(keeper.run(stop.clone()));
         }
+        self.base.bans.follow(policy.guards.bans.clone());
         let applied = settings.differing_from(&cfg);
+        if policy.fingerprint != former.policy.fingerprint {
+            key_store::tell(&policy);
+        }
         in_force.policy.send_replace(Arc::new(policy));
         *settings = cfg;
         Ok(Replaced { applied, restart })
@@ -139,6 +146,29 @@ impl Reloader {
             read
         });
         reading.await?
+    }
+}
+
+/// Reads the files of addresses anew that have changed, until the server stops.
+pub(crate) async fn watch_lists(base: Arc<Base>) {
+    let mut turns = interval(LOOK_AT_LISTS);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = base.stop.cancelled() => return,
+        }
+        let policy = base.policy();
+        if policy.guards.files().next().is_none() {
+            continue;
+        }
+        let looking = spawn_blocking(move || {
+            for file in policy.guards.files() {
+                file.look();
+            }
+        });
+        // It has no result, and a panic in it is told by the runtime.
+        let _ = looking.await;
     }
 }
 

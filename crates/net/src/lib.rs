@@ -41,6 +41,7 @@ pub mod or_never;
 pub mod outbound_proxy;
 mod outgoing;
 pub mod own_ips;
+pub mod proxied;
 mod queue_limit;
 #[cfg_attr(not(feature = "quic"), path = "absent/quic.rs")]
 pub mod quic;

@@ -23,6 +23,10 @@ pub const MIN_STRANGERS: usize = 16;
 /// connections that are being opened without the mux. Where they are more, the places of strangers do.
 pub const MAX_GUESTS: usize = 256;
 
+/// From accept to the end of the PROXY protocol's header, which a proxy sends at once: at least the 3 s in which a
+/// lost packet is sent again (the specification, section 2).
+pub const PROXY_HEADER: Duration = Duration::from_secs(5);
+
 /// Streams of one multiplexed connection that may wait for their first message at a time while the
 /// connection has no session.
 pub const MAX_STRANGER_STREAMS: usize = 2;

@@ -155,6 +155,11 @@ impl Strangers {
         leaves.is_some()
     }
 
+    /// Whether a client at this address is logged in.
+    pub fn is_home(&self, ip: IpAddr) -> bool {
+        lock(&self.waiting).sessions.contains_key(&ip)
+    }
+
     /// A client at this address is logged in.
     pub fn at_home(&self, ip: IpAddr) -> Home {
         *lock(&self.waiting).sessions.entry(ip).or_default() += 1;

@@ -12,6 +12,13 @@ pub const HALF_CLOSE: &str = "half-close";
 /// before a byte of it comes, so a service that speaks first would wait for its user, who waits for it.
 pub const FIRST_BYTE: &str = "first-byte";
 
+/// frps heeds the guards that a proxy asks for.
+pub const GUARDS: &str = "guards";
+
+/// Whether the server that said `features` does.
+pub fn guards(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == GUARDS)
+}
 /// A client that has it proves the token by [`crate::scram`] and begins to do so in its `Login`; a server that has it
 /// asks for that.
 pub const SCRAM: &str = "scram";
@@ -28,7 +35,7 @@ pub fn first_byte(features: &[String]) -> bool {
 
 /// What this implementation does.
 pub fn ours() -> Vec<String> {
-    vec![HALF_CLOSE.to_owned()]
+    vec![HALF_CLOSE.to_owned(), GUARDS.to_owned()]
 }
 
 /// Whether the peer that said `features` proves the token by [`SCRAM`].

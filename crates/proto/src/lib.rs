@@ -10,10 +10,11 @@
 //! - [`scram`]: the proof of the token between programs of ours
 //! - [`auth`], [`naming`], [`proxy_protocol`]: digests, proxy names, PROXY headers
 //! - [`names`]: enums whose variants have names, such as the types of proxies
-//! - [`address`]: IP addresses and `host:port`
+//! - [`address`], [`network`]: IP addresses, `host:port`, `10.0.0.0/8`
 //! - [`jwt`]: tokens of an OpenID Connect issuer
 //! - [`plugin`]: what server plugins are asked over HTTP, and answer
 //! - [`sni`]: which server a TLS client asks for
+//! - [`fingerprint`]: what a server's key is called
 //! - [`nathole`], [`stun`]: direct paths through NATs
 #![deny(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(
@@ -29,12 +30,14 @@ pub mod address;
 pub mod auth;
 pub mod crypto;
 pub mod features;
+pub mod fingerprint;
 mod json;
 pub mod jwt;
 pub mod msg;
 pub mod names;
 pub mod naming;
 pub mod nathole;
+pub mod network;
 pub mod plugin;
 pub mod proxy_protocol;
 pub mod proxy_url;

@@ -294,6 +294,17 @@ wire_struct! {
         allow_users: Vec<String> = "allow_users",
         /// tcpmux: `httpconnect`.
         multiplexer: String = "multiplexer",
+        /// Networks that users may come from, beside what the server allows; empty for all. Ours: frp ignores
+        /// this and what follows.
+        guard_allow_ips: Vec<String> = "guard_allow_ips",
+        /// Networks that users may not come from.
+        guard_deny_ips: Vec<String> = "guard_deny_ips",
+        /// New connections of a source within a minute; 0 for any number.
+        guard_max_conns_per_minute: i64 = "guard_max_conns_per_minute",
+        /// Connections of a source at a time.
+        guard_max_conns_per_source: i64 = "guard_max_conns_per_source",
+        /// Connections at a time.
+        guard_max_conns: i64 = "guard_max_conns",
     }
 }
 

@@ -8,12 +8,13 @@ use serde_json::json;
 use super::{check_quiet, logged_in, open, web_server};
 
 /// Where texts stand that the pages show.
-const SOURCES: [&str; 31] = [
+const SOURCES: [&str; 33] = [
     "frpc/src/admin/cure.rs",
     "frpc/src/diagnose.rs",
     "frpc/src/diagnose/broken.rs",
     "frpc/src/diagnose/credentials.rs",
     "frpc/src/diagnose/explained.rs",
+    "frpc/src/diagnose/identity.rs",
     "frpc/src/diagnose/proxy.rs",
     "frpc/src/diagnose/quic.rs",
     "frpc/src/diagnose/stranger.rs",
@@ -31,6 +32,7 @@ const SOURCES: [&str; 31] = [
     "config/src/numbers.rs",
     "config/src/resolve/auth.rs",
     "config/src/resolve/collide.rs",
+    "config/src/resolve/identity.rs",
     "config/src/resolve/mod.rs",
     "config/src/resolve/order.rs",
     "config/src/resolve/outbound_proxy.rs",
@@ -43,7 +45,7 @@ const SOURCES: [&str; 31] = [
 ];
 
 /// Those that they do not show: what is looked for in texts of others, and what is about frps.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 26] = [
     "session shutdown",
     "port already used",
     "port unavailable",
@@ -66,7 +68,9 @@ const OTHERS: [&str; 24] = [
     "nothing yet",
     "add {} = true",
     "{} is a key of frps",
-    "allowPorts: the range from {} to {} holds no port",
+    "{}: the range from {} to {} holds no port",
+    "{}{}: {} is {}",
+    "give addresses such as 192.0.2.1 and networks such as 10.0.0.0/8 or fd00::/8",
     "give start and end with start <= end, or single",
 ];
 

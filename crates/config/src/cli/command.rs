@@ -35,12 +35,17 @@ pub(crate) enum Act {
     Clients,
     Proxies,
     Kick,
+    Who,
+    BanList,
+    BanAdd,
+    BanRemove,
     Top,
     /// Makes a token.
     TokenNew,
     /// Makes what frps can know of a token in its place.
     TokenHash,
     Discover,
+    Fingerprint,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
     /// One visitor of that type, from flags.
@@ -67,6 +72,10 @@ impl Act {
                 | Self::Clients
                 | Self::Proxies
                 | Self::Kick
+                | Self::Who
+                | Self::BanList
+                | Self::BanAdd
+                | Self::BanRemove
                 | Self::Top
         )
     }

@@ -20,12 +20,14 @@ mod tests;
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub use self::ssh::{SshCommand, SshCommandError, ssh_command};
 
+use frp_proto::network::Network;
 use frp_proto::scram::Verifier;
 
 use self::command::{Act, flags};
@@ -35,8 +37,8 @@ use crate::keys::At;
 use crate::suggest::Program;
 use crate::texts::is_kept_aside;
 use crate::{
-    Build, ClientConfig, Environment, Feature, LoadOptions, Loaded, Purpose, Secret, ServerConfig,
-    convert, load, load_client, load_server, parse_client,
+    Build, ClientConfig, Environment, Feature, KNOWN_SERVERS, LoadOptions, Loaded, Purpose, Secret,
+    ServerConfig, ServerTls, convert, load, load_client, load_server, parse_client,
 };
 
 /// What frpc is to do.
@@ -67,6 +69,8 @@ pub enum ServerTask {
     Admin(AdminCall),
     /// Watch it.
     Watch(AdminCall),
+    /// Tell the fingerprint of the key that these settings name.
+    Fingerprint(Box<ServerTls>),
     /// Make a token, or the hash of one.
     Token(TokenTask),
 }
@@ -142,6 +146,21 @@ pub enum AdminRequest {
     Proxies,
     /// End the session of that client.
     Kick(String),
+    /// Who has that address at local services; without one, who has any now.
+    Who(Option<Ipv4Addr>),
+    /// List the bans.
+    Bans,
+    /// Keep that address or network out.
+    Ban {
+        /// As it was written.
+        network: String,
+        /// None: until it is taken back.
+        time: Option<Duration>,
+        /// What it is for; empty where nothing is said.
+        reason: String,
+    },
+    /// Take a ban back.
+    Unban(String),
 }
 
 /// Parameters of `nathole discover`.
@@ -318,6 +337,11 @@ pub fn server(
         None => sections::server(&line, &options),
     };
     let loaded = loaded.map_err(Output::failure)?;
+    if act == Act::Fingerprint {
+        return Ok(ServerTask::Fingerprint(Box::new(
+            loaded.settings.transport.tls,
+        )));
+    }
     let drain = line.int("drain").unwrap_or(0);
     let drain = u64::try_from(drain).map_err(|_| {
         Output::failure(format!(
@@ -388,7 +412,7 @@ fn directory(line: &Line) -> Option<&str> {
 
 /// Every file below, in the order of names; what cannot be read is left out, as in frp.
 ///
-/// Not what frpc itself keeps beside a file that waits to be confirmed.
+/// Not what frpc itself keeps beside them.
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
@@ -397,7 +421,7 @@ pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     entries.retain(|entry| {
         let name = entry.file_name();
-        !is_kept_aside(&name.to_string_lossy())
+        !is_kept_aside(&name.to_string_lossy()) && name != KNOWN_SERVERS
     });
     let files = entries.into_iter().flat_map(|entry| {
         // A link to a directory is not followed.
@@ -583,6 +607,16 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
         Act::Stop => AdminRequest::Stop,
         Act::Clients => AdminRequest::Clients,
         Act::Proxies => AdminRequest::Proxies,
+        Act::BanList => AdminRequest::Bans,
+        Act::BanAdd => AdminRequest::Ban {
+            network: network(line)?,
+            time: match line.given.get("time") {
+                Some(Given::Duration(time)) if !time.is_zero() => Some(*time),
+                _ => None,
+            },
+            reason: line.text("reason").unwrap_or_default().to_owned(),
+        },
+        Act::BanRemove => AdminRequest::Unban(network(line)?),
         Act::Kick => match &line.words[..] {
             [client] => AdminRequest::Kick(client.clone()),
             _ => {
@@ -592,8 +626,35 @@ fn request(line: &Line, options: &LoadOptions) -> Result<AdminRequest, Output> {
                 )));
             }
         },
+        Act::Who => {
+            let address = line.words.first().map(|word| word.parse());
+            match (address.transpose(), line.words.len()) {
+                (Ok(address), 0 | 1) => AdminRequest::Who(address),
+                _ => {
+                    return Err(Output::misuse(format!(
+                        "Error: name one address of IPv4, such as 127.45.3.7, or none\n{}\n",
+                        usage::usage(&line.path)
+                    )));
+                }
+            }
+        }
         _ => AdminRequest::Status,
     })
+}
+
+/// The address or network that a command is about.
+fn network(line: &Line) -> Result<String, Output> {
+    let misuse = |why: String| {
+        let usage = usage::usage(&line.path);
+        Output::misuse(format!("Error: {why}\n{usage}\n"))
+    };
+    let [text] = &line.words[..] else {
+        return Err(misuse("name one address or network".to_owned()));
+    };
+    match text.parse::<Network>() {
+        Ok(network) => Ok(network.to_string()),
+        Err(why) => Err(misuse(format!("{text:?} is {why}"))),
+    }
 }
 
 /// frp takes no notice of flags beside a file; a user should know.

@@ -44,6 +44,14 @@ const FRPC: Command = Command {
             "Show the proxies of the running frpc",
             Act::Status,
         ),
+        Command {
+            operand: " [ADDRESS]",
+            ..asking(
+                "who",
+                "Show which user an address of 127.0.0.0/8 stands for (transport.realIP), or all that are connected",
+                Act::Who,
+            )
+        },
         admin("top", "Watch the running frpc in the terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
         NATHOLE,
@@ -124,7 +132,13 @@ const FRPS: Command = Command {
                 Act::Kick,
             )
         },
+        BAN,
         admin("top", "Watch the running frps in the terminal", Act::Top),
+        command(
+            "fingerprint",
+            "Print the fingerprint of the key by which clients know this frps, for transport.tls.pin of frpc",
+            Act::Fingerprint,
+        ),
         TOKEN,
         COMPLETION,
         HELP,
@@ -169,6 +183,39 @@ const CONVERT: Command = Command {
         "Turn a legacy INI file into the TOML that means the same",
         Act::Convert,
     )
+};
+
+const BAN: Command = Command {
+    below: &[
+        asking("list", "List who is banned", Act::BanList),
+        Command {
+            operand: " ADDRESS|NETWORK",
+            flags: &[
+                API_TIMEOUT,
+                JSON,
+                flag(
+                    "time",
+                    Takes::Duration,
+                    "How long, such as 1h30m; without it until the ban is removed.",
+                ),
+                flag("reason", Takes::Text, "What for; the list shows it."),
+            ],
+            ..command(
+                "add",
+                "Keep an address or a network out of frps and its proxies",
+                Act::BanAdd,
+            )
+        },
+        Command {
+            operand: " ADDRESS|NETWORK",
+            ..asking(
+                "remove",
+                "Let an address or a network in again",
+                Act::BanRemove,
+            )
+        },
+    ],
+    ..command("ban", "Who is kept out of the running frps", Act::Group)
 };
 
 const TOKEN: Command = Command {

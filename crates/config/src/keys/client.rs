@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frp_proto::fingerprint::Fingerprint;
+use frp_proto::named;
 use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
 
@@ -223,5 +225,40 @@ settings! {
             .ini("tls_trusted_ca_file");
         server_name: Option<String> = "serverName" "Name that the certificate of frps must have."
             .depends("serverAddr") .ini("tls_server_name") .flag("tls-server-name");
+        pins: Vec<Fingerprint> = "pin"
+            "Fingerprint of the key that frps must have, as `frps fingerprint` prints it: SHA256:...; of several \
+             one will do. Checked beside trustedCaFile and trust = \"system\". frp-rs's own.";
+        trust: Option<ServerTrust> = "trust"
+            "Whose certificate frps may have: first-use remembers the key of the first login in knownServers and \
+             refuses another one from then on; system takes what the CAs of this machine vouch for, with the name \
+             serverName. Without it, pin and trustedCaFile any is taken, as in frp. frp-rs's own.";
+        known_servers: Option<PathBuf> = "knownServers"
+            "For trust first-use: the file that remembers keys, as lines of host:port and fingerprint. A relative \
+             path begins at the configuration file. frp-rs's own."
+            .depends("known_servers beside store.path, else in the folder that systemd gives (StateDirectory), else \
+                      beside the configuration file");
+    }
+}
+
+/// What `transport.tls.knownServers` is called where it has no name.
+pub const KNOWN_SERVERS: &str = "known_servers";
+
+named! {
+    /// Who says that a key is that of frps.
+    pub enum ServerTrust {
+        /// The first login.
+        FirstUse = "first-use",
+        /// The CAs of this machine.
+        System = "system",
+    }
+}
+
+choices!(ServerTrust);
+
+impl ClientTls {
+    /// Whether the identity of frps is checked.
+    #[must_use]
+    pub fn checks_server(&self) -> bool {
+        self.trusted_ca_file.is_some() || self.trust.is_some() || !self.pins.is_empty()
     }
 }

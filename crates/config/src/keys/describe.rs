@@ -25,6 +25,8 @@ impl Key {
             Rule::DnsServer => format!("{kind}, an IP address, with a port or without"),
             Rule::Expiry => format!("{kind}, a date and time"),
             Rule::VirtualAddress => format!("{kind}, an IP address and a prefix"),
+            Rule::Networks => format!("{kind}, each an IP address or a network"),
+            Rule::Fingerprints => format!("text, or {kind}, each a fingerprint"),
             Rule::OneOf { values, .. } => format!("{kind}, one of {}", values.join(", ")),
             _ => kind.to_owned(),
         }

@@ -106,6 +106,8 @@ pub(crate) enum Rule {
     DnsServer,
     /// An IP address and a prefix. frp does not check it before it runs.
     VirtualAddress,
+    /// Each item an IP address, or a network such as `10.0.0.0/8`.
+    Networks,
     /// A date and time, or a date. A choice of ours alone.
     Expiry,
     /// The URL of a proxy. frp checks it with each login.
@@ -113,6 +115,8 @@ pub(crate) enum Rule {
     Bandwidth,
     /// Entries of `transport.order`.
     Ways,
+    /// Fingerprints of keys: one text, or a list.
+    Fingerprints,
     /// One of `values` (for lists: each item).
     OneOf {
         values: &'static [&'static str],

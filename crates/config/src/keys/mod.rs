@@ -10,6 +10,7 @@ mod define;
 mod client;
 mod common;
 mod describe;
+mod guard;
 pub(crate) mod key;
 mod plugin;
 mod proxy;
@@ -21,12 +22,15 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
-pub use self::client::{ClientConfig, ClientOidc, ClientTls, ClientTransport};
+pub use self::client::{
+    ClientConfig, ClientOidc, ClientTls, ClientTransport, KNOWN_SERVERS, ServerTrust,
+};
 pub use self::common::{
     Auth, AuthMethod, AuthScope, Challenge, DnsServer, Expiry, LogConfig, LogFormat, LogLevel,
     LogTarget, PortRange, QuicOptions, TokenSourceError, VirtualAddress, WebServer, WebTls,
     WebsocketOptions,
 };
+pub use self::guard::{BanRules, GuardRules, GuardedProxies, Guards, ProxyGuard};
 pub use self::plugin::{
     BackendTls, ClientPlugin, ForwardPlugin, Http2HttpsPlugin, Https2HttpsPlugin,
     HttpsForwardPlugin, PluginLogin, PluginTls, Socks5Plugin, StaticFilePlugin, Tls2RawPlugin,
@@ -34,8 +38,8 @@ pub use self::plugin::{
 };
 pub use self::proxy::{
     BandwidthLimitMode, Domains, HealthCheck, HealthCheckKind, HttpProxy, LoadBalancer,
-    Multiplexer, NatTraversal, PortProxy, ProxyConfig, ProxyKind, ProxyTransport, SecretAccess,
-    TcpmuxProxy, XtcpProxy,
+    Multiplexer, NatTraversal, PortProxy, ProxyConfig, ProxyKind, ProxyTransport, RealIpMode,
+    SecretAccess, TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
     HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerToken, ServerTransport, SshTunnelGateway,

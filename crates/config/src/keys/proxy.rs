@@ -7,6 +7,7 @@ use frp_proto::named;
 use frp_proto::names::ProxyType;
 use frp_proto::proxy_protocol::Version;
 
+use super::guard::ProxyGuard;
 use super::key::{Ini, Kind, Rule, Tagged};
 use super::plugin::ClientPlugin;
 use super::setting::{At, Listed, Of, Optional, Setting, Table};
@@ -37,6 +38,9 @@ settings! {
             .ini_form(Ini::Prefix("meta_")) .flag("metadatas");
         load_balancer: Option<LoadBalancer> = "loadBalancer" "Sharing with other proxies.";
         health_check: Option<HealthCheck> = "healthCheck" "Watching the local service.";
+        guard: ProxyGuard = "guard"
+            "Who may come to the proxy, and how often, beside what frps has set (docs/guards.md). It takes a frps of \
+             frp-rs: with another one the proxy is not started.";
         local_ip: String = "localIP" "Host name or address of the local service."
             .text("127.0.0.1") .ini("local_ip") .rule(Rule::Host(Some(Self::local_port.key)))
             .short_flag("local-ip", 'i');
@@ -75,6 +79,21 @@ settings! {
             "Header that tells the local service the user's address."
             .ini("proxy_protocol_version")
             .refusal("not support proxy protocol version: {}");
+        real_ip: Option<RealIpMode> = "realIP"
+            "Has the local service see who its user is, without a header: transparent dials from the user's own \
+             address (Linux, CAP_NET_ADMIN), loopback from an address of 127.0.0.0/8 that stands for the user \
+             (docs/real-ip.md). frp does not have it."
+            .as_given();
+    }
+}
+
+named! {
+    /// From which address a local service is dialled.
+    pub enum RealIpMode {
+        /// The user's own.
+        Transparent = "transparent",
+        /// One of 127.0.0.0/8 that stands for the user.
+        Loopback = "loopback",
     }
 }
 
@@ -88,7 +107,7 @@ named! {
     }
 }
 
-choices!(BandwidthLimitMode, HealthCheckType, Multiplexer);
+choices!(BandwidthLimitMode, HealthCheckType, Multiplexer, RealIpMode);
 
 settings! {
     /// Proxies of one group share what they publish (`loadBalancer.*`).

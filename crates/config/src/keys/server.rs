@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_proto::names::ProxyType;
+use frp_proto::network::Network;
 use frp_proto::plugin::PluginOp;
 
 use super::common::{
     Auth, DASHBOARD, Expiry, LogConfig, PortRange, QuicOptions, TokenSourceError, WebServer,
     WebsocketOptions,
 };
+use super::guard::Guards;
 use super::key::{Ini, Rule};
 use super::setting::{At, Both, Optional, Setting as _};
 use crate::{Feature, Secret, ValueSource};
@@ -94,6 +96,15 @@ settings! {
             .int(168) .ini("nat_hole_analysis_data_reserve_hours");
         allow_ports: Vec<PortRange> = "allowPorts" "Ports that clients may ask for; empty for all."
             .ini_form(Ini::Ports("allow_ports")) .flag("allow-ports");
+        accept_proxy_protocol: Vec<Network> = "acceptProxyProtocol"
+            "Addresses and networks of proxies in front of frps that say by the PROXY protocol, v1 or v2, from whom \
+             a connection is: each of theirs must begin with its header, at every TCP port (docs/real-ip.md). frp \
+             does not have it.";
+        accept_proxy_protocol_ports: Vec<PortRange> = "acceptProxyProtocolPorts"
+            "Ports of frps that these proxies pass connections to; empty for all. At others what comes from them is \
+             taken as it is. frp does not have it.";
+        guard: Guards = "guard"
+            "Who may come to the ports of proxies, and how often (docs/guards.md). frp does not have it.";
         table "store" "What survives a restart." {
             store_path: Option<PathBuf> = "path"
                 "File that keeps the traffic of the last seven days, day by day and proxy by proxy, over a \
@@ -292,6 +303,10 @@ settings! {
             "Certificate, PEM; without it or its key a self-signed one is made."
             .ini("tls_cert_file");
         key_file: Option<PathBuf> = "keyFile" "Its key, PEM." .ini("tls_key_file");
+        key_store: Option<PathBuf> = "keyStore"
+            "File in which frps keeps a key with a self-signed certificate, which it makes where there is none, in \
+             place of certFile and keyFile; without any of them the key is in memory only and changes with each \
+             start, so that no client can remember it. frp-rs's own.";
         trusted_ca_file: Option<PathBuf> = "trustedCaFile"
             "CA of the certificates that clients must then show, PEM."
             .ini("tls_trusted_ca_file");

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use frp_proto::address::ScopedIp;
+use frp_proto::fingerprint::Fingerprint;
 use frp_proto::names::Named;
+use frp_proto::network::Network;
 use frp_proto::proxy_protocol::Version;
 use frp_proto::proxy_url::ProxyUrl;
 use frp_proto::wire::WireProtocol;
@@ -426,6 +428,25 @@ impl Item for String {
 
     fn read_all(at: &At<'_, Vec<Self>>) -> Vec<Self> {
         at.texts().map(str::to_owned).collect()
+    }
+}
+
+impl Item for Network {
+    const KIND: Kind = Kind::Texts;
+    const RULE: Rule = Rule::Networks;
+
+    fn read_all(at: &At<'_, Vec<Self>>) -> Vec<Self> {
+        at.texts().filter_map(|text| text.parse().ok()).collect()
+    }
+}
+
+impl Item for Fingerprint {
+    const KIND: Kind = Kind::Texts;
+    const RULE: Rule = Rule::Fingerprints;
+
+    fn read_all(at: &At<'_, Vec<Self>>) -> Vec<Self> {
+        // What is none has been reported.
+        at.texts().flat_map(str::parse).collect()
     }
 }
 

@@ -73,6 +73,13 @@ fn property(key: &Key, shared: &mut Map<String, Value>) -> Value {
             let names: Vec<&str> = Way::names().collect();
             schema["items"]["pattern"] = json!(format!("^({})(:[0-9]+)?$", names.join("|")));
         }
+        Rule::Fingerprints => {
+            let one = json!({ "type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}=?$" });
+            schema = json!({
+                "anyOf": [one, { "type": "array", "items": one }],
+                "description": key.doc,
+            });
+        }
         Rule::OneOf { values, .. } => match key.kind {
             Kind::Texts => schema["items"]["enum"] = json!(values),
             // Empty means the default.

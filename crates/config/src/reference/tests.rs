@@ -11,7 +11,11 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 11] = [
+const OWN: [&str; 21] = [
+    "transport.tls.pin",
+    "transport.tls.trust",
+    "transport.tls.knownServers",
+    "transport.tls.keyStore",
     "log.access",
     "log.format",
     "log.access",
@@ -23,6 +27,12 @@ const OWN: [&str; 11] = [
     "transport.order",
     "store.path",
     "natTraversal.portMapping",
+    "acceptProxyProtocol",
+    "acceptProxyProtocolPorts",
+    "acceptProxyProtocolPorts[].start",
+    "acceptProxyProtocolPorts[].end",
+    "acceptProxyProtocolPorts[].single",
+    "transport.realIP",
 ];
 
 /// Scope, path and type of the keys of the inventory.

@@ -4,7 +4,9 @@
 mod auth;
 mod collide;
 mod entry;
+mod guard;
 mod http_plugin;
+mod identity;
 mod order;
 mod outbound_proxy;
 mod proxy;
@@ -60,6 +62,7 @@ pub(crate) fn client(
     check_gates(&root, &settings, report);
     check_heartbeat(&at, &settings.transport, legacy, report);
     check_unused_tls(&at, &settings.transport, report);
+    identity::check_client(&at, &settings.transport, report);
     collide::remote_ports(&proxies, &settings.start, report);
     collide::client_listeners(&root, &visitors, &settings.start, report);
     settings
@@ -94,8 +97,15 @@ pub(crate) fn server(root: &Section, legacy: bool, report: &mut Report<'_>) -> S
         &mut transport.websocket,
         report,
     );
+    identity::check_server(&at.of(ServerTransport::tls), report);
     transport.tls.force |= transport.tls.trusted_ca_file.is_some();
     check_ports(&root.of(ServerConfig::allow_ports), report);
+    check_ports(&root.of(ServerConfig::accept_proxy_protocol_ports), report);
+    guard::check(
+        &root.of(ServerConfig::guard),
+        &mut settings.guard.ban,
+        report,
+    );
     http_plugin::check(
         &root.of(ServerConfig::http_plugins),
         ServerConfig::http_plugins.key.needs.of(""),
@@ -230,7 +240,10 @@ fn check_ports(at: &At<'_, Vec<PortRange>>, report: &mut Report<'_>) {
         if let Err((start, end)) = entry.cast::<PortRangeKeys>().read().range() {
             report.refuse(
                 entry.section().at,
-                format!("allowPorts: the range from {start} to {end} holds no port"),
+                format!(
+                    "{}: the range from {start} to {end} holds no port",
+                    at.path()
+                ),
                 "give start and end with start <= end, or single",
             );
         }

@@ -1,12 +1,14 @@
 //! `proxies`: entries to settings.
 
+use std::net::IpAddr;
+
 use super::entry::{is_active, refuse_type, require};
 use crate::check::{judge, judge_decoding, lacking};
 use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys};
 use crate::report::Report;
 use crate::{
-    ClientPlugin, ForwardPlugin, HttpProxy, ProxyConfig, ProxyKind, StaticFilePlugin, TcpmuxProxy,
-    UnixSocketPlugin,
+    ClientPlugin, ForwardPlugin, HttpProxy, ProxyConfig, ProxyKind, ProxyTransport, RealIpMode,
+    StaticFilePlugin, TcpmuxProxy, UnixSocketPlugin,
 };
 
 /// The proxies that are to run; only those must be free of unsupported and invalid values.
@@ -50,6 +52,60 @@ pub(super) fn check_all(
     judge(entry.section(), &prefix, legacy, report);
     check(entry, &proxy.kind, &prefix, report);
     check_plugin(entry, proxy.plugin.as_ref(), &prefix, report);
+    check_real_ip(entry, proxy, &prefix, report);
+}
+
+/// Where nobody would see who the user is, or another than it is.
+fn check_real_ip(
+    entry: &At<'_, ProxyConfig>,
+    proxy: &ProxyConfig,
+    prefix: &str,
+    report: &mut Report<'_>,
+) {
+    let Some(mode) = proxy.transport.real_ip else {
+        return;
+    };
+    let key = entry.of(ProxyConfig::transport).of(ProxyTransport::real_ip);
+    let host = proxy.local_ip.as_str();
+    let ip = host.parse::<IpAddr>().ok();
+    let is_here = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
+    let (why, advice) = match (&proxy.kind, mode) {
+        (ProxyKind::Udp(_) | ProxyKind::Sudp(_), _) => (
+            "datagrams of all users go the same way".to_owned(),
+            "set transport.proxyProtocolVersion, or remove the key",
+        ),
+        (ProxyKind::Http(_), _) => (
+            "a connection to the local service carries the requests of many users".to_owned(),
+            "the service finds each user in X-Forwarded-For; remove the key",
+        ),
+        (ProxyKind::Xtcp(_), _) => (
+            "only the other frpc knows its users".to_owned(),
+            "remove the key",
+        ),
+        _ if proxy.plugin.is_some() => (
+            "a plugin serves the users".to_owned(),
+            "remove the key, or the plugin",
+        ),
+        (_, RealIpMode::Loopback) if !is_here || ip.is_some_and(|ip| ip.is_ipv6()) => (
+            format!("localIP {host:?} is no address of IPv4 in 127.0.0.0/8"),
+            "have the service listen on 127.0.0.1, and set localIP = \"127.0.0.1\"",
+        ),
+        (_, RealIpMode::Transparent) if !is_here => (
+            format!(
+                "localIP {host:?} is elsewhere, and would send its answers to the users and not to frpc"
+            ),
+            "run frpc beside the service, with localIP = \"127.0.0.1\", or set transport.proxyProtocolVersion",
+        ),
+        _ => return,
+    };
+    report.error(
+        key.value_at(),
+        format!(
+            "{prefix}transport.realIP = \"{}\" does not go here: {why}",
+            mode.as_str()
+        ),
+        advice,
+    );
 }
 
 /// Rules that concern several keys.

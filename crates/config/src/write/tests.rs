@@ -53,6 +53,15 @@ fn value(key: &'static Key) -> Option<BoxedStrategy<Value>> {
         (Kind::Texts, Rule::OneOf { values, .. }) => prop::collection::vec(one_of(values), 0..3)
             .prop_map(move |items| Value::List(items.into_iter().map(node).collect()))
             .boxed(),
+        (Kind::Texts, Rule::Networks) => {
+            prop::collection::vec(one_of(&["::1", "10.0.0.0/8"]), 0..3)
+                .prop_map(move |items| Value::List(items.into_iter().map(node).collect()))
+                .boxed()
+        }
+        (Kind::Texts, Rule::Fingerprints) => {
+            let one = format!("SHA256:{}", "A".repeat(43));
+            Just(Value::List(vec![node(Value::Text(one))])).boxed()
+        }
         (Kind::Texts, Rule::Ways) => prop::collection::vec(one_of(&["tcp", "wss:443"]), 0..3)
             .prop_map(move |items| Value::List(items.into_iter().map(node).collect()))
             .boxed(),

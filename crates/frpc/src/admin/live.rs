@@ -15,9 +15,9 @@ use frp_net::go_text::join_host_port;
 use frp_proto::VERSION;
 use serde::Serialize;
 
-use super::Admin;
 use super::cure::cure;
 use super::route::Live;
+use super::{Admin, who};
 use crate::live::{State, unix_time};
 
 #[derive(Debug, Serialize)]
@@ -160,6 +160,7 @@ impl Admin {
             Live::Visitors => self.visitors(query),
             Live::Connections => self.connections(query),
             Live::EndConnection(id) => self.end_connection(&id),
+            Live::Who => who::who(&self.live, query),
         }
     }
 
@@ -369,6 +370,6 @@ fn hash(add: impl FnOnce(&mut DefaultHasher)) -> u64 {
     hasher.finish()
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

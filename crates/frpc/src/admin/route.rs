@@ -33,6 +33,8 @@ pub(crate) enum Live {
     Visitors,
     Connections,
     EndConnection(String),
+    /// Who has an address at local services.
+    Who,
 }
 
 /// What is asked of the store.
@@ -109,6 +111,7 @@ fn live(method: &Method, below: &[&str]) -> Result<Live, Unrouted> {
         ["connections", id] if !id.is_empty() => {
             (Method::DELETE, Live::EndConnection(id.to_owned()))
         }
+        ["who"] => (Method::GET, Live::Who),
         _ => return Err(Unrouted::NotFound),
     };
     Path::only(method, &wanted, route)

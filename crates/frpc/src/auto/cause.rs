@@ -24,6 +24,7 @@ pub(super) fn cause(error: &LoginError) -> String {
         LoginError::Connect(ConnectError::Dial(error)) => of_dial(error),
         LoginError::Connect(ConnectError::Tls(error)) => of_handshake(error),
         LoginError::Connect(ConnectError::Unheard) => "no reply".to_owned(),
+        LoginError::Connect(ConnectError::Identity(_)) => "shows another key".to_owned(),
         LoginError::Connect(ConnectError::Open(OpenError::Mux(MuxError::Closed(reason)))) => {
             of_mux(reason)
         }

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Signature;
 use crate::backoff::Found;
 use crate::diagnose::{self, Explained};
+use crate::identity::server_name;
 use crate::login::{self, Connected, Credentials, LoggedIn, LoginError};
 use crate::one_way::OneWay;
 use cause::cause;
@@ -81,10 +82,12 @@ impl Auto {
                 "transport: {names} left out: the proxy carries TCP only"
             );
         }
+        let servers: Vec<_> = order.iter().map(|way| server_name(&cfg.by(*way))).collect();
         let candidate = |way: Way| {
+            let cfg = Arc::new(cfg.by(way));
             Ok(Candidate {
                 name: name(way),
-                way: Arc::new(OneWay::new(Arc::new(cfg.by(way)), way.protocol)?),
+                way: Arc::new(OneWay::beside(cfg, way.protocol, &servers)?),
             })
         };
         let ways: Result<_, TlsSetupError> = order.into_iter().map(candidate).collect();
@@ -190,10 +193,13 @@ impl Auto {
         } else {
             Found::Someone
         };
-        // Of TCP more is known, and mostly it is the best way; then what was to be tried first.
-        let telling = losers
-            .iter()
-            .min_by_key(|(way, _)| (self.ways[*way].way.protocol.is_udp(), *way));
+        // Somebody who poses as the server goes before all. Of TCP more is known, and mostly it is the best way;
+        // then what was to be tried first.
+        let telling = losers.iter().min_by_key(|(way, lost)| {
+            let is_stranger = lost.failed().is_some_and(diagnose::is_stranger);
+            let is_udp = self.ways[*way].way.protocol.is_udp();
+            (!is_stranger, is_udp, *way)
+        });
         let explained = match telling {
             Some((way, lost)) => {
                 let Candidate { name, way } = &self.ways[*way];

@@ -79,7 +79,7 @@ pub(super) fn explain_end(end: &QuicEnd, cfg: &OneWay) -> Explained {
             alert,
             remote: false,
             ..
-        } if is_about_certificates(*alert) => tls::untrusted(end),
+        } if is_about_certificates(*alert) => tls::untrusted(end, cfg),
         QuicEnd::Tls {
             alert,
             remote: true,

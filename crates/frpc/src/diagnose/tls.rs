@@ -2,7 +2,7 @@
 
 use std::io;
 
-use frp_config::TransportProtocol;
+use frp_config::{ServerTrust, TransportProtocol};
 use frp_net::go_text::go_text;
 use frp_net::tls::HandshakeError;
 use rustls::{AlertDescription, CertificateError};
@@ -61,7 +61,7 @@ fn closed(cfg: &OneWay) -> (&'static str, &'static str) {
 pub(super) fn explain_error(error: &rustls::Error, first_bytes: &[u8], cfg: &OneWay) -> Explained {
     match error {
         rustls::Error::InvalidCertificate(e) if is_out_of_time(e) => out_of_time(error),
-        rustls::Error::InvalidCertificate(_) => untrusted(error),
+        rustls::Error::InvalidCertificate(_) => untrusted(error, cfg),
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -130,7 +130,17 @@ pub(super) fn out_of_time(what: impl std::fmt::Display) -> Explained {
     )
 }
 
-pub(super) fn untrusted(what: impl std::fmt::Display) -> Explained {
+pub(super) fn untrusted(what: impl std::fmt::Display, cfg: &OneWay) -> Explained {
+    if cfg.transport.tls.trust == Some(ServerTrust::System) {
+        return explained(
+            what,
+            "the CAs of this machine do not vouch for the certificate of the server, or not for its name",
+            "where frps makes its certificate itself, or its CA is your own, set transport.tls.trust = \
+             \"first-use\", transport.tls.pin or transport.tls.trustedCaFile instead; else check that \
+             transport.tls.serverName (default: serverAddr) is a name in the certificate; if it is, somebody is in \
+             between",
+        );
+    }
     explained(
         what,
         "the certificate of the server is not trusted",

@@ -65,15 +65,15 @@ pub(crate) mod groups {
 }
 
 pub(crate) mod https {
-    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use bytes::Bytes;
     use tokio::net::TcpStream;
 
+    use crate::proxied::Ends;
     use crate::shared::Shared;
 
-    pub(crate) async fn serve(_: Arc<Shared>, _: TcpStream, _: Bytes, _: SocketAddr) {}
+    pub(crate) async fn serve(_: Arc<Shared>, _: TcpStream, _: Bytes, _: Ends) {}
 }
 
 pub(crate) mod http {

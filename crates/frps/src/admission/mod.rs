@@ -9,6 +9,7 @@
 pub(crate) mod check;
 mod credentials;
 pub(crate) mod guard;
+mod guards;
 mod limits;
 mod plugins;
 #[cfg(test)]
@@ -16,40 +17,55 @@ mod tests;
 mod tokens;
 mod visitors;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use self::check::{Check, LoginAsk, NewProxyAsk, PingAsk, Refusal, UserAsk, Verdict, WorkConnAsk};
 use self::credentials::Credentials;
 use self::guard::Guard;
+use self::guards::Guarding;
 use self::limits::Limits;
 use self::plugins::Plugins;
 use self::tokens::Tokens;
 use self::visitors::Visitors;
+use crate::bans::Bans;
+use crate::guards::Why;
+use crate::policy::Policy;
+use crate::proxy::spec::ProxySpec;
 use crate::stats::logins::Cause;
 
 /// All checks, in their order.
 #[derive(Debug)]
 pub(crate) struct Admission {
     checks: Vec<Box<dyn Check>>,
-    asks_more: bool,
+    guarding: Arc<Guarding>,
 }
 
 impl Admission {
     /// With `more` checks. As the server plugins, they are asked before the credentials of a client are
     /// looked at, which they may make good, and after those of a visitor. What they have changed is
     /// checked as if it had come so.
-    pub(crate) fn new(more: Vec<Box<dyn Check>>) -> Self {
-        let asks_more = !more.is_empty();
-        let mut checks: Vec<Box<dyn Check>> = vec![Box::new(Limits), Box::new(Visitors)];
+    pub(crate) fn new(more: Vec<Box<dyn Check>>, bans: &Arc<Bans>) -> Self {
+        let guarding = Arc::new(Guarding::new(bans));
+        let mut checks: Vec<Box<dyn Check>> = vec![Box::new(guarding.clone())];
+        checks.extend([Box::new(Limits) as Box<dyn Check>, Box::new(Visitors)]);
         checks.push(Box::new(Plugins));
         checks.extend(more);
         checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
         checks.push(Box::new(Tokens));
-        Self { checks, asks_more }
+        Self { checks, guarding }
     }
 
-    /// Whether others than those of the server itself are asked: they know users by address.
-    pub(crate) fn asks_more(&self) -> bool {
-        self.asks_more
+    /// Whether nobody from `ip` may come to the proxy of `spec`, as far as that is known by where it is: to be asked
+    /// where a user costs nothing yet. It is logged.
+    pub(crate) fn turns_away(&self, policy: &Policy, spec: &ProxySpec, ip: IpAddr) -> Option<Why> {
+        self.guarding.turns_away(policy, spec, ip)
+    }
+
+    /// Users that guards have refused, by why.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (Why, u64)> {
+        self.guarding.refused()
     }
 
     /// Also says of which kind the check was that refused it.

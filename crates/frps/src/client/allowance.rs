@@ -270,7 +270,9 @@ fn check_names(new: &NewProxy) -> Result<(), OverLimit> {
     ])?;
     each("custom domain", &new.custom_domains)?;
     each("location", &new.locations)?;
-    each("name in allowUsers", &new.allow_users)
+    each("name in allowUsers", &new.allow_users)?;
+    each("address of guard.allowIPs", &new.guard_allow_ips)?;
+    each("address of guard.denyIPs", &new.guard_deny_ips)
 }
 
 fn each_is_name<'t>(
@@ -284,15 +286,14 @@ fn each_is_name<'t>(
 }
 
 fn check_entries(new: &NewProxy) -> Result<(), OverLimit> {
-    let tables = tables_of(new);
-    match tables
-        .iter()
-        .find(|(_, table)| table.len() > MAX_PROXY_ENTRIES)
-    {
-        Some((what, table)) => Err(OverLimit::Entries {
-            what,
-            count: table.len(),
-        }),
+    let tables = tables_of(new).map(|(what, table)| (what, table.len()));
+    let lists = [
+        ("addresses in guard.allowIPs", new.guard_allow_ips.len()),
+        ("addresses in guard.denyIPs", new.guard_deny_ips.len()),
+    ];
+    let mut all = tables.into_iter().chain(lists);
+    match all.find(|(_, count)| *count > MAX_PROXY_ENTRIES) {
+        Some((what, count)) => Err(OverLimit::Entries { what, count }),
         None => Ok(()),
     }
 }
@@ -308,7 +309,13 @@ fn tables_of(new: &NewProxy) -> [(&'static str, &BTreeMap<String, String>); 4] {
 
 /// What the texts of a registration cost.
 fn text_of(new: &NewProxy) -> usize {
-    let lists = [&new.custom_domains, &new.locations, &new.allow_users];
+    let lists = [
+        &new.custom_domains,
+        &new.locations,
+        &new.allow_users,
+        &new.guard_allow_ips,
+        &new.guard_deny_ips,
+    ];
     let tables = tables_of(new);
     let single = [
         &new.proxy_name,

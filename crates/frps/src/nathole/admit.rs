@@ -7,6 +7,7 @@ use frp_proto::auth::verify_token_key;
 use frp_proto::msg::NatHoleVisitor;
 
 use crate::client::handle::SessionHandle;
+use crate::guards::Why;
 use crate::proxy::Proxy;
 use crate::proxy::spec::{Access, Kind};
 use crate::shared::Shared;
@@ -24,6 +25,8 @@ pub(super) enum Refused {
     NotAllowed { user: String, name: String },
     #[error("xtcp protocol [{0}] is neither quic nor kcp")]
     Protocol(String),
+    #[error("xtcp visitor of [{name}]: {}", .why.text())]
+    Guard { name: String, why: Why },
     #[error("too many xtcp sessions of this client at a time")]
     TooMany,
     #[error("too many visitors of the client of [{0}] at a time")]
@@ -46,6 +49,13 @@ pub(super) fn admit(
     let Kind::Xtcp(access) = &proxy.spec.kind else {
         return Err(Refused::NoProxy(name()));
     };
+    let policy = shared.policy();
+    if let Some(why) = shared
+        .admission
+        .turns_away(&policy, &proxy.spec, client.peer().ip())
+    {
+        return Err(Refused::Guard { name: name(), why });
+    }
     if !visitor.pre_check && !has_secret(visitor, access) {
         return Err(Refused::WrongKey(name()));
     }

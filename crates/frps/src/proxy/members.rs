@@ -1,7 +1,6 @@
 //! Who serves the users of a port or a route: one proxy, or the members of a group in turn.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +19,7 @@ use tokio::time::{Instant, timeout};
 use super::Proxy;
 use super::user::{UserAddrs, UserConn, UserError};
 use crate::admission::guard::Guard;
+use crate::proxied::Ends;
 
 /// See the module. Empty once the last member has left.
 #[derive(Debug, Default)]
@@ -82,9 +82,9 @@ impl Members {
     }
 
     /// Takes a user who has just connected to whose turn it is, on the thread of its session.
-    pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, peer: SocketAddr) {
+    pub(crate) fn receive(self: &Arc<Self>, user: TcpStream, ends: Ends) {
         tune(&user, Some(END_KEEPALIVE));
-        self.receive_after(user, Bytes::new(), peer, Replies::default());
+        self.receive_after(user, Bytes::new(), ends, Replies::default());
     }
 
     /// The same with a user whose first bytes have been read; those that are for the service are
@@ -93,12 +93,17 @@ impl Members {
         self: &Arc<Self>,
         user: TcpStream,
         leftover: Bytes,
-        peer: SocketAddr,
+        ends: Ends,
         replies: Replies,
     ) {
         let Some(first) = self.next() else { return };
+        let peer = ends.peer;
+        if first.turns_away(peer.ip()) {
+            // Before anything is done for it.
+            return;
+        }
         first.log_user(peer);
-        let from = UserConn::new(UserAddrs::of(&user, peer));
+        let from = UserConn::new(UserAddrs::of(ends));
         let stream = match first.thread.adopt(user) {
             Ok(user) => Stream::Tcp(user),
             Err(e) => return debug!(first.log, "user connection [{peer}] closed: {e}"),

@@ -9,6 +9,8 @@ use frp_config::{BandwidthLimit, BandwidthLimitMode, Multiplexer, Secret, parse_
 use frp_proto::msg::NewProxy;
 use frp_proto::names::{Named as _, ProxyType};
 
+use crate::guards::counted::Counted;
+use crate::guards::{Asked, AskedError};
 use crate::ports::PortError;
 
 /// A proxy as its client wants it.
@@ -18,6 +20,10 @@ pub(crate) struct ProxySpec {
     pub(crate) transport: Transport,
     /// Only some types have groups; the API shows it with all of them, as frp does.
     pub(crate) group: Group,
+    /// Whom its client wants to be kept out.
+    pub(crate) guard: Asked,
+    /// Users that are there, as far as they are counted.
+    pub(crate) users: Arc<Counted>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metas: BTreeMap<String, String>,
 }
@@ -111,6 +117,8 @@ pub(crate) enum SpecError {
     UdpPort { wanted: i64, why: PortError },
     #[error("unknown multiplexer [{0}]")]
     Multiplexer(String),
+    #[error("{0}")]
+    Guard(#[from] AskedError),
 }
 
 /// frp's name of HTTP CONNECT.
@@ -126,6 +134,8 @@ impl ProxySpec {
                 name: new.group.clone(),
                 key: new.group_key.as_str().into(),
             },
+            guard: Asked::read(new)?,
+            users: Arc::default(),
             annotations: new.annotations.clone(),
             metas: new.metas.clone(),
         })

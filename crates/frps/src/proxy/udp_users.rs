@@ -145,13 +145,20 @@ impl UdpUsers {
         });
     }
 
+    /// Also those that may not come any more: they have no end of their own.
     fn forget_idle(&mut self) {
         let now = Instant::now();
+        let proxy = &self.proxy;
+        let is_unwanted = |conn: &UserConn| {
+            let src = conn.at.src;
+            src.is_some_and(|src| proxy.turns_away(src.ip()))
+        };
         self.users.retain(|_, user| match &user.state {
             State::Entered(_, Some(known)) if now - user.at >= UDP_USER_IDLE => {
                 known.ends(End::Idle);
                 false
             }
+            State::Entered(conn, _) if is_unwanted(conn) => false,
             State::Waiting(_) => true,
             State::Entered(..) | State::Refused => now - user.at < UDP_USER_IDLE,
         });

@@ -1,7 +1,7 @@
 //! The way of a user: it is let in, a work connection is taken and told whom it is for, then bytes
 //! move.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::spec::ProxySpec;
 use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
 use crate::client::pool::{Admitted, TakeError};
+use crate::proxied::Ends;
 use crate::stats::conns::{Conn, Place};
 
 /// Where a user comes from and what it connected to, as far as known; the client is told.
@@ -65,10 +66,10 @@ pub(crate) enum UserError {
 
 impl UserAddrs {
     /// Those of an accepted connection.
-    pub(crate) fn of(user: &tokio::net::TcpStream, peer: SocketAddr) -> Self {
+    pub(crate) fn of(ends: Ends) -> Self {
         Self {
-            src: Some(peer),
-            dst: user.local_addr().map(frp_net::listen::canonical).ok(),
+            src: Some(ends.peer),
+            dst: ends.local,
         }
     }
 
@@ -167,6 +168,13 @@ impl UserConn {
 }
 
 impl Proxy {
+    /// Whether nobody from `ip` may come here.
+    pub(crate) fn turns_away(&self, ip: IpAddr) -> bool {
+        let base = &self.base;
+        let why = base.admission.turns_away(&base.policy(), &self.spec, ip);
+        why.is_some()
+    }
+
     /// Says that a user has come from `src`.
     pub(crate) fn log_user(&self, src: SocketAddr) {
         info!(self.log.of_user(src.ip()), "get a user connection [{src}]");

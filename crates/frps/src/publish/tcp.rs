@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::setup::{ProxyError, Published, Setup, Teardown};
+use crate::base::Base;
 use crate::ports::Lease;
+use crate::proxied;
 use crate::proxy::members::Members;
 use crate::proxy::names::NameGuard;
 
@@ -41,7 +43,14 @@ pub(super) fn publish(setup: &Setup<'_>, wanted: u16) -> Result<Published, Proxy
 fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Teardown {
     let members = Arc::new(Members::default());
     let stop = setup.shared.drain.child_token();
-    let accepting = accept(members.clone(), lease, setup.proxy.log.span(), stop.clone());
+    let base = setup.shared.base.clone();
+    let accepting = accept(
+        base,
+        members.clone(),
+        lease,
+        setup.proxy.log.span(),
+        stop.clone(),
+    );
     let membership = members.join(setup.proxy);
     let name = setup.name.clone();
     let task = setup.listeners.spawn(async move {
@@ -53,10 +62,19 @@ fn listen_alone(setup: &Setup<'_>, lease: Lease) -> Teardown {
 }
 
 /// Hands users to `members` in turn until `stop`; the port is free again when this returns.
-async fn accept(members: Arc<Members>, lease: Lease, span: Span, stop: CancellationToken) {
+async fn accept(
+    base: Arc<Base>,
+    members: Arc<Members>,
+    lease: Lease,
+    span: Span,
+    stop: CancellationToken,
+) {
     let (listener, port) = lease.into_listener();
     accept_loop(listener, span, stop, |user, peer| {
-        members.receive(user, peer)
+        let members = members.clone();
+        proxied::arrive(&base, user, peer, move |user, ends| {
+            members.receive(user, ends);
+        });
     })
     .await;
     drop(port);

@@ -69,10 +69,8 @@ async fn drained(proxy: &Proxy, activity: &Activity) {
 
 /// Carries users' datagrams as long as the client's session lasts.
 async fn serve(proxy: &Arc<Proxy>, mut users: Users) {
-    let counts = proxy.session.identity().entry().is_named();
-    if counts || proxy.base.admission.asks_more() || proxy.base.lists_users() {
-        users = users.behind(Box::new(UdpUsers::new(proxy)));
-    }
+    // Always: somebody may be banned at any time.
+    users = users.behind(Box::new(UdpUsers::new(proxy)));
     let mut datagrams = Datagrams::new(users, proxy.log.span());
     let mut pause = OPEN_AFTER;
     loop {

@@ -30,6 +30,7 @@ use crate::limits::{
     SSH_ATTEMPTS, SSH_KEEPALIVE, SSH_KEEPALIVES, SSH_PACKET, SSH_STUCK, SSH_WINDOW,
 };
 use crate::policy::SshGateway;
+use crate::proxied;
 use crate::shared::Shared;
 
 /// The port of the ssh clients.
@@ -82,16 +83,18 @@ impl Gateway {
         };
         let stop = shared.drain.clone();
         accept_loop_making_room(self.listener, stop, make_room, |conn, peer| {
-            let turn = shared.strangers.enter(peer.ip());
-            let thread = shared.threads.next();
-            match thread.adopt(conn) {
-                Ok(conn) => {
-                    let configs = self.configs.clone();
-                    let serving = client::serve(shared.clone(), configs, turn, conn, peer);
-                    shared.tasks.spawn_on(serving, thread.handle());
+            let (to, configs) = (shared.clone(), self.configs.clone());
+            proxied::arrive(&shared.base, conn, peer, move |conn, ends| {
+                let turn = to.strangers.enter(ends.peer.ip());
+                let thread = to.threads.next();
+                match thread.adopt(conn) {
+                    Ok(conn) => {
+                        let serving = client::serve(to.clone(), configs, turn, conn, ends.peer);
+                        to.tasks.spawn_on(serving, thread.handle());
+                    }
+                    Err(e) => debug!(Log::root().by(ends.peer.ip()), "[{}] {e}", ends.peer),
                 }
-                Err(e) => debug!(Log::root().by(peer.ip()), "[{peer}] {e}"),
-            }
+            });
         })
         .await;
     }

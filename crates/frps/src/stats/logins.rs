@@ -63,6 +63,8 @@ pub(crate) enum Cause {
     Plugin,
     /// It is more than a client may have.
     Limits,
+    /// Too many from its address have failed, or an operator has banned it.
+    Banned,
     /// Another client has its run id or its `clientID`.
     Taken,
     /// It says something that no login has.
@@ -74,11 +76,12 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Token,
         Self::Oidc,
         Self::Plugin,
         Self::Limits,
+        Self::Banned,
         Self::Taken,
         Self::Protocol,
         Self::TlsRequired,
@@ -92,6 +95,7 @@ impl Cause {
             Self::Oidc => "oidc",
             Self::Plugin => "plugin",
             Self::Limits => "limits",
+            Self::Banned => "banned",
             Self::Taken => "taken",
             Self::Protocol => "protocol",
             Self::TlsRequired => "tlsRequired",
@@ -109,6 +113,9 @@ impl Cause {
                 "compare auth.oidc of both ends: issuer, audience and the clocks; the text says what was refused"
             }
             Self::Plugin => "ask the plugin that refused it; httpPlugins names its address",
+            Self::Banned => {
+                "`frps ban list` shows why; `frps ban remove` lets the address in at once, and guard.ban.exceptIPs always"
+            }
             Self::Limits => "use shorter names and fewer metadatas; docs/limits.md has the numbers",
             Self::Taken => {
                 "give this client a clientID of its own, or stop the other one that has it"

@@ -1,7 +1,6 @@
 //! Users of tcpmux proxies: an HTTP CONNECT request says the host, the bytes behind it go on
 //! (frp `pkg/util/tcpmux/httpconnect.go`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::head::{HeadError, meet, read, refuse};
 use super::http::answer::not_found_page;
 use super::router::cut;
 use super::target::ConnectTarget;
+use crate::proxied::Ends;
 use crate::proxy::members::Replies;
 use crate::shared::Shared;
 
@@ -55,17 +55,17 @@ enum ConnectError {
 }
 
 /// Reads whom a user is for, and takes it there.
-pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, ends: Ends) {
     let passthrough = shared.policy().tcpmux_passthrough;
     let asking = find(&shared, &mut conn, passthrough);
-    let Some((target, rest)) = meet(&shared, peer, "tcpmux", asking).await else {
+    let Some((target, rest)) = meet(&shared, ends.peer, "tcpmux", asking).await else {
         return;
     };
     let replies = Replies {
         ready: if passthrough { &[] } else { OK },
         failed: BAD_GATEWAY,
     };
-    target.members.receive_after(conn, rest, peer, replies);
+    target.members.receive_after(conn, rest, ends, replies);
 }
 
 /// Whoever serves the user, and the bytes that are for him.

@@ -1,7 +1,6 @@
 //! Users of https proxies: the ClientHello says the host, all bytes go on untouched
 //! (frp `pkg/util/vhost/https.go`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::head::{HeadError, meet, read, refuse};
 use super::router::cut;
+use crate::proxied::Ends;
 use crate::proxy::members::{Members, Replies};
 use crate::shared::Shared;
 
@@ -26,15 +26,10 @@ enum HttpsError {
 }
 
 /// Reads whom a user is for, and takes it there; `first` has been read from it.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    mut conn: TcpStream,
-    first: Bytes,
-    peer: SocketAddr,
-) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut conn: TcpStream, first: Bytes, ends: Ends) {
     let asking = find(&shared, &mut conn, first);
-    if let Some((members, all)) = meet(&shared, peer, "https", asking).await {
-        members.receive_after(conn, all, peer, Replies::default());
+    if let Some((members, all)) = meet(&shared, ends.peer, "https", asking).await {
+        members.receive_after(conn, all, ends, Replies::default());
     }
 }
 

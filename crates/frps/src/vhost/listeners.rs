@@ -1,6 +1,5 @@
 //! The ports of the vhosts (frp `server/service.go`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::tables::Vhosts;
 use super::{connect, http, https};
 use crate::bind_error::BindError;
 use crate::policy::Bound;
+use crate::proxied::{self, Ends};
 use crate::shared::Shared;
 
 /// The sockets of the vhosts that do not share bindPort.
@@ -58,8 +58,8 @@ impl Listeners {
                 "tcpmux httpconnect multiplexer listen on {}, passthrough: {pass}",
                 addr(port)
             );
-            accept(shared, listener, |shared, conn, peer| {
-                connect::serve(shared, conn, peer)
+            accept(shared, listener, |shared, conn, ends| {
+                connect::serve(shared, conn, ends)
             });
         }
         if bound.vhost_http_port.is_some() {
@@ -70,8 +70,8 @@ impl Listeners {
             );
         }
         if let Some(listener) = self.http {
-            accept(shared, listener, |shared, conn, peer| {
-                http::serve(shared, Rewind::new(Bytes::new(), conn), peer)
+            accept(shared, listener, |shared, conn, ends| {
+                http::serve(shared, Rewind::new(Bytes::new(), conn), ends.peer)
             });
         }
         if let Some(listener) = self.https {
@@ -81,8 +81,8 @@ impl Listeners {
                 "https service listen on {}",
                 addr(bound.vhost_https_port)
             );
-            accept(shared, listener, |shared, conn, peer| {
-                https::serve(shared, conn, Bytes::new(), peer)
+            accept(shared, listener, |shared, conn, ends| {
+                https::serve(shared, conn, Bytes::new(), ends)
             });
         }
     }
@@ -92,19 +92,22 @@ impl Listeners {
 fn accept<F>(
     shared: &Arc<Shared>,
     listener: TcpListener,
-    serve: impl Fn(Arc<Shared>, TcpStream, SocketAddr) -> F + Send + Sync + 'static,
+    serve: impl Fn(Arc<Shared>, TcpStream, Ends) -> F + Copy + Send + Sync + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (shared, tasks) = (shared.clone(), shared.tasks.clone());
-    tasks.clone().spawn(async move {
+    let shared = shared.clone();
+    shared.tasks.clone().spawn(async move {
         accept_loop(
             listener,
             Log::root().span(),
             shared.drain.clone(),
             |conn, peer| {
                 tune(&conn, Some(END_KEEPALIVE));
-                tasks.spawn(serve(shared.clone(), conn, peer));
+                let to = shared.clone();
+                proxied::arrive(&shared.base, conn, peer, move |conn, ends| {
+                    to.tasks.spawn(serve(to.clone(), conn, ends));
+                });
             },
         )
         .await;

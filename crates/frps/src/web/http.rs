@@ -1,6 +1,7 @@
 //! The program's part of requests and responses: its routes, the envelopes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,14 +34,21 @@ impl web::Site for Site {
     }
 
     fn changes(route: &Route) -> bool {
-        use Live::{EndClient, EndConnection, ForgetClients};
+        use Live::{AddBan, EndClient, EndConnection, ForgetClients, RemoveBan};
         matches!(
             route,
             Route::Reload
                 | Route::ClearProxies
                 | Route::V2(V2::Prune)
-                | Route::Live(ForgetClients | EndClient(_) | EndConnection(_))
+                | Route::Live(
+                    ForgetClients | EndClient(_) | EndConnection(_) | AddBan | RemoveBan(_)
+                )
         )
+    }
+
+    fn is_proxy(&self, peer: IpAddr, port: u16) -> bool {
+        let proxies = &self.shared.policy().proxies;
+        proxies.is_proxy(peer) && proxies.is_port(port)
     }
 
     async fn answer(&self, route: Route, query: Query, request: Request<Incoming>) -> Response {

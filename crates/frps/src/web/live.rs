@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::Site;
 use super::api::has_status;
 use super::api_v2::{places, unknown_type};
+use super::bans;
 use super::route::Live;
 use crate::client::handle::key_of;
 use crate::stats::clients::Client;
@@ -74,6 +75,7 @@ struct Revisions {
     clients: u64,
     proxies: u64,
     logins: u64,
+    bans: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,6 +171,9 @@ pub(super) fn answer(site: &Site, route: Live, query: &Query) -> Result<Bytes, A
         Live::Connections => connections(site, query),
         Live::EndConnection(id) => end_connection(site, &id),
         Live::Logins => logins(site, query),
+        Live::Bans => bans::list(site, query),
+        Live::AddBan => bans::add(site, query),
+        Live::RemoveBan(network) => bans::remove(site, &network),
     }
 }
 
@@ -212,6 +217,7 @@ fn overview(site: &Site) -> Overview {
             clients: clients.revision,
             proxies: totals.revision,
             logins: login_failures,
+            bans: site.shared.bans.revision(),
         },
     }
 }

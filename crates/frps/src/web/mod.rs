@@ -6,6 +6,7 @@
 
 mod api;
 mod api_v2;
+mod bans;
 mod http;
 mod live;
 mod prometheus;

@@ -93,6 +93,33 @@ fn own(page: &mut Page, site: &Site, totals: &Totals) {
     );
     page.line("{result=\"applied\"}", count(&reloads.done));
     page.line("{result=\"refused\"}", count(&reloads.refused));
+    let bans = &site.shared.bans;
+    page.family(
+        "frprs_server_guard_banned_total",
+        "Bans since the start, by what for",
+        "counter",
+    );
+    for (kind, _, banned) in bans.counts() {
+        page.line(format_args!("{{cause=\"{kind}\"}}"), banned);
+    }
+    page.family("frprs_server_guard_bans", "Bans that are in force", "gauge");
+    page.line("", bans.all().len());
+    page.family(
+        "frprs_server_guard_failures_total",
+        "Failures that are counted against their source",
+        "counter",
+    );
+    for (kind, failures, _) in bans.counts() {
+        page.line(format_args!("{{cause=\"{kind}\"}}"), failures);
+    }
+    page.family(
+        "frprs_server_guard_refused_total",
+        "Users that guards have turned away, by why",
+        "counter",
+    );
+    for (why, refused) in site.shared.admission.refused() {
+        page.line(format_args!("{{cause=\"{why}\"}}"), refused);
+    }
     page.family(
         "frprs_server_login_failures_total",
         "Logins that failed",

@@ -35,6 +35,9 @@ pub(super) enum Live {
     Connections,
     EndConnection(String),
     Logins,
+    Bans,
+    AddBan,
+    RemoveBan(String),
 }
 
 /// Those of the second version, whose envelope is another.
@@ -107,6 +110,9 @@ fn v2(
 fn live(method: &Method, path: &str) -> Result<Live, Unrouted> {
     let parts = below(path);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if parts[..] == ["bans"] && *method == Method::POST {
+        return Ok(Live::AddBan);
+    }
     let (get, delete) = match parts[..] {
         ["overview"] => (Some(Live::Overview), None),
         ["events"] => (Some(Live::Events), None),
@@ -119,6 +125,10 @@ fn live(method: &Method, path: &str) -> Result<Live, Unrouted> {
         ["connections"] => (Some(Live::Connections), None),
         ["connections", id] if !id.is_empty() => (None, Some(Live::EndConnection(id.to_owned()))),
         ["logins"] => (Some(Live::Logins), None),
+        ["bans"] => (Some(Live::Bans), None),
+        ["bans", network] if !network.is_empty() => {
+            (None, Some(Live::RemoveBan(network.to_owned())))
+        }
         _ => return Err(Unrouted::NotFound),
     };
     let route = match *method {
@@ -184,6 +194,7 @@ mod tests {
             ("/api/live/overview", Live::Overview),
             ("/api/live/clients/a%2fb", Live::Client(name("a/b"))),
             ("/api/live/connections", Live::Connections),
+            ("/api/live/bans", Live::Bans),
         ] {
             assert_eq!(get(path), Ok(Route::Live(route)), "{path}");
         }
@@ -218,6 +229,8 @@ mod tests {
             (Method::POST, "/api/live/overview"),
             (Method::DELETE, "/api/live/proxies"),
             (Method::GET, "/api/live/connections/1"),
+            (Method::DELETE, "/api/live/bans"),
+            (Method::POST, "/api/live/bans/10.0.0.0%2F8"),
         ] {
             assert_eq!(
                 ask(&method, path, true),

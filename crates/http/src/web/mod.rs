@@ -14,7 +14,7 @@ mod slow;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,7 @@ use crate::io::{Talk, UserIo};
 use frp_net::go_text::{go_text, join_host_port};
 use frp_net::limits::HANDSHAKE_WAIT;
 use frp_net::listen::{accept_loop, listen, tune};
+use frp_net::proxied::read_header_if_any;
 use frp_net::rewind::Rewind;
 use frp_net::strangers::Strangers;
 use frp_net::tls::{self, TlsFiles, TlsSetupError};
@@ -88,6 +89,13 @@ pub trait Site: Send + Sync + 'static {
     fn refuse(&self, route: Option<&Self::Route>, refusal: ApiError, path: &str) -> Response {
         let _ = route;
         envelope_v1(Err(refusal), path)
+    }
+
+    /// Whether what comes from `peer` to `port` of ours may begin with a header of the PROXY protocol, which is
+    /// then believed. Who asks the program by itself, from the same machine perhaps, sends none.
+    fn is_proxy(&self, peer: IpAddr, port: u16) -> bool {
+        let _ = (peer, port);
+        false
     }
 
     /// What a list of goroutines is looked at for.
@@ -187,11 +195,18 @@ impl Web {
         let Self { listener } = self;
         // Bounds the connections as those of clients.
         let crowd = Strangers::default();
+        let port = listener.local_addr().map_or(0, |addr| addr.port());
         accept_loop(listener, tracing::Span::none(), stop.clone(), |conn, peer| {
             let turn = crowd.enter(peer.ip());
-            let serving = http_or_https(site.clone(), conn, peer);
-            let stop = stop.clone();
+            let (site, stop) = (site.clone(), stop.clone());
+            let behind = site.is_proxy(peer.ip(), port).then(|| crowd.clone());
             tasks.spawn(async move {
+                let serving = async {
+                    match behind {
+                        Some(crowd) => http_behind_proxy(site, crowd, conn, peer).await,
+                        None => http_or_https(site, conn, Bytes::new(), peer).await,
+                    }
+                };
                 tokio::select! {
                     () = serving => {}
                     () = turn.evicted() => {
@@ -205,15 +220,39 @@ impl Web {
     }
 }
 
-async fn http_or_https(site: Arc<impl Site>, conn: TcpStream, peer: SocketAddr) {
+/// The same for who may come through a proxy that says from whom it is.
+async fn http_behind_proxy(
+    site: Arc<impl Site>,
+    crowd: Strangers,
+    mut conn: TcpStream,
+    proxy: SocketAddr,
+) {
+    let (header, first) = match read_header_if_any(&mut conn).await {
+        Ok(read) => read,
+        Err(e) => return tracing::debug!("web server: the proxy [{proxy}]: {e}"),
+    };
+    let Some(peer) = header.flatten().map(|ends| ends.src) else {
+        return http_or_https(site, conn, first, proxy).await;
+    };
+    let turn = crowd.enter(peer.ip());
+    tokio::select! {
+        () = http_or_https(site, conn, first, peer) => {}
+        () = turn.evicted() => {
+            tracing::debug!("[{peer}] made room for newer connections to the web server");
+        }
+    }
+}
+
+/// `first` has been read from `conn`.
+async fn http_or_https(site: Arc<impl Site>, conn: TcpStream, first: Bytes, peer: SocketAddr) {
     tune(&conn, None);
     let patience = Patience::default();
-    let conn = Watched::new(conn, patience.clone());
+    let conn = Rewind::new(first, Watched::new(conn, patience.clone()));
     let Some(access) = site.access() else { return };
     let Some(tls) = access.tls.clone() else {
         return serve(site, conn, patience).await;
     };
-    match tls::accept(tls, Rewind::new(Bytes::new(), conn), HANDSHAKE_WAIT).await {
+    match tls::accept(tls, conn, HANDSHAKE_WAIT).await {
         Ok(conn) => serve(site, conn, patience).await,
         Err(e) => tracing::debug!("web server: TLS handshake of [{peer}]: {e}"),
     }

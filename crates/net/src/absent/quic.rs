@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use frp_proto::fingerprint::Fingerprint;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -125,6 +126,11 @@ impl Arriving {
 impl QuicConn {
     /// As where there is QUIC.
     pub fn channel(&self) -> Option<crate::tls::Channel> {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn peer_key(&self) -> Option<Fingerprint> {
         match *self {}
     }
 

@@ -1,6 +1,8 @@
 //! Dialling: name → addresses → TCP connection, or a proxy's.
 
 pub(crate) mod race;
+#[cfg(target_os = "linux")]
+mod transparent;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +13,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) use self::race::Progress;
 use self::race::race;
+#[cfg(target_os = "linux")]
+pub use self::transparent::{dial_transparent, may_be_transparent};
 use crate::go_text::go_text;
 use crate::listen::{source, tune};
 use crate::outbound_proxy::{self, ProxyError};

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use frp_proto::fingerprint::Fingerprint;
 use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
+use rustls::pki_types::CertificateDer;
 use tokio_util::task::TaskTracker;
 
 use super::end::QuicEnd;
 use super::{QuicStream, varint};
 use crate::limits::MAX_STRANGER_STREAMS;
+use crate::tls;
 use crate::tls::Channel;
 use crate::tls::binding::{LABEL, is_marked_identity};
 
@@ -86,6 +89,13 @@ impl QuicConn {
             conn,
             shared: Arc::new(shared),
         }
+    }
+
+    /// The fingerprint of the key of the peer, where that has shown a certificate.
+    pub fn peer_key(&self) -> Option<Fingerprint> {
+        let shown = self.conn.peer_identity()?;
+        let shown = shown.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        shown.first().and_then(tls::key_of)
     }
 
     /// Opens a stream; waits while the peer allows no more. The peer sees it with its first byte.

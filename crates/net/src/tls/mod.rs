@@ -3,6 +3,7 @@
 
 pub(crate) mod binding;
 mod files;
+mod identity;
 mod pipe;
 mod renew;
 mod session;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frp_proto::address::ScopedIp;
+use frp_proto::fingerprint::Fingerprint;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -36,6 +38,8 @@ use tokio::sync::OnceCell;
 pub use self::binding::{Channel, marked};
 use self::files::certificates;
 pub use self::files::{Fault, Wanted};
+use self::identity::Judged;
+pub use self::identity::{Checks, JudgesKeys, key_of};
 pub use self::pipe::TlsPipe;
 use self::renew::{OwnCertificate, Tickets};
 pub use self::renew::{Renewed, look_at_certificates};
@@ -119,6 +123,11 @@ pub enum TlsSetupError {
 ///
 /// What is renewed in the files counts for handshakes from then on; tickets of before are void.
 pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupError> {
+    server(files).map(|(config, _)| config)
+}
+
+/// The same, with the fingerprint of the key as it is now.
+pub fn server(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Fingerprint), TlsSetupError> {
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut renewed = Vec::new();
@@ -135,12 +144,14 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsSetupErro
         None => Renewed::load(Vec::new(), self_signed)?,
     };
     renewed.push(identity.watched());
+    let key = identity.now().cert.first().and_then(key_of);
+    let key = key.ok_or_else(|| rustls::Error::from(CertificateError::BadEncoding))?;
     let mut config = builder.with_cert_resolver(Arc::new(OwnCertificate(identity)));
     // Stateless tickets: resumption costs the server no memory, and without the mux every work
     // connection resumes.
     config.ticketer = Arc::new(Tickets::new(renewed)?);
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), key))
 }
 
 /// TLS for whom any certificate does: with one of our own, and no tickets.
@@ -158,20 +169,34 @@ pub(crate) fn self_signed_config(provider: CryptoProvider) -> Result<ServerConfi
 
 /// TLS for a client, as the files have it now.
 pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsSetupError> {
-    client(files).map(Arc::new)
+    client(files, &Checks::default()).map(Arc::new)
 }
 
-/// TLS for frpc: as the files have it when a connection is made.
+/// TLS for a client: as the files have it when a connection is made.
 pub fn renewed_client_config(files: TlsFiles) -> Result<Renewed<ClientConfig>, TlsSetupError> {
+    checked_client_config(files, Checks::default())
+}
+
+/// The same for frpc, which may ask more of the server.
+pub fn checked_client_config(
+    files: TlsFiles,
+    checks: Checks,
+) -> Result<Renewed<ClientConfig>, TlsSetupError> {
     let paths = [&files.cert, &files.key, &files.trusted_ca];
     let paths = paths.into_iter().flatten().cloned().collect();
-    Renewed::load(paths, move || client(&files))
+    Renewed::load(paths, move || client(&files, &checks))
 }
 
-fn client(files: &TlsFiles) -> Result<ClientConfig, TlsSetupError> {
-    let verifier: Arc<dyn ServerCertVerifier> = match &files.trusted_ca {
-        None => Arc::new(AnyServer),
-        Some(ca) => Arc::new(CaFileOfServer::load(ca)?),
+fn client(files: &TlsFiles, checks: &Checks) -> Result<ClientConfig, TlsSetupError> {
+    let by_cas: Option<Arc<dyn ServerCertVerifier>> = match &files.trusted_ca {
+        Some(ca) => Some(Arc::new(CaFileOfServer::load(ca)?)),
+        None if checks.by_system => Some(by_system()?),
+        None => None,
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = match (&checks.judge, by_cas) {
+        (Some(judge), by_cas) => Arc::new(Judged::new(judge.clone(), by_cas, provider())),
+        (None, Some(by_cas)) => by_cas,
+        (None, None) => Arc::new(AnyServer),
     };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
@@ -204,17 +229,9 @@ pub async fn client_config_of_system() -> Result<Arc<ClientConfig>, TlsSetupErro
 }
 
 fn read_system_cas() -> Result<Arc<ClientConfig>, TlsSetupError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map(ToString::to_string);
-        let why = why.unwrap_or_else(|| "none is where distributions keep them".to_owned());
-        return Err(TlsSetupError::SystemCas(why));
-    }
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(system_cas()?)
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
@@ -321,13 +338,54 @@ fn own_identity(files: &TlsFiles) -> Result<Option<Renewed<CertifiedKey>>, TlsSe
     Renewed::load(vec![cert, key], load).map(Some)
 }
 
+/// The key of the first certificate in a file, which is that of the server.
+///
+/// # Errors
+/// There is none.
+pub fn key_in_file(path: &Path) -> Result<Fingerprint, TlsSetupError> {
+    let all = certificates(path)?;
+    let key = all.first().and_then(key_of);
+    key.ok_or_else(|| TlsSetupError::Certificate {
+        path: path.to_owned(),
+        why: "it has no public key".to_owned(),
+    })
+}
+
+/// PEM of a new key and a certificate that it signs itself, which has no end.
+///
+/// # Errors
+/// They cannot be made.
+pub fn make_identity() -> Result<String, TlsSetupError> {
+    let (key, cert) = identity::made()?;
+    Ok(format!("{}{}", key.serialize_pem(), cert.pem()))
+}
+
+/// The same, for as long as the program runs.
 fn self_signed() -> Result<CertifiedKey, TlsSetupError> {
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let cert = rcgen::CertificateParams::default().self_signed(&key)?;
+    let (key, cert) = identity::made()?;
     let key = PrivateKeyDer::try_from(key.serialize_der())
         .map_err(|e| TlsSetupError::Unusable(rustls::Error::General(e.to_owned())))?;
     let chain = vec![cert.der().clone()];
     Ok(CertifiedKey::from_der(chain, key, &provider())?)
+}
+
+/// The CAs of this machine, as they are now.
+fn system_cas() -> Result<RootCertStore, TlsSetupError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(ToString::to_string);
+        let why = why.unwrap_or_else(|| "none is where distributions keep them".to_owned());
+        return Err(TlsSetupError::SystemCas(why));
+    }
+    Ok(roots)
+}
+
+/// Takes whom those vouch for.
+fn by_system() -> Result<Arc<WebPkiServerVerifier>, TlsSetupError> {
+    let built = server_verifier(Arc::new(system_cas()?));
+    built.map_err(|e| TlsSetupError::SystemCas(e.to_string()))
 }
 
 /// Accepts every server, as frp does where no CA is set. The handshake's signature is not checked

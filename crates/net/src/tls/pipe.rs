@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use frp_proto::fingerprint::Fingerprint;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::binding::Channel;
+use super::identity::key_of_peer;
 use super::session::{Ended, Order, Plain, TlsSession};
 use crate::below::Below;
 use crate::outgoing::Outgoing;
@@ -83,6 +85,11 @@ impl<T> TlsPipe<T> {
     pub fn may_be_cut(mut self) -> Self {
         self.may_be_cut = true;
         self
+    }
+
+    /// The fingerprint of the key of the peer, where that has shown a certificate.
+    pub fn peer_key(&self) -> Option<Fingerprint> {
+        key_of_peer(self.session.common())
     }
 
     /// Full or resumed; `None` before the end of the handshake.

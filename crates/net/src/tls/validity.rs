@@ -60,6 +60,24 @@ fn validity(cert: &[u8]) -> Option<(u64, u64)> {
     Some((time(&mut times)?, time(&mut times)?))
 }
 
+/// The SubjectPublicKeyInfo, as it stands in the certificate (RFC 5280, section 4.1).
+pub(super) fn public_key(cert: &[u8]) -> Option<&[u8]> {
+    let mut cert = cert;
+    let mut whole = value(&mut cert, SEQUENCE)?;
+    let mut signed = value(&mut whole, SEQUENCE)?;
+    if signed.first() == Some(&VERSION) {
+        next(&mut signed)?;
+    }
+    // The serial number, the algorithm, the issuer, the times and the subject.
+    for _ in 0..5 {
+        next(&mut signed)?;
+    }
+    let from_here = signed;
+    value(&mut signed, SEQUENCE)?;
+    let length = from_here.len().checked_sub(signed.len())?;
+    from_here.get(..length)
+}
+
 /// The tag and the value of the next element of DER, which is taken off `rest`.
 pub(super) fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&[tag, first], mut left) = rest.split_first_chunk()?;

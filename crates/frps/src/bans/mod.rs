@@ -1,0 +1,537 @@
+//! Who has failed too often, and is kept out for a while? Logins, passwords that frpc reports, and users who come
+//! too often are counted by their source ([`sources`]); each ban of a source is twice as long as the one before.
+//! An operator bans networks as well.
+//!
+//! Whoever shows the right token comes in from a banned source, too, if slowly ([`pace`]), and the address of a
+//! client that is logged in is never banned for what comes from there.
+
+#[cfg_attr(not(feature = "pages"), path = "../absent/bans_file.rs")]
+mod file;
+mod pace;
+pub(crate) mod sources;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use frp_log::{Log, info, shown_name, warn};
+use frp_net::strangers::Strangers;
+use frp_proto::named;
+use frp_proto::names::Named as _;
+use frp_proto::network::Network;
+use tokio::sync::Notify;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::file::BansFile;
+#[cfg(feature = "pages")]
+pub(crate) use self::file::millis;
+use self::pace::Pace;
+pub(crate) use self::pace::TooFast;
+use self::sources::Sources;
+use crate::limits::{FORGET_BANS, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
+use crate::networks::Networks;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Bans {
+    state: Mutex<State>,
+    /// There may be one: most servers have none, and do not look.
+    any: AtomicBool,
+    /// Where clients are logged in.
+    homes: Strangers,
+    /// What has happened, by [`Kind`].
+    failures: [AtomicU64; Kind::ALL.len()],
+    banned: [AtomicU64; Kind::ALL.len()],
+    /// The list has changed, so often, and is to be stored.
+    revision: AtomicU64,
+    changed: Notify,
+}
+
+named! {
+    /// What a source is banned for.
+    pub(crate) enum Kind {
+        /// Logins of frpc or ssh that failed.
+        Login = "login",
+        /// Passwords that the service behind a proxy refused, as its frpc reports.
+        Password = "password",
+        /// New connections beyond what a guard allows.
+        Rate = "rate",
+        /// An operator wants it.
+        Operator = "operator",
+    }
+}
+
+/// What failures lead to.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// As many within `window` are a ban; 0: never.
+    pub(crate) failures: u32,
+    pub(crate) window: Duration,
+    /// How long the first ban of a source is, and the longest.
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    /// Who is never banned for failures.
+    pub(crate) except: Networks,
+}
+
+/// A ban that is in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Ban {
+    pub(crate) network: Network,
+    pub(crate) kind: Kind,
+    pub(crate) since: SystemTime,
+    /// `None`: until it is taken back.
+    pub(crate) until: Option<SystemTime>,
+    /// The proxy that it was about, or empty.
+    pub(crate) proxy: String,
+    /// What the operator says, or empty.
+    pub(crate) reason: String,
+    /// Which one it is of this source.
+    pub(crate) strikes: u32,
+}
+
+/// Why a ban cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AddError {
+    #[error(
+        "there are {MAX_ADDED_BANS} bans already: remove some, or put networks into a file of guard.denyIPFiles"
+    )]
+    TooMany,
+    #[error("{0} is every address there is: frps would shut out everybody")]
+    Everybody(Network),
+}
+
+#[derive(Debug)]
+struct State {
+    rules: Arc<Rules>,
+    sources: Sources<Source>,
+    /// By an operator.
+    added: Vec<Ban>,
+    /// Their networks.
+    networks: Networks,
+}
+
+/// What is known of a source.
+#[derive(Debug, Default)]
+struct Source {
+    failed: [Failures; Kind::ALL.len()],
+    ban: Option<(Ban, Instant)>,
+    strikes: u32,
+    /// When something was noted last.
+    noted: Option<Instant>,
+    pace: Pace,
+}
+
+/// Failures since the first of them.
+#[derive(Debug, Default, Clone, Copy)]
+struct Failures {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Bans {
+    pub(crate) fn new(homes: Strangers) -> Self {
+        Self {
+            state: Mutex::new(State {
+                rules: Arc::default(),
+                sources: Sources::new(MAX_BANNED_SOURCES),
+                added: Vec::new(),
+                networks: Networks::default(),
+            }),
+            any: AtomicBool::new(false),
+            homes,
+            failures: Default::default(),
+            banned: Default::default(),
+            revision: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Has what follows go by `rules`.
+    pub(crate) fn follow(&self, rules: Arc<Rules>) {
+        self.lock().rules = rules;
+    }
+
+    /// `ip` has failed by `kind`, at `proxy` where it was one. Whether its source is banned now.
+    pub(crate) fn failed(&self, ip: IpAddr, kind: Kind, proxy: Option<&str>) -> bool {
+        self.failed_beyond(ip, kind, proxy, 1)
+    }
+
+    /// The same where a ban takes `least` failures at least.
+    pub(crate) fn failed_beyond(
+        &self,
+        ip: IpAddr,
+        kind: Kind,
+        proxy: Option<&str>,
+        least: u32,
+    ) -> bool {
+        let ip = ip.to_canonical();
+        if let Some(count) = self.failures.get(kind as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_home = self.homes.is_home(ip);
+        let mut state = self.lock();
+        let rules = state.rules.clone();
+        let is_counted = rules.failures > 0 && !rules.except.contain(ip);
+        let noted = match is_counted {
+            true => state.sources.at(ip),
+            false => None,
+        };
+        let now = Instant::now();
+        let (count, ban) = match noted {
+            None => (1, None),
+            Some(source) => source.note(ip, kind, (&rules, least), (now, is_home), proxy),
+        };
+        drop(state);
+        let proxy = Quoted(proxy);
+        if kind != Kind::Rate {
+            warn!(
+                Log::root().by(ip),
+                "guard: failed {ip} cause={kind} count={count} proxy={proxy}"
+            );
+        }
+        let Some((ban, length)) = ban else {
+            return false;
+        };
+        self.any.store(true, Ordering::Release);
+        self.tell(ip, &ban, Some(length));
+        true
+    }
+
+    /// Whether what comes from `ip` is kept out.
+    pub(crate) fn is_banned(&self, ip: IpAddr) -> bool {
+        self.ban_of(ip).is_some()
+    }
+
+    /// By what, if it is.
+    pub(crate) fn ban_of(&self, ip: IpAddr) -> Option<Kind> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        if self.is_operators(ip) {
+            return Some(Kind::Operator);
+        }
+        let now = Instant::now();
+        let kind = {
+            let mut state = self.lock();
+            let (ban, until) = state.sources.get(ip)?.ban.as_ref()?;
+            (*until > now).then_some(ban.kind)?
+        };
+        (!self.homes.is_home(ip.to_canonical())).then_some(kind)
+    }
+
+    /// Whether an operator has banned it.
+    pub(crate) fn is_operators(&self, ip: IpAddr) -> bool {
+        let state = self.lock();
+        if !state.networks.contain(ip) {
+            return false;
+        }
+        let now = SystemTime::now();
+        let is_it = |ban: &Ban| ban.is_in_force(now) && ban.network.contains(ip);
+        state.added.iter().any(is_it)
+    }
+
+    /// Waits until a login from `ip` may be looked at: at once, unless some from there have failed.
+    pub(crate) async fn login_turn(&self, ip: IpAddr) -> Result<(), TooFast> {
+        if self.any.load(Ordering::Acquire) && self.is_operators(ip) {
+            return Err(TooFast::Banned);
+        }
+        pace::turn(self, ip).await
+    }
+
+    /// Keeps `network` out for `length`, or until that is taken back.
+    pub(crate) fn add(
+        &self,
+        network: Network,
+        length: Option<Duration>,
+        reason: &str,
+    ) -> Result<Ban, AddError> {
+        if network.prefix() == 0 {
+            return Err(AddError::Everybody(network));
+        }
+        let since = SystemTime::now();
+        let ban = Ban {
+            network,
+            kind: Kind::Operator,
+            since,
+            until: length.and_then(|length| since.checked_add(length)),
+            proxy: String::new(),
+            reason: reason.to_owned(),
+            strikes: 0,
+        };
+        let mut state = self.lock();
+        state.added.retain(|ban| ban.network != network);
+        if state.added.len() >= MAX_ADDED_BANS {
+            return Err(AddError::TooMany);
+        }
+        state.added.push(ban.clone());
+        state.learn();
+        drop(state);
+        self.any.store(true, Ordering::Release);
+        self.tell(network.range().0, &ban, length);
+        Ok(ban)
+    }
+
+    /// Takes back the bans of `network` and of sources in it, and what is counted against them. How many bans
+    /// there were.
+    pub(crate) fn remove(&self, network: Network) -> usize {
+        let mut gone = Vec::new();
+        let mut state = self.lock();
+        state.added.retain(|ban| {
+            let stays = ban.network != network;
+            if !stays {
+                gone.push(ban.network);
+            }
+            stays
+        });
+        state.learn();
+        state.sources.retain(|ip, source| {
+            let is_in = network.contains(ip) || Network::of_source(ip).contains(network.range().0);
+            if is_in && source.ban.is_some() {
+                gone.push(Network::of_source(ip));
+            }
+            !is_in
+        });
+        drop(state);
+        for network in &gone {
+            info!(Log::root(), "guard: unbanned {network} cause=operator");
+        }
+        self.has_changed();
+        gone.len()
+    }
+
+    /// Those in force, the latest first.
+    pub(crate) fn all(&self) -> Vec<Ban> {
+        let mut state = self.lock();
+        let now = (SystemTime::now(), Instant::now());
+        let added = state.added.iter().filter(|ban| ban.is_in_force(now.0));
+        let mut all: Vec<Ban> = added.cloned().collect();
+        state.sources.each(|_, source| {
+            if let Some((ban, until)) = &source.ban
+                && *until > now.1
+            {
+                all.push(ban.clone());
+            }
+        });
+        drop(state);
+        all.sort_by_key(|ban| std::cmp::Reverse(ban.since));
+        all
+    }
+
+    /// Has bans from before a restart in force again, as far as they still are.
+    pub(crate) fn restore(&self, bans: Vec<Ban>) {
+        let (now, at) = (SystemTime::now(), Instant::now());
+        let mut state = self.lock();
+        for ban in bans.into_iter().filter(|ban| ban.is_in_force(now)) {
+            let left = ban.until.and_then(|until| until.duration_since(now).ok());
+            match (ban.kind, left) {
+                (Kind::Operator, _) if state.added.len() < MAX_ADDED_BANS => state.added.push(ban),
+                (Kind::Operator, _) | (_, None) => {}
+                (_, Some(left)) => {
+                    if let Some(source) = state.sources.at(ban.network.range().0) {
+                        source.strikes = ban.strikes;
+                        source.noted = Some(at);
+                        source.ban = Some((ban, at + left));
+                    }
+                }
+            }
+        }
+        state.learn();
+        let any = !state.added.is_empty() || !state.sources.is_empty();
+        drop(state);
+        self.any.store(any, Ordering::Release);
+    }
+
+    /// Completes when what is to be stored has changed.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Grows whenever the list changes.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Failures and bans since the start, by their kind.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (Kind, u64, u64)> {
+        let each = Kind::ALL.iter().zip(&self.failures).zip(&self.banned);
+        each.map(|((kind, failures), banned)| {
+            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            (*kind, count(failures), count(banned))
+        })
+    }
+
+    /// Forgets what is over, until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut turns = interval(FORGET_BANS);
+        loop {
+            tokio::select! {
+                _ = turns.tick() => self.forget(),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn forget(&self) {
+        let (now, at) = (SystemTime::now(), Instant::now());
+        let mut over = Vec::new();
+        let mut state = self.lock();
+        state.added.retain(|ban| {
+            let stays = ban.is_in_force(now);
+            if !stays {
+                over.push(ban.network);
+            }
+            stays
+        });
+        state.learn();
+        let rules = state.rules.clone();
+        state.sources.retain(|_, source| {
+            if let Some((ban, _)) = source.ban.take_if(|(_, until)| *until <= at) {
+                over.push(ban.network);
+            }
+            source.is_of_use(&rules, at)
+        });
+        let any = !state.added.is_empty() || !state.sources.is_empty();
+        // Under the lock: nobody can have added one meanwhile that it hides.
+        self.any.store(any, Ordering::Release);
+        drop(state);
+        for network in &over {
+            info!(Log::root(), "guard: unbanned {network} cause=over");
+        }
+        if !over.is_empty() {
+            self.has_changed();
+        }
+    }
+
+    /// Of a new ban, which came by `ip`: the line that others read, in the form of docs/guards.md.
+    fn tell(&self, ip: IpAddr, ban: &Ban, length: Option<Duration>) {
+        if let Some(count) = self.banned.get(ban.kind as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let Ban { network, kind, .. } = ban;
+        let proxy = Quoted(Some(&*ban.proxy).filter(|name| !name.is_empty()));
+        let seconds = Seconds(length);
+        warn!(
+            Log::root().by(ip),
+            "guard: banned {ip} cause={kind} network={network} seconds={seconds} proxy={proxy}"
+        );
+        self.has_changed();
+    }
+
+    fn has_changed(&self) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ban {
+    fn is_in_force(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl State {
+    /// Which networks are banned.
+    fn learn(&mut self) {
+        self.networks = self.added.iter().map(|ban| ban.network).collect();
+    }
+}
+
+impl Source {
+    /// How often it has failed so by now, and the ban that this leads to, with its length.
+    fn note(
+        &mut self,
+        ip: IpAddr,
+        kind: Kind,
+        (rules, least): (&Rules, u32),
+        (now, is_home): (Instant, bool),
+        proxy: Option<&str>,
+    ) -> (u32, Option<(Ban, Duration)>) {
+        self.noted = Some(now);
+        let Some(failed) = self.failed.get_mut(kind as usize) else {
+            return (0, None);
+        };
+        if failed.since.is_none_or(|since| now - since > rules.window) {
+            *failed = Failures {
+                count: 0,
+                since: Some(now),
+            };
+        }
+        failed.count = failed.count.saturating_add(1);
+        let count = failed.count;
+        if is_home || count < rules.failures.max(least) {
+            return (count, None);
+        }
+        *failed = Failures::default();
+        self.strikes = self.strikes.saturating_add(1);
+        let doublings = (self.strikes - 1).min(31);
+        let length = rules
+            .first
+            .saturating_mul(1 << doublings)
+            .min(rules.longest);
+        let since = SystemTime::now();
+        let ban = Ban {
+            network: Network::of_source(ip),
+            kind,
+            since,
+            until: since.checked_add(length),
+            proxy: proxy.unwrap_or_default().to_owned(),
+            reason: String::new(),
+            strikes: self.strikes,
+        };
+        self.ban = Some((ban.clone(), now + length));
+        (count, Some((ban, length)))
+    }
+
+    /// Whether anything follows from it still.
+    fn is_of_use(&self, rules: &Rules, now: Instant) -> bool {
+        let quiet = self.noted.map_or(Duration::MAX, |noted| now - noted);
+        self.ban.is_some()
+            || self.pace.is_awaited()
+            || quiet <= rules.window
+            || self.strikes > 0 && quiet <= rules.longest.saturating_mul(2)
+    }
+
+    /// Logins that have failed of late.
+    fn failed_logins(&self, window: Duration, now: Instant) -> u32 {
+        let failed = self.failed[Kind::Login as usize];
+        let is_late = |since: Instant| now - since <= window;
+        match failed.since.is_some_and(is_late) {
+            true => failed.count,
+            false => 0,
+        }
+    }
+}
+
+/// A name as a line shows it, in which nothing can be taken for the end of it; `-` for none.
+struct Quoted<'a>(Option<&'a str>);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "{:?}", shown_name(name)),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+struct Seconds(Option<Duration>);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(length) => write!(f, "{}", length.as_secs()),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

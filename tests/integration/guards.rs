@@ -1,0 +1,461 @@
+//! Guards of exposed ports: who may come, and how often; bans, and what others read of them.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use frp_tests::clients::echo_on;
+use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
+use frp_tests::*;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::process::Command;
+
+/// A user from 127.0.0.`n`.
+async fn from(n: u8, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind((Ipv4Addr::new(127, 0, 0, n), 0).into())
+        .unwrap();
+    let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
+    within(wait::SOON, "connect", connecting).await.unwrap()
+}
+
+/// Whether a user from there is served.
+async fn serves(n: u8, port: u16) -> bool {
+    let mut user = from(n, port).await;
+    let asking = async {
+        user.write_all(b"ping").await.ok()?;
+        let mut back = [0; 4];
+        user.read_exact(&mut back).await.ok()
+    };
+    within(wait::SOON, "an end", asking).await.is_some()
+}
+
+async fn datagram_comes_back(n: u8, port: u16, limit: Duration) -> bool {
+    let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, n), 0))
+        .await
+        .unwrap();
+    socket.connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let _ = socket.send(b"ping").await;
+    let mut back = [0; 4];
+    let received = tokio::time::timeout(limit, socket.recv(&mut back)).await;
+    matches!(received, Ok(Ok(4)))
+}
+
+async fn status_of(n: u8, port: u16) -> u16 {
+    let mut user = from(n, port).await;
+    let head = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    let mut said = Vec::new();
+    user.write_all(head).await.unwrap();
+    within(wait::SOON, "an answer", user.read_to_end(&mut said))
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    said.split(' ').nth(1).unwrap_or("0").parse().unwrap()
+}
+
+/// What `frps ARGS -c FILE` prints.
+async fn ask(file: &Path, args: &[&str]) -> (bool, String) {
+    let mut command = Command::new(Side::Ours.program("frps"));
+    let output = command.args(args).arg("-c").arg(file).output();
+    let output = within(wait::SOON, "an answer", output).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap().trim().to_owned();
+    (output.status.success(), said)
+}
+
+/// A frps with a web server, and its file.
+async fn server(rig: &Rig, lines: &str) -> (Program, PathBuf, u16, u16) {
+    let (port, web) = (free_port(), free_port());
+    let text = format!(
+        "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nauth.token = \"right\"\nenablePrometheus = true\n\
+         webServer.port = {web}\nwebServer.user = \"admin\"\nwebServer.password = \"secret\"\n{lines}"
+    );
+    let file = rig.config("frps", &text);
+    let args: [OsString; 2] = ["-c".into(), file.clone().into()];
+    let frps = rig.run(&Side::Ours, "frps", args);
+    frps.expect("frps started successfully").await;
+    (frps, file, port, web)
+}
+
+#[tokio::test]
+async fn lists_keep_users_out_of_every_type_with_any_client() {
+    for client in [Some(Side::Ours), Side::reference("0.70.1")] {
+        let Some(client) = client else { continue };
+        let rig = Rig::new();
+        let (echo, datagrams) = (Service::echo().await, UdpService::echo().await);
+        let web =
+            Service::greeting("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .await;
+        let vhost = free_port();
+        let list = rig.file("deny.txt", "# nobody yet\n127.0.0.9 ; one\nnonsense\n");
+        let frps = rig
+            .frps(&format!(
+                "auth.token = \"right\"\nvhostHTTPPort = {vhost}\nguard.denyIPs = [\"127.0.0.2\"]\n\
+                 guard.denyIPFiles = [{list:?}]\n[[guard.proxies]]\nname = \"*only\"\nallowIPs = [\"127.0.0.4\"]\n"
+            ))
+            .await;
+        let wrong = frps.program.expect("deny.txt: 1 lines are neither").await;
+        assert!(wrong.contains("line 3: \"nonsense\""), "{wrong}");
+        let [tcp, only, udp] = [free_port(), free_port(), free_port()];
+        let text = [
+            "auth.token = \"right\"\n",
+            &tcp_proxy("tcp", echo.port, tcp, ""),
+            &tcp_proxy("only", echo.port, only, ""),
+            &udp_proxy("udp", datagrams.port, udp, ""),
+            &host_proxy("http", "http", web.port, "customDomains = [\"a.test\"]\n"),
+            &stcp_proxy("stcp", echo.port, ""),
+        ]
+        .concat();
+        let frpc = rig.frpc_of(&client, frps.port, &text);
+        for name in ["tcp", "only", "udp", "http", "stcp"] {
+            frpc.expect(&format!("[{name}] start proxy success")).await;
+        }
+        assert!(serves(1, tcp).await && serves(4, only).await);
+        assert!(!serves(2, tcp).await && !serves(9, tcp).await && !serves(1, only).await);
+        assert_eq!(
+            (status_of(1, vhost).await, status_of(2, vhost).await),
+            (200, 403)
+        );
+        eventually("datagrams come back", || {
+            datagram_comes_back(1, udp, wait::SOON)
+        })
+        .await;
+        assert!(!datagram_comes_back(2, udp, Duration::from_millis(200)).await);
+        let refused = frps
+            .program
+            .expect("guard: refused 127.0.0.2 cause=denied")
+            .await;
+        assert!(refused.ends_with("proxy=\"tcp\""), "{refused}");
+        assert_eq!(
+            frps.program.log().count("get a user connection [127.0.0.2"),
+            0
+        );
+
+        // A visitor is known by its own address.
+        let visiting = |n: u8, port: u16| {
+            let text = format!(
+                "auth.token = \"right\"\ntransport.connectServerLocalIP = \"127.0.0.{n}\"\n{}",
+                stcp_visitor("v", "stcp", port, "")
+            );
+            rig.frpc_of(&client, frps.port, &text)
+        };
+        let [near, far] = [free_port(), free_port()];
+        let (one, two) = (visiting(1, near), visiting(2, far));
+        one.expect("start visitor success").await;
+        two.expect("start visitor success").await;
+        clients::until_echoes(near, wait::SOON).await;
+        assert!(!clients::echoes(far).await);
+
+        // A file that has changed counts without a word.
+        rig.file("deny.txt", "127.0.0.3\n");
+        eventually("127.0.0.3 is out", || async { !serves(3, tcp).await }).await;
+        assert!(serves(9, tcp).await, "it is not in the file any more");
+    }
+}
+
+#[tokio::test]
+async fn a_client_asks_for_guards_and_is_told_where_there_are_none() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let asked = "guard.allowIPs = [\"127.0.0.4\"]\nguard.maxConnsPerSource = 1\n";
+    let port = free_port();
+    let text = format!(
+        "auth.token = \"right\"\n{}",
+        tcp_proxy("asked", echo.port, port, asked)
+    );
+    let frps = rig.frps("auth.token = \"right\"\n").await;
+    let frpc = rig.frpc(frps.port, &text);
+    frpc.expect("[asked] start proxy success").await;
+    assert!(!serves(1, port).await);
+    let mut first = from(4, port).await;
+    echo_on(&mut first, b"here").await;
+    assert!(!serves(4, port).await, "a second one");
+    frps.program
+        .expect("guard: refused 127.0.0.4 cause=source")
+        .await;
+    drop(first);
+    eventually("its place is free", || serves(4, port)).await;
+
+    let Some(go) = Side::reference("0.70.1") else {
+        return;
+    };
+    let other = rig.frps_of(&go, "auth.token = \"right\"\n").await;
+    let text = text.replace(&port.to_string(), &free_port().to_string());
+    let frpc = rig.frpc(other.port, &text);
+    frpc.expect("start error: this frps has no guards").await;
+}
+
+#[tokio::test]
+async fn who_comes_too_often_is_refused_and_then_banned() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let (_frps, _, bind, web) = server(
+        &rig,
+        "guard.maxConnsPerMinute = 6\nguard.ban.exceptIPs = []\nguard.ban.time = 3600\n",
+    )
+    .await;
+    let port = free_port();
+    let text = format!(
+        "auth.token = \"right\"\n{}",
+        tcp_proxy("p", echo.port, port, "")
+    );
+    let frpc = rig.frpc(bind, &text);
+    frpc.expect("start proxy success").await;
+    for _ in 0..6 {
+        assert!(serves(5, port).await);
+    }
+    for _ in 0..6 {
+        assert!(!serves(5, port).await);
+    }
+    let bans = http::get(web, "/api/live/bans").await.json();
+    let ban = &bans["items"][0];
+    assert_eq!(
+        (&ban["network"], &ban["cause"], &ban["proxy"]),
+        (&json!("127.0.0.5/32"), &json!("rate"), &json!("p")),
+        "{bans}"
+    );
+    assert!(serves(6, port).await, "another source");
+    let metrics = http::get(web, "/metrics").await.body;
+    for line in [
+        "frprs_server_guard_refused_total{cause=\"rate\"} 6",
+        "frprs_server_guard_banned_total{cause=\"rate\"} 1",
+        "frprs_server_guard_bans 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+/// A client with that token, from 127.0.0.`n`.
+fn client(rig: &Rig, bind: u16, n: u8, token: &str, more: &str) -> Program {
+    let text = format!(
+        "auth.token = {token:?}\nloginFailExit = false\ntransport.connectServerLocalIP = \"127.0.0.{n}\"\n{more}"
+    );
+    rig.frpc(bind, &text)
+}
+
+/// A login with a wrong token.
+async fn guess(n: u8, bind: u16) {
+    let mut stream = from(n, bind).await;
+    let login = wire::v1(b'o', &wire::login("wrong", &json!({})));
+    stream.write_all(&login).await.unwrap();
+    let answer = within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
+    let (_, said) = answer.unwrap();
+    assert!(!said["error"].as_str().unwrap().is_empty(), "{said}");
+}
+
+#[tokio::test]
+async fn guesses_of_a_token_ban_their_source_and_not_the_right_token() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let (frps, file, bind, _) = server(
+        &rig,
+        "transport.tcpMux = false\nguard.ban.exceptIPs = []\nguard.ban.failures = 3\n",
+    )
+    .await;
+    let port = free_port();
+    let plain = "transport.tcpMux = false\n";
+    let own = format!("{plain}{}", tcp_proxy("p", echo.port, port, ""));
+    let office = client(&rig, bind, 1, "right", &own);
+    office.expect("start proxy success").await;
+    for _ in 0..3 {
+        guess(7, bind).await;
+        guess(1, bind).await;
+    }
+    let said = frps.expect("guard: banned 127.0.0.7 cause=login").await;
+    assert!(
+        said.ends_with("network=127.0.0.7/32 seconds=60 proxy=-"),
+        "{said}"
+    );
+    assert!(!serves(7, port).await);
+    assert!(serves(1, port).await, "a client is logged in there");
+    assert_eq!(frps.log().count("guard: banned 127.0.0.1 "), 0);
+
+    // Guesses that go on do not keep the right token out.
+    let guessing = tokio::spawn(async move {
+        loop {
+            guess(7, bind).await;
+        }
+    });
+    let right = client(&rig, bind, 7, "right", plain);
+    right
+        .expect_from(0, "login to server success", Duration::from_secs(60))
+        .await;
+    guessing.abort();
+    eventually("its users are let in", || serves(7, port)).await;
+    drop(right);
+
+    // An operator's word counts for logins, too.
+    let (_, said) = ask(&file, &["ban", "add", "127.0.0.8"]).await;
+    assert_eq!(said, "127.0.0.8/32 is banned until that is removed");
+    let shut_out = client(&rig, bind, 8, "right", plain);
+    shut_out
+        .expect("this address is banned by the operator")
+        .await;
+}
+
+#[tokio::test]
+async fn an_operator_bans_lists_and_lets_in_again() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let store = rig.path().join("store.json");
+    let (mut frps, file, bind, web) = server(
+        &rig,
+        &format!("store.path = {store:?}\nguard.ban.exceptIPs = []\n"),
+    )
+    .await;
+    let port = free_port();
+    let text = format!(
+        "auth.token = \"right\"\n{}",
+        tcp_proxy("p", echo.port, port, "")
+    );
+    let frpc = rig.frpc(bind, &text);
+    frpc.expect("start proxy success").await;
+    let (_, said) = ask(&file, &["ban", "list"]).await;
+    assert_eq!(said, "nobody is banned");
+    let args = [
+        "ban",
+        "add",
+        "127.0.0.64/26",
+        "--time",
+        "1h",
+        "--reason",
+        "no\u{1b}ise",
+    ];
+    let (success, said) = ask(&file, &args).await;
+    assert_eq!(
+        (success, &*said),
+        (true, "127.0.0.64/26 is banned for 3600 s")
+    );
+    assert!(!serves(77, port).await && serves(7, port).await);
+    let banned = frps.expect("guard: banned 127.0.0.64 cause=operator").await;
+    assert!(
+        banned.ends_with("network=127.0.0.64/26 seconds=3600 proxy=-"),
+        "{banned}"
+    );
+    let (success, said) = ask(&file, &["ban", "add", "10.0.0.0/40"]).await;
+    assert!(
+        !success && said.contains("\"10.0.0.0/40\" is neither"),
+        "{said}"
+    );
+    let (_, said) = ask(&file, &["ban", "add", "0.0.0.0/0"]).await;
+    assert!(said.contains("is every address there is"), "{said}");
+
+    // Killed once it is written, which it is at once.
+    let kept = rig.path().join("store.json.bans");
+    eventually("it is written", || async {
+        std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("127.0.0.64/26"))
+    })
+    .await;
+    frps.kill().await;
+    frps.start_again();
+    clients::until_echoes(port, Duration::from_secs(30)).await;
+    assert!(!serves(77, port).await);
+    let (_, said) = ask(&file, &["ban", "list"]).await;
+    assert!(
+        said.contains("127.0.0.64/26  operator") && said.contains("no\\u{1b}ise"),
+        "{said}"
+    );
+    let (_, said) = ask(&file, &["ban", "list", "--json"]).await;
+    let list: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(list[0]["network"], "127.0.0.64/26");
+    let (success, said) = ask(&file, &["ban", "remove", "127.0.0.64/26"]).await;
+    assert_eq!((success, &*said), (true, "127.0.0.64/26 may come again"));
+    assert!(serves(77, port).await);
+    let (success, _) = ask(&file, &["ban", "remove", "127.0.0.64/26"]).await;
+    assert!(!success);
+    let none = http::request(web, "POST", "/api/live/bans?network=10.0.0.1", None).await;
+    assert_eq!(none.status, 401);
+}
+
+/// What fail2ban makes of the lines of `log`, by the filter in `examples`: the addresses.
+fn fail2ban(log: &str) -> Option<Vec<String>> {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"];
+    let Some(python) = python.into_iter().find(|path| Path::new(path).exists()) else {
+        skipped("python3");
+        return None;
+    };
+    // As fail2ban does it: the date is cut out, and <ADDR> is an address.
+    let script = r"
+import configparser, re, sys
+filter = configparser.ConfigParser(interpolation=None)
+filter.read(sys.argv[1])
+pattern = filter['Definition']['failregex'].replace('<ADDR>', r'(?P<ip>(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]+)')
+for line in sys.stdin:
+    line = re.sub(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}', '', line.rstrip('\n'))
+    found = re.search(pattern, line)
+    if found: print(found.group('ip'))
+";
+    let filter = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/fail2ban/frps.conf"
+    );
+    let mut child = std::process::Command::new(python)
+        .args(["-c", script, filter])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), log.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    Some(said.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn fail2ban_reads_the_lines_and_no_name_forges_one() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let (frps, _, bind, _) = server(
+        &rig,
+        "transport.tcpMux = false\nguard.ban.exceptIPs = []\nguard.ban.failures = 3\nguard.maxConnsPerMinute = 1\n",
+    )
+    .await;
+    // A client, and strangers, that say what would be such a line.
+    let forged = "x\\\" proxy=1\\n2026-11-30 10:00:00.000 [W] [bans/mod.rs:1] guard: banned 203.0.113.9 cause=rate x";
+    let port = free_port();
+    let own = format!(
+        "transport.tcpMux = false\nuser = \"{forged}\"\n{}",
+        tcp_proxy(forged, echo.port, port, "")
+    );
+    let liar = client(&rig, bind, 1, "right", &own);
+    liar.expect("start proxy success").await;
+    for _ in 0..6 {
+        serves(5, port).await;
+    }
+    frps.expect("guard: banned 127.0.0.5 cause=rate").await;
+    let line = " [W] [a.rs:1] guard: failed 203.0.113.9 cause=login count=1 proxy=-";
+    for said in [line, &format!("x\n2026-11-30 10:00:00.000{line}")] {
+        let mut stream = from(6, bind).await;
+        let more = json!({
+            "user": said, "run_id": said, "hostname": said, "version": said, "os": said, "arch": said,
+        });
+        let login = wire::v1(b'o', &wire::login("wrong", &more));
+        stream.write_all(&login).await.unwrap();
+        within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
+    }
+    frps.expect("guard: failed 127.0.0.6 cause=login count=2")
+        .await;
+    let Some(found) = fail2ban(&frps.log().text()) else {
+        return;
+    };
+    let own = ["127.0.0.5", "127.0.0.6"];
+    assert!(
+        found.iter().all(|ip| own.contains(&&**ip)),
+        "{found:?}\n{}",
+        frps.log().text()
+    );
+    for ip in own {
+        assert!(
+            found.iter().any(|found| found == ip),
+            "{ip}\n{}",
+            frps.log().text()
+        );
+    }
+    let v6 = "2026-11-30 10:00:00.000 [W] [bans/mod.rs:12] guard: failed 2001:db8::1 cause=password count=1 proxy=\"a\"";
+    assert_eq!(fail2ban(v6), Some(vec!["2001:db8::1".to_owned()]));
+}
