@@ -96,6 +96,7 @@ pub(crate) async fn serve(
         id => id,
     }));
     let policy = shared.policy();
+    let is_ours = !login.features.is_empty();
     let who = shared.stats.is_some().then(|| Who::of(&login));
     let admitted = admit(
         &shared,
@@ -139,6 +140,10 @@ pub(crate) async fn serve(
                 version: VERSION.to_owned(),
                 error,
                 run_id_lost,
+                features: match is_ours {
+                    true => features::ours(),
+                    false => Vec::new(),
+                },
                 ..LoginResp::default()
             };
             return last_word(&mut stream, &answer.into()).await;
