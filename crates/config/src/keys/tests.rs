@@ -115,7 +115,11 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 19] = [
+const OWN: [&str; 23] = [
+    "auth.challenge",
+    "frps auth.maxClockSkew",
+    "frps auth.tokens",
+    "frps auth.strictUsers",
     "transport.tls.pin",
     "transport.tls.trust",
     "transport.tls.knownServers",
