@@ -261,7 +261,7 @@ async fn who_relays_tls_is_named() {
     })
     .await;
     let frpc = rig.frpc(relay.port, &format!("loginFailExit = false\n{TOKEN}"));
-    frpc.expect("somebody between frpc and this frps relays it")
+    frpc.expect("somebody between the client and this frps relays it")
         .await;
     frps.program
         .expect("the login was made for another TLS connection")

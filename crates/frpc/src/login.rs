@@ -288,17 +288,14 @@ async fn exchange(
     (prover, begun): (&Prover, Begun),
     run_id: &str,
 ) -> Result<(LoginResp, Option<Negotiated>, Option<Streams>), ReadError> {
-    let (answer, agreed) = match read_answer(stream, client_hello).await {
-        Err(e @ ReadError::Login(LoginError::Rejected(_))) => {
-            // What it says is the better reason.
-            let _ = prover.not_asked();
-            return Err(e);
+    let (answer, agreed) = read_answer(stream, client_hello).await?;
+    let is_no = !answer.error.is_empty();
+    if is_no || answer.scram.is_empty() || !answer.run_id.is_empty() {
+        // A server of ours that says no says that it is one.
+        if !is_no || answer.features.is_empty() {
+            prover.not_asked()?;
         }
-        answer => answer?,
-    };
-    if answer.scram.is_empty() || !answer.run_id.is_empty() {
-        prover.not_asked()?;
-        return Ok((answer, agreed, None));
+        return Ok((accepted(answer)?, agreed, None));
     }
     let Answered { login, answer } = prover.answer(begun, &answer.scram).await?;
     let queued = stream.queue(&login.into()).map_err(SendError::from);
@@ -342,7 +339,7 @@ async fn read_answer(
         });
     }
     match stream.recv().await? {
-        Message::LoginResp(answer) => Ok((accepted(answer)?, agreed)),
+        Message::LoginResp(answer) => Ok((answer, agreed)),
         other => Err(LoginError::Unexpected(other.name()).into()),
     }
 }

@@ -51,23 +51,23 @@ pub(crate) struct Shown {
 pub(crate) enum ProofError {
     #[error(
         "this frps lets in only clients that prove the token by a challenge (auth.challenge = \
-         \"required\"), which frpc of frp cannot do; use frpc of frp-rs with auth.challenge left out"
+         \"required\"), which those of frp cannot do; use one of frp-rs with auth.challenge left out"
     )]
     Required,
     #[error(
-        "this login is of a frpc that proves the token by a challenge, and its proof was taken out: \
+        "this login is of a client that proves the token by a challenge, and its proof was taken out: \
          somebody repeats a login, or relays it and changes it"
     )]
     Stripped,
     #[error(
         "the clock of this login is {off} s away from that of frps, and auth.maxClockSkew is {most} s: \
-         set the clock of the machine that frpc runs on; if it is right, somebody repeats an old login"
+         set the clock of the machine that the client runs on; if it is right, somebody repeats an old login"
     )]
     Clock { off: u64, most: u64 },
     #[error(
-        "the login was made for another TLS connection than it came by: somebody between frpc and this \
+        "the login was made for another TLS connection than it came by: somebody between the client and this \
          frps relays it. If that is a proxy of yours which ends TLS, set transport.tls.trustedCaFile of \
-         frpc to who vouches for it, or auth.challenge = \"off\" here"
+         the client to who vouches for it, or auth.challenge = \"off\" here"
     )]
     Relayed,
     #[error("the login was changed on its way")]

@@ -97,7 +97,7 @@ pub(crate) enum RunIdTaken {
     Subject,
     /// That of a client which has shown a key that goes with it.
     #[error(
-        "the run id is that of another client, and this one does not hold its key; frpc gets one of its own \
+        "the run id is that of another client, and this one does not hold its key; it gets one of its own \
          when it is started again"
     )]
     Key,
