@@ -67,7 +67,7 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Dial(#[from] DialError),
     #[error("{0}")]
-    Identity(#[from] Refusal),
+    Identity(#[from] Box<Refusal>),
     #[error("{0}")]
     Tls(#[from] HandshakeError),
     #[error("{0}")]

@@ -17,7 +17,7 @@ use crate::known_servers::{KnownServers, Server};
 pub(crate) struct Identity {
     known_by: KnownBy,
     /// The last one, until somebody tells it.
-    refusal: Mutex<Option<Refusal>>,
+    refusal: Mutex<Option<Box<Refusal>>>,
 }
 
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Identity {
     }
 
     /// Why the last connection was refused, if it was.
-    pub(crate) fn take_refusal(&self) -> Option<Refusal> {
+    pub(crate) fn take_refusal(&self) -> Option<Box<Refusal>> {
         let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         refusal.take()
     }
@@ -139,7 +139,10 @@ impl Identity {
     ///
     /// # Errors
     /// Another one was remembered meanwhile.
-    pub(crate) async fn proven(self: &Arc<Self>, key: Option<Fingerprint>) -> Result<(), Refusal> {
+    pub(crate) async fn proven(
+        self: &Arc<Self>,
+        key: Option<Fingerprint>,
+    ) -> Result<(), Box<Refusal>> {
         let (KnownBy::FirstUse(..), Some(key)) = (&self.known_by, key) else {
             return Ok(());
         };
@@ -153,7 +156,7 @@ impl Identity {
     }
 }
 
-fn remember(known: &KnownServers, server: &Server, key: Fingerprint) -> Result<(), Refusal> {
+fn remember(known: &KnownServers, server: &Server, key: Fingerprint) -> Result<(), Box<Refusal>> {
     let (name, file) = (&server.name, known.path().display());
     match known.remember(server, key)? {
         Ok(true) => info!(
@@ -199,10 +202,10 @@ impl JudgesKeys for Identity {
         let judged = match &self.known_by {
             KnownBy::Nothing => Ok(()),
             KnownBy::Pins(pins) if pins.contains(&key) => Ok(()),
-            KnownBy::Pins(pins) => Err(Refusal::Pin {
+            KnownBy::Pins(pins) => Err(Box::new(Refusal::Pin {
                 shown: key,
                 pins: pins.clone(),
-            }),
+            })),
             KnownBy::FirstUse(known, server) => known.check(server, key),
         };
         let Err(refusal) = judged else { return true };

@@ -142,13 +142,13 @@ impl KnownServers {
     }
 
     /// Whether `server` may have `key`, by what was read last: it has it, or nobody knows it.
-    pub(crate) fn check(&self, server: &Server, key: Fingerprint) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, server: &Server, key: Fingerprint) -> Result<(), Box<Refusal>> {
         match &*self.book() {
             Ok(book) => book.check(server, key, &self.path).map(drop),
-            Err(why) => Err(Refusal::Unread {
+            Err(why) => Err(Box::new(Refusal::Unread {
                 file: self.path.clone(),
                 why: why.clone(),
-            }),
+            })),
         }
     }
 
@@ -157,7 +157,7 @@ impl KnownServers {
         &self,
         server: &Server,
         key: Fingerprint,
-    ) -> Result<io::Result<bool>, Refusal> {
+    ) -> Result<io::Result<bool>, Box<Refusal>> {
         let mut file = match open_to_add(&self.path) {
             Ok(file) => file,
             Err(e) => return Ok(Err(e)),
@@ -252,7 +252,7 @@ impl Book {
     }
 
     /// Whether `server` has `key`, or is not known at all.
-    fn check(&self, server: &Server, key: Fingerprint, file: &Path) -> Result<bool, Refusal> {
+    fn check(&self, server: &Server, key: Fingerprint, file: &Path) -> Result<bool, Box<Refusal>> {
         let of = |name: &str| -> Vec<(usize, Fingerprint)> {
             let lines = self.known.iter().filter(|line| line.server == name);
             lines.map(|line| (line.number, line.key)).collect()
@@ -263,12 +263,12 @@ impl Book {
         }
         let (shown, file, name) = (key, file.to_owned(), server.name.clone());
         if !known.is_empty() {
-            return Err(Refusal::Changed {
+            return Err(Box::new(Refusal::Changed {
                 server: name,
                 known,
                 shown,
                 file,
-            });
+            }));
         }
         // Perhaps the key that would refuse this one.
         let is_ours = |line: &&Damaged| {
@@ -277,12 +277,12 @@ impl Book {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
         };
         if let Some(Damaged { number, .. }) = self.damaged.iter().find(is_ours) {
-            return Err(Refusal::Damaged {
+            return Err(Box::new(Refusal::Damaged {
                 server: name,
                 line: *number,
                 shown,
                 file,
-            });
+            }));
         }
         let beside: Vec<_> = server.beside.iter().map(|name| (name, of(name))).collect();
         let mut others = beside
@@ -294,13 +294,13 @@ impl Book {
         if *known == key || others.any(|(_, known)| *known == key) {
             return Ok(false);
         }
-        Err(Refusal::OtherWay {
+        Err(Box::new(Refusal::OtherWay {
             server: name,
             known_as: as_name.clone(),
             known: *known,
             shown,
             file,
-        })
+        }))
     }
 
     fn add(&mut self, server: &Server, key: Fingerprint) {
@@ -362,8 +362,8 @@ mod tests {
             fresh.check(&frps, key("c")).unwrap_err(),
             fresh.remember(&frps, key("c")).unwrap_err(),
         ] {
-            let Refusal::Changed { known, .. } = refused else {
-                panic!("{refused:?}");
+            let Refusal::Changed { known, .. } = *refused else {
+                panic!("another refusal");
             };
             assert_eq!(known, [(2, key("a"))]);
         }
@@ -378,7 +378,7 @@ mod tests {
         known.remember(&tcp, key("a")).unwrap().unwrap();
         known.look_again();
         known.check(&wss, key("a")).unwrap();
-        let refused = known.check(&wss, key("b"));
+        let refused = known.check(&wss, key("b")).map_err(|why| *why);
         assert!(
             matches!(refused, Err(Refusal::OtherWay { .. })),
             "{refused:?}"
@@ -399,6 +399,7 @@ mod tests {
         std::fs::write(&path, damaged).unwrap();
         known.look_again();
         let refused = known.check(&server("frps.example:7000"), key("a"));
+        let refused = refused.map_err(|why| *why);
         let Err(Refusal::Damaged { line: 2, .. }) = refused else {
             panic!("{refused:?}");
         };
@@ -412,7 +413,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         known.look_again();
-        let refused = known.check(&other, key("b"));
+        let refused = known.check(&other, key("b")).map_err(|why| *why);
         assert!(
             matches!(refused, Err(Refusal::Unread { .. })),
             "{refused:?}"

@@ -51,7 +51,7 @@ pub(crate) struct Shown {
 pub(crate) enum ProofError {
     #[error(
         "this frps lets in only clients that prove the token by a challenge (auth.challenge = \
-         \"required\"), which those of frp cannot do; use one of frp-rs with auth.challenge left out"
+         \"required\"), which clients of frp cannot do; use the client of frp-rs with auth.challenge left out"
     )]
     Required,
     #[error(
@@ -61,7 +61,7 @@ pub(crate) enum ProofError {
     Stripped,
     #[error(
         "the clock of this login is {off} s away from that of frps, and auth.maxClockSkew is {most} s: \
-         set the clock of the machine that the client runs on; if it is right, somebody repeats an old login"
+         set the clock of the machine of the client; if it is right, somebody repeats an old login"
     )]
     Clock { off: u64, most: u64 },
     #[error(

@@ -72,25 +72,17 @@ fn find(
     }
     let name = || conn.proxy_name.clone();
     let (user, half_closes) = if conn.run_id.is_empty() {
-        // frpc before 0.50 sends no run id. frp counts it as user "" and lets anybody do that who has the
-        // secret; here a multiplexed connection must carry a session, as an old frpc's does, and its user
-        // counts. A connection of its own cannot be told from a stranger's, so the secret must do, unless
+        // frpc before 0.50 sends no run id, and counts as user "". frp lets anybody do that who
+        // has the secret; here a multiplexed connection must carry a session, as an old frpc's
+        // does. A connection of its own cannot be told from a stranger's, so the secret must do, unless
         // `auth.strictUsers` says otherwise.
-        let is_strange = match &caller.link {
-            Some(link) => !link.has_session(),
-            None => false,
-        };
-        if is_strange {
+        if caller.link.as_ref().is_some_and(|link| !link.has_session()) {
             return Err(VisitorError::NoLogin(name()));
         }
         if shared.policy().auth.strict_users {
             return Err(VisitorError::NoRunId(name()));
         }
-        let user = caller
-            .link
-            .as_ref()
-            .and_then(|_| shared.registry.user_on(caller));
-        (user.map(|user| user.to_string()).unwrap_or_default(), false)
+        (String::new(), false)
     } else {
         // A run id is no secret: it counts only on the connection of its session.
         let running = shared.registry.running(&conn.run_id);

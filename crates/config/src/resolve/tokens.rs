@@ -89,7 +89,7 @@ fn check_one(
     if !token.user.is_empty() {
         seen.users
             .entry(token.user.clone())
-            .or_insert(user.value_at());
+            .or_insert_with(|| user.value_at());
     }
     for of in [ServerToken::allow_proxies, ServerToken::allow_domains] {
         check_patterns(item, of, name, report);

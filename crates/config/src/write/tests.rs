@@ -102,7 +102,10 @@ fn some_of(keys: &'static [Key]) -> BoxedStrategy<Vec<(String, Value)>> {
     let mut all: Vec<BoxedStrategy<Option<(String, Value)>>> = Vec::new();
     walk(keys, "", &mut |path, key| {
         let left_out = LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
-            || ["name", "type", "start", "includes"].contains(&path);
+            || ["name", "type", "start", "includes"].contains(&path)
+            // Not beside each other, nor without TLS.
+            || ["transport.tls.pin", "transport.tls.trust", "transport.tls.keyStore"]
+                .contains(&path);
         let value = match path {
             // What a request can carry.
             "transport.websocket.path" => Some(Just(Value::Text("/a%20b".to_owned())).boxed()),

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::limits::{MAX_LOGINS_WAITING, SLOWEST_LOGIN};
 
 const OTHER: &str = "192.0.2.9";
 
@@ -85,7 +86,7 @@ fn a_flood_of_sources_pushes_out_no_other() {
 
 #[test]
 fn bans_are_added_listed_restored_and_taken_back() {
-    let bans = bans();
+    let (bans, again) = (bans(), bans());
     let net: Network = "198.51.100.0/24".parse().unwrap();
     let hour = Duration::from_secs(3600);
     bans.add(net, Some(hour), "noise").unwrap();
@@ -94,7 +95,6 @@ fn bans_are_added_listed_restored_and_taken_back() {
     assert!(fail(&bans, "198.51.100.7", 3));
     let all = bans.all();
     assert_eq!(all.len(), 2);
-    let again = super::tests::bans();
     again.restore(all);
     assert!(again.is_banned(ip("198.51.100.1")) && again.is_banned(ip("198.51.100.7")));
     assert_eq!(again.remove(net), 2, "with those of sources in it");

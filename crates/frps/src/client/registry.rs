@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::SessionHandle;
-use crate::caller::Caller;
 use crate::limits::{MAX_RUN_KEYS, RUN_KEY_KEPT};
 use crate::proof::RunKey;
 use tokio::time::Instant;
@@ -97,7 +96,7 @@ pub(crate) enum RunIdTaken {
     Subject,
     /// That of a client which has shown a key that goes with it.
     #[error(
-        "the run id is that of another client, and this one does not hold its key; it gets one of its own \
+        "the run id is that of another client, and this one does not hold its key; a client gets one of its own \
          when it is started again"
     )]
     Key,
@@ -145,15 +144,6 @@ impl Registry {
             entries: self.entries.clone(),
         };
         Ok((seat, old.map(|entry| entry.session)))
-    }
-
-    /// As which user a stream counts that comes on the connection of `caller` without a run id: that of a client that
-    /// is logged in on it.
-    pub(crate) fn user_on(&self, caller: &Caller) -> Option<Arc<str>> {
-        let entries = lock(&self.entries);
-        let mut sessions = entries.by_run_id.values().map(|entry| &entry.session);
-        let session = sessions.find(|session| session.shares_connection(caller))?;
-        Some(session.user().clone())
     }
 
     /// How many there are.
@@ -306,6 +296,7 @@ mod tests {
 
     use super::*;
     use crate::auth::tokens::Identity;
+    use crate::caller::Caller;
     use crate::client::pool::Pool;
 
     fn handle(run_id: &str, user: &str, client_id: &str) -> Arc<SessionHandle> {

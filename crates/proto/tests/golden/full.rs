@@ -57,6 +57,7 @@ pub(super) fn messages() -> Vec<Message> {
             sk: "secret".into(),
             allow_users: list(&["*", "bob"]),
             multiplexer: "httpconnect".into(),
+            ..NewProxy::default()
         }
         .into(),
         NewProxyResp {

@@ -187,6 +187,11 @@ fn build(
             sk: t(),
             allow_users: list,
             multiplexer: t(),
+            guard_allow_ips: list2.clone(),
+            guard_deny_ips: list2,
+            guard_max_conns_per_minute: n[1],
+            guard_max_conns_per_source: n[2],
+            guard_max_conns: n[3],
         }
         .into(),
         MessageType::NewProxyResp => NewProxyResp {
