@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use bytes::Bytes;
-use frp_config::{AuthMethod, Challenge, ClientConfig, Secret};
+use frp_config::{AuthMethod, Challenge, ClientConfig, Secret, ServerTrust};
 use frp_log::{Log, warn};
 use frp_net::tls::Channel;
 use frp_proto::auth::{OURS_FROM, token_key};
@@ -117,7 +117,11 @@ impl Prover {
             }) => Binding::Exporter(key),
             _ if way.tls.is_none() => Binding::None,
             // Whoever ends TLS there is whom the user trusts, such as a CDN.
-            _ if way.transport.tls.trusted_ca_file.is_some() => Binding::None,
+            _ if way.transport.tls.trusted_ca_file.is_some()
+                || way.transport.tls.trust == Some(ServerTrust::System) =>
+            {
+                Binding::None
+            }
             _ => Binding::Unseen,
         };
         let digest = login.digest();

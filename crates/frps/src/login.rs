@@ -68,7 +68,11 @@ impl LoginError {
             Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
             Self::Refused(cause, _) => Some(*cause),
             Self::Proof(ProofError::Send(_) | ProofError::Recv(_)) => None,
-            Self::Proof(_) => Some(Cause::Token),
+            // The others are no guesses.
+            Self::Proof(ProofError::Token(_) | ProofError::Scram(_) | ProofError::Stripped) => {
+                Some(Cause::Token)
+            }
+            Self::Proof(_) => Some(Cause::Protocol),
             Self::TooManySessions => Some(Cause::Limits),
             Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
             Self::Place(NotAdmitted::RunId(_)) | Self::ClientId(_) => Some(Cause::Taken),
@@ -96,7 +100,7 @@ pub(crate) async fn serve(
         id => id,
     }));
     let policy = shared.policy();
-    let is_ours = !login.features.is_empty();
+    let is_ours = policy.by_challenge && !login.features.is_empty();
     let who = shared.stats.is_some().then(|| Who::of(&login));
     let admitted = admit(
         &shared,
@@ -177,7 +181,11 @@ async fn admit(
     let proof = tokio::select! {
         biased;
         () = shared.drain.cancelled() => return Err(LoginError::Gone),
-        proof = proof::show(&shared.challenges, policy, stream, &mut login, caller) => proof,
+        proof = async {
+            shared.bans.login_turn(caller.peer.ip()).await?;
+            let shown = proof::show(&shared.challenges, policy, stream, &mut login, caller).await;
+            Ok::<_, LoginError>(shown)
+        } => proof?,
         () = permit.lost(caller) => return Err(LoginError::Gone),
     };
     let Shown {
@@ -202,11 +210,9 @@ async fn admit(
     let admitted = tokio::select! {
         biased;
         () = shared.drain.cancelled() => Err(LoginError::Gone),
-        admitted = async {
-            shared.bans.login_turn(caller.peer.ip()).await?;
-            let admitted = shared.admission.login(&mut ask).await;
+        admitted = shared.admission.login(&mut ask) => {
             admitted.map_err(|(cause, refused)| LoginError::Refused(cause, refused))
-        } => admitted,
+        }
         () = permit.lost(caller) => Err(LoginError::Gone),
     };
     let LoginAsk {
