@@ -40,7 +40,7 @@ settings! {
         health_check: Option<HealthCheck> = "healthCheck" "Watching the local service.";
         guard: ProxyGuard = "guard"
             "Who may come to the proxy, and how often, beside what frps has set (docs/guards.md). It takes a frps of \
-             frp-rs: with another one the proxy is not started.";
+             frp-rs: with another one the proxy is not started.".as_given();
         local_ip: String = "localIP" "Host name or address of the local service."
             .text("127.0.0.1") .ini("local_ip") .rule(Rule::Host(Some(Self::local_port.key)))
             .short_flag("local-ip", 'i');
