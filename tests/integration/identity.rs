@@ -43,9 +43,13 @@ async fn who_poses_as_frps_is_refused_and_named() {
     let false_one = theirs.issue(rig.path(), "impostor", &["127.0.0.1"]);
     let (kcp, quic) = (free_port(), free_port());
     let udp = |kcp: u16, quic: u16| format!("kcpBindPort = {kcp}\nquicBindPort = {quic}\n");
-    let frps = rig
-        .frps(&format!("{}{}", udp(kcp, quic), files(&own)))
-        .await;
+    // The proof of the token names who relays TLS by itself; frp's does not.
+    let settings = format!(
+        "auth.challenge = \"off\"\n{}{}",
+        udp(kcp, quic),
+        files(&own)
+    );
+    let frps = rig.frps(&settings).await;
     let impostor = Impostor::new(&false_one, frps.port, quic).await;
     // Where there is something below the TLS, somebody with a frps of its own.
     let false_kcp = free_port();

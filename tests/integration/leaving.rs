@@ -546,7 +546,7 @@ async fn users_by_kcp_who_never_read_hold_little_and_leave_nothing() {
 
 #[tokio::test]
 async fn users_by_quic_who_never_read_hold_little_and_leave_nothing() {
-    never_read("quic", 640 * 1024).await;
+    never_read("quic", 1024 * 1024).await;
 }
 
 /// Each would have 6 MiB at either end, and has `each` at most.

@@ -513,7 +513,7 @@ async fn the_log_ends_with_the_count_of_what_was_left_out() {
     }
     frps.program.signal("TERM").await;
     frps.is_killed(15).await;
-    assert_eq!(frps.program.log().count("more like this"), 2);
+    assert_eq!(frps.program.log().count("more like this"), 3);
 }
 
 /// The same as a library: what a client may do while the server drains.

@@ -312,4 +312,8 @@ export const problems = [
   ["take tcp-plain out of transport.order, where transport.tls.enable = false puts it", "请从 transport.order 中去掉 tcp-plain（transport.tls.enable = false 会加入它）"],
   ["{} and {} both name the key of frps", "{1} 与 {2} 都指定了 frps 的密钥"],
   ["keep certFile and keyFile for a certificate that others vouch for, or keyStore for one that frps makes itself", "使用他人签发的证书时保留 certFile 和 keyFile，使用 frps 自己生成的密钥时保留 keyStore"],
+  ["{}{}: {} is no date and time", "{1}{2}：{3} 不是日期和时间"],
+  ["write it as in 2027-01-31T18:00:00Z, with Z or another distance from UTC, or as a day, 2027-01-31", "请写作 2027-01-31T18:00:00Z（以 Z 或与 UTC 的时差结尾），或只写日期 2027-01-31"],
+  ["{} cannot be set in INI files", "{1} 不能在 INI 文件中设置"],
+  ["frps convert makes a TOML file of this one, where it can", "frps convert 可将此文件转换为 TOML 文件（在可行时）"],
 ];

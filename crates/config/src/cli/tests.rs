@@ -10,7 +10,6 @@ use crate::{LogLevel, PortProxy, ProxyKind};
 /// Every command and flag of frp 0.70.1.
 const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
-/// What frp does not have.
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
 const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
 const NEW_IN_FRPS: [&str; 6] = ["clients", "kick", "proxies", "reload", "status", "token"];
