@@ -400,7 +400,7 @@ async fn the_commands_and_the_documented_example_agree() {
         (6, "token name [a] is duplicated"),
         (7, "hash of token [a]: not of the form SCRAM-SHA-256$"),
         (8, "nothing fits the pattern \"[\""),
-        (12, "\"soon\" is no date and time"),
+        (12, "\"soon\" is not a date and time"),
     ] {
         let place = format!("wrong.toml:{line}:");
         assert!(

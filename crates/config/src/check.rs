@@ -570,7 +570,7 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
         (Rule::Expiry, Value::Text(text)) if Expiry::parse(text).is_none() => {
             report.error(
                 at,
-                format!("{prefix}{written}: {text:?} is no date and time"),
+                format!("{prefix}{written}: {text:?} is not a date and time"),
                 "write it as in 2027-01-31T18:00:00Z, with Z or another distance from UTC, or as a day, 2027-01-31",
             );
         }
@@ -623,7 +623,7 @@ fn obey(path: &str, field: &Field, prefix: &str, legacy: bool, report: &mut Repo
                 {
                     report.error(
                         item.at,
-                        format!("{prefix}{written}: {text:?} is no fingerprint of a key"),
+                        format!("{prefix}{written}: {text:?} is not a key fingerprint"),
                         "write SHA256: and 43 characters of base64, as `frps fingerprint` prints it on the server",
                     );
                 }
