@@ -10,15 +10,15 @@ use frp_tests::*;
 use serde_json::{Value, json};
 
 /// A frps whose file can be written anew.
-struct Server {
+pub(crate) struct Server {
     file: PathBuf,
-    frps: Program,
-    port: u16,
-    web: u16,
+    pub(crate) frps: Program,
+    pub(crate) port: u16,
+    pub(crate) web: u16,
 }
 
 impl Server {
-    async fn start(rig: &Rig, lines: &str) -> Self {
+    pub(crate) async fn start(rig: &Rig, lines: &str) -> Self {
         let (port, web) = (free_port(), free_port());
         let file = rig.file("frps.toml", text(port, web, lines));
         let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
@@ -31,7 +31,7 @@ impl Server {
         }
     }
 
-    fn write(&self, lines: &str) {
+    pub(crate) fn write(&self, lines: &str) {
         std::fs::write(&self.file, text(self.port, self.web, lines)).unwrap();
     }
 
@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Waits for what the log says of a reload by signal.
-    async fn hang_up(&self, says: &str) {
+    pub(crate) async fn hang_up(&self, says: &str) {
         let mark = self.frps.log().mark();
         self.frps.signal("HUP").await;
         self.frps.expect_from(mark, says, wait::SOON).await;
@@ -66,7 +66,7 @@ fn text(port: u16, web: u16, lines: &str) -> String {
     )
 }
 
-const SECRET: &str = "webServer.password = \"secret\"\n";
+pub(crate) const SECRET: &str = "webServer.password = \"secret\"\n";
 
 fn certificate(Identity { cert, key }: &Identity) -> String {
     format!("transport.tls.certFile = {cert:?}\ntransport.tls.keyFile = {key:?}\n")

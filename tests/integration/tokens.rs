@@ -1,6 +1,6 @@
 //! Several people share a server, each with a token of their own, and nobody is taken for another.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,50 +17,22 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::reload_frps::{SECRET, Server};
+
 const NO_TOKEN: &str = "token in login doesn't match token from configuration";
 
-/// A frps with a web server whose file can be written anew.
-struct Server {
-    frps: Program,
-    file: PathBuf,
-    port: u16,
-    web: u16,
+async fn start(rig: &Rig, lines: &str) -> Server {
+    Server::start(rig, &format!("{SECRET}{lines}")).await
 }
 
-impl Server {
-    async fn start(rig: &Rig, lines: &str) -> Self {
-        let (port, web) = (free_port(), free_port());
-        let file = rig.file("frps.toml", text(port, web, lines));
-        let frps = rig.run(&Side::Ours, "frps", ["-c".as_ref(), file.as_os_str()]);
-        frps.expect("frps started successfully").await;
-        Self {
-            frps,
-            file,
-            port,
-            web,
-        }
-    }
-
-    async fn reload(&self, lines: &str) {
-        std::fs::write(&self.file, text(self.port, self.web, lines)).unwrap();
-        let mark = self.frps.log().mark();
-        self.frps.signal("HUP").await;
-        self.frps
-            .expect_from(mark, "auth.tokens applied", wait::SOON)
-            .await;
-    }
-
-    async fn login(&self, token: &str, more: &Value) -> (Control<TcpStream>, String) {
-        let (control, answer) = Control::login(connect(self.port).await, token, more).await;
-        (control, error_of(&answer))
-    }
+async fn reload(server: &Server, lines: &str) {
+    server.write(&format!("{SECRET}{lines}"));
+    server.hang_up("auth.tokens applied").await;
 }
 
-fn text(port: u16, web: u16, lines: &str) -> String {
-    format!(
-        "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nwebServer.port = {web}\n\
-         webServer.user = \"admin\"\nwebServer.password = \"secret\"\nlog.disablePrintColor = true\n{lines}"
-    )
+async fn login(server: &Server, token: &str, more: &Value) -> (Control<TcpStream>, String) {
+    let (control, answer) = Control::login(connect(server.port).await, token, more).await;
+    (control, error_of(&answer))
 }
 
 fn entry(name: &str, lines: &str) -> String {
@@ -116,7 +88,7 @@ async fn two_people(side: &Side) {
         ),
     );
     let bob = entry("bob", "user = \"bob\"\nmaxUserConns = 1");
-    let server = Server::start(&rig, &format!("{ann}{bob}")).await;
+    let server = start(&rig, &format!("{ann}{bob}")).await;
     let client = |lines: &str, proxies: &str| {
         rig.frpc_of(
             side,
@@ -169,13 +141,11 @@ async fn two_people(side: &Side) {
     assert_eq!(names, ["ann", "bob"], "{items}");
 
     // What is allowed may change and counts for what comes next.
-    server
-        .reload(&format!("{}{bob}", ann.replace("web-*", "db")))
-        .await;
+    reload(&server, &format!("{}{bob}", ann.replace("web-*", "db"))).await;
     echo(own, b"ann").await;
     assert_eq!(anns.log().count("has been revoked"), 0);
 
-    server.reload(&bob).await;
+    reload(&server, &bob).await;
     anns.expect("token [ann] has been revoked").await;
     anns.expect(NO_TOKEN).await;
     server
@@ -185,9 +155,11 @@ async fn two_people(side: &Side) {
     echo_on(&mut user, b"bob is still there").await;
 
     let soon = in_seconds(3).await;
-    server
-        .reload(&bob.replace("maxUserConns = 1", &format!("expires = {soon}")))
-        .await;
+    reload(
+        &server,
+        &bob.replace("maxUserConns = 1", &format!("expires = {soon}")),
+    )
+    .await;
     bob_client
         .expect(&format!("token [bob] has expired at {soon}"))
         .await;
@@ -206,14 +178,12 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
         free_port(),
         entry("ann", limits)
     );
-    let server = Server::start(&rig, &lines).await;
-    let (mut one, error) = server.login("ann-secret", &json!({"run_id": "one"})).await;
+    let server = start(&rig, &lines).await;
+    let (mut one, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
     assert_eq!(error, "");
-    let (mut two, error) = server.login("ann-secret", &json!({"run_id": "two"})).await;
+    let (mut two, error) = login(&server, "ann-secret", &json!({"run_id": "two"})).await;
     assert_eq!(error, "");
-    let (_, error) = server
-        .login("ann-secret", &json!({"run_id": "three"}))
-        .await;
+    let (_, error) = login(&server, "ann-secret", &json!({"run_id": "three"})).await;
     assert_eq!(error, "too many clients: token [ann] is for 2 at a time");
 
     let port = json!({"proxy_name": "a", "proxy_type": "tcp", "remote_port": free_port()});
@@ -245,7 +215,7 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     );
 
     // Its own place, and what it held is free again.
-    let (mut again, error) = server.login("ann-secret", &json!({"run_id": "one"})).await;
+    let (mut again, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
     assert_eq!(error, "");
     assert_eq!(register(&mut again, &port).await, "");
 }
@@ -259,15 +229,18 @@ async fn a_user_is_who_has_its_token() {
         "auth.strictUsers = true\nauth.token = \"main\"\ntransport.tcpMux = false\n{}",
         entry("ann", "user = \"ann\"")
     );
-    let server = Server::start(&rig, &lines).await;
-    let (_, error) = server.login("main", &json!({"user": "ann"})).await;
+    let server = start(&rig, &lines).await;
+    let (_, error) = login(&server, "main", &json!({"user": "ann"})).await;
     assert!(
         error.starts_with("user [ann] is not the credentials' own (auth.strictUsers)"),
         "{error}"
     );
-    let (mut ann, error) = server
-        .login("ann-secret", &json!({"user": "ann", "run_id": "ann"}))
-        .await;
+    let (mut ann, error) = login(
+        &server,
+        "ann-secret",
+        &json!({"user": "ann", "run_id": "ann"}),
+    )
+    .await;
     assert_eq!(error, "");
     let stcp = |name: &str| json!({"proxy_name": name, "proxy_type": "stcp", "sk": "s", "allow_users": [""]});
     let refused = register(&mut ann, &stcp("bob.x")).await;
@@ -276,14 +249,14 @@ async fn a_user_is_who_has_its_token() {
         "the name of proxy [bob.x] must begin with [ann.], the user of its client"
     );
     assert_eq!(register(&mut ann, &stcp("ann.x")).await, "");
-    let (mut main, error) = server.login("main", &json!({"run_id": "main"})).await;
+    let (mut main, error) = login(&server, "main", &json!({"run_id": "main"})).await;
     assert_eq!(error, "");
     let refused = register(&mut main, &stcp("ann.y")).await;
     assert!(refused.contains("has a dot in its name"), "{refused}");
     assert_eq!(register(&mut main, &stcp("y")).await, "");
 
     // Another's run id is not taken over with another token.
-    let (_, error) = server.login("main", &json!({"run_id": "ann"})).await;
+    let (_, error) = login(&server, "main", &json!({"run_id": "ann"})).await;
     assert_eq!(
         error,
         "the run id is in use by a client with other credentials"
