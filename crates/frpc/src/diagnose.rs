@@ -7,6 +7,8 @@ mod broken;
 #[cfg_attr(not(feature = "oidc"), path = "absent/credentials.rs")]
 mod credentials;
 mod explained;
+#[cfg(feature = "doctor")]
+pub(crate) mod path;
 mod proxy;
 mod quic;
 mod stranger;
@@ -165,6 +167,12 @@ pub(crate) fn explain(error: &LoginError, cfg: &OneWay) -> Explained {
         ),
         LoginError::Rejected(text) => explain_rejection(text, cfg),
     }
+}
+
+/// Explains a handshake of TLS that failed.
+#[cfg(feature = "doctor")]
+pub(crate) fn explain_tls(error: &frp_net::tls::HandshakeError, cfg: &OneWay) -> Explained {
+    tls::explain(error, cfg)
 }
 
 /// Explains why nothing had come yet when it was given up: on a `login` that was sent, or before.

@@ -29,6 +29,24 @@ impl OneWay {
     }
 }
 
+impl OneWay {
+    /// The same way, on which any certificate is taken: for a look at it. Nothing may be said on it.
+    pub(crate) fn unchecked(&self) -> Result<Self, TlsSetupError> {
+        let settings = &self.cfg.transport.tls;
+        let files = TlsFiles {
+            cert: settings.cert_file.clone(),
+            key: settings.key_file.clone(),
+            ..TlsFiles::default()
+        };
+        let tls = self.tls.is_some().then(|| renewed_client_config(files));
+        Ok(Self {
+            cfg: self.cfg.clone(),
+            protocol: self.protocol,
+            tls: tls.transpose()?,
+        })
+    }
+}
+
 impl Deref for OneWay {
     type Target = ClientConfig;
 

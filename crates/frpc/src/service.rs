@@ -256,7 +256,7 @@ impl Service {
 
 /// Logs in on the one way that is configured. Whether the port answers TLS is looked up once, where that
 /// matters: `probed`.
-async fn login_by(
+pub(crate) async fn login_by(
     way: &Arc<OneWay>,
     credentials: Credentials<'_>,
     tasks: &TaskTracker,

@@ -13,7 +13,7 @@ use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, doctor};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -29,6 +29,9 @@ pub fn main() -> ExitCode {
             let said = ask::run(&call).await;
             said.map(|said| print_line(said, ExitCode::SUCCESS))
         }),
+        Ok(ServerTask::Doctor(asked)) => {
+            ask_running(async || Ok::<_, std::convert::Infallible>(doctor::run(*asked).await))
+        }
         Ok(ServerTask::Watch(call)) => ask_running(async || {
             let watched = ask::watch(&call).await;
             watched.map(|()| ExitCode::SUCCESS)

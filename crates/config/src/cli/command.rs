@@ -37,6 +37,7 @@ pub(crate) enum Act {
     Kick,
     Top,
     Discover,
+    Doctor,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
     /// One visitor of that type, from flags.
