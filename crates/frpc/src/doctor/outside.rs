@@ -48,7 +48,9 @@ pub(super) struct Served<'a> {
 impl Served<'_> {
     /// Whether a user has come to us, served or not.
     fn has_come(&self) -> bool {
-        if self.client.live.served(self.name, self.kind).ever() > 0 {
+        let served = self.client.live.served(self.name, self.kind);
+        // Users of datagrams do not come one by one.
+        if served.ever() > 0 || served.bytes() != (0, 0) {
             return true;
         }
         let registrations = self.client.registrations();

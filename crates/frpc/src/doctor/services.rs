@@ -125,8 +125,8 @@ async fn by_udp(proxy: &ProxyConfig) -> Result<(), String> {
         let socket = UdpSocket::bind(any(addr.ip())).await?;
         socket.connect(addr).await?;
         socket.send(&[]).await?;
-        let answer = socket.recv(&mut [0; 1]);
-        timeout(REFUSED_BY_UDP, answer)
+        let mut byte = [0; 1];
+        timeout(REFUSED_BY_UDP, socket.recv(&mut byte))
             .await
             .map_or(Ok(0), |answer| answer)
     };
