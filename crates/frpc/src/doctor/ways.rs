@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{self, Entry, Failure};
 use super::session::Session;
-use super::{Patient, Visit, explained, failed, names};
+use super::{Patient, Visit, explained, failed, names, packets};
 use crate::backoff::Found;
 use crate::connect::{ConnectError, certificate};
 use crate::diagnose::{self, path};
@@ -47,18 +47,25 @@ pub(super) async fn walk(
     let auto = patient.auto.take();
     let is_one = auto.is_none();
     let tasks = patient.client.tasks.tracker.clone();
-    let (tcp, tls, others, login) = tokio::join!(
+    let (tcp, packets, tls, others, login) = tokio::join!(
         tcp(&way, addrs),
+        packets(&way, addrs),
         timeout(DOCTOR_STEP * 2, look_at_tls(&way, &tasks)),
         join_all(OTHERS.map(|other| offered(&way, other, &tasks))),
         attempt::log_in(patient, auto, addrs),
     );
     let is_tcp_open = tcp.steps.iter().any(|step| step.mark == Mark::Ok);
     tcp.steps.into_iter().for_each(|step| report.add(step));
+    let by_login = login.as_ref().err().and_then(|failure| failure.mtu);
+    let mtu = packets.or(by_login);
+    if let (Some(mtu), Some(addr)) = (mtu, addrs.first()) {
+        let why = path::black_hole(mtu);
+        report.add(failed("packets", addr.to_string(), &why));
+    }
     let tls = tls.unwrap_or(Tls::Unknown);
     let others = others.into_iter().flatten();
 
-    let failure = match login {
+    let mut failure = match login {
         Ok(entry) => {
             report.add(tls_step(&way, &tls, None));
             if is_one && way.protocol != TransportProtocol::Tcp {
@@ -74,6 +81,7 @@ pub(super) async fn walk(
         }
         Err(failure) => failure,
     };
+    failure.mtu = mtu;
     // What could have been right is not.
     report.worsen("dns");
     match stage(&failure) {
@@ -97,12 +105,8 @@ pub(super) async fn walk(
         }
     }
     others.for_each(|step| report.add(step));
-    if let (Some(mtu), Some(addr)) = (failure.mtu, addrs.first()) {
-        let why = path::black_hole(mtu);
-        report.add(failed("packets", addr.to_string(), &why));
-    }
-    let is_told = report.has_failed() && !failure.is_setting && stage(&failure) != Stage::Login;
-    report.add(match is_told || failure.mtu.is_some() {
+    let is_told = mtu.is_some() || stage(&failure) != Stage::Login;
+    report.add(match is_told && report.has_failed() {
         true => Step::new("login", "", Mark::Failed, "not possible, see above"),
         false => failed("login", "", &failure.why),
     });
@@ -161,6 +165,15 @@ fn stage(failure: &Failure) -> Stage {
         },
         _ => Stage::Login,
     }
+}
+
+/// The largest packet that arrives at the server, where there is a limit.
+async fn packets(way: &OneWay, addrs: &[SocketAddr]) -> Option<u32> {
+    // A proxy takes what we send, and a transport of UDP looks for itself.
+    if way.protocol.is_udp() || way.transport.proxy_url.is_some() {
+        return None;
+    }
+    packets::largest_that_arrives(*addrs.first()?).await
 }
 
 /// What TCP has come to.
