@@ -8,6 +8,8 @@ mod broken;
 mod credentials;
 mod explained;
 mod identity;
+#[cfg(feature = "doctor")]
+pub(crate) mod path;
 mod proxy;
 mod quic;
 mod stranger;

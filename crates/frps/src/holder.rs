@@ -92,6 +92,12 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What has the port, for people, where the system tells.
+#[cfg(feature = "doctor")]
+pub(crate) fn holder(network: Network, port: u16) -> Option<String> {
+    search(network, port).map(|holder| holder.to_string())
+}
+
 /// The one that listens, else any.
 fn search(network: Network, port: u16) -> Option<Holder> {
     let mut found: Vec<Row> = Vec::new();
