@@ -221,7 +221,11 @@ async fn what_stands_on_the_path_is_named() {
             "transport.tls.enable = false\n",
             Wanted {
                 failed: &["login"],
-                told: &[("login", "failed", &["firewall|device", "plain", "tls.enable"])],
+                told: &[(
+                    "login",
+                    "failed",
+                    &["firewall|device", "plain", "tls.enable"],
+                )],
                 first: &["transport.tls.enable = true"],
                 ..Wanted::default()
             },
@@ -562,11 +566,8 @@ async fn settings_names_services_and_ports_are_named() {
     let mut token = case("another token", PORT, "", wrong_token);
     token.login = token.login.replace(TOKEN, "auth.token = \"another one\"\n");
 
-    let answers = [
-        ("nowhere.test", "127.0.0.1"),
-        ("split.test", "10.77.3.2"),
-    ]
-    .map(|(name, ip)| (name, Answer::Addresses(vec![ip.parse().unwrap()])));
+    let answers = [("nowhere.test", "127.0.0.1"), ("split.test", "10.77.3.2")]
+        .map(|(name, ip)| (name, Answer::Addresses(vec![ip.parse().unwrap()])));
     let _dns = DnsServer::on(here.udp_socket(53), here.listener(53), answers);
     let by_dns = "dnsServer = \"127.0.0.1\"\n";
 
@@ -634,7 +635,12 @@ async fn settings_names_services_and_ports_are_named() {
     let checked = net.server.start(&rig, &Side::Ours, "frps", &text);
     checked.expect("frps started successfully").await;
     let trusts = format!("transport.tls.trustedCaFile = {:?}\n", authority.file);
-    cases.push(case("a certificate that is checked", CHECKED, &trusts, Wanted::default()));
+    cases.push(case(
+        "a certificate that is checked",
+        CHECKED,
+        &trusts,
+        Wanted::default(),
+    ));
     if let Some(wrong) = WrongClock::new(rig.path()) {
         let mut later = case(
             "the clock is years ahead, and certificates have a time",

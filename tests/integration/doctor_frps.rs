@@ -51,7 +51,11 @@ async fn a_frps_that_can_start_is_well_and_its_weak_points_are_told() {
                 ("port", "ok", &["bindPort", "free"]),
                 ("port", "ok", &["webServer.port", "free"]),
                 ("webServer", "warning", &["webServer.password"]),
-                ("allowPorts", "warning", &["ip_local_reserved_ports=40000-50000"]),
+                (
+                    "allowPorts",
+                    "warning",
+                    &["ip_local_reserved_ports=40000-50000"],
+                ),
             ],
             never: &["\"short\\\""],
             ..Wanted::default()
@@ -65,7 +69,8 @@ async fn a_frps_that_can_start_is_well_and_its_weak_points_are_told() {
 
 #[tokio::test]
 async fn a_frps_that_runs_lets_its_doctor_in_however_tokens_are_proven() {
-    let entry = "[[auth.tokens]]\nname = \"ann\"\ntoken = \"a token of ann alone\"\nuser = \"ann\"\n";
+    let entry =
+        "[[auth.tokens]]\nname = \"ann\"\ntoken = \"a token of ann alone\"\nuser = \"ann\"\n";
     for lines in [
         TOKEN.to_owned(),
         format!("{TOKEN}auth.challenge = \"required\"\ntransport.tcpMux = false\n"),
@@ -229,5 +234,8 @@ async fn people_get_a_line_for_each_step() {
     let text = doctor.log().text();
     assert!(text.contains("\nok           token"), "{text}");
     assert!(text.contains("not checked  login"), "{text}");
-    assert!(!text.contains('\u{1b}') && !text.contains("a token of"), "{text}");
+    assert!(
+        !text.contains('\u{1b}') && !text.contains("a token of"),
+        "{text}"
+    );
 }

@@ -48,18 +48,26 @@ impl Findings {
     #[must_use]
     pub fn against(&self, wanted: &Wanted<'_>) -> String {
         let mut wrong = String::new();
-        let failed: Vec<&str> = self.steps().filter(|s| s.1 == "failed").map(|s| s.0).collect();
+        let failed: Vec<&str> = self
+            .steps()
+            .filter(|s| s.1 == "failed")
+            .map(|s| s.0)
+            .collect();
         if failed != wanted.failed {
             let _ = writeln!(wrong, "failed: {failed:?} in place of {:?}", wanted.failed);
         }
         let code = i32::from(!wanted.failed.is_empty());
         if self.code != Some(code) || self.report["ok"] != (code == 0) {
-            let _ = writeln!(wrong, "exit status {:?}, ok {}", self.code, self.report["ok"]);
+            let _ = writeln!(
+                wrong,
+                "exit status {:?}, ok {}",
+                self.code, self.report["ok"]
+            );
         }
         for (step, mark, words) in wanted.told {
-            let is_told = self
-                .steps()
-                .any(|(name, ended, said)| name == *step && ended == *mark && lacks(&said, words).is_none());
+            let is_told = self.steps().any(|(name, ended, said)| {
+                name == *step && ended == *mark && lacks(&said, words).is_none()
+            });
             if !is_told {
                 let _ = writeln!(wrong, "no step {step}, {mark}, with {words:?}");
             }
@@ -96,6 +104,9 @@ impl Findings {
 /// The first of `words` that is not in `text`.
 fn lacks<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
     let text = text.to_lowercase();
-    let is_in = |word: &&str| word.split('|').any(|word| text.contains(&word.to_lowercase()));
+    let is_in = |word: &&str| {
+        word.split('|')
+            .any(|word| text.contains(&word.to_lowercase()))
+    };
     words.iter().find(|word| !is_in(word)).copied()
 }
