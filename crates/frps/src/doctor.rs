@@ -1,13 +1,14 @@
-//! `frps doctor`: what is wrong with this frps and its machine? Its configuration, ports and who holds them, TLS, names,
-//! limits of the system, and whether it runs and lets its own token in. It asks nobody outside but DNS for names that
-//! are configured.
+//! `frps doctor`: what is wrong with this frps and its machine? It looks at the configuration and the files that it
+//! names, at the ports and who holds them, at names and limits of the system, and whether frps runs and lets its own token
+//! in. It changes nothing and asks nobody outside but DNS for names that are configured.
 
+mod files;
 mod machine;
 mod ports;
+mod running;
 mod server;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use frp_ask::doctor::{Mark, Report, Step};
 use frp_config::ServerConfig;
@@ -15,15 +16,14 @@ use frp_config::cli::Doctor;
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-/// In all: somebody waits for it.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::limits::DOCTOR;
 
 /// Looks, tells, and gives the exit status.
 pub(crate) async fn run(asked: Doctor<ServerConfig>) -> ExitCode {
     let json = asked.json;
     let report = Report::new("frps", VERSION, json);
-    if timeout(LIMIT, walk(asked, &report)).await.is_err() {
-        let found = format!("not everything was answered within {} s", LIMIT.as_secs());
+    if timeout(DOCTOR, walk(asked, &report)).await.is_err() {
+        let found = format!("not everything was answered within {} s", DOCTOR.as_secs());
         report.add(Step::new("time", "", Mark::Failed, found));
     }
     report.end(json)
@@ -48,9 +48,8 @@ async fn walk(asked: Doctor<ServerConfig>, report: &Report) {
         Err(error) => return wrong(error),
     };
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    let mut cfg = loaded.settings;
-    cfg.auth = match cfg.auth.resolve() {
-        Ok(auth) => auth,
+    let cfg = match loaded.settings.resolve() {
+        Ok(cfg) => cfg,
         Err(error) => return wrong(error.to_string()),
     };
     let mark = match warnings.is_empty() {
@@ -59,10 +58,10 @@ async fn walk(asked: Doctor<ServerConfig>, report: &Report) {
     };
     let step = Step::new("configuration", about, mark, "can be used");
     report.add(step.because(warnings.join("\n"), ""));
-    server::token(&cfg, report);
-    server::tls(&cfg, report);
+    server::tokens(&cfg, report);
+    files::look(&cfg, report);
     report.now("the running frps");
-    let runs = server::log_in(&cfg, report).await;
+    let runs = running::log_in(&cfg, report).await;
     report.now("ports");
     ports::look(&cfg, runs, report);
     server::web(&cfg, report);

@@ -1,47 +1,55 @@
 //! Can frps have its ports, and who holds them else?
 
 use std::io;
-use std::net::UdpSocket;
 
 use frp_ask::doctor::{Mark, Report, Step};
 use frp_config::ServerConfig;
-use frp_net::listen::{Host, listen};
+use frp_net::go_text::go_text;
+use frp_net::listen::listen;
+use frp_net::udp_socket;
 
-use crate::holder::{Network, holder};
+use super::running::Runs;
+use crate::holder::{self, Network};
 
-/// Whether each port that is configured can be opened. `runs`: frps does, and has them.
-pub(super) fn look(cfg: &ServerConfig, runs: bool, report: &Report) {
-    let gateway = cfg
-        .ssh_tunnel_gateway
-        .as_ref()
-        .map(|gateway| gateway.bind_port);
+/// A port that is configured.
+struct Wanted<'a> {
+    key: &'static str,
+    network: Network,
+    addr: &'a str,
+    port: u16,
+}
+
+/// Whether each port that is configured can be opened, or is held by the frps that runs.
+pub(super) fn look(cfg: &ServerConfig, runs: Runs, report: &Report) {
+    use Network::{Tcp, Udp};
+    let gateway = cfg.ssh_tunnel_gateway.as_ref();
     let (bind, proxies) = (cfg.bind_addr.as_str(), cfg.proxy_bind_addr.as_str());
     let web = cfg.web_server.as_ref();
+    let web_addr = web.map_or("", |web| web.addr.as_str());
     let wanted = [
-        ("bindPort", Network::Tcp, bind, Some(cfg.bind_port)),
-        ("quicBindPort", Network::Udp, bind, cfg.quic_bind_port),
-        ("kcpBindPort", Network::Udp, bind, cfg.kcp_bind_port),
-        ("vhostHTTPPort", Network::Tcp, proxies, cfg.vhost_http_port),
-        (
-            "vhostHTTPSPort",
-            Network::Tcp,
-            proxies,
-            cfg.vhost_https_port,
-        ),
+        ("bindPort", Tcp, bind, Some(cfg.bind_port)),
+        ("quicBindPort", Udp, bind, cfg.quic_bind_port),
+        ("kcpBindPort", Udp, bind, cfg.kcp_bind_port),
+        ("vhostHTTPPort", Tcp, proxies, cfg.vhost_http_port),
+        ("vhostHTTPSPort", Tcp, proxies, cfg.vhost_https_port),
         (
             "tcpmuxHTTPConnectPort",
-            Network::Tcp,
+            Tcp,
             proxies,
             cfg.tcpmux_http_connect_port,
         ),
-        ("sshTunnelGateway.bindPort", Network::Tcp, bind, gateway),
         (
-            "webServer.port",
-            Network::Tcp,
-            web.map_or("", |web| &web.addr),
-            web.map(|web| web.port),
+            "sshTunnelGateway.bindPort",
+            Tcp,
+            bind,
+            gateway.map(|gateway| gateway.bind_port),
         ),
+        ("webServer.port", Tcp, web_addr, web.map(|web| web.port)),
     ];
+    let ours = match runs {
+        Runs::Frps => holder::who(Tcp, cfg.bind_port),
+        _ => None,
+    };
     let mut seen = Vec::new();
     for (key, network, addr, port) in wanted {
         let Some(port) = port.filter(|port| *port > 0) else {
@@ -52,46 +60,65 @@ pub(super) fn look(cfg: &ServerConfig, runs: bool, report: &Report) {
             continue;
         }
         seen.push((network, port));
-        report.add(one(key, network, addr, port, runs));
+        let wanted = Wanted {
+            key,
+            network,
+            addr,
+            port,
+        };
+        report.add(one(&wanted, runs, ours.as_deref()));
     }
 }
 
-fn one(key: &str, network: Network, addr: &str, port: u16, runs: bool) -> Step {
+fn one(wanted: &Wanted<'_>, runs: Runs, ours: Option<&str>) -> Step {
+    let Wanted {
+        key,
+        network,
+        addr,
+        port,
+    } = *wanted;
     let about = format!("{key} ({network} {port})");
-    let error = match open(network, addr, port) {
-        Ok(()) if runs && key == "bindPort" => {
-            return Step::new("port", about, Mark::Ok, "free, though an frps answers");
-        }
-        Ok(()) => return Step::new("port", about, Mark::Ok, "free"),
-        Err(error) => error,
+    let opened = match network {
+        Network::Tcp => listen(addr, port).map(drop),
+        Network::Udp => udp_socket::bind(addr, port).map(drop),
     };
-    let holder = || holder(network, port).unwrap_or_else(|| "it is in use".to_owned());
+    let Err(error) = opened else {
+        return match runs {
+            Runs::Frps => Step::new("port", about, Mark::Warning, "free, though frps runs")
+                .because(
+                    "the frps that runs goes by another file, or this one has changed since",
+                    "restart frps: ports are opened at its start",
+                ),
+            _ => Step::new("port", about, Mark::Ok, "free"),
+        };
+    };
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let holder = holder::who(network, port);
+        let is_ours =
+            runs == Runs::Frps && (holder.is_none() || ours.is_none() || holder.as_deref() == ours);
+        let found = holder.map_or_else(
+            || "in use".to_owned(),
+            |holder| format!("in use by {holder}"),
+        );
+        return match is_ours {
+            true => Step::new("port", about, Mark::Ok, found),
+            false => Step::new("port", about, Mark::Failed, found).because(
+                "another program has the port, and frps cannot start",
+                format!("end that program, or set {key} to another port"),
+            ),
+        };
+    }
+    let step = Step::new("port", about, Mark::Failed, go_text(&error).to_string());
     match error.kind() {
-        io::ErrorKind::AddrInUse if runs => Step::new("port", about, Mark::Ok, holder()),
-        io::ErrorKind::AddrInUse => Step::new("port", about, Mark::Failed, holder()).because(
-            "another program has the port, and frps cannot start",
-            format!("stop that program, or set {key} to another port"),
-        ),
-        io::ErrorKind::PermissionDenied => Step::new("port", about, Mark::Failed, "permission denied").because(
+        io::ErrorKind::PermissionDenied => step.because(
             "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-            format!("add AmbientCapabilities=CAP_NET_BIND_SERVICE to the systemd unit, or set {key} above 1023"),
+            format!(
+                "add AmbientCapabilities=CAP_NET_BIND_SERVICE to the systemd unit, or set {key} above 1023"
+            ),
         ),
-        _ => Step::new("port", about, Mark::Failed, error.to_string()).because(
+        _ => step.because(
             format!("frps cannot listen at {addr}"),
             "set bindAddr (proxyBindAddr, webServer.addr) to an address of this machine",
         ),
-    }
-}
-
-fn open(network: Network, addr: &str, port: u16) -> io::Result<()> {
-    match network {
-        Network::Tcp => listen(addr, port).map(drop),
-        Network::Udp => match Host::resolve(addr)? {
-            Host::Everywhere => UdpSocket::bind(("0.0.0.0", port)).map(drop),
-            Host::At(mut at) => {
-                at.set_port(port);
-                UdpSocket::bind(at).map(drop)
-            }
-        },
     }
 }
