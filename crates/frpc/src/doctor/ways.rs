@@ -33,6 +33,9 @@ const OTHERS: [TransportProtocol; 3] = [
     TransportProtocol::Kcp,
 ];
 
+/// What is not answered by then is not offered: nobody waits for it.
+const OFFER: Duration = Duration::from_secs(2);
+
 /// The oldest release that is not said to be old.
 const NOT_OLD: (u32, u32) = (0, 52);
 
@@ -415,7 +418,7 @@ async fn offered(way: &OneWay, protocol: TransportProtocol, tasks: &TaskTracker)
         Ok(other) => Arc::new(other),
         Err(error) => return not(&error),
     };
-    match timeout(DOCTOR_STEP, connect(&other, tasks)).await {
+    match timeout(OFFER, connect(&other, tasks)).await {
         Ok(Ok(_)) => {
             let found = "offered here, not configured";
             Some(Step::new(name, at, Mark::Ok, found))
