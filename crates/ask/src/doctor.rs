@@ -146,6 +146,7 @@ impl Report {
             step.about = shown(&step.about);
             step.found = shown(&step.found);
             step.cause = step.cause.as_deref().map(shown);
+            step.cure = step.cure.as_deref().map(shown);
         }
         let of = json!({
             "program": self.program,
@@ -227,9 +228,10 @@ fn first(steps: &[Step]) -> String {
     }
 }
 
-/// What a peer says must not steer the terminal.
+/// In one line. What a peer says must not steer the terminal.
 fn shown(text: &str) -> String {
-    frp_log::visible(text)
+    let lines: Vec<String> = text.lines().map(frp_log::visible).collect();
+    lines.join("; ")
 }
 
 #[cfg(test)]
@@ -244,7 +246,7 @@ mod tests {
             tells: false,
         };
         report.add(Step::new("dns", "a.example", Mark::Ok, "192.0.2.1"));
-        let failed = Step::new("login", "", Mark::Failed, "EOF\x1b[2J");
+        let failed = Step::new("login", "", Mark::Failed, "EOF\x1b[2J\nof two lines");
         report.add(failed.because("a firewall", "set transport.tls.enable = true"));
         report
     }
@@ -257,6 +259,7 @@ mod tests {
             text.contains("ok           dns a.example  192.0.2.1\n"),
             "{text}"
         );
+        assert!(text.contains("[2J; of two lines\n"), "{text}");
         assert!(text.contains("because: a firewall\n"), "{text}");
         assert!(
             text.ends_with("\nFirst of all: set transport.tls.enable = true.\n"),

@@ -13,6 +13,7 @@ mod packets;
 mod running;
 mod services;
 mod session;
+mod start;
 mod ways;
 
 use std::path::Path;
@@ -81,7 +82,7 @@ impl Visit {
 struct Patient {
     /// As the program would run it.
     cfg: Arc<ClientConfig>,
-    /// The doctor's own: no visitors, no web server, and no proxies where the program runs.
+    /// The doctor's own: no visitors, no web server, and no proxies and no device where the program runs.
     client: Arc<Client>,
     /// The one way, or the first of those that are tried.
     way: Arc<OneWay>,
@@ -98,6 +99,7 @@ async fn walk(asked: Doctor<ClientConfig>, visit: &Visit, report: &Report) {
         return;
     };
     let _ = visit.client.set(patient.client.clone());
+    start::device(&patient.client, report).await;
     clock(report);
     report.now("dns");
     let addrs = names::look_up(&patient, report).await;
@@ -167,6 +169,7 @@ async fn configuration(asked: Doctor<ClientConfig>, report: &Report) -> Option<P
     };
     report.add(Step::new(STEP, about.clone(), mark, counts).because(warnings.join("\n"), ""));
     others_may_read(&path, &cfg, report);
+    start::log(&cfg, report);
     use_dns(&cfg, report);
     let looks = join_all(cfg.proxies.iter().map(services::look));
     let (services, running) = tokio::join!(looks, running::ask(&cfg, &path, report));
@@ -206,10 +209,15 @@ fn own(
     own.visitors = Vec::new();
     own.web_server = None;
     own.store_path = None;
+    if running.is_some() {
+        own.virtual_net_address = None;
+    }
     let is_asked = running.is_some_and(|running| running.proxies().is_some());
     let wanted = cfg.proxies.iter().zip(services);
     let wanted = wanted.filter(|(proxy, service)| {
-        let needs_device = matches!(proxy.plugin, Some(ClientPlugin::VirtualNet));
+        // The program has the device.
+        let needs_device =
+            running.is_some() && matches!(proxy.plugin, Some(ClientPlugin::VirtualNet));
         // Others of its group serve users that this one would fail.
         let would_fail = proxy.load_balancer.is_some() && service.mark == Mark::Failed;
         !is_asked && !needs_device && !would_fail

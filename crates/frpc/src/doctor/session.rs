@@ -248,7 +248,7 @@ impl Look<'_> {
             let found = match proxy.load_balancer {
                 Some(_) => "not registered: its group would send users to a service that is not there",
                 None if self.ended() => "the session with frps has ended",
-                None => "not registered: it needs the device of the virtual network",
+                None => "not registered: the frpc that runs has the device of the virtual network",
             };
             let mark = match self.ended() {
                 true => Mark::Failed,
@@ -278,7 +278,7 @@ impl Look<'_> {
                 }
                 let cure = cure(&status, error).unwrap_or_default();
                 let step = Step::new(STEP, name, Mark::Failed, error);
-                (step.because("frps does not open the proxy", cure), None)
+                (step.because("the proxy does not start", cure), None)
             }
             None if proxy.health_check.is_some() => {
                 let found = "not registered while its health check fails";

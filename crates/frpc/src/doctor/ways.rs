@@ -432,3 +432,15 @@ async fn offered(way: &OneWay, protocol: TransportProtocol, tasks: &TaskTracker)
 fn ms(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_old;
+
+    #[test]
+    fn old_releases_are_told_from_new_ones_and_from_what_is_none() {
+        let old = ["0.28.2", "0.51.3"].map(is_old);
+        let not = ["0.52.0", "0.70.1", "1.0.0", "", "devel", "v0.1"].map(is_old);
+        assert_eq!((old, not), ([true; 2], [false; 6]));
+    }
+}
