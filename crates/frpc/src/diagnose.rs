@@ -325,6 +325,8 @@ fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
         "set auth.token (token in an INI file) to the same value in frpc and frps"
     } else if text.contains("is already online") {
         "give this frpc another clientID, or stop the other one"
+    } else if text.contains("too many failed logins") {
+        "wait as long as it says, and see that every frpc at this address has the right auth.token"
     } else {
         "the log of frps may say more"
     };
