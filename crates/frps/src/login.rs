@@ -72,6 +72,7 @@ impl LoginError {
             Self::Proof(ProofError::Token(_) | ProofError::Scram(_) | ProofError::Stripped) => {
                 Some(Cause::Token)
             }
+            Self::Proof(ProofError::TooFast(_)) => Some(Cause::Banned),
             Self::Proof(_) => Some(Cause::Protocol),
             Self::TooManySessions => Some(Cause::Limits),
             Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
@@ -182,9 +183,13 @@ async fn admit(
         biased;
         () = shared.drain.cancelled() => return Err(LoginError::Gone),
         proof = async {
-            shared.bans.login_turn(caller.peer.ip()).await?;
-            let shown = proof::show(&shared.challenges, policy, stream, &mut login, caller).await;
-            Ok::<_, LoginError>(shown)
+            let ip = caller.peer.ip();
+            if shared.bans.is_operators(ip) {
+                return Err(TooFast::Banned.into());
+            }
+            let turn = || shared.bans.login_turn(ip);
+            let show = proof::show(&shared.challenges, policy, stream, &mut login, caller, turn);
+            Ok::<_, LoginError>(show.await)
         } => proof?,
         () = permit.lost(caller) => return Err(LoginError::Gone),
     };

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use crate::auth::BadCredentials;
 use crate::auth::tokens::{Entry, Identity};
+use crate::bans::TooFast;
 use crate::caller::{Caller, Greeted};
 use crate::limits::{MAX_STREAMS_OUT_OF_ORDER, MAX_VERIFIERS};
 use crate::policy::Policy;
@@ -74,6 +75,8 @@ pub(crate) enum ProofError {
     Changed,
     #[error("{0}")]
     Token(#[from] BadCredentials),
+    #[error("{0}")]
+    TooFast(#[from] TooFast),
     #[error("the signature of who holds the run id is wrong")]
     Signature,
     #[error("{0}")]
@@ -149,13 +152,15 @@ impl Challenges {
     }
 }
 
-/// Asks the client for what there is to show, and leaves in `login` what a login of frp has.
+/// Asks the client for what there is to show, and leaves in `login` what a login of frp has. `turn` completes when
+/// the login may be decided: just before it is, so that guesses which begin all at once are paced, too.
 pub(crate) async fn show(
     challenges: &Challenges,
     policy: &Policy,
     stream: &mut Greeted,
     login: &mut Login,
     caller: &Caller,
+    turn: impl AsyncFnOnce() -> Result<(), TooFast>,
 ) -> Result<Shown, ProofError> {
     let digest = login.digest();
     let first = mem::take(&mut login.scram);
@@ -164,7 +169,13 @@ pub(crate) async fn show(
     let key: Option<RunKey> = key[..].try_into().ok();
     let auth = &policy.auth;
     // Nobody listens in between, and the gateway has shown who it is.
-    if caller.is_inside() || auth.challenge == Challenge::Off {
+    let is_as_in_frp = caller.is_inside() || auth.challenge == Challenge::Off;
+    let is_asked = !is_as_in_frp && !auth.has_issuer() && !first.is_empty();
+    let mut turn = Some(turn);
+    if let Some(turn) = turn.take_if(|_| !is_asked) {
+        turn().await?;
+    }
+    if is_as_in_frp {
         return Ok(Shown::default());
     }
     if auth.has_issuer() {
@@ -213,6 +224,9 @@ pub(crate) async fn show(
             found = Some((entry, proven));
             break;
         }
+    }
+    if let Some(turn) = turn {
+        turn().await?;
     }
     let (entry, proven) = found.ok_or(BadCredentials::TOKEN)?;
     let run_key = match key {
