@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 
+use crate::reload_frps::{SECRET, Server};
+
 const TOKEN: &str = "auth.token = \"secret\"\n";
 const SINGLE: &str = "auth.token = \"secret\"\ntransport.tcpMux = false\n";
 const PLAIN: &str = "transport.tls.enable = false\n";
@@ -230,6 +232,58 @@ async fn frpc_can_ask_for_the_proof_and_names_who_does_not_know_the_token() {
     .await;
     let frpc = rig.frpc(false_frps.port, &format!("{keep}{SINGLE}{PLAIN}"));
     frpc.expect("does not know the token").await;
+}
+
+/// Who has seen the proof of a server takes no other for it: neither a frpc that runs, nor one that has it in
+/// `known_servers`.
+#[tokio::test]
+async fn who_has_proven_the_token_is_not_replaced_by_who_does_not() {
+    let rig = Rig::new();
+    let store = rig.path().join("frps.key");
+    let keys = format!("{SECRET}{SINGLE}transport.tls.keyStore = {store:?}\n");
+    let off = format!("{keys}auth.challenge = \"off\"\n");
+    let mut server = Server::start(&rig, &keys).await;
+    let frpc = rig.frpc(server.port, SINGLE);
+    frpc.expect("login to server success").await;
+    let trusting = format!("{SINGLE}transport.tls.trust = \"first-use\"\n");
+    let first = rig.frpc(server.port, &trusting);
+    first.expect("is known from now on by its key").await;
+    drop(first);
+    let known = rig.path().join("known_servers");
+    let line = std::fs::read_to_string(&known).unwrap();
+    assert!(line.ends_with(" proof\n"), "{line}");
+
+    let mark = frpc.log().mark();
+    server.frps.kill().await;
+    server.write(&off);
+    server.frps.start_again();
+    let said = frpc
+        .expect_from(mark, "does not any more", wait::SOON)
+        .await;
+    for part in ["has proven before", "somebody poses as it", "restart frpc"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let mut refused = rig.frpc(server.port, &trusting);
+    let said = refused.expect("login to the server failed").await;
+    for part in [
+        "known_servers line 1 says",
+        "take the word proof off that line",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(refused.exit_code().await, Some(1));
+
+    // The ways out.
+    std::fs::write(&known, line.replace(" proof", "")).unwrap();
+    let let_in = rig.frpc(server.port, &trusting);
+    let_in.expect("login to server success").await;
+    assert_eq!(frpc.log().count("login to server success"), 1);
+    let mark = frpc.log().mark();
+    server.frps.kill().await;
+    server.write(&keys);
+    server.frps.start_again();
+    frpc.expect_from(mark, "login to server success", wait::SOON)
+        .await;
 }
 
 /// A relay with a certificate of its own, which passes on everything: also behind a mark that it has taken over.

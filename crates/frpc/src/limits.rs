@@ -222,3 +222,7 @@ pub(crate) const NO_PORT_MAPPING_AGAIN: Duration = Duration::from_secs(600);
 
 /// Ports of the router at once; its own table may have no more than some hundred.
 pub(crate) const MAX_PORT_MAPPINGS: usize = 64;
+
+/// How long a server that has proven the token is the only one that is let answer, counted from the first who answers
+/// in its place without a proof: a stranger does not stay so long, and who has put frp's there is not locked out.
+pub(crate) const INSIST_ON_PROOF: Duration = Duration::from_secs(3600);
