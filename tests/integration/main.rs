@@ -57,6 +57,7 @@ mod registration;
 mod releases;
 mod reload;
 mod reload_frps;
+mod security;
 mod server_plugins;
 mod shutdown;
 mod signals;
