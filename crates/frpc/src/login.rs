@@ -298,6 +298,10 @@ async fn exchange(
 ) -> Result<(LoginResp, Option<Negotiated>, Option<Streams>), ReadError> {
     let (answer, agreed) = read_answer(stream, client_hello).await?;
     let is_no = !answer.error.is_empty();
+    // Also where no proof is asked for any more: the key of before would keep us out.
+    if answer.run_id_lost {
+        prover.lost(run_id);
+    }
     if is_no || answer.scram.is_empty() || !answer.run_id.is_empty() {
         // A server of ours that says no says that it is one.
         if !is_no || answer.features.is_empty() {
