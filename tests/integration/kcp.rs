@@ -198,7 +198,7 @@ async fn carries_over_a_network(
     let path = Path {
         delay: Duration::from_millis(10),
         lost_of_1000,
-        rate: None,
+        ..Path::default()
     };
     let Some(net) = Network::new(path, device) else {
         return;

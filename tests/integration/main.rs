@@ -61,9 +61,13 @@ mod security;
 mod server_plugins;
 mod shutdown;
 mod signals;
+#[cfg(target_os = "linux")]
+mod simulated_day;
 mod ssh;
 mod ssh_gateway;
 mod store;
+#[cfg(target_os = "linux")]
+mod storms;
 mod story;
 mod strangers;
 mod strangers_hold;
