@@ -132,8 +132,7 @@ def hostile_server(bomb, port):
             if kind == "Login":
                 conn.sendall(message("LoginResp", version="0.70.1", run_id="r"))
                 control = Enciphered(conn)
-                kind, _ = read_message(control)
-                control.sendall(message("NewProxyResp", proxy_name="echo", remote_addr=":1"))
+                control.sendall(message("NewProxyResp", proxy_name="bombed", remote_addr=":1"))
                 control.sendall(message("ReqWorkConn") * CROWD)
                 time.sleep(60)
             elif kind == "NewWorkConn":

@@ -68,6 +68,8 @@ class Program:
 
     def watch(self):
         """The most counts from here."""
+        if not self.lives():
+            sys.exit(f"it has ended: {self.text()[-1500:].decode(errors='replace')}")
         self.base, self.most, self.since, self.began = self.takes(), (0, 0), self.cpu(), time.time()
 
     def took(self):
