@@ -265,6 +265,7 @@ def head(path, what, name):
     client = frpc(path, ECHO + proxy("web", "http", localPort=SERVICE + 1, customDomains=["a.test"])
                   + proxy("endless", "http", localPort=SERVICE + 3, customDomains=["b.test"]) + plugins, f"webServer.port = {ADMIN}\n")
     if not server.lives():
+        client.stop()
         return "has no such port"
     target = client if "frpc" in what else server
     target.watch()

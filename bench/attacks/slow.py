@@ -117,6 +117,7 @@ def attack(path, stage, name):
     client = frpc(path, ECHO + proxy("web", "http", localPort=SERVICE + 1, customDomains=["a.test"]) + PLUGINS,
                   f'webServer.port = {ADMIN}\n')
     if not server.lives():
+        client.stop()
         return "has no such port"
     target = client if stage.startswith(OF_FRPC) else server
     time.sleep(0.5)
