@@ -29,7 +29,9 @@ pub(crate) fn split_dns(found: String, server: SocketAddr, systems_answer: bool)
 /// Nobody answers at the addresses that the name leads to.
 pub(crate) fn asked_dns(why: &Explained, host: &str, found: &str) -> Explained {
     let cure = why.cure().unwrap_or_default();
-    let cure = format!("{cure}; and see that {found}, to which the name {host} leads, is frps: DNS may be wrong");
+    let cure = format!(
+        "{cure}; and see that {found}, to which the name {host} leads, is frps: DNS may be wrong"
+    );
     explained(why.seen(), why.why(), cure)
 }
 

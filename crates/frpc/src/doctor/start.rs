@@ -42,9 +42,9 @@ fn may_append(path: &Path) -> io::Result<()> {
         here if here.as_os_str().is_empty() => Path::new("."),
         folder => folder,
     });
-    let mut there = folders.filter(|folder| folder.exists());
-    let folder = there.next().unwrap_or(Path::new("/"));
-    Ok(access(folder, Access::WRITE_OK)?)
+    let root = Path::new("/");
+    let folder = folders.into_iter().find(|folder| folder.exists());
+    Ok(access(folder.unwrap_or(root), Access::WRITE_OK)?)
 }
 
 /// Makes the device of the virtual network, for as long as the doctor looks, where there is to be one.

@@ -96,7 +96,11 @@ pub(super) async fn walk(
             let error = failure.error.as_ref();
             let is_silent = error.is_some_and(|error| diagnose::found(error) == Found::Nothing);
             report.add(match way.protocol.is_udp() && is_silent && tcp.is_host_up {
-                true => failed(way.protocol.as_str(), at, &path::udp_blocked(failure.why.seen())),
+                true => failed(
+                    way.protocol.as_str(),
+                    at,
+                    &path::udp_blocked(failure.why.seen()),
+                ),
                 false => failed(way.protocol.as_str(), at, &failure.why),
             });
         }
@@ -377,7 +381,9 @@ fn tls_step(way: &OneWay, tls: &Tls, failure: Option<&Failure>) -> Step {
     let found = if is_checked {
         format!("works; the certificate, issued by {by}, is the one that is trusted")
     } else if settings.trust == Some(ServerTrust::FirstUse) {
-        format!("works; the certificate is issued by {by}, and its key is the known one, or the first")
+        format!(
+            "works; the certificate is issued by {by}, and its key is the known one, or the first"
+        )
     } else if by_system {
         format!("works; the certificate is issued by {by}, which this machine trusts")
     } else if cert.by_itself {
