@@ -38,12 +38,12 @@ fn may_append(path: &Path) -> io::Result<()> {
     if path.exists() {
         return OpenOptions::new().append(true).open(path).map(drop);
     }
-    let folders = path.ancestors().skip(1).map(|folder| match folder {
+    let mut folders = path.ancestors().skip(1).map(|folder| match folder {
         here if here.as_os_str().is_empty() => Path::new("."),
         folder => folder,
     });
     let root = Path::new("/");
-    let folder = folders.into_iter().find(|folder| folder.exists());
+    let folder = folders.find(|folder| folder.exists());
     Ok(access(folder.unwrap_or(root), Access::WRITE_OK)?)
 }
 
