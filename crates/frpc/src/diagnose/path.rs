@@ -144,7 +144,7 @@ pub(crate) fn first_byte_rejected(seen: &str, _: &OneWay) -> Explained {
 pub(crate) fn first_byte_wanted(seen: &str, _: &OneWay) -> Explained {
     explained(
         seen,
-        "TLS is answered only behind frp's own first byte 0x17: frps is an old release (older than 0.38), or shares its \
+        "TLS is answered only behind frp's own first byte 0x17: frps is an old release, before 0.38, or shares its \
          port with https proxies",
         "set transport.tls.disableCustomTLSFirstByte = false, and update frps if it is old",
     )
@@ -167,7 +167,7 @@ pub(crate) fn other_mux(seen: &str, way: &OneWay) -> Explained {
 pub(crate) fn old_wire(seen: &str, _: &OneWay) -> Explained {
     explained(
         seen,
-        "frps does not know wire protocol v2: it is an old release (older than 0.69)",
+        "frps does not know wire protocol v2: it is an old release, before 0.69",
         "set transport.wireProtocol = \"v1\", or update frps",
     )
 }
