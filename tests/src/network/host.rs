@@ -84,12 +84,11 @@ impl Host {
         run_ip(&["-n", &self.namespace.0, "-batch", "-"], lines).unwrap();
     }
 
-    /// From now on programs that are started here have this for `/etc/hosts`.
-    pub fn set_hosts(&self, lines: &str) {
+    /// From now on programs that are started here have this for the file of that name in `/etc`.
+    pub fn set_file(&self, name: &str, content: &str) {
         let folder = Path::new(FILES).join(&self.namespace.0);
         std::fs::create_dir_all(&folder).unwrap();
-        let lines = format!("127.0.0.1 localhost\n{lines}");
-        std::fs::write(folder.join("hosts"), lines).unwrap();
+        std::fs::write(folder.join(name), content).unwrap();
     }
 
     /// Runs `what` on a thread of this host. Sockets that it makes stay there.
