@@ -14,6 +14,9 @@ mod circles;
 mod cli;
 mod commands;
 mod diagnosis;
+#[cfg(target_os = "linux")]
+mod doctor;
+mod doctor_frps;
 mod embedded;
 mod failures;
 mod groups;
