@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -90,6 +90,8 @@ pub enum End {
     Stopped,
     /// Somebody has ended it.
     Administrator,
+    /// The user's address was banned meanwhile.
+    Banned,
 }
 
 impl End {
@@ -123,6 +125,7 @@ impl End {
             Self::ClientGone => "client gone",
             Self::Stopped => "program stopped",
             Self::Administrator => "ended by an administrator",
+            Self::Banned => "address banned",
         }
     }
 }
@@ -130,9 +133,13 @@ impl End {
 /// What ends a user's connection from outside.
 #[derive(Debug, Default)]
 pub struct Ending {
-    ended: AtomicBool,
+    /// 0: nobody has; see [`Ending::why`].
+    ended: AtomicU8,
     changed: Notify,
 }
+
+const ADMINISTRATOR: u8 = 1;
+const BANNED: u8 = 2;
 
 /// A place among the connections, given back on drop.
 #[derive(Debug)]
@@ -259,10 +266,7 @@ impl<T> Conn<T> {
 
     /// Why it ended.
     pub fn end(&self) -> Option<End> {
-        match self.ending.is_ended() {
-            true => Some(End::Administrator),
-            false => self.end.get().copied(),
-        }
+        self.ending.why().or_else(|| self.end.get().copied())
     }
 
     /// As a number.
@@ -278,13 +282,34 @@ impl<T> Conn<T> {
 
 impl Ending {
     fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.set(ADMINISTRATOR);
+    }
+
+    /// Ends the connection because its address is banned. Who serves many users without a wait for each does not notice.
+    pub fn ban(&self) {
+        self.set(BANNED);
+    }
+
+    /// The first who says so is right.
+    fn set(&self, why: u8) {
+        let _ = self
+            .ended
+            .compare_exchange(0, why, Ordering::Release, Ordering::Relaxed);
         self.changed.notify_waiters();
     }
 
     /// Whether somebody has.
     pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.why().is_some()
+    }
+
+    /// By whom it was ended, if it was.
+    pub fn why(&self) -> Option<End> {
+        match self.ended.load(Ordering::Acquire) {
+            0 => None,
+            BANNED => Some(End::Banned),
+            _ => Some(End::Administrator),
+        }
     }
 
     /// Completes once somebody has ended the connection.

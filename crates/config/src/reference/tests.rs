@@ -37,6 +37,8 @@ const OWN: [&str; 25] = [
     "acceptProxyProtocolPorts[].end",
     "acceptProxyProtocolPorts[].single",
     "transport.realIP",
+    "sshd",
+    "sshd.log",
 ];
 
 /// Scope, path and type of the keys of the inventory.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Bytes that are read at once: what is behind them waits for the next time.
 const PIECE: usize = 256 * 1024;
@@ -16,6 +16,12 @@ pub(crate) struct Tail {
     path: PathBuf,
     file: Option<File>,
     at: u64,
+    cut: Cut,
+}
+
+/// Cuts what comes in pieces into lines.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
     /// The beginning of a line that has no end yet.
     begun: Vec<u8>,
     /// It was too long, and its end is passed over.
@@ -29,8 +35,7 @@ impl Tail {
             path,
             file: None,
             at: 0,
-            begun: Vec::new(),
-            too_long: false,
+            cut: Cut::default(),
         };
         match tail.open() {
             Ok(meta) => tail.at = meta.len(),
@@ -56,21 +61,26 @@ impl Tail {
         if file.metadata()?.len() < self.at {
             // Cut by copytruncate.
             self.at = 0;
-            self.begun.clear();
+            self.cut = Cut::default();
         }
         file.seek(SeekFrom::Start(self.at))?;
         let mut piece = Vec::new();
         file.take(PIECE as u64).read_to_end(&mut piece)?;
         self.at += piece.len() as u64;
         let full = piece.len() == PIECE;
-        self.take(&piece, lines);
+        self.cut.take(&piece, lines);
         if piece.is_empty() && self.is_replaced() {
             // Its last line had no end; the next file begins with a line.
-            self.begun.clear();
+            self.cut = Cut::default();
             self.file = None;
             return Ok(true);
         }
         Ok(full)
+    }
+
+    /// Whether there is such a file, or was at the last look.
+    pub(crate) fn is_there(&self) -> bool {
+        self.file.is_some()
     }
 
     fn open(&mut self) -> io::Result<Metadata> {
@@ -95,8 +105,11 @@ impl Tail {
             _ => false,
         }
     }
+}
 
-    fn take(&mut self, piece: &[u8], lines: &mut Vec<String>) {
+impl Cut {
+    /// Adds the lines that `piece` ends.
+    pub(crate) fn take(&mut self, piece: &[u8], lines: &mut Vec<String>) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let ends = part.last() == Some(&b'\n');
             if !self.too_long {
@@ -111,10 +124,6 @@ impl Tail {
                 self.too_long = false;
             }
         }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

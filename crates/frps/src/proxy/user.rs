@@ -90,7 +90,7 @@ impl UserConn {
         }
     }
 
-    /// Completes once an administrator has ended the connection. Whatever serves it ends then.
+    /// Completes once somebody has ended the connection. Whatever serves it ends then.
     pub(crate) async fn ended(&self) {
         self.ending.ended().await;
     }
@@ -132,6 +132,7 @@ impl UserConn {
                 proxy: &proxy.spec,
                 src: self.at.src,
                 visitor: self.claim.as_ref(),
+                ending: &self.ending,
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
             let base = &proxy.base;
@@ -171,8 +172,8 @@ impl Proxy {
     /// Whether nobody from `ip` may come here.
     pub(crate) fn turns_away(&self, ip: IpAddr) -> bool {
         let base = &self.base;
-        let why = base.admission.turns_away(&base.policy(), &self.spec, ip);
-        why.is_some()
+        let at = (&*self.session, &*self.spec);
+        base.admission.turns_away(&base.policy(), at, ip).is_some()
     }
 
     /// Says that a user has come from `src`.
@@ -210,13 +211,11 @@ impl Proxy {
         }
     }
 
-    /// Says that a user's connection was ended by an administrator.
+    /// Says that a user's connection was ended by an administrator, or by a ban.
     pub(crate) fn log_ended(&self, user: &UserConn) {
+        let why = user.ending.why().unwrap_or(End::Administrator).as_str();
         let peer = user.at.source();
-        info!(
-            self.log,
-            "user connection [{peer}] closed: ended by an administrator"
-        );
+        info!(self.log, "user connection [{peer}] closed: {why}");
     }
 
     /// Moves bytes between a user and its work connection until both ends are done, or somebody or the
