@@ -115,7 +115,7 @@ fn every_key_of_frp_is_defined_with_its_type_and_legacy_name() {
 }
 
 /// Keys that frp does not have.
-const OWN: [&str; 25] = [
+const OWN: [&str; 27] = [
     "auth.strictUsers",
     "auth.maxClockSkew",
     "auth.challenge",

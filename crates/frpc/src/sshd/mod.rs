@@ -269,7 +269,8 @@ async fn follow_file(mut tail: Tail, path: PathBuf, followed: &Weak<Followed>, l
             Err(e) => trouble.say(log, format_args!("{}: {e}", path.display())),
         }
         // A line that somebody waits for is read soon, as others that guess wait for it, too.
-        match lock(&followed.users).are_awaited() {
+        let are_awaited = lock(&followed.users).are_awaited();
+        match are_awaited {
             true => sleep(LOOK_AT_LOG).await,
             false => tokio::select! {
                 () = sleep(LOOK_AT_QUIET_LOG) => {}
