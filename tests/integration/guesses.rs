@@ -253,7 +253,7 @@ async fn lines_come_from_the_journal_or_from_a_file_that_is_rotated() {
     let bin = rig.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let script = format!(
-        "#!/bin/sh\necho \"$@\" >{0}.args\nexec tail -n 0 -F {0}\n",
+        "#!/bin/sh\necho \"$@\" >{0}.args\nexec tail -n +1 -F {0}\n",
         entries.display()
     );
     std::fs::write(bin.join("journalctl"), script).unwrap();

@@ -31,8 +31,8 @@ pub(crate) enum Said {
     NoSuchUser,
     /// Somebody is in.
     Accepted,
-    /// Something else.
-    Other,
+    /// The connection has ended, or does so now.
+    Ended,
 }
 
 /// How often syslog may say that it was said: more than a connection can have.
@@ -142,7 +142,7 @@ fn judge(message: &str) -> Option<(Said, Option<SocketAddr>)> {
     let max = "error: maximum authentication attempts exceeded for ";
     if let Some(rest) = message.strip_prefix(max) {
         let peer = named_peer(rest.strip_suffix(" ssh2")?)?;
-        return Some((Said::Other, Some(peer)));
+        return Some((Said::Ended, Some(peer)));
     }
     let ends = [
         "Connection closed by ",
@@ -152,7 +152,7 @@ fn judge(message: &str) -> Option<(Said, Option<SocketAddr>)> {
     let rest = ends.iter().find_map(|words| message.strip_prefix(words))?;
     let (rest, port) = rest.rsplit_once(" port ")?;
     let address = rest.rsplit(' ').next()?;
-    Some((Said::Other, Some(at(address, port)?)))
+    Some((Said::Ended, Some(at(address, port)?)))
 }
 
 /// `NAME from ADDRESS port NUMBER`, from its end.
@@ -251,17 +251,17 @@ mod tests {
             ("Failed none for me from 192.0.2.7 port 50123 ssh2", None),
             (
                 "error: maximum authentication attempts exceeded for root from 192.0.2.7 port 50123 ssh2 [preauth]",
-                of(Said::Other),
+                of(Said::Ended),
             ),
             (
                 "Connection closed by authenticating user me 192.0.2.7 port 50123 [preauth]",
-                of(Said::Other),
+                of(Said::Ended),
             ),
             (
                 "Disconnected from invalid user x 203.0.113.1 port 1 192.0.2.7 port 50123 [preauth]",
-                of(Said::Other),
+                of(Said::Ended),
             ),
-            ("Connection reset by 192.0.2.7 port 50123", of(Said::Other)),
+            ("Connection reset by 192.0.2.7 port 50123", of(Said::Ended)),
             ("Server listening on 0.0.0.0 port 22.", None),
         ] {
             assert_eq!(of_message(message), wanted, "{message}");
@@ -319,7 +319,7 @@ mod tests {
             assert_eq!(of_message(&line), of(Said::NoSuchUser), "{line}");
             let line =
                 format!("Connection closed by invalid user {name} 192.0.2.7 port 50123 [preauth]");
-            assert_eq!(of_message(&line), of(Said::Other), "{line}");
+            assert_eq!(of_message(&line), of(Said::Ended), "{line}");
         }
     }
 

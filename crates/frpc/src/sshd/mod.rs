@@ -160,24 +160,32 @@ impl Followed {
             from,
             failures,
             accepted,
+            ended,
         }) = found
         else {
             return;
         };
+        let report = |failures, accepted| {
+            self.reports.add(UserReport {
+                proxy_name: proxy.to_string(),
+                src_addr: from.ip().to_string(),
+                src_port: from.port(),
+                failures: u16::try_from(failures).unwrap_or(u16::MAX),
+                accepted,
+            });
+        };
         let log = self.log.of_user(from.ip());
         if failures > 0 {
             info!(log, "the ssh server refused a password of user [{from}]");
+            report(failures, false);
         }
         if accepted {
             info!(log, "the ssh server let in user [{from}]");
+            report(0, true);
         }
-        self.reports.add(UserReport {
-            proxy_name: proxy.to_string(),
-            src_addr: from.ip().to_string(),
-            src_port: from.port(),
-            failures: u16::try_from(failures).unwrap_or(u16::MAX),
-            accepted,
-        });
+        if ended {
+            report(0, false);
+        }
     }
 }
 

@@ -33,6 +33,7 @@ struct User {
     came: Instant,
     left: Option<Instant>,
     is_in: bool,
+    is_over: bool,
     /// A name was counted, whose password is refused next.
     named: u32,
     /// Answers that PAM has refused, and were not heard of otherwise.
@@ -46,6 +47,8 @@ pub(super) struct Found {
     pub(super) from: SocketAddr,
     pub(super) failures: u32,
     pub(super) accepted: bool,
+    /// It has left without a login: nothing more comes.
+    pub(super) ended: bool,
 }
 
 impl Users {
@@ -62,6 +65,7 @@ impl Users {
             came: now,
             left: None,
             is_in: false,
+            is_over: false,
             named: 0,
             refused: 0,
         };
@@ -108,14 +112,17 @@ impl Users {
                 user.named = 1;
             }
             Said::Accepted => user.is_in = true,
-            Said::Pam | Said::Other => {}
+            Said::Pam | Said::Ended => {}
         }
         let accepted = line.said == Said::Accepted;
-        (failures > 0 || accepted).then(|| Found {
+        let ended = line.said == Said::Ended && !user.is_in && !user.is_over;
+        user.is_over |= ended;
+        (failures > 0 || accepted || ended).then(|| Found {
             proxy: user.proxy.clone(),
             from: user.from,
             failures,
             accepted,
+            ended,
         })
     }
 
@@ -134,8 +141,9 @@ impl Users {
     pub(super) fn are_awaited(&self) -> bool {
         let now = Instant::now();
         self.all.values().any(|user| match user.left {
+            _ if user.is_in || user.is_over => false,
             Some(left) => now - left < LOG_LINE_WAIT,
-            None => !user.is_in && now - user.came < SSH_LOGIN,
+            None => now - user.came < SSH_LOGIN,
         })
     }
 

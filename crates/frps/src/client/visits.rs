@@ -1,8 +1,8 @@
 //! Which users have come to proxies whose client says what becomes of them ([`UserReport`]), and of whom is it still to
 //! be heard?
 //!
-//! A user is awaited from when it comes until the client says that its service has let it in, or until some time after
-//! its end, for what is said of it comes later. Of one source no more are awaited at a time than may fail before it
+//! A user is awaited from when it comes until the client says that its service has let it in or has done with it, or
+//! until some time after its end, for what is said of it comes later. Of one source no more are awaited at a time than may fail before it
 //! is banned: however many come at once, no more of them get as far as a guess. Others wait for their turn.
 //!
 //! What a client says of anybody else is not believed.
@@ -52,6 +52,8 @@ struct Visit {
     ended: Option<Instant>,
     /// The service has let it in.
     is_in: bool,
+    /// Nothing more will be said of it.
+    is_over: bool,
     ending: Arc<Ending>,
 }
 
@@ -126,14 +128,17 @@ impl Visits {
         let mut state = self.lock();
         state.forget(Instant::now());
         let ids = state.called.get(&called)?.clone();
-        if report.accepted {
+        // With neither the service has done with the user.
+        let is_over = report.failures == 0 && !report.accepted;
+        if is_over || report.accepted {
             let awaited = |id: &&u64| {
                 let visit = state.all.get(id);
-                visit.is_some_and(|visit| !visit.is_in && visit.ended.is_none())
+                visit.is_some_and(|visit| !visit.is_in && !visit.is_over)
             };
             let id = ids.iter().find(awaited).copied();
             if let Some(visit) = id.and_then(|id| state.all.get_mut(&id)) {
-                visit.is_in = true;
+                visit.is_in = report.accepted;
+                visit.is_over = is_over;
             }
         }
         drop(state);
@@ -203,6 +208,7 @@ impl State {
             came: now,
             ended: None,
             is_in: false,
+            is_over: false,
             ending: ending.clone(),
         };
         self.all.insert(id, visit);
@@ -232,7 +238,8 @@ impl Visit {
             Some(ended) => (ended, REPORT_WAIT),
             None => (self.came, VISIT_LOGIN),
         };
-        (!self.is_in).then_some(since + wait)
+        let is_awaited = !self.is_in && !self.is_over;
+        is_awaited.then_some(since + wait)
     }
 }
 
@@ -330,6 +337,13 @@ mod tests {
         let (fourth, ()) = tokio::join!(enter(&visits, 4, 2), async { drop(second) });
         assert_eq!(before.elapsed(), REPORT_WAIT);
         assert!(fourth.is_ok());
+        // Nor is it waited for who has left where the client has said so.
+        let end = UserReport {
+            failures: 0,
+            ..report("ssh", at(4), false)
+        };
+        assert!(visits.told(&end).is_some());
+        assert!(enter(&visits, 6, 2).now_or_never().unwrap().is_ok());
         drop((first, third));
         assert_eq!(enter(&visits, 5, 0).await.unwrap_err(), NotNow::Banned);
     }
