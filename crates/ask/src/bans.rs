@@ -16,7 +16,7 @@ pub(crate) fn shown(items: &[Value]) -> String {
     if items.is_empty() {
         return "nobody is banned".to_owned();
     }
-    let header = ["Network", "Cause", "Left", "Proxy", "Reason"];
+    let header = ["Network", "Cause", "Left", "Proxy", "Only for", "Reason"];
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis() as i64);
     let mut rows = vec![header.map(str::to_owned)];
@@ -26,6 +26,7 @@ pub(crate) fn shown(items: &[Value]) -> String {
             text(item, "cause"),
             left(item, now),
             text(item, "proxy"),
+            text(item, "only"),
             text(item, "reason"),
         ]
     }));

@@ -45,6 +45,9 @@ struct StoredBan {
     until: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     proxy: String,
+    /// See [`Ban::whose`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whose: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     reason: String,
     #[serde(default)]
@@ -146,6 +149,7 @@ impl From<Ban> for StoredBan {
             since: millis(ban.since),
             until: ban.until.map(millis),
             proxy: ban.proxy,
+            whose: ban.whose.map(|whose| whose.to_string()),
             reason: ban.reason,
             strikes: ban.strikes,
         }
@@ -165,6 +169,7 @@ impl StoredBan {
             since: at(self.since)?,
             until,
             proxy: self.proxy,
+            whose: self.whose.map(Into::into),
             reason: self.reason,
             strikes: self.strikes,
         })
@@ -195,6 +200,7 @@ mod tests {
             kind: Kind::Password,
             since: at(1_700_000_000_000).unwrap(),
             until: at(1_900_000_000_000),
+            whose: Some("client a".into()),
             proxy: "a\"\n".to_owned(),
             reason: String::new(),
             strikes: 3,
