@@ -8,6 +8,8 @@
 mod bans;
 pub mod call;
 pub mod command;
+#[doc(hidden)]
+pub mod fuzzed;
 mod table;
 #[cfg_attr(not(feature = "top"), path = "absent/top.rs")]
 pub mod top;

@@ -61,6 +61,8 @@ mod diagnose;
 mod dial;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
 mod discover;
+#[doc(hidden)]
+pub mod fuzzed;
 mod health;
 mod identity;
 mod known_servers;

@@ -60,6 +60,8 @@ mod closings;
 mod counts;
 mod dispatch;
 mod ended;
+#[doc(hidden)]
+pub mod fuzzed;
 mod greet;
 mod group;
 mod guards;

@@ -10,7 +10,7 @@ mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod session_tests;
-mod validity;
+pub(crate) mod validity;
 
 use std::fmt;
 use std::io;
