@@ -536,17 +536,17 @@ async fn the_service_is_let_go_then_at_their_frpc() {
 
 #[tokio::test]
 async fn users_who_never_read_hold_little_and_leave_nothing() {
-    never_read("tcp", 1024 * 1024).await;
+    never_read("tcp", 512 * 1024).await;
 }
 
 #[tokio::test]
 async fn users_by_kcp_who_never_read_hold_little_and_leave_nothing() {
-    never_read("kcp, no mux", 1024 * 1024).await;
+    never_read("kcp, no mux", 640 * 1024).await;
 }
 
 #[tokio::test]
 async fn users_by_quic_who_never_read_hold_little_and_leave_nothing() {
-    never_read("quic", 1024 * 1024).await;
+    never_read("quic", 640 * 1024).await;
 }
 
 /// Each would have 6 MiB at either end, and has `each` at most.

@@ -435,8 +435,12 @@ pub(crate) struct StreamWindow {
 }
 
 impl StreamWindow {
+    pub(crate) fn is_first(&self, bytes_read: u64) -> bool {
+        bytes_read < self.until
+    }
+
     pub(crate) fn after(&self, bytes_read: u64) -> u64 {
-        match bytes_read < self.until {
+        match self.is_first(bytes_read) {
             true => self.first.into(),
             false => self.full.into(),
         }

@@ -148,6 +148,24 @@ impl Assembler {
         }
     }
 
+    /// Copies what is buffered out of the datagrams that it came in, if that is `limit` bytes or more
+    ///
+    /// Datagrams that are received together share one allocation, so a chunk that nobody reads may
+    /// keep alive those of other streams, which have been read.
+    pub(super) fn detach_beyond(&mut self, limit: usize) {
+        if self.buffered < limit {
+            return;
+        }
+        let mut chunks = mem::take(&mut self.data).into_vec();
+        for chunk in chunks.iter_mut().filter(|chunk| !chunk.detached) {
+            chunk.bytes = Bytes::copy_from_slice(&chunk.bytes);
+            self.allocated -= chunk.allocation_size - chunk.bytes.len();
+            chunk.allocation_size = chunk.bytes.len();
+            chunk.detached = true;
+        }
+        self.data = chunks.into();
+    }
+
     // Note: If a packet contains many frames from the same stream, the estimated over-allocation
     // will be much higher because we are counting the same allocation multiple times.
     pub(super) fn insert(
@@ -260,6 +278,8 @@ struct Buffer {
     /// Will never be less than `bytes.len()`.
     allocation_size: usize,
     defragmented: bool,
+    /// Whether `bytes` has an allocation of its own, or with others of this stream.
+    detached: bool,
 }
 
 impl Buffer {
@@ -270,6 +290,7 @@ impl Buffer {
             bytes,
             allocation_size,
             defragmented: false,
+            detached: false,
         }
     }
 
@@ -281,6 +302,7 @@ impl Buffer {
             bytes,
             allocation_size,
             defragmented: true,
+            detached: true,
         }
     }
 

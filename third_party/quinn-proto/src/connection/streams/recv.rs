@@ -87,6 +87,13 @@ impl Recv {
         Ok((new_bytes, frame.fin && self.stopped))
     }
 
+    /// Keeps no datagram alive for a stream whose first window is half full
+    pub(super) fn detach_unread(&mut self, window: StreamWindow) {
+        if window.is_first(self.assembler.bytes_read()) {
+            self.assembler.detach_beyond((u64::from(window.first) / 2) as usize);
+        }
+    }
+
     pub(super) fn stop(&mut self) -> Result<(u64, ShouldTransmit), ClosedStream> {
         if self.stopped {
             return Err(ClosedStream { _private: () });

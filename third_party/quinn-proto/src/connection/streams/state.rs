@@ -290,6 +290,7 @@ impl StreamsState {
         self.data_recvd = self.data_recvd.saturating_add(new_bytes);
 
         if !rs.stopped {
+            rs.detach_unread(self.stream_receive_window);
             self.on_stream_frame(true, id);
             return Ok(ShouldTransmit(false));
         }
