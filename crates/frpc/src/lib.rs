@@ -66,6 +66,8 @@ mod dial;
 mod discover;
 #[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
 mod doctor;
+#[doc(hidden)]
+pub mod fuzzed;
 mod health;
 mod identity;
 mod known_servers;

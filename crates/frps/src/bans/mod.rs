@@ -8,7 +8,7 @@
 //! client that is logged in is never banned for what comes from there.
 
 #[cfg_attr(not(feature = "pages"), path = "../absent/bans_file.rs")]
-mod file;
+pub(crate) mod file;
 mod pace;
 pub(crate) mod sources;
 

@@ -5,7 +5,7 @@
 //! [`lists`] has the addresses, [`counted`] who is there and has come of late. [`crate::admission`] asks.
 
 pub(crate) mod counted;
-mod lists;
+pub(crate) mod lists;
 
 use std::net::IpAddr;
 use std::sync::Arc;
