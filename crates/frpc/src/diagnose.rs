@@ -36,6 +36,7 @@ use self::stranger::explain_stranger;
 pub(crate) use self::tls::is_out_of_time;
 use crate::backoff::Found;
 use crate::connect::ConnectError;
+use crate::known_servers::PROVES;
 use crate::login::LoginError;
 use crate::one_way::OneWay;
 use crate::proof::ProofError;
@@ -195,6 +196,25 @@ fn explain_proof(error: &ProofError, cfg: &OneWay) -> Explained {
                  is not your frps, or poses as it"
             ),
             "check serverAddr and who answers there; what it has got is worth nothing to it elsewhere",
+        ),
+        ProofError::NoLonger => explained(
+            error,
+            format!(
+                "{server} was replaced by frps of frp, or has auth.challenge = \"off\" now, or somebody poses as it"
+            ),
+            "if that is what you have done, restart frpc (it lets it in after an hour, too); if not, find out who \
+             answers there",
+        ),
+        ProofError::Known(known) => explained(
+            error,
+            format!(
+                "{server} was replaced by frps of frp, or has auth.challenge = \"off\" now, or somebody poses as it"
+            ),
+            format!(
+                "if that is what you have done, take the word {PROVES} off that line of {}; if not, find out who answers \
+                 there",
+                known.file.display()
+            ),
         ),
         ProofError::NotAsked => explained(
             error,

@@ -234,3 +234,7 @@ pub(crate) const DOCTOR_LOGIN: Duration = Duration::from_secs(12);
 
 /// How long a closed UDP port of this machine may take to say so.
 pub(crate) const REFUSED_BY_UDP: Duration = Duration::from_millis(200);
+
+/// How long a server that has proven the token is the only one that is let answer, counted from the first who answers
+/// in its place without a proof: a stranger does not stay so long, and who has put frp's there is not locked out.
+pub(crate) const INSIST_ON_PROOF: Duration = Duration::from_secs(3600);

@@ -190,6 +190,9 @@ pub(crate) const MAX_WRONG_LINES_TOLD: usize = 10;
 /// Sources that have failed, and may be banned, some 600 bytes each.
 pub(crate) const MAX_BANNED_SOURCES: usize = 16_384;
 
+/// The longest ban for failures, whatever the settings say: a clock can count it.
+pub(crate) const LONGEST_BAN: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// Networks that operators have banned.
 pub(crate) const MAX_ADDED_BANS: usize = 10_000;
 
