@@ -47,15 +47,19 @@ pub(crate) async fn add(
         escaped(reason)
     );
     let body = send(call, Method::POST, &path).await?;
-    let added: Value = read(&body)?;
-    Ok(match (call.json, time) {
-        (true, _) => body.trim_end().to_owned(),
-        (false, None) => format!(
-            "{} is banned until that is removed",
-            text(&added, "network")
-        ),
-        (false, Some(_)) => format!("{} is banned for {seconds} s", text(&added, "network")),
+    let answer: Value = read(&body)?;
+    Ok(match call.json {
+        true => body.trim_end().to_owned(),
+        false => added(&answer, time.map(|_| seconds)),
     })
+}
+
+pub(crate) fn added(answer: &Value, seconds: Option<u128>) -> String {
+    let network = frp_log::visible(&text(answer, "network"));
+    match seconds {
+        None => format!("{network} is banned until that is removed"),
+        Some(seconds) => format!("{network} is banned for {seconds} s"),
+    }
 }
 
 pub(crate) async fn remove(call: &AdminCall, network: &str) -> Result<String, CallError> {
@@ -72,6 +76,6 @@ pub(crate) async fn remove(call: &AdminCall, network: &str) -> Result<String, Ca
 fn left(item: &Value, now: i64) -> String {
     match item["until"].as_i64() {
         None => "until removed".to_owned(),
-        Some(until) => units::time(u64::try_from(until - now).unwrap_or(0)),
+        Some(until) => units::time(u64::try_from(until.saturating_sub(now)).unwrap_or(0)),
     }
 }

@@ -121,6 +121,7 @@ impl Session {
     ) -> Self {
         let LoggedIn {
             run_id,
+            version: _,
             half_closes,
             guards,
             bans,

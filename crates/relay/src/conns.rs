@@ -90,7 +90,7 @@ pub enum End {
     Stopped,
     /// Somebody has ended it.
     Administrator,
-    /// The user's address was banned meanwhile.
+    /// Its user's address was banned.
     Banned,
 }
 
@@ -133,13 +133,14 @@ impl End {
 /// What ends a user's connection from outside.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// 0: nobody has; see [`Ending::why`].
-    ended: AtomicU8,
+    why: AtomicU8,
     changed: Notify,
 }
 
-const ADMINISTRATOR: u8 = 1;
-const BANNED: u8 = 2;
+/// What [`Ending::why`] is.
+const NOT_ENDED: u8 = 0;
+const BY_ADMINISTRATOR: u8 = 1;
+const BY_BAN: u8 = 2;
 
 /// A place among the connections, given back on drop.
 #[derive(Debug)]
@@ -229,9 +230,21 @@ impl<T: Owner> Conns<T> {
         (conn.id() == id).then_some(conn)
     }
 
-    /// Ends it.
+    /// Ends it, as an administrator wants.
     pub fn end(&self, conn: &Conn<T>) {
-        conn.ending.end();
+        conn.ending.end(BY_ADMINISTRATOR);
+        self.ended.notify_waiters();
+    }
+
+    /// Ends those that `wanted` says, whose users were banned.
+    pub fn end_banned(&self, wanted: impl Fn(&Conn<T>) -> bool) {
+        let banned = self.find(wanted);
+        if banned.is_empty() {
+            return;
+        }
+        for conn in banned {
+            conn.ending.end(BY_BAN);
+        }
         self.ended.notify_waiters();
     }
 
@@ -281,21 +294,17 @@ impl<T> Conn<T> {
 }
 
 impl Ending {
-    fn end(&self) {
-        self.set(ADMINISTRATOR);
+    fn end(&self, why: u8) {
+        // The first who says so is right.
+        let _ = self
+            .why
+            .compare_exchange(NOT_ENDED, why, Ordering::AcqRel, Ordering::Acquire);
+        self.changed.notify_waiters();
     }
 
     /// Ends the connection because its address is banned. Who serves many users without a wait for each does not notice.
     pub fn ban(&self) {
-        self.set(BANNED);
-    }
-
-    /// The first who says so is right.
-    fn set(&self, why: u8) {
-        let _ = self
-            .ended
-            .compare_exchange(0, why, Ordering::Release, Ordering::Relaxed);
-        self.changed.notify_waiters();
+        self.end(BY_BAN);
     }
 
     /// Whether somebody has.
@@ -303,11 +312,11 @@ impl Ending {
         self.why().is_some()
     }
 
-    /// By whom it was ended, if it was.
+    /// Why, if somebody has.
     pub fn why(&self) -> Option<End> {
-        match self.ended.load(Ordering::Acquire) {
-            0 => None,
-            BANNED => Some(End::Banned),
+        match self.why.load(Ordering::Acquire) {
+            NOT_ENDED => None,
+            BY_BAN => Some(End::Banned),
             _ => Some(End::Administrator),
         }
     }

@@ -111,10 +111,7 @@ impl BansFile {
     }
 
     fn save(&self) -> io::Result<()> {
-        let bans = self.bans.all().into_iter().map(StoredBan::from).collect();
-        let version = VERSION;
-        let text = serde_json::to_string(&Stored { version, bans })?;
-        file::write_private(&self.path, &(text + "\n"))
+        file::write_private(&self.path, &text(self.bans.all())?)
     }
 
     fn set_aside(&self, why: &serde_json::Error) -> io::Result<()> {
@@ -131,8 +128,15 @@ impl BansFile {
     }
 }
 
+/// The whole file.
+pub(crate) fn text(bans: Vec<Ban>) -> serde_json::Result<String> {
+    let bans = bans.into_iter().map(StoredBan::from).collect();
+    let version = VERSION;
+    Ok(serde_json::to_string(&Stored { version, bans })? + "\n")
+}
+
 /// What a later frps has in it that is not known here is left out.
-fn parse(content: &[u8]) -> serde_json::Result<Vec<Ban>> {
+pub(crate) fn parse(content: &[u8]) -> serde_json::Result<Vec<Ban>> {
     let stored: Stored = serde_json::from_slice(content)?;
     Ok(stored
         .bans
@@ -205,11 +209,7 @@ mod tests {
             reason: String::new(),
             strikes: 3,
         };
-        let stored = Stored {
-            version: VERSION,
-            bans: vec![ban.clone().into()],
-        };
-        let text = serde_json::to_string(&stored).unwrap();
+        let text = text(vec![ban.clone()]).unwrap();
         let read = parse(text.as_bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", [ban]));
         let later = text.replace("password", "later");

@@ -8,11 +8,12 @@
 //! client that is logged in is never banned for what comes from there.
 
 #[cfg_attr(not(feature = "pages"), path = "../absent/bans_file.rs")]
-mod file;
+pub(crate) mod file;
 mod pace;
 pub(crate) mod sources;
 
 use std::fmt;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,7 @@ pub(crate) use self::file::millis;
 use self::pace::Pace;
 pub(crate) use self::pace::TooFast;
 use self::sources::Sources;
-use crate::limits::{FORGET_BANS, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
+use crate::limits::{FORGET_BANS, LONGEST_BAN, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
 use crate::networks::Networks;
 
 /// See the module.
@@ -44,6 +45,10 @@ pub(crate) struct Bans {
     any: AtomicBool,
     /// Where clients are logged in.
     homes: Strangers,
+    /// Failures may lead to one.
+    by_failures: AtomicBool,
+    /// There are new ones, of those who may be connected.
+    fresh: Notify,
     /// What has happened, by [`Kind`].
     failures: [AtomicU64; Kind::ALL.len()],
     banned: [AtomicU64; Kind::ALL.len()],
@@ -120,6 +125,8 @@ struct State {
     added: Vec<Ban>,
     /// Their networks.
     networks: Networks,
+    /// Whose connections are still to be ended.
+    fresh: Vec<Network>,
 }
 
 /// What is known of a source.
@@ -148,9 +155,12 @@ impl Bans {
                 sources: Sources::new(MAX_BANNED_SOURCES),
                 added: Vec::new(),
                 networks: Networks::default(),
+                fresh: Vec::new(),
             }),
             any: AtomicBool::new(false),
             homes,
+            by_failures: AtomicBool::new(false),
+            fresh: Notify::new(),
             failures: Default::default(),
             banned: Default::default(),
             revision: AtomicU64::new(0),
@@ -160,7 +170,14 @@ impl Bans {
 
     /// Has what follows go by `rules`.
     pub(crate) fn follow(&self, rules: Arc<Rules>) {
+        self.by_failures
+            .store(rules.failures > 0, Ordering::Relaxed);
         self.lock().rules = rules;
+    }
+
+    /// Whether failures lead to bans, or there are some.
+    pub(crate) fn may_ban(&self) -> bool {
+        self.by_failures.load(Ordering::Relaxed) || self.any.load(Ordering::Relaxed)
     }
 
     /// `ip` has failed by `kind`, at `proxy` where it was one. Whether its source is banned now.
@@ -400,6 +417,7 @@ impl Bans {
         let mut state = self.lock();
         for ban in bans.into_iter().filter(|ban| ban.is_in_force(now)) {
             let left = ban.until.and_then(|until| until.duration_since(now).ok());
+            let left = left.map(|left| left.min(LONGEST_BAN));
             match (ban.kind, left) {
                 (Kind::Operator, _) if state.added.len() < MAX_ADDED_BANS => state.added.push(ban),
                 (Kind::Operator, _) | (_, None) => {}
@@ -440,12 +458,20 @@ impl Bans {
         })
     }
 
-    /// Forgets what is over, until `stop`.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Forgets what is over, until `stop`. Where there are new bans, `end` ends what those have who are banned.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        end: impl Fn(&(dyn Fn(IpAddr) -> bool + Sync)),
+        stop: CancellationToken,
+    ) {
         let mut turns = interval(FORGET_BANS);
         loop {
             tokio::select! {
                 _ = turns.tick() => self.forget(),
+                () = self.fresh.notified() => {
+                    let fresh: Networks = mem::take(&mut self.lock().fresh).into_iter().collect();
+                    end(&|ip| fresh.contain(ip) && self.is_banned(ip));
+                }
                 () = stop.cancelled() => return,
             }
         }
@@ -497,10 +523,14 @@ impl Bans {
         let seconds = Seconds(length);
         let log = Log::root().by(ip);
         match whose {
-            None => warn!(
-                log,
-                "guard: banned {ip} cause={kind} network={network} seconds={seconds} proxy={proxy}"
-            ),
+            None => {
+                warn!(
+                    log,
+                    "guard: banned {ip} cause={kind} network={network} seconds={seconds} proxy={proxy}"
+                );
+                self.lock().fresh.push(*network);
+                self.fresh.notify_one();
+            }
             Some(whose) => {
                 let whose = Quoted(Some(whose));
                 warn!(
@@ -566,7 +596,8 @@ impl Source {
         let length = rules
             .first
             .saturating_mul(1 << doublings)
-            .min(rules.longest);
+            .min(rules.longest)
+            .min(LONGEST_BAN);
         let since = SystemTime::now();
         let ban = Ban {
             network: Network::of_source(ip),
