@@ -143,7 +143,7 @@ impl Office {
 }
 
 #[tokio::test]
-#[ignore = "10,000 guesses take a minute"]
+#[ignore = "10,000 connections"]
 async fn a_replay_of_ten_thousand_guesses_gets_no_further() {
     let office = Office::open("").await;
     let sources = 100..150;

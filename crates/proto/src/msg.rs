@@ -594,7 +594,8 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// frpc → frps, ours alone: what the service behind a proxy has made of a user. Has no answer.
+    /// frpc → frps, ours alone: what the service behind a proxy has made of a user; with no failures and not accepted,
+    /// that it has done with the user, who was not let in. Has no answer.
     pub struct UserReport {
         /// Wire name of the proxy.
         proxy_name: String = "proxy_name",

@@ -26,6 +26,8 @@ impl Reports {
         let visits = &ask.client.visits;
         let visit = visits.enter(&ask.proxy.name, from, ask.ending, left).await;
         let why = match visit {
+            // One that came while this was decided has not found it among those whom it ends.
+            Ok(_) if left(from.ip()) == Some(0) => Why::Banned,
             Ok(visit) => return Ok(Some(Box::new(visit))),
             Err(NotNow::Banned) => Why::Banned,
             Err(NotNow::Crowded) => Why::Source,
