@@ -231,6 +231,42 @@ async fn who_comes_too_often_is_refused_and_then_banned() {
     }
 }
 
+/// Anybody can send datagrams with the address of another.
+#[tokio::test]
+async fn datagrams_ban_nobody_and_take_nobodys_connections() {
+    let rig = Rig::new();
+    let (echo, datagrams) = (Service::echo().await, UdpService::echo().await);
+    let (frps, _, bind, web) = server(
+        &rig,
+        "guard.maxConnsPerMinute = 2\nguard.maxConns = 4\nguard.ban.exceptIPs = []\nguard.ban.failures = 2\n",
+    )
+    .await;
+    let (tcp, udp) = (free_port(), free_port());
+    let text = format!(
+        "auth.token = \"right\"\n{}{}",
+        tcp_proxy("tcp", echo.port, tcp, ""),
+        udp_proxy("udp", datagrams.port, udp, "")
+    );
+    let frpc = rig.frpc(bind, &text);
+    for name in ["tcp", "udp"] {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+    }
+    for n in 5..9 {
+        for _ in 0..8 {
+            let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, n), 0)).await;
+            let target = (Ipv4Addr::LOCALHOST, udp);
+            socket.unwrap().send_to(b"ping", target).await.unwrap();
+        }
+        frps.expect(&format!("guard: refused 127.0.0.{n} cause="))
+            .await;
+    }
+    for n in 5..9 {
+        assert!(serves(n, tcp).await, "127.0.0.{n}");
+    }
+    let bans = http::get(web, "/api/live/bans").await.json();
+    assert_eq!(bans["items"], json!([]));
+}
+
 /// A client with that token, from 127.0.0.`n`.
 fn client(rig: &Rig, bind: u16, n: u8, token: &str, more: &str) -> Program {
     let text = format!(
@@ -379,6 +415,36 @@ async fn a_ban_ends_the_connections_of_its_address() {
         .await;
     until_closed(&mut banned, wait::SOON, "the ban ends it").await;
     echo_on(&mut other, b"as before").await;
+}
+
+/// Whoever has a token that is not for this user, or not any more, has set up something wrongly.
+#[tokio::test]
+async fn only_guesses_are_held_against_an_address() {
+    let rig = Rig::new();
+    let (frps, _, bind, _) = server(
+        &rig,
+        "transport.tcpMux = false\nguard.ban.exceptIPs = []\nguard.ban.failures = 2\n[[auth.tokens]]\n\
+         name = \"ann\"\ntoken = \"anns\"\nuser = \"ann\"\n[[auth.tokens]]\nname = \"old\"\ntoken = \"olds\"\n\
+         expires = 2001-01-01T00:00:00Z\n",
+    )
+    .await;
+    for token in ["anns", "olds"] {
+        for _ in 0..3 {
+            let mut stream = from(7, bind).await;
+            let login = wire::v1(b'o', &wire::login(token, &json!({"user": "bob"})));
+            stream.write_all(&login).await.unwrap();
+            let answer = within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
+            let error = answer.unwrap().1["error"].to_string();
+            assert!(
+                error.contains("for user") || error.contains("expired"),
+                "{error}"
+            );
+        }
+    }
+    guess(7, bind).await;
+    frps.expect("guard: failed 127.0.0.7 cause=login count=1")
+        .await;
+    assert_eq!(frps.log().count("guard: failed"), 1);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ mod circles;
 mod cli;
 mod commands;
 mod diagnosis;
+#[cfg(target_os = "linux")]
+mod doctor;
+mod doctor_frps;
 mod embedded;
 mod failures;
 mod groups;
@@ -61,9 +64,13 @@ mod security;
 mod server_plugins;
 mod shutdown;
 mod signals;
+#[cfg(target_os = "linux")]
+mod simulated_day;
 mod ssh;
 mod ssh_gateway;
 mod store;
+#[cfg(target_os = "linux")]
+mod storms;
 mod story;
 mod strangers;
 mod strangers_hold;

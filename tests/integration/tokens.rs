@@ -8,8 +8,8 @@ use frp_tests::clients::{connect, echo, echo_on, read_all, until_closed};
 use frp_tests::http;
 use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{
-    Control, NEW_PROXY, NEW_PROXY_RESP, NEW_VISITOR_CONN, NEW_VISITOR_CONN_RESP, privilege_key,
-    read_v1, v1,
+    CLOSE_PROXY, Control, NEW_PROXY, NEW_PROXY_RESP, NEW_VISITOR_CONN, NEW_VISITOR_CONN_RESP,
+    privilege_key, read_v1, v1,
 };
 use frp_tests::*;
 use serde_json::{Value, json};
@@ -174,9 +174,13 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     let rig = Rig::new();
     let limits = "maxClients = 2\nmaxProxies = 2\nmaxPorts = 1\nmaxRoutes = 2\nallowDomains = [\"*.ann.example.com\"]";
     let lines = format!(
-        "transport.tcpMux = false\nvhostHTTPPort = {}\n{}",
+        "transport.tcpMux = false\nvhostHTTPPort = {}\n{}{}",
         free_port(),
-        entry("ann", limits)
+        entry("ann", limits),
+        entry(
+            "bob",
+            &format!("allowPorts = [{{ single = {} }}]", free_port())
+        )
     );
     let server = start(&rig, &lines).await;
     let (mut one, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
@@ -218,6 +222,16 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     let (mut again, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
     assert_eq!(error, "");
     assert_eq!(register(&mut again, &port).await, "");
+
+    // Nor does a group give anybody a port that is not allowed.
+    let _ = again.send(CLOSE_PROXY, &json!({"proxy_name": "a"})).await;
+    let group = json!({"proxy_name": "g", "proxy_type": "tcp", "group": "g", "group_key": "k"});
+    assert_eq!(register(&mut again, &group).await, "");
+    let (mut bob, error) = login(&server, "bob-secret", &json!({})).await;
+    assert_eq!(error, "");
+    let mut own = group.clone();
+    own["proxy_name"] = json!("h");
+    assert_eq!(register(&mut bob, &own).await, "port not allowed");
 }
 
 /// frps knows a hash and not the token: frpc of ours logs in with the token, over both wire protocols, and nobody
@@ -309,7 +323,11 @@ async fn a_user_is_who_has_its_token() {
     let rig = Rig::new();
     let lines = format!(
         "auth.strictUsers = true\nauth.token = \"main\"\ntransport.tcpMux = false\n{}",
-        entry("ann", "user = \"ann\"")
+        [
+            entry("ann", "user = \"ann\""),
+            entry("annb", "user = \"ann.b\"")
+        ]
+        .concat()
     );
     let server = start(&rig, &lines).await;
     let (_, error) = login(&server, "main", &json!({"user": "ann"})).await;
@@ -331,6 +349,12 @@ async fn a_user_is_who_has_its_token() {
         "the name of proxy [bob.x] must begin with [ann.], the user of its client"
     );
     assert_eq!(register(&mut ann, &stcp("ann.x")).await, "");
+    assert_eq!(register(&mut ann, &stcp("ann.bar.x")).await, "");
+    let refused = register(&mut ann, &stcp("ann.b.x")).await;
+    assert_eq!(
+        refused,
+        "the name of proxy [ann.b.x] is one of user [ann.b], who has a token"
+    );
     let (mut main, error) = login(&server, "main", &json!({"run_id": "main"})).await;
     assert_eq!(error, "");
     let refused = register(&mut main, &stcp("ann.y")).await;

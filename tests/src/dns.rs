@@ -1,4 +1,4 @@
-//! A DNS server of a few names, on 127.0.0.1 by UDP and TCP, whose answers a test may change.
+//! A DNS server of a few names, mostly on 127.0.0.1, by UDP and TCP, whose answers a test may change.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -48,6 +48,15 @@ impl DnsServer {
                 break (udp, tcp);
             }
         };
+        Self::on(udp, tcp, answers)
+    }
+
+    /// The same on sockets of the caller's.
+    pub fn on<'a>(
+        udp: UdpSocket,
+        tcp: TcpListener,
+        answers: impl IntoIterator<Item = (&'a str, Answer)>,
+    ) -> Self {
         let port = udp.local_addr().unwrap().port();
         let names = Arc::new(Mutex::new(Names::default()));
         let server = Self {

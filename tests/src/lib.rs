@@ -19,7 +19,9 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod clock;
 pub mod dns;
+pub mod findings;
 pub mod forward_proxy;
 pub mod git;
 #[cfg(target_os = "linux")]
@@ -45,6 +47,8 @@ pub mod service;
 pub mod site;
 pub mod slow_link;
 pub mod ssh_clients;
+#[cfg(target_os = "linux")]
+pub mod storm;
 pub mod temp;
 pub mod terminal;
 pub mod tls;

@@ -8,6 +8,7 @@
 mod bans;
 pub mod call;
 pub mod command;
+pub mod doctor;
 mod table;
 #[cfg_attr(not(feature = "top"), path = "absent/top.rs")]
 pub mod top;

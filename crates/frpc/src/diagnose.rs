@@ -8,6 +8,8 @@ mod broken;
 mod credentials;
 mod explained;
 mod identity;
+#[cfg(feature = "doctor")]
+pub(crate) mod path;
 mod proxy;
 mod quic;
 mod stranger;
@@ -335,6 +337,8 @@ fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
          another network"
     } else if text.contains("auth.maxClockSkew") {
         "set the clock of this machine"
+    } else if text.contains("too many failed logins") {
+        "wrong logins have come from this address: wait for so long, and correct the token of whoever makes them"
     } else if text.contains("auth.challenge") {
         "leave auth.challenge out of frpc's settings: it must not be \"off\" here"
     } else if text.contains("token") && by_oidc {

@@ -102,6 +102,15 @@ impl Identity {
         }
     }
 
+    /// Whoever it is.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn of_anybody() -> Self {
+        Self {
+            known_by: KnownBy::Nothing,
+            refusal: Mutex::default(),
+        }
+    }
+
     /// What TLS is to ask for.
     pub(crate) fn checks(self: &Arc<Self>, cfg: &ClientConfig) -> Checks {
         let judge = match self.known_by {

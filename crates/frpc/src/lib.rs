@@ -18,6 +18,7 @@
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
+//! [`doctor`] walks all stages once, and says what is wrong.
 //! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
 //! [`confirm`] is what is left of a reload that may have to be undone.
 //! [`virtual_net`] is the device of the virtual network, where there is one.
@@ -34,6 +35,7 @@
         feature = "oidc",
         feature = "pages",
         feature = "top",
+        feature = "doctor",
         feature = "vnet",
         feature = "xtcp"
     )),
@@ -61,6 +63,8 @@ mod diagnose;
 mod dial;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
 mod discover;
+#[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
+mod doctor;
 mod health;
 mod identity;
 mod known_servers;

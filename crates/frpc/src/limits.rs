@@ -226,3 +226,15 @@ pub(crate) const MAX_PORT_MAPPINGS: usize = 64;
 /// How long a server that has proven the token is the only one that is let answer, counted from the first who answers
 /// in its place without a proof: a stranger does not stay so long, and who has put frp's there is not locked out.
 pub(crate) const INSIST_ON_PROOF: Duration = Duration::from_secs(3600);
+
+/// What the doctor takes in all: somebody waits for it.
+pub(crate) const DOCTOR: Duration = Duration::from_secs(45);
+
+/// One of its questions: a path that takes longer for a round trip carries nobody.
+pub(crate) const DOCTOR_STEP: Duration = Duration::from_secs(5);
+
+/// Its login, which waits for a dial, a handshake and an answer.
+pub(crate) const DOCTOR_LOGIN: Duration = Duration::from_secs(12);
+
+/// How long a closed UDP port of this machine may take to say so.
+pub(crate) const REFUSED_BY_UDP: Duration = Duration::from_millis(200);

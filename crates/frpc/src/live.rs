@@ -39,6 +39,7 @@ pub(crate) struct Served {
     pub(crate) kind: &'static str,
     pub(crate) traffic: Arc<Traffic>,
     users: AtomicU64,
+    ever: AtomicU64,
 }
 
 /// The session, or the way to it.
@@ -247,12 +248,19 @@ impl Served {
             kind,
             traffic: Arc::default(),
             users: AtomicU64::new(0),
+            ever: AtomicU64::new(0),
         }
     }
 
     /// Users that are there.
     pub(crate) fn users(&self) -> u64 {
         self.users.load(Ordering::Relaxed)
+    }
+
+    /// Users that have come.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn ever(&self) -> u64 {
+        self.ever.load(Ordering::Relaxed)
     }
 
     /// From users to the service, and the other way.
@@ -265,6 +273,7 @@ impl Served {
 impl Owner for Served {
     fn entered(&self) {
         self.users.fetch_add(1, Ordering::Relaxed);
+        self.ever.fetch_add(1, Ordering::Relaxed);
     }
 
     fn left(&self, conn: &Conn, lasted: Duration) {

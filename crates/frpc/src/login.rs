@@ -31,6 +31,8 @@ use crate::proof::{Answered, Begun, ProofError, Prover, Streams};
 /// A session that the server has accepted.
 pub(crate) struct LoggedIn {
     pub(crate) run_id: String,
+    /// As the server says it.
+    pub(crate) version: String,
     /// An end on one of the server's streams is that of one direction only.
     pub(crate) half_closes: bool,
     /// The server heeds the guards that proxies ask for.
@@ -100,6 +102,8 @@ pub(crate) struct Credentials<'a> {
     pub(crate) prover: &'a Prover,
     /// That of the session before, or empty.
     pub(crate) run_id: &'a str,
+    /// A server's key that is new is remembered, where it is to be.
+    pub(crate) remembers: bool,
 }
 
 /// Connects, by whatever layers `way` has below a login. [`Auth::for_login`] comes behind that, as in
@@ -126,6 +130,7 @@ pub(crate) async fn login(
         key,
         prover,
         run_id,
+        remembers,
     } = credentials;
     let run_id = prover.run_id(run_id);
     let Connected {
@@ -185,9 +190,11 @@ pub(crate) async fn login(
             }
         };
     connector.answered();
-    let has_token = streams.is_some();
-    let proven = way.identity.proven(connector.server_key(), has_token);
-    proven.await.map_err(ConnectError::from)?;
+    if remembers {
+        let has_token = streams.is_some();
+        let proven = way.identity.proven(connector.server_key(), has_token);
+        proven.await.map_err(ConnectError::from)?;
+    }
     let half_closes = features::half_closes(&answer.features);
     if half_closes {
         connector.server_half_closes();
@@ -210,6 +217,7 @@ pub(crate) async fn login(
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
     Ok(LoggedIn {
         run_id: answer.run_id,
+        version: answer.version,
         half_closes,
         guards: features::guards(&answer.features),
         control,
@@ -298,6 +306,10 @@ async fn exchange(
 ) -> Result<(LoginResp, Option<Negotiated>, Option<Streams>), ReadError> {
     let (answer, agreed) = read_answer(stream, client_hello).await?;
     let is_no = !answer.error.is_empty();
+    // Also where no proof is asked for any more: the key of before would keep us out.
+    if answer.run_id_lost {
+        prover.lost(run_id);
+    }
     if is_no || answer.scram.is_empty() || !answer.run_id.is_empty() {
         // A server of ours that says no says that it is one.
         if !is_no || answer.features.is_empty() {

@@ -136,9 +136,10 @@ impl Prover {
                 is_marked: true,
             }) => Binding::Exporter(key),
             _ if way.tls.is_none() => Binding::None,
-            // Whoever ends TLS there is whom the user trusts, such as a CDN.
+            // Whoever ends TLS there is whom the user trusts, such as a CDN. A key that was remembered may be anybody's.
             _ if way.transport.tls.trusted_ca_file.is_some()
-                || way.transport.tls.trust == Some(ServerTrust::System) =>
+                || way.transport.tls.trust == Some(ServerTrust::System)
+                || !way.transport.tls.pins.is_empty() =>
             {
                 Binding::None
             }
@@ -253,12 +254,14 @@ impl Prover {
     }
 
     /// The server has let us in, and `text` is to show that it knows the token: then there is what only the two know.
+    /// One that has asked for no proof of the token, but for our key only, has shown no more than frp's.
     pub(crate) fn confirm(
         &self,
         answer: Option<Answer>,
         text: &str,
     ) -> Result<Option<Streams>, ProofError> {
         let Some(answer) = answer else {
+            self.not_asked()?;
             return Ok(None);
         };
         let secret = answer.confirm(text)?;

@@ -116,6 +116,7 @@ impl Session {
     ) -> Self {
         let LoggedIn {
             run_id,
+            version: _,
             half_closes,
             guards,
             control,

@@ -31,6 +31,7 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
+        feature = "doctor",
         feature = "ssh",
         feature = "top",
         feature = "xtcp"
@@ -59,6 +60,8 @@ mod client;
 mod closings;
 mod counts;
 mod dispatch;
+#[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
+mod doctor;
 mod ended;
 mod greet;
 mod group;

@@ -190,6 +190,9 @@ pub(crate) const MAX_WRONG_LINES_TOLD: usize = 10;
 /// Sources that have failed, and may be banned, some 600 bytes each.
 pub(crate) const MAX_BANNED_SOURCES: usize = 16_384;
 
+/// The longest ban for failures, whatever the settings say: a clock can count it.
+pub(crate) const LONGEST_BAN: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// Networks that operators have banned.
 pub(crate) const MAX_ADDED_BANS: usize = 10_000;
 
@@ -287,3 +290,11 @@ pub(crate) const MAX_STREAMS_OUT_OF_ORDER: usize = 4096;
 pub(crate) const RUN_KEY_KEPT: Duration = Duration::from_secs(60 * 60);
 /// See [`RUN_KEY_KEPT`].
 pub(crate) const MAX_RUN_KEYS: usize = 4096;
+
+/// What the doctor takes in all: somebody waits for it.
+#[cfg(feature = "doctor")]
+pub(crate) const DOCTOR: Duration = Duration::from_secs(30);
+
+/// One of its questions, to a program on this machine or to DNS.
+#[cfg(feature = "doctor")]
+pub(crate) const DOCTOR_STEP: Duration = Duration::from_secs(5);

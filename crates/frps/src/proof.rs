@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use bytes::Bytes;
 use frp_config::Challenge;
+use frp_log::{Log, info};
 use frp_net::limits::HANDSHAKE_WAIT;
 use frp_proto::auth::{OURS_FROM, token_key};
 use frp_proto::msg::{Login, LoginResp, Message};
@@ -67,8 +68,8 @@ pub(crate) enum ProofError {
     Clock { off: u64, most: u64 },
     #[error(
         "the login was made for another TLS connection than it came by: somebody between the client and this \
-         frps relays it. If that is a proxy of yours which ends TLS, set transport.tls.trustedCaFile of \
-         the client to who vouches for it, or auth.challenge = \"off\" here"
+         frps relays it. If that is a proxy of yours which ends TLS, have the client know it by \
+         transport.tls.trust = \"system\", trustedCaFile or pin, or set auth.challenge = \"off\" here"
     )]
     Relayed,
     #[error("the login was changed on its way")]
@@ -195,12 +196,17 @@ pub(crate) async fn show(
     if !hello.is_of(&digest) || hello.user() != login.user {
         return Err(ProofError::Changed);
     }
-    let is_relayed = match caller.channel {
-        Some(_) => hello.sees_another(),
-        None => hello.is_bound(),
-    };
-    if is_relayed {
+    if is_relayed(&hello, caller) {
         return Err(ProofError::Relayed);
+    }
+    if hello.sees_another() {
+        let peer = caller.peer;
+        info!(
+            Log::root().by(peer.ip()),
+            "the TLS of the client [{peer}] ends before this frps: at a proxy of yours, or at somebody who relays its \
+             login. transport.tls.force = true takes no such client, and transport.tls.pin in the client says whose \
+             key it takes"
+        );
     }
     let candidates = auth.tokens.candidates(&login.user);
     let kept = candidates.iter().find_map(|entry| entry.verifier());
@@ -243,6 +249,18 @@ pub(crate) async fn show(
         streams: Some(Streams::new(proven.secret)),
         answer: proven.message,
     })
+}
+
+/// Whether somebody has the other end of the client's TLS who is not known to be the operator's.
+///
+/// TLS of ours has a channel. Where there is TLS without one, as with TLS 1.2, which both ends of ours never come to,
+/// or none at all, it was somebody else who has spoken it with the client, and speaks with us as it likes.
+fn is_relayed(hello: &Hello, caller: &Caller) -> bool {
+    match caller.channel {
+        Some(_) => hello.sees_another(),
+        None if hello.is_bound() => true,
+        None => hello.sees_another() && (caller.tls || !caller.may_be_fronted),
+    }
 }
 
 /// Whether what a client of frp says is enough, its token aside.
@@ -362,8 +380,45 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use frp_net::stream::Transport;
+    use frp_proto::scram::Binding;
+
     use super::*;
+
+    /// Whoever ends the client's TLS may go on to us by TLS that has no channel, or by none.
+    #[test]
+    fn who_ends_tls_in_between_is_seen_whatever_it_goes_on_by() {
+        let hello = |binding| {
+            let client = scram::Client::new(binding, "", [0; scram::NONCE_LEN], &[0; 32]);
+            Hello::read(&client.first()).unwrap()
+        };
+        let by = |channel, tls, may_be_fronted| Caller {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            local: None,
+            transport: Transport::Tcp,
+            tls,
+            may_be_fronted,
+            link: None,
+            channel,
+            kcp: None,
+        };
+        let channel = Some([1; 32]);
+        for (binding, caller, relayed) in [
+            (Binding::Unseen, by(channel, true, true), true),
+            (Binding::Unseen, by(None, true, true), true),
+            (Binding::Unseen, by(None, false, false), true),
+            (Binding::Unseen, by(None, false, true), false),
+            (Binding::Exporter([1; 32]), by(None, false, true), true),
+            (Binding::Exporter([1; 32]), by(channel, true, false), false),
+            (Binding::None, by(channel, true, false), false),
+            (Binding::None, by(None, false, false), false),
+        ] {
+            let said = is_relayed(&hello(binding), &caller);
+            assert_eq!(said, relayed, "{binding:?} {caller:?}");
+        }
+    }
 
     #[test]
     fn each_number_counts_once_in_whatever_order_they_come() {

@@ -114,6 +114,47 @@ async fn snappy_refuses_what_would_need_unbounded_memory() {
     }
 }
 
+/// Chunks of nothing and chunks to skip, of which a peer may send as many as it likes.
+#[tokio::test]
+async fn snappy_gives_way_to_others_where_there_is_nothing_to_read() {
+    let nothing = b"\x01\x04\x00\x00\xd8\xea\x82\xa2";
+    for idle in [
+        &nothing[..],
+        b"\xfe\x04\x00\x00pads",
+        b"\xff\x06\x00\x00sNaPpY",
+    ] {
+        let chunk = compressed(b"x").await.split_off(MAGIC.len());
+        let stream = [MAGIC, &idle.repeat(100), &chunk].concat();
+        let ready = Ready(&stream, idle.len());
+        assert!(polls_until_read(SnappyStream::new(ready)).await >= 25);
+    }
+}
+
+const MAGIC: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
+async fn compressed(plain: &[u8]) -> Vec<u8> {
+    let sink = Sink::default();
+    SnappyStream::new(sink.clone())
+        .write_all(plain)
+        .await
+        .unwrap();
+    sink.bytes()
+}
+
+/// How often a reader is called until it gets its `x`.
+async fn polls_until_read(mut stream: impl AsyncRead + Unpin) -> usize {
+    let mut polls = 0;
+    let mut space = [0; 64];
+    std::future::poll_fn(|cx| {
+        polls += 1;
+        let mut buf = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut stream).poll_read(cx, &mut buf);
+        read.map(|read| assert!(read.is_ok() && buf.filled() == b"x"))
+    })
+    .await;
+    polls
+}
+
 // ---- cipher
 
 #[tokio::test]
@@ -412,6 +453,21 @@ fn aead<T>(io: T, case: &Value, writes: bool) -> AeadStream<T> {
     AeadStream::new(io, side, algorithm, token, &transcript)
 }
 
+#[tokio::test]
+async fn aead_gives_way_to_others_where_there_is_nothing_to_read() {
+    let golden: Value = serde_json::from_str(AEAD).unwrap();
+    let case = &golden["control_channel"][0];
+    let sink = Sink::default();
+    let mut writer = aead(sink.clone(), case, true);
+    for _ in 0..100 {
+        writer.write(b"").await.unwrap();
+    }
+    writer.write_all(b"x").await.unwrap();
+    let stream = sink.bytes();
+    let reader = aead(Ready(&stream, 40), case, false);
+    assert!(polls_until_read(reader).await >= 10);
+}
+
 fn key(case: &Value) -> Key {
     Key::derive(case["token"].as_str().unwrap().as_bytes())
 }
@@ -480,6 +536,24 @@ impl<'a> Pieces<'a> {
             step,
             ready: false,
         }
+    }
+}
+
+/// Bytes of which so many come with each read, without end.
+struct Ready<'a>(&'a [u8], usize);
+
+impl AsyncRead for Ready<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (now, later) = self
+            .0
+            .split_at(self.1.min(self.0.len()).min(buf.remaining()));
+        buf.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
     }
 }
 

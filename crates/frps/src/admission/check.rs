@@ -25,6 +25,11 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
         Cause::Plugin
     }
 
+    /// Whether who is refused by it at a login may have guessed, and guesses on.
+    fn refuses_guesses(&self) -> bool {
+        false
+    }
+
     fn login<'a>(&'a self, _: &'a mut LoginAsk<'_>) -> Verdict<'a> {
         Verdict::pass()
     }

@@ -12,14 +12,16 @@ use crate::bans::{Bans, Kind};
 use crate::guards::Why;
 use crate::guards::counted::Counted;
 use crate::policy::Policy;
-use crate::proxy::spec::ProxySpec;
+use crate::proxy::spec::{self, ProxySpec};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Guarding {
     bans: Arc<Bans>,
-    /// Users of all proxies.
+    /// Users of all proxies, but for those that follow.
     all: Arc<Counted>,
+    /// Whoever sends datagrams may say that they are anybody's: those count for nobody else.
+    all_udp: Arc<Counted>,
     /// Users that were refused, by [`Why`].
     refused: [AtomicU64; Why::ALL.len()],
 }
@@ -29,6 +31,7 @@ impl Guarding {
         Self {
             bans: bans.clone(),
             all: Arc::default(),
+            all_udp: Arc::default(),
             refused: Default::default(),
         }
     }
@@ -53,15 +56,20 @@ impl Guarding {
             return Err(refusal(why));
         }
         let guards = &policy.guards;
+        let may_be_forged = matches!(spec.kind, spec::Kind::Udp { .. });
+        let all = match may_be_forged {
+            true => &self.all_udp,
+            false => &self.all,
+        };
         let counted = |of: &Arc<Counted>, limits| of.enter(ip, limits).map_err(|why| (why, limits));
         let own = counted(&spec.users, guards.limits_of(&spec.name, &spec.guard));
-        let both = own.and_then(|own| Ok((own, counted(&self.all, guards.limits())?)));
+        let both = own.and_then(|own| Ok((own, counted(all, guards.limits())?)));
         match both {
             Ok((None, None)) => Ok(None),
             Ok(both) => Ok(Some(Box::new(both))),
             Err((why, limits)) => {
                 self.refuse(spec, ip, why);
-                if why == Why::Rate {
+                if why == Why::Rate && !may_be_forged {
                     // Whoever comes twice as often as it may does not do so by chance.
                     let least = u32::try_from(limits.per_minute).unwrap_or(u32::MAX);
                     self.bans

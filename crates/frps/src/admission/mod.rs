@@ -32,7 +32,6 @@ use crate::bans::Bans;
 use crate::guards::Why;
 use crate::policy::Policy;
 use crate::proxy::spec::ProxySpec;
-use crate::stats::logins::Cause;
 
 /// All checks, in their order.
 #[derive(Debug)]
@@ -68,8 +67,11 @@ impl Admission {
         self.guarding.refused()
     }
 
-    /// Also says of which kind the check was that refused it.
-    pub(crate) async fn login(&self, ask: &mut LoginAsk<'_>) -> Result<Guard, (Cause, Refusal)> {
+    /// Also gives the check that refused it.
+    pub(crate) async fn login(
+        &self,
+        ask: &mut LoginAsk<'_>,
+    ) -> Result<Guard, (&dyn Check, Refusal)> {
         self.ask_all(ask, |check, ask| check.login(ask)).await
     }
 
@@ -105,14 +107,14 @@ impl Admission {
         &self,
         ask: &mut A,
         of: impl for<'a> Fn(&'a dyn Check, &'a mut A) -> Verdict<'a>,
-    ) -> Result<Guard, (Cause, Refusal)> {
+    ) -> Result<Guard, (&dyn Check, Refusal)> {
         let mut guard = Guard::default();
         for check in &self.checks {
             let decided = match of(&**check, ask) {
                 Verdict::Now(decided) => decided,
                 Verdict::Later(deciding) => deciding.await,
             };
-            guard.add(decided.map_err(|refused| (check.cause(), refused))?);
+            guard.add(decided.map_err(|refused| (&**check, refused))?);
         }
         Ok(guard)
     }

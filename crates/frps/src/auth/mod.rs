@@ -79,6 +79,11 @@ impl Auth {
         (auth, keeper)
     }
 
+    /// Whether only who has shown it may call itself by that user.
+    pub(crate) fn is_somebodys(&self, user: &str) -> bool {
+        !user.is_empty() && (self.strict_users || self.tokens.of_user(user).is_some())
+    }
+
     /// Whether an issuer says who is who.
     pub(crate) fn has_issuer(&self) -> bool {
         self.oidc.is_some()

@@ -32,7 +32,7 @@ pub(crate) use self::file::millis;
 use self::pace::Pace;
 pub(crate) use self::pace::TooFast;
 use self::sources::Sources;
-use crate::limits::{FORGET_BANS, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
+use crate::limits::{FORGET_BANS, LONGEST_BAN, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
 use crate::networks::Networks;
 
 /// See the module.
@@ -344,6 +344,7 @@ impl Bans {
         let mut state = self.lock();
         for ban in bans.into_iter().filter(|ban| ban.is_in_force(now)) {
             let left = ban.until.and_then(|until| until.duration_since(now).ok());
+            let left = left.map(|left| left.min(LONGEST_BAN));
             match (ban.kind, left) {
                 (Kind::Operator, _) if state.added.len() < MAX_ADDED_BANS => state.added.push(ban),
                 (Kind::Operator, _) | (_, None) => {}
@@ -502,7 +503,8 @@ impl Source {
         let length = rules
             .first
             .saturating_mul(1 << doublings)
-            .min(rules.longest);
+            .min(rules.longest)
+            .min(LONGEST_BAN);
         let since = SystemTime::now();
         let ban = Ban {
             network: Network::of_source(ip),

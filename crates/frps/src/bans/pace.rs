@@ -68,7 +68,9 @@ impl Pace {
             };
             return Some(Waiter { at, loses });
         }
-        let at = next.unwrap_or(now);
+        // Those who have left their places do not make the row any longer.
+        let row = u32::try_from(self.waiting.len() + 1).unwrap_or(u32::MAX);
+        let at = next.unwrap_or(now).min(now + pause.saturating_mul(row));
         self.next = Some(at + pause);
         let waiter = Waiter { at, loses };
         self.waiting.push(Waiter {

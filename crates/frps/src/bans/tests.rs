@@ -146,3 +146,35 @@ async fn a_banned_source_gets_one_look_at_a_time() {
     bans.add("192.0.2.0/24".parse().unwrap(), None, "").unwrap();
     assert_eq!(bans.login_turn(ip(OTHER)).await, Err(TooFast::Banned));
 }
+
+/// A place in the row costs a stranger nothing but a connection.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_row_delays_nobody() {
+    let bans = Arc::new(bans());
+    assert!(fail(&bans, OTHER, 3));
+    for _ in 0..100 {
+        let turn = bans.login_turn(ip(OTHER));
+        // Gone as soon as it stands in the row.
+        let _ = tokio::time::timeout(Duration::from_millis(1), turn).await;
+    }
+    let seen = looked_at(&bans, 1).await;
+    let soon = 2 * SLOWEST_LOGIN.as_millis();
+    assert!(seen[0].is_some_and(|at| at <= soon), "{seen:?}");
+}
+
+#[test]
+fn a_ban_may_be_as_long_as_the_settings_can_say() {
+    let bans = bans();
+    let mut rules = Rules {
+        failures: 1,
+        first: Duration::MAX,
+        longest: Duration::MAX,
+        ..Rules::default()
+    };
+    rules.window = Duration::MAX;
+    bans.follow(Arc::new(rules));
+    assert!(fail(&bans, OTHER, 1) && bans.is_banned(ip(OTHER)));
+    let again = self::bans();
+    again.restore(bans.all());
+    assert!(again.is_banned(ip(OTHER)));
+}

@@ -331,6 +331,7 @@ mod tests {
             local: None,
             transport: Transport::Tcp,
             tls: false,
+            may_be_fronted: false,
             link: None,
             channel: None,
             kcp: None,

@@ -86,15 +86,17 @@ impl Why {
 }
 
 impl Guards {
-    /// Reads the files that `settings` name.
-    pub(crate) fn new(settings: Settings) -> Result<Self, ListError> {
+    /// Reads the files that `settings` name. Nobody of `proxies`, which stand in front of us, is banned for failures:
+    /// behind each there are many users.
+    pub(crate) fn new(settings: Settings, proxies: &[Network]) -> Result<Self, ListError> {
         let ban = settings.ban;
+        let except = ban.except_ips.iter().chain(proxies);
         let bans = bans::Rules {
             failures: u32::try_from(ban.failures).unwrap_or(u32::MAX),
             window: ban.window,
             first: ban.time,
             longest: ban.max_time.max(ban.time),
-            except: ban.except_ips.into_iter().collect(),
+            except: except.copied().collect(),
         };
         let mut named = Vec::new();
         for entry in settings.proxies {

@@ -97,6 +97,21 @@ pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupErro
     }
 }
 
+/// The same by the system, whatever [`use_server`] says: what other programs of this machine get.
+///
+/// # Errors
+/// As [`lookup`].
+pub async fn lookup_by_system(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
+    let host = without_brackets(host).to_owned();
+    by_system(host.clone(), port)
+        .await
+        .map_err(|why| LookupError {
+            host,
+            server: None,
+            why,
+        })
+}
+
 /// The addresses as they become known: those of one family may be there before the others (RFC
 /// 8305, section 3). At least one of the items is an error or has an address.
 pub(crate) fn answers(

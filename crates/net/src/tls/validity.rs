@@ -40,6 +40,11 @@ pub(super) fn ends_soon(cert: &CertificateDer<'_>, now: UnixTime) -> Option<u64>
     (left < LATEST && left < until.saturating_sub(from) / 4).then_some(left)
 }
 
+/// Both ends of its time, in Unix seconds.
+pub(super) fn ends(cert: &CertificateDer<'_>) -> Option<(u64, u64)> {
+    validity(cert)
+}
+
 fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }

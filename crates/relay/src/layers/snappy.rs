@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outbox::Outbox;
+use frp_net::limits::MAX_FRUITLESS_READS;
 use frp_net::scratch::with_scratch;
+use frp_net::turn;
 
 /// Most plain bytes in one chunk.
 const MAX_BLOCK: usize = 65_536;
@@ -114,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for SnappyStream<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        loop {
+        for _ in 0..MAX_FRUITLESS_READS {
             let consumed = this.reader.decode(&this.input, buf)?;
             this.input.advance(consumed);
             if this.input.is_empty() {
@@ -145,6 +147,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for SnappyStream<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+        turn::give_way(cx);
+        Poll::Pending
     }
 }
 
