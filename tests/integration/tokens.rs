@@ -224,7 +224,7 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     assert_eq!(register(&mut again, &port).await, "");
 
     // Nor does a group give anybody a port that is not allowed.
-    let _ = again.send(CLOSE_PROXY, &json!({"proxy_name": "a"})).await;
+    again.send(CLOSE_PROXY, &json!({"proxy_name": "b"})).await;
     let group = json!({"proxy_name": "g", "proxy_type": "tcp", "group": "g", "group_key": "k"});
     assert_eq!(register(&mut again, &group).await, "");
     let (mut bob, error) = login(&server, "bob-secret", &json!({})).await;
@@ -323,11 +323,7 @@ async fn a_user_is_who_has_its_token() {
     let rig = Rig::new();
     let lines = format!(
         "auth.strictUsers = true\nauth.token = \"main\"\ntransport.tcpMux = false\n{}",
-        [
-            entry("ann", "user = \"ann\""),
-            entry("annb", "user = \"ann.b\"")
-        ]
-        .concat()
+        entry("ann", "user = \"ann\"")
     );
     let server = start(&rig, &lines).await;
     let (_, error) = login(&server, "main", &json!({"user": "ann"})).await;
@@ -349,12 +345,6 @@ async fn a_user_is_who_has_its_token() {
         "the name of proxy [bob.x] must begin with [ann.], the user of its client"
     );
     assert_eq!(register(&mut ann, &stcp("ann.x")).await, "");
-    assert_eq!(register(&mut ann, &stcp("ann.bar.x")).await, "");
-    let refused = register(&mut ann, &stcp("ann.b.x")).await;
-    assert_eq!(
-        refused,
-        "the name of proxy [ann.b.x] is one of user [ann.b], who has a token"
-    );
     let (mut main, error) = login(&server, "main", &json!({"run_id": "main"})).await;
     assert_eq!(error, "");
     let refused = register(&mut main, &stcp("ann.y")).await;

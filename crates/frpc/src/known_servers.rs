@@ -543,7 +543,8 @@ mod tests {
                         name: format!("s{n}-{i}.example:7000"),
                         beside: Vec::new(),
                     };
-                    assert!(known.remember(&server, key("a"), false).unwrap().unwrap());
+                    let news = known.remember(&server, key("a"), false);
+                    assert_eq!(news.unwrap().unwrap(), News::Key);
                 }
             })
         };

@@ -335,7 +335,7 @@ async fn exchange(
         prover.lost(run_id);
     }
     let last = accepted(last)?;
-    let streams = prover.confirm(answer, &last.scram)?;
+    let streams = prover.confirm(answer, &last.scram, must_prove.as_ref())?;
     Ok((last, agreed, streams))
 }
 

@@ -259,9 +259,10 @@ impl Prover {
         &self,
         answer: Option<Answer>,
         text: &str,
+        known: Option<&KnownToProve>,
     ) -> Result<Option<Streams>, ProofError> {
         let Some(answer) = answer else {
-            self.not_asked()?;
+            self.not_asked(known)?;
             return Ok(None);
         };
         let secret = answer.confirm(text)?;

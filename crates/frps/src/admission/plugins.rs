@@ -115,6 +115,7 @@ impl Check for Plugins {
 
 /// A plugin that was made for frp leaves out the guards that `asked` asks for, and must not open the proxy by that.
 fn keep_guards(new: &mut NewProxy, asked: &NewProxy) {
+    new.guard_reports |= asked.guard_reports;
     let has_lists = !new.guard_allow_ips.is_empty() || !new.guard_deny_ips.is_empty();
     let limits = [
         new.guard_max_conns_per_minute,

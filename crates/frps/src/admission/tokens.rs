@@ -41,8 +41,6 @@ enum LoginError {
 enum ProxyError {
     #[error("the name of proxy [{name}] must begin with [{user}.], the user of its client")]
     NotOwnName { name: String, user: String },
-    #[error("the name of proxy [{name}] is one of user [{user}], who has a token")]
-    OthersName { name: String, user: String },
     #[error(
         "proxy [{0}] of a client without a user has a dot in its name, which only those of users have \
          (auth.strictUsers)"
@@ -147,15 +145,6 @@ fn new_proxy(ask: &mut NewProxyAsk<'_>) -> Result<(), ProxyError> {
         return Err(ProxyError::NotOwnName {
             name: name.clone(),
             user: user.to_string(),
-        });
-    }
-    if is_bound
-        && !user.is_empty()
-        && let Some(other) = policy.auth.tokens.other_owner(name, user)
-    {
-        return Err(ProxyError::OthersName {
-            name: name.clone(),
-            user: other.to_owned(),
         });
     }
     if policy.auth.strict_users && user.is_empty() && name.contains('.') {

@@ -151,16 +151,6 @@ impl Tokens {
         named.find(|entry| !entry.user.is_empty() && entry.user == user)
     }
 
-    /// Whose a proxy's name is beside `user`, to whom it would belong as well: of users `ann` and `ann.b` it is the
-    /// latter's that has `ann.b.ssh`.
-    pub(crate) fn other_owner(&self, name: &str, user: &str) -> Option<&str> {
-        let mut users = self.named.iter().map(|entry| entry.user());
-        users.find(|other| {
-            let rest = name.strip_prefix(other);
-            other.len() > user.len() && rest.is_some_and(|rest| rest.starts_with('.'))
-        })
-    }
-
     /// What has become of `entry`, by which somebody has logged in: `None` where its token is no longer good.
     pub(crate) fn current(&self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         if !entry.is_named() {

@@ -282,8 +282,7 @@ impl Bans {
         true
     }
 
-    /// Whether what comes from `ip` is kept out.
-    #[cfg(test)]
+    /// Whether what comes from `ip` is kept from everything.
     pub(crate) fn is_banned(&self, ip: IpAddr) -> bool {
         self.is_banned_by(&[None], ip)
     }
