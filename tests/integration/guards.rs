@@ -606,6 +606,6 @@ async fn fail2ban_reads_the_lines_and_no_name_forges_one() {
             frps.log().text()
         );
     }
-    let v6 = "2026-11-30 10:00:00.000 [W] [bans/mod.rs:12] guard: failed 2001:db8::1 cause=password count=1 proxy=\"a\"";
+    let v6 = "2026-11-30 10:00:00.000 [W] [bans/mod.rs:12] guard: failed 2001:db8::1 cause=login count=1 proxy=\"a\"";
     assert_eq!(fail2ban(v6), Some(vec!["2001:db8::1".to_owned()]));
 }

@@ -21,6 +21,7 @@ mod embedded;
 mod failures;
 mod groups;
 mod guards;
+mod guesses;
 mod health;
 mod heartbeat;
 mod hostile;

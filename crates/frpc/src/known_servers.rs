@@ -69,7 +69,7 @@ pub(crate) enum News {
 
 /// What a file says.
 #[derive(Debug, Default)]
-struct Book {
+pub(crate) struct Book {
     known: Vec<Line>,
     damaged: Vec<Damaged>,
 }
@@ -270,7 +270,14 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 impl Book {
-    fn parse(content: &[u8]) -> Self {
+    /// Servers and keys, for who tries what is read.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, Fingerprint)> {
+        self.known
+            .iter()
+            .map(|line| (line.server.as_str(), line.key))
+    }
+
+    pub(crate) fn parse(content: &[u8]) -> Self {
         let mut book = Self::default();
         for (at, line) in content.split(|byte| *byte == b'\n').enumerate() {
             let number = at + 1;
@@ -305,7 +312,12 @@ impl Book {
     }
 
     /// Whether `server` has `key`, or is not known at all.
-    fn check(&self, server: &Server, key: Fingerprint, file: &Path) -> Result<bool, Box<Refusal>> {
+    pub(crate) fn check(
+        &self,
+        server: &Server,
+        key: Fingerprint,
+        file: &Path,
+    ) -> Result<bool, Box<Refusal>> {
         let of = |name: &str| -> Vec<(usize, Fingerprint)> {
             let lines = self.known.iter().filter(|line| line.server == name);
             lines.map(|line| (line.number, line.key)).collect()

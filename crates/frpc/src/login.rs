@@ -37,6 +37,8 @@ pub(crate) struct LoggedIn {
     pub(crate) half_closes: bool,
     /// The server heeds the guards that proxies ask for.
     pub(crate) guards: bool,
+    /// It is told what becomes of users, and bans them.
+    pub(crate) bans: bool,
     pub(crate) control: MsgStream<ControlPipe>,
     pub(crate) connector: Connector,
     /// Why this way was taken, where there was a choice.
@@ -220,6 +222,7 @@ pub(crate) async fn login(
         version: answer.version,
         half_closes,
         guards: features::guards(&answer.features),
+        bans: features::bans(&answer.features),
         control,
         connector,
         why: None,

@@ -63,6 +63,8 @@ mod dispatch;
 #[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
 mod doctor;
 mod ended;
+#[doc(hidden)]
+pub mod fuzzed;
 mod greet;
 mod group;
 mod guards;

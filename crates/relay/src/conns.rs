@@ -279,7 +279,7 @@ impl<T> Conn<T> {
 
     /// Why it ended.
     pub fn end(&self) -> Option<End> {
-        self.ending.end_of().or_else(|| self.end.get().copied())
+        self.ending.why().or_else(|| self.end.get().copied())
     }
 
     /// As a number.
@@ -302,13 +302,18 @@ impl Ending {
         self.changed.notify_waiters();
     }
 
+    /// Ends the connection because its address is banned. Who serves many users without a wait for each does not notice.
+    pub fn ban(&self) {
+        self.end(BY_BAN);
+    }
+
     /// Whether somebody has.
     pub fn is_ended(&self) -> bool {
-        self.end_of().is_some()
+        self.why().is_some()
     }
 
     /// Why, if somebody has.
-    pub fn end_of(&self) -> Option<End> {
+    pub fn why(&self) -> Option<End> {
         match self.why.load(Ordering::Acquire) {
             NOT_ENDED => None,
             BY_BAN => Some(End::Banned),

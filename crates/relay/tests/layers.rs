@@ -52,6 +52,25 @@ async fn snappy_reads_what_go_wrote_however_it_is_split() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_damaged_chunk_arrives_however_it_is_split() {
+    // "hello" in a chunk with its checksum, then one whose checksum is wrong.
+    let (near, mut far) = duplex(1000);
+    let mut good = SnappyStream::new(near);
+    good.write_all(b"hello").await.unwrap();
+    drop(good);
+    let mut stream = Vec::new();
+    far.read_to_end(&mut stream).await.unwrap();
+    stream.extend_from_slice(b"\x01\x09\x00\x00\0\0\0\0world");
+    for step in 1..=stream.len() {
+        let mut io = SnappyStream::new(Pieces::new(&stream, step));
+        let mut plain = Vec::new();
+        let error = io.read_to_end(&mut plain).await.unwrap_err();
+        assert_eq!(plain, b"hello", "by {step}");
+        assert!(error.to_string().contains("checksum"), "by {step}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn snappy_reads_the_streams_of_the_go_encoder() {
     let golden: Value = serde_json::from_str(SNAPPY).unwrap();
     let mut read = 0;

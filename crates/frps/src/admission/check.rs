@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use frp_proto::msg::{Login, NewProxy, NewWorkConn, Ping};
 use frp_proto::wire::WireProtocol;
+use frp_relay::conns::Ending;
 
 use super::guard::OnEnd;
 use crate::auth::tokens::Identity;
@@ -116,6 +118,8 @@ pub(crate) struct UserAsk<'a> {
     /// The user's address, which the client is told; of a visitor's user it is the visitor's.
     pub(crate) src: Option<SocketAddr>,
     pub(crate) visitor: Option<&'a Claim>,
+    /// Ends the connection.
+    pub(crate) ending: &'a Arc<Ending>,
 }
 
 /// By what a visitor claims that its user may come.

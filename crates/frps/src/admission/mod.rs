@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod guards;
 mod limits;
 mod plugins;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -26,9 +27,11 @@ use self::guard::Guard;
 use self::guards::Guarding;
 use self::limits::Limits;
 use self::plugins::Plugins;
+use self::reports::Reports;
 use self::tokens::Tokens;
 use self::visitors::Visitors;
 use crate::bans::Bans;
+use crate::client::handle::SessionHandle;
 use crate::guards::Why;
 use crate::policy::Policy;
 use crate::proxy::spec::ProxySpec;
@@ -53,13 +56,20 @@ impl Admission {
         checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
         checks.push(Box::new(Tokens));
+        // The last: a user that waits for its turn has passed all else.
+        checks.push(Box::new(Reports::new(&guarding)));
         Self { checks, guarding }
     }
 
-    /// Whether nobody from `ip` may come to the proxy of `spec`, as far as that is known by where it is: to be asked
+    /// Whether nobody from `ip` may come to the proxy of `at`, as far as that is known by where it is: to be asked
     /// where a user costs nothing yet. It is logged.
-    pub(crate) fn turns_away(&self, policy: &Policy, spec: &ProxySpec, ip: IpAddr) -> Option<Why> {
-        self.guarding.turns_away(policy, spec, ip)
+    pub(crate) fn turns_away(
+        &self,
+        policy: &Policy,
+        at: (&SessionHandle, &ProxySpec),
+        ip: IpAddr,
+    ) -> Option<Why> {
+        self.guarding.turns_away(policy, at, ip)
     }
 
     /// Users that guards have refused, by why.

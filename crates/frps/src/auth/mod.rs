@@ -3,7 +3,7 @@
 //! [`issuer`] knows of it).
 
 #[cfg(feature = "oidc")]
-mod issuer;
+pub(crate) mod issuer;
 #[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]
 mod oidc;
 mod token;

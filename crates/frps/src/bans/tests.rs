@@ -178,3 +178,45 @@ fn a_ban_may_be_as_long_as_the_settings_can_say() {
     again.restore(bans.all());
     assert!(again.is_banned(ip(OTHER)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_reports_counts_for_its_own_proxies_only() {
+    let (bans, again) = (bans(), bans());
+    let [own, others]: [Arc<str>; 2] = ["client a".into(), "token b".into()];
+    let report = |times: u32| (0..times).any(|_| bans.reported(&own, ip(OTHER), "ssh"));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(3));
+    assert!(!report(2));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(1));
+    // Of somebody who was let in nothing is held against.
+    bans.let_in(&others, ip(OTHER));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(1));
+    bans.let_in(&own, ip(OTHER));
+    assert!(!report(2) && report(1));
+    assert!(bans.keeps_from(&own, ip(OTHER)));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(0));
+    assert!(!bans.keeps_from(&others, ip(OTHER)) && !bans.is_banned(ip(OTHER)));
+    assert_eq!(bans.failures_left(&others, ip(OTHER)), Some(3));
+    assert_eq!(bans.failures_left(&own, ip("127.0.0.1")), None, "excepted");
+
+    let all = bans.all();
+    assert_eq!(all[0].whose, Some(own.clone()));
+    again.restore(all);
+    assert!(again.keeps_from(&own, ip(OTHER)) && !again.is_banned(ip(OTHER)));
+    assert_eq!(bans.remove("192.0.2.9".parse().unwrap()), 1);
+    assert!(!bans.keeps_from(&own, ip(OTHER)));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(!again.keeps_from(&own, ip(OTHER)), "it is over");
+}
+
+#[test]
+fn the_address_of_a_client_is_not_banned_by_the_word_of_another() {
+    let homes = Strangers::new(8);
+    let _home = homes.at_home(ip(OTHER));
+    let bans = Bans { homes, ..bans() };
+    let own: Arc<str> = "client a".into();
+    for _ in 0..50 {
+        bans.reported(&own, ip(OTHER), "ssh");
+    }
+    assert!(!bans.keeps_from(&own, ip(OTHER)));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), None);
+}

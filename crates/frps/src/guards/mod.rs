@@ -5,7 +5,7 @@
 //! [`lists`] has the addresses, [`counted`] who is there and has come of late. [`crate::admission`] asks.
 
 pub(crate) mod counted;
-mod lists;
+pub(crate) mod lists;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(crate) struct Asked {
     allow: Option<Networks>,
     deny: Networks,
     limits: Limits,
+    /// It says what becomes of its users.
+    pub(crate) reports: bool,
 }
 
 /// A client asks for what cannot be.
@@ -182,6 +184,7 @@ impl Asked {
                 per_source: number(new.guard_max_conns_per_source),
                 all: number(new.guard_max_conns),
             },
+            reports: new.guard_reports,
         })
     }
 }

@@ -103,7 +103,7 @@ impl UserConn {
 
     /// Why, for the log.
     pub(crate) fn why_ended(&self) -> &'static str {
-        self.ending.end_of().unwrap_or(End::Administrator).as_str()
+        self.ending.why().unwrap_or(End::Administrator).as_str()
     }
 
     /// What is known of the connection to the proxy of `spec`, which it has come to.
@@ -138,6 +138,7 @@ impl UserConn {
                 proxy: &proxy.spec,
                 src: self.at.src,
                 visitor: self.claim.as_ref(),
+                ending: &self.ending,
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
             let base = &proxy.base;
@@ -184,8 +185,8 @@ impl Proxy {
     /// Whether nobody from `ip` may come here.
     pub(crate) fn turns_away(&self, ip: IpAddr) -> bool {
         let base = &self.base;
-        let why = base.admission.turns_away(&base.policy(), &self.spec, ip);
-        why.is_some()
+        let at = (&*self.session, &*self.spec);
+        base.admission.turns_away(&base.policy(), at, ip).is_some()
     }
 
     /// Says that a user has come from `src`.
@@ -225,8 +226,8 @@ impl Proxy {
 
     /// Says that a user's connection was ended by an administrator, or by a ban.
     pub(crate) fn log_ended(&self, user: &UserConn) {
-        let peer = user.at.source();
         let why = user.why_ended();
+        let peer = user.at.source();
         info!(self.log, "user connection [{peer}] closed: {why}");
     }
 
