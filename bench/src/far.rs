@@ -24,7 +24,7 @@ pub(crate) fn loss(
     let path = |lost_of_1000| Path {
         delay: HALF_OF_50_MS,
         lost_of_1000,
-        rate: None,
+        ..Path::default()
     };
     between_hosts(programs, side, mode, path(0), |network, pair, backend| {
         let mut values = Values::new();
@@ -47,11 +47,11 @@ pub(crate) fn long(
 ) -> Result<Values, Error> {
     let path = Path {
         delay: HALF_OF_100_MS,
-        lost_of_1000: 0,
         rate: Some(Rate {
             bytes: LONG_RATE,
             queue: HALF_OF_100_MS * 2,
         }),
+        ..Path::default()
     };
     between_hosts(programs, side, mode, path, |_, pair, backend| {
         let window = Duration::from_secs_f64(seconds * 2.0);

@@ -44,11 +44,11 @@ pub(crate) fn measure_slow(
 ) -> Result<Values, Error> {
     let path = Path {
         delay: SLOW_DELAY,
-        lost_of_1000: 0,
         rate: Some(Rate {
             bytes: mbit * 1_000_000 / 8,
             queue: SLOW_DELAY * 2,
         }),
+        ..Path::default()
     };
     let window = Duration::from_secs_f64(seconds * SLOW_LONGER);
     between_hosts(programs, side, mode, path, |_, pair, backend| {

@@ -309,7 +309,7 @@ async fn where_the_way_is_long_and_loses_packets_it_is_whatever_answers_first() 
     let far = Path {
         delay: Duration::from_millis(200),
         lost_of_1000: 10,
-        rate: None,
+        ..Path::default()
     };
     let Some(office) = Office::new(&Side::Ours, far, Open).await else {
         return;

@@ -21,6 +21,7 @@ mod embedded;
 mod failures;
 mod groups;
 mod guards;
+mod guesses;
 mod health;
 mod heartbeat;
 mod hostile;
@@ -60,12 +61,17 @@ mod registration;
 mod releases;
 mod reload;
 mod reload_frps;
+mod security;
 mod server_plugins;
 mod shutdown;
 mod signals;
+#[cfg(target_os = "linux")]
+mod simulated_day;
 mod ssh;
 mod ssh_gateway;
 mod store;
+#[cfg(target_os = "linux")]
+mod storms;
 mod story;
 mod strangers;
 mod strangers_hold;

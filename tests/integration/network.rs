@@ -90,7 +90,7 @@ async fn a_path_takes_its_time_and_tcp_makes_up_for_losses() {
     let far = Path {
         delay: Duration::from_millis(100),
         lost_of_1000: 10,
-        rate: None,
+        ..Path::default()
     };
     let Some(net) = Network::new(far, Open) else {
         return;

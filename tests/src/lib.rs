@@ -47,6 +47,8 @@ pub mod service;
 pub mod site;
 pub mod slow_link;
 pub mod ssh_clients;
+#[cfg(target_os = "linux")]
+pub mod storm;
 pub mod temp;
 pub mod terminal;
 pub mod tls;

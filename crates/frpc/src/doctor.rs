@@ -306,6 +306,11 @@ fn without_login(patient: &Patient, report: &Report) {
     for (proxy, service) in patient.cfg.proxies.iter().zip(&patient.services) {
         report.add(service.clone());
         let found = "there is no login";
-        report.add(Step::new("remotePort", &proxy.name, Mark::NotChecked, found));
+        report.add(Step::new(
+            "remotePort",
+            &proxy.name,
+            Mark::NotChecked,
+            found,
+        ));
     }
 }

@@ -14,7 +14,8 @@
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved. [`xtcp`]: users come by a direct path, for
 //!    which [`nathole`] finds a hole.
 //!
-//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is.
+//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is, and [`sshd`] what a
+//! ssh server has made of a user.
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
@@ -65,6 +66,8 @@ mod dial;
 mod discover;
 #[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
 mod doctor;
+#[doc(hidden)]
+pub mod fuzzed;
 mod health;
 mod identity;
 mod known_servers;
@@ -86,6 +89,7 @@ mod registration;
 mod service;
 mod session;
 mod settings;
+mod sshd;
 mod store;
 mod tasks;
 mod udp;

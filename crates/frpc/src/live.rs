@@ -14,6 +14,7 @@ use frp_relay::relay::Traffic;
 
 use crate::connect::Connector;
 use crate::real_ip::RealIp;
+use crate::sshd::Sshd;
 
 pub(crate) type Conns = conns::Conns<Served>;
 pub(crate) type Conn = conns::Conn<Served>;
@@ -30,6 +31,8 @@ pub(crate) struct Live {
     pub(crate) conns: Arc<Conns>,
     /// What users are called at local services.
     pub(crate) real_ip: Arc<RealIp>,
+    /// What ssh servers make of them.
+    pub(crate) sshd: Sshd,
 }
 
 /// What users' connections belong to: the proxy of a name, whatever session it is in.
@@ -108,6 +111,7 @@ impl Live {
             traffic: Mutex::default(),
             conns: Arc::new(Conns::new(seed.map(u64::from_ne_bytes))),
             real_ip: Arc::new(RealIp::new(token)),
+            sshd: Sshd::default(),
         }
     }
 

@@ -32,7 +32,7 @@ pub use connect_proxy::ConnectProxy;
 pub use flow::Flow;
 pub use host::Host;
 pub use middlebox::{Middlebox, Verdict};
-pub use nat::{End, Ipv6, Mapper, Nat, NatKind, NatNetwork};
+pub use nat::{Deaf, End, Ipv6, Mapper, Nat, NatKind, NatNetwork};
 pub use packet::{Packet, TCP, UDP};
 pub use path::{Path, Rate};
 pub use router::{Manners, Router, Speaks};

@@ -1,4 +1,4 @@
-//! What the way itself does to packets: it takes time, loses some, and is only so wide.
+//! What the way itself does to packets: it takes time, loses some, delivers some late or twice, and is only so wide.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,6 +11,12 @@ pub struct Path {
     pub delay: Duration,
     /// How many of a thousand packets get lost, by a generator with a fixed start.
     pub lost_of_1000: u32,
+    /// How many arrive that much later than others, which overtake them.
+    pub late_of_1000: u32,
+    /// See there.
+    pub late_by: Duration,
+    /// How many arrive twice.
+    pub twice_of_1000: u32,
     /// How wide it is in one direction; None for no limit.
     pub rate: Option<Rate>,
 }
@@ -49,7 +55,7 @@ impl Line {
 
     /// Sends `bytes` to host number `to`, unless they get lost.
     pub(super) fn send(&mut self, path: &Path, now: Instant, to: usize, bytes: Vec<u8>) {
-        if self.lost(path.lost_of_1000) {
+        if self.is_one(path.lost_of_1000) {
             return;
         }
         let mut sent = now;
@@ -61,9 +67,19 @@ impl Line {
             sent = free + Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate.bytes));
             self.free[to] = Some(sent);
         }
+        let mut due = sent + path.delay;
+        if self.is_one(path.late_of_1000) {
+            due += path.late_by;
+        }
+        if self.is_one(path.twice_of_1000) {
+            self.push(due, (to, bytes.clone()));
+        }
+        self.push(due, (to, bytes));
+    }
+
+    fn push(&mut self, due: Instant, bound: Bound) {
         self.count += 1;
-        let due = sent + path.delay;
-        self.queue.push(Reverse((due, self.count, (to, bytes))));
+        self.queue.push(Reverse((due, self.count, bound)));
     }
 
     /// The next packet that has arrived by `now`, in order.
@@ -79,11 +95,15 @@ impl Line {
         self.queue.peek().map(|Reverse((due, _, _))| *due)
     }
 
-    fn lost(&mut self, of_1000: u32) -> bool {
+    /// Whether this one is among so many.
+    fn is_one(&mut self, of_1000: u32) -> bool {
+        if of_1000 == 0 {
+            return false;
+        }
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        of_1000 > 0 && self.random % 1000 < u64::from(of_1000)
+        self.random % 1000 < u64::from(of_1000)
     }
 }
 
@@ -107,6 +127,26 @@ mod tests {
         assert!(line.arrived(now).is_none());
         let arrived: Vec<_> = std::iter::from_fn(|| line.arrived(now + delay)).collect();
         assert_eq!(arrived, [(0, vec![0]), (0, vec![1]), (0, vec![2])]);
+    }
+
+    #[test]
+    fn some_are_overtaken_and_some_arrive_twice() {
+        let now = Instant::now();
+        let late_by = Duration::from_millis(5);
+        let path = Path {
+            late_of_1000: 100,
+            late_by,
+            twice_of_1000: 100,
+            ..Path::default()
+        };
+        let mut line = Line::new(1);
+        for _ in 0..10_000 {
+            line.send(&path, now, 0, Vec::new());
+        }
+        let in_time = std::iter::from_fn(|| line.arrived(now)).count();
+        let late = std::iter::from_fn(|| line.arrived(now + late_by)).count();
+        assert!((9_600..=10_200).contains(&in_time), "{in_time}");
+        assert!((10_800..=11_200).contains(&(in_time + late)), "{late}");
     }
 
     #[test]

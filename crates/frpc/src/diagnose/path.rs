@@ -29,7 +29,9 @@ pub(crate) fn split_dns(found: String, server: SocketAddr, systems_answer: bool)
 /// Nobody answers at the addresses that the name leads to.
 pub(crate) fn asked_dns(why: &Explained, host: &str, found: &str) -> Explained {
     let cure = why.cure().unwrap_or_default();
-    let cure = format!("{cure}; and see that {found}, to which the name {host} leads, is frps: DNS may be wrong");
+    let cure = format!(
+        "{cure}; and see that {found}, to which the name {host} leads, is frps: DNS may be wrong"
+    );
     explained(why.seen(), why.why(), cure)
 }
 
@@ -142,7 +144,7 @@ pub(crate) fn first_byte_rejected(seen: &str, _: &OneWay) -> Explained {
 pub(crate) fn first_byte_wanted(seen: &str, _: &OneWay) -> Explained {
     explained(
         seen,
-        "TLS is answered only behind frp's own first byte 0x17: frps is an old release (older than 0.38), or shares its \
+        "TLS is answered only behind frp's own first byte 0x17: frps is an old release, before 0.38, or shares its \
          port with https proxies",
         "set transport.tls.disableCustomTLSFirstByte = false, and update frps if it is old",
     )
@@ -165,7 +167,7 @@ pub(crate) fn other_mux(seen: &str, way: &OneWay) -> Explained {
 pub(crate) fn old_wire(seen: &str, _: &OneWay) -> Explained {
     explained(
         seen,
-        "frps does not know wire protocol v2: it is an old release (older than 0.69)",
+        "frps does not know wire protocol v2: it is an old release, before 0.69",
         "set transport.wireProtocol = \"v1\", or update frps",
     )
 }

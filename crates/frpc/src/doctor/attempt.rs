@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use frp_config::ClientConfig;
 use frp_log::Log;
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::changes::{self, credentials};
@@ -141,8 +142,9 @@ async fn changed(patient: &Patient, failure: &Failure) -> Found {
 async fn silent(patient: &Patient, addrs: &[SocketAddr]) -> Found {
     let way = &patient.way;
     let by_packets = async {
-        let addr = addrs.first().filter(|_| !way.protocol.is_udp())?;
-        packets::largest_answered(way, *addr).await
+        let addrs = addrs.iter().filter(|_| !way.protocol.is_udp());
+        let looks = join_all(addrs.map(|addr| packets::largest_answered(way, *addr)));
+        looks.await.into_iter().flatten().next()
     };
     let by_settings = changes::find(&patient.client, way, None, "i/o timeout");
     let (mtu, setting) = tokio::join!(by_packets, by_settings);

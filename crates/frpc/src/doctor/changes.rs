@@ -35,10 +35,7 @@ pub(super) async fn find(
 ) -> Option<Explained> {
     let tried = of(way, error).into_iter().map(|change| async move {
         let answered = timeout(DOCTOR_STEP, is_answered(client, way, change.cfg));
-        answered
-            .await
-            .unwrap_or(false)
-            .then_some(change.explained)
+        answered.await.unwrap_or(false).then_some(change.explained)
     });
     let found = join_all(tried).await.into_iter().flatten().next()?;
     Some(found(seen, way))

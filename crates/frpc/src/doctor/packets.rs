@@ -99,12 +99,7 @@ pub(super) async fn largest_answered(way: &OneWay, addr: SocketAddr) -> Option<u
 }
 
 /// frps answers TLS whether `transport.tls.enable` is on or not.
-async fn is_answered(
-    way: &OneWay,
-    addr: SocketAddr,
-    segment: u32,
-    tls: Arc<ClientConfig>,
-) -> bool {
+async fn is_answered(way: &OneWay, addr: SocketAddr, segment: u32, tls: Arc<ClientConfig>) -> bool {
     let Ok(mut conn) = dial_in_segments(addr, segment).await else {
         return false;
     };

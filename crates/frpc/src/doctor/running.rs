@@ -48,14 +48,21 @@ pub(super) async fn ask(cfg: &ClientConfig, path: &Path, report: &Report) -> Opt
         });
     }
     if let Some(pid) = process(path) {
-        let found = format!("this frpc runs (process {pid}), and cannot be asked: it has no webServer, or another one");
+        let found = format!(
+            "this frpc runs (process {pid}), and cannot be asked: it has no webServer, or another one"
+        );
         report.add(Step::new(STEP, "", Mark::Ok, found));
         return Some(Running { proxies: None });
     }
     let web = cfg.web_server.as_ref()?;
     if let Err(error) = listen(&web.addr, web.port) {
         let about = join_host_port(&web.addr, web.port);
-        let step = Step::new("webServer", about, Mark::Failed, go_text(&error).to_string());
+        let step = Step::new(
+            "webServer",
+            about,
+            Mark::Failed,
+            go_text(&error).to_string(),
+        );
         report.add(match error.kind() {
             io::ErrorKind::AddrInUse => step.because(
                 "another program has the port of webServer, and frpc does not start",

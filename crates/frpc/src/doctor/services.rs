@@ -66,7 +66,10 @@ async fn of_plugin(name: &str, plugin: &ClientPlugin) -> Step {
         ClientPlugin::UnixDomainSocket(it) => {
             let opened = UnixStream::connect(&it.unix_path).await;
             let opened = opened.map(drop).map_err(|e| go_text(&e).to_string());
-            (opened, (it.unix_path.display().to_string(), "plugin.unixPath"))
+            (
+                opened,
+                (it.unix_path.display().to_string(), "plugin.unixPath"),
+            )
         }
         ClientPlugin::StaticFile(it) => {
             let opened = std::fs::read_dir(&it.local_path);
@@ -97,7 +100,10 @@ type Looked = (Result<(), String>, (String, &'static str));
 
 /// `host:port` of a plugin.
 async fn by_addr(addr: &str) -> Looked {
-    let looked = match addr.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+    let looked = match addr
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse()))
+    {
         Some((host, Ok(port))) => by_tcp(without_brackets(host), port).await,
         _ => Err("missing port in address".to_owned()),
     };
@@ -151,14 +157,25 @@ pub(super) fn visitor(visitor: &VisitorConfig, runs: bool) -> Step {
     match opened {
         Ok(()) if runs => {
             let step = Step::new(STEP, name, Mark::Warning, format!("nobody listens at {at}"));
-            step.because("the frpc that runs does not have this visitor", "frpc reload")
+            step.because(
+                "the frpc that runs does not have this visitor",
+                "frpc reload",
+            )
         }
         Ok(()) => Step::new(STEP, name, Mark::Ok, format!("{at} is free to listen at")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && runs => {
-            Step::new(STEP, name, Mark::Ok, format!("{at} is in use, as it should by the frpc that runs"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && runs => Step::new(
+            STEP,
+            name,
+            Mark::Ok,
+            format!("{at} is in use, as it should by the frpc that runs"),
+        ),
         Err(error) => {
-            let step = Step::new(STEP, name, Mark::Failed, format!("{at}: {}", go_text(&error)));
+            let step = Step::new(
+                STEP,
+                name,
+                Mark::Failed,
+                format!("{at}: {}", go_text(&error)),
+            );
             match error.kind() {
                 io::ErrorKind::AddrInUse => step.because(
                     "another program has the port",

@@ -58,7 +58,9 @@ impl Session {
         let run = logged_in.map(|logged_in| {
             let stop = visit.stop.clone();
             let session = crate::session::Session::new(client, logged_in, Log::root(), stop);
-            visit.sessions.spawn(async move { drop(session.run().await) })
+            visit
+                .sessions
+                .spawn(async move { drop(session.run().await) })
         });
         Self {
             client: client.clone(),
@@ -191,7 +193,12 @@ impl Look<'_> {
         let mut steps = vec![step, service.clone()];
         let Some(remote) = remote else {
             let found = "frps does not have the proxy";
-            steps.push(Step::new("remotePort", &proxy.name, Mark::NotChecked, found));
+            steps.push(Step::new(
+                "remotePort",
+                &proxy.name,
+                Mark::NotChecked,
+                found,
+            ));
             return steps;
         };
         let served = (!remote.is_other).then(|| Served {
@@ -246,7 +253,9 @@ impl Look<'_> {
         let mut all = registrations.all();
         let Some(known) = all.find(|one| one.proxy().cfg.name == *name) else {
             let found = match proxy.load_balancer {
-                Some(_) => "not registered: its group would send users to a service that is not there",
+                Some(_) => {
+                    "not registered: its group would send users to a service that is not there"
+                }
                 None if self.ended() => "the session with frps has ended",
                 None => "not registered: the frpc that runs has the device of the virtual network",
             };

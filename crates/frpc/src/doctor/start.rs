@@ -38,13 +38,13 @@ fn may_append(path: &Path) -> io::Result<()> {
     if path.exists() {
         return OpenOptions::new().append(true).open(path).map(drop);
     }
-    let folders = path.ancestors().skip(1).map(|folder| match folder {
+    let mut folders = path.ancestors().skip(1).map(|folder| match folder {
         here if here.as_os_str().is_empty() => Path::new("."),
         folder => folder,
     });
-    let mut there = folders.filter(|folder| folder.exists());
-    let folder = there.next().unwrap_or(Path::new("/"));
-    Ok(access(folder, Access::WRITE_OK)?)
+    let root = Path::new("/");
+    let folder = folders.find(|folder| folder.exists());
+    Ok(access(folder.unwrap_or(root), Access::WRITE_OK)?)
 }
 
 /// Makes the device of the virtual network, for as long as the doctor looks, where there is to be one.

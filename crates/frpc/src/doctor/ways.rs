@@ -50,9 +50,13 @@ pub(super) async fn walk(
     let auto = patient.auto.take();
     let is_one = auto.is_none();
     let tasks = patient.client.tasks.tracker.clone();
-    let (tcp, packets, tls, others, login) = tokio::join!(
-        tcp(&way, addrs),
-        packets(&way, addrs),
+    let reached = async {
+        let tcp = tcp(&way, addrs).await;
+        let arrives = packets(&way, tcp.good).await;
+        (tcp, arrives)
+    };
+    let ((tcp, arrives), tls, others, login) = tokio::join!(
+        reached,
         timeout(DOCTOR_STEP * 2, look_at_tls(&way, &tasks)),
         join_all(OTHERS.map(|other| offered(&way, other, &tasks))),
         attempt::log_in(patient, auto, addrs),
@@ -60,8 +64,8 @@ pub(super) async fn walk(
     let is_tcp_open = tcp.steps.iter().any(|step| step.mark == Mark::Ok);
     tcp.steps.into_iter().for_each(|step| report.add(step));
     let by_login = login.as_ref().err().and_then(|failure| failure.mtu);
-    let mtu = packets.or(by_login);
-    if let (Some(mtu), Some(addr)) = (mtu, addrs.first()) {
+    let mtu = arrives.or(by_login);
+    if let (Some(mtu), Some(addr)) = (mtu, tcp.good) {
         let why = path::black_hole(mtu);
         report.add(failed("packets", addr.to_string(), &why));
     }
@@ -96,7 +100,11 @@ pub(super) async fn walk(
             let error = failure.error.as_ref();
             let is_silent = error.is_some_and(|error| diagnose::found(error) == Found::Nothing);
             report.add(match way.protocol.is_udp() && is_silent && tcp.is_host_up {
-                true => failed(way.protocol.as_str(), at, &path::udp_blocked(failure.why.seen())),
+                true => failed(
+                    way.protocol.as_str(),
+                    at,
+                    &path::udp_blocked(failure.why.seen()),
+                ),
                 false => failed(way.protocol.as_str(), at, &failure.why),
             });
         }
@@ -171,17 +179,19 @@ fn stage(failure: &Failure) -> Stage {
 }
 
 /// The largest packet that arrives at the server, where there is a limit.
-async fn packets(way: &OneWay, addrs: &[SocketAddr]) -> Option<u32> {
+async fn packets(way: &OneWay, addr: Option<SocketAddr>) -> Option<u32> {
     // A proxy takes what we send, and a transport of UDP looks for itself.
     if way.protocol.is_udp() || way.transport.proxy_url.is_some() {
         return None;
     }
-    packets::largest_that_arrives(*addrs.first()?).await
+    packets::largest_that_arrives(addr?).await
 }
 
 /// What TCP has come to.
 struct Tcp {
     steps: Vec<Step>,
+    /// An address that takes connections, where no proxy does so in its place.
+    good: Option<SocketAddr>,
     /// The host answers, be it by a refusal.
     is_host_up: bool,
 }
@@ -211,6 +221,7 @@ async fn tcp(way: &OneWay, addrs: &[SocketAddr]) -> Tcp {
         };
         return Tcp {
             steps: vec![step],
+            good: None,
             is_host_up,
         };
     }
@@ -263,6 +274,7 @@ async fn tcp(way: &OneWay, addrs: &[SocketAddr]) -> Tcp {
     };
     Tcp {
         steps: tried.into_iter().map(tell).collect(),
+        good: good.first().copied(),
         is_host_up,
     }
 }
@@ -377,7 +389,9 @@ fn tls_step(way: &OneWay, tls: &Tls, failure: Option<&Failure>) -> Step {
     let found = if is_checked {
         format!("works; the certificate, issued by {by}, is the one that is trusted")
     } else if settings.trust == Some(ServerTrust::FirstUse) {
-        format!("works; the certificate is issued by {by}, and its key is the known one, or the first")
+        format!(
+            "works; the certificate is issued by {by}, and its key is the known one, or the first"
+        )
     } else if by_system {
         format!("works; the certificate is issued by {by}, which this machine trusts")
     } else if cert.by_itself {

@@ -2,7 +2,7 @@
 //! answers for the whole process (frp `pkg/util/net/dns.go`). Nothing is kept: every look-up asks.
 
 pub mod dns;
-mod files;
+pub(crate) mod files;
 mod search;
 
 use std::io;

@@ -11,7 +11,7 @@ mod session;
 #[allow(clippy::unwrap_used)]
 mod session_tests;
 pub mod shown;
-mod validity;
+pub(crate) mod validity;
 
 use std::fmt;
 use std::io;

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) boxes: Vec<Table>,
     /// The internet: LANs take no time.
     pub(super) path: Path,
+    /// A host that nothing comes to, while what it says passes.
+    pub(super) deaf: Option<usize>,
     /// How many hops a packet makes on the internet.
     pub(super) hops: u8,
     /// Bytes of IP that each host was sent.
@@ -70,6 +72,9 @@ pub(super) fn run(devices: &[File], world: &Mutex<World>, stop: &PipeReader) {
                     let Some(bound) = world.carry(from, packet, now) else {
                         continue;
                     };
+                    if world.deaf == Some(bound.to) {
+                        continue;
+                    }
                     world.received[bound.to] += n as u64;
                     let path = if bound.far {
                         world.path

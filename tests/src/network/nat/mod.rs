@@ -84,6 +84,15 @@ pub enum End {
     Owner,
 }
 
+/// Who hears nothing, while what it says arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deaf {
+    /// The host of frps.
+    Server,
+    /// The host of the owner.
+    Owner,
+}
+
 /// The hosts, the boxes and the internet; all goes away with the value.
 pub struct NatNetwork {
     /// Where frps is: 203.0.113.10.
@@ -112,6 +121,7 @@ const STUN: [Ipv4Addr; 2] = [
 const HOPS: u8 = 12;
 
 /// The places of the hosts in `World::nodes`; the boxes' follow.
+const FRPS: usize = 0;
 const VISITOR: usize = 2;
 const OWNER: usize = 3;
 
@@ -256,6 +266,14 @@ impl NatNetwork {
     /// From now on the internet is like this. LANs take no time.
     pub fn set_path(&self, path: Path) {
         self.world.lock().unwrap().path = path;
+    }
+
+    /// From now on the way is one of one direction only: nothing comes to the owner, or to frps, or all does again.
+    pub fn set_deaf(&self, who: Option<Deaf>) {
+        self.world.lock().unwrap().deaf = who.map(|who| match who {
+            Deaf::Server => FRPS,
+            Deaf::Owner => OWNER,
+        });
     }
 
     /// Has the box of this end forget all, as one that starts again.
@@ -435,6 +453,7 @@ impl Plan {
             nodes: self.nodes.into_iter().map(|(_, node, _)| node).collect(),
             boxes: self.boxes,
             path: Path::default(),
+            deaf: None,
             hops: HOPS,
             received,
             spoken: HashSet::new(),
