@@ -10,6 +10,7 @@ mod changes;
 mod names;
 mod outside;
 mod packets;
+mod patient;
 mod running;
 mod services;
 mod session;
@@ -18,7 +19,7 @@ mod ways;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frp_ask::doctor::{Mark, Report, Step};
@@ -30,14 +31,13 @@ use frp_net::tls::TlsSetupError;
 use frp_proto::VERSION;
 use futures_util::future::join_all;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use self::patient::{Patient, Visit, failed};
 use crate::auto::Auto;
 use crate::client::Client;
-use crate::diagnose::{Explained, path};
+use crate::diagnose::path;
 use crate::known_servers;
-use crate::limits::{DOCTOR, LAST_TASKS};
+use crate::limits::DOCTOR;
 use crate::one_way::OneWay;
 use crate::settings::{ConfigFile, Settings};
 
@@ -53,44 +53,6 @@ pub(crate) async fn run(asked: Doctor<ClientConfig>) -> ExitCode {
     }
     visit.end().await;
     report.end(json)
-}
-
-/// What the doctor has begun, and ends in any case.
-#[derive(Debug, Default)]
-struct Visit {
-    stop: CancellationToken,
-    sessions: TaskTracker,
-    client: OnceLock<Arc<Client>>,
-}
-
-impl Visit {
-    /// Leaves, so that frps lets go of everything at once.
-    async fn end(self) {
-        self.stop.cancel();
-        self.sessions.close();
-        let _ = timeout(LAST_TASKS, self.sessions.wait()).await;
-        if let Some(client) = self.client.get() {
-            client.tasks.stop.cancel();
-            client.tasks.tracker.close();
-            let _ = timeout(LAST_TASKS, client.tasks.tracker.wait()).await;
-            client.live.real_ip.end().await;
-        }
-    }
-}
-
-/// What is known once the configuration is read.
-struct Patient {
-    /// As the program would run it.
-    cfg: Arc<ClientConfig>,
-    /// The doctor's own: no visitors, no web server, and no proxies and no device where the program runs.
-    client: Arc<Client>,
-    /// The one way, or the first of those that are tried.
-    way: Arc<OneWay>,
-    auto: Option<Auto>,
-    /// The program itself, where it runs.
-    running: Option<running::Running>,
-    /// The local service of each proxy, in their order.
-    services: Vec<Step>,
 }
 
 async fn walk(asked: Doctor<ClientConfig>, visit: &Visit, report: &Report) {
@@ -116,16 +78,6 @@ async fn walk(asked: Doctor<ClientConfig>, visit: &Visit, report: &Report) {
     for visitor in &patient.cfg.visitors {
         report.add(services::visitor(visitor, patient.running.is_some()));
     }
-}
-
-/// A failed step, in the words of the diagnosis.
-fn failed(step: &'static str, about: impl Into<String>, why: &Explained) -> Step {
-    explained(step, about, Mark::Failed, why)
-}
-
-fn explained(step: &'static str, about: impl Into<String>, mark: Mark, why: &Explained) -> Step {
-    let cure = why.cure().unwrap_or_default();
-    Step::new(step, about, mark, why.seen()).because(why.why(), cure)
 }
 
 /// Reads everything that the program reads at its start.

@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::changes::{self, credentials};
-use super::{Patient, packets};
+use super::packets;
+use super::patient::Patient;
 use crate::auto::{Auto, NoWay};
 use crate::client::Client;
 use crate::connect::answers_tls;

@@ -10,7 +10,7 @@ use frp_net::resolve;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Patient, explained, failed};
+use super::patient::{Patient, explained, failed};
 use crate::connect::ConnectError;
 use crate::diagnose::{self, path};
 use crate::limits::DOCTOR_STEP;

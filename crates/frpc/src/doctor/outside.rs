@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::names::ips;
-use super::{explained, failed};
+use super::patient::{explained, failed};
 use crate::client::Client;
 use crate::diagnose::path;
 use crate::limits::DOCTOR_STEP;

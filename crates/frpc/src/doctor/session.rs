@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::changes::credentials;
 use super::outside::{self, Served};
-use super::{Patient, Visit, explained};
+use super::patient::{Patient, Visit, explained};
 use crate::admin::cure::cure;
 use crate::client::Client;
 use crate::diagnose::path;

@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::attempt::{self, Entry, Failure};
+use super::patient::{Patient, Visit, explained, failed};
 use super::session::Session;
-use super::{Patient, Visit, explained, failed, names, packets};
+use super::{names, packets};
 use crate::backoff::Found;
 use crate::connect::{ConnectError, certificate};
 use crate::diagnose::{self, path};
