@@ -170,7 +170,7 @@ export const messages = [
   // Somebody else answers.
   ["{} answered our login with {}", "{1} 以 {2} 应答我们的登录"],
   ["port {} belongs to {}: set serverPort to the bindPort of frps", "端口 {1} 属于 {2}：请将 serverPort 设为 frps 的 bindPort"],
-  ["wrong logins have come from this address: wait for so long, and correct the token of whoever makes them", "该地址曾有错误的登录：请等待所示时间，并更正发起这些登录的客户端的令牌"],
+  ["wait as long as it says, and see that every frpc at this address has the right auth.token", "请等待所示的时间，并确认该地址上每个 frpc 的 auth.token 都正确"],
   ["a web server or a proxy (or is vhostHTTPPort of frps)", "网页服务器或代理（或 frps 的 vhostHTTPPort）"],
   ["a TLS service, or is vhostHTTPSPort of frps, if it is not frps itself", "TLS 服务，或 frps 的 vhostHTTPSPort（若不是 frps 本身）"],
   ["mux frames", "多路复用的帧"],
