@@ -469,7 +469,7 @@ async fn who_answers_in_the_place_of_frps_is_named() {
             "",
             Wanted {
                 failed: &["tls", "login"],
-                told: &[("tls", "failed", &["before 0.38"])],
+                told: &[("tls", "failed", &["0.38"])],
                 first: &["transport.tls.disableCustomTLSFirstByte = false"],
                 ..Wanted::default()
             },
