@@ -152,7 +152,9 @@ impl UserConn {
             };
             // One that came while this was decided has not found it in the list.
             match self.at.src.map(|src| src.ip()) {
-                Some(ip) if base.bans.keeps_from(proxy.session.whose(), ip) && proxy.turns_away(ip) => {
+                Some(ip)
+                    if base.bans.keeps_from(proxy.session.whose(), ip) && proxy.turns_away(ip) =>
+                {
                     Err(Refusal::new(&Why::Banned.text()))
                 }
                 _ => Ok(entered),
