@@ -168,7 +168,7 @@ async fn polls_until_read(mut stream: impl AsyncRead + Unpin) -> usize {
         polls += 1;
         let mut buf = ReadBuf::new(&mut space);
         let read = Pin::new(&mut stream).poll_read(cx, &mut buf);
-        read.map(|read| assert!(read.is_ok() && buf.filled() == b"x"))
+        read.map(|read| assert!(read.is_ok() && buf.filled().starts_with(b"x")))
     })
     .await;
     polls
@@ -472,19 +472,17 @@ fn aead<T>(io: T, case: &Value, writes: bool) -> AeadStream<T> {
     AeadStream::new(io, side, algorithm, token, &transcript)
 }
 
+/// A long record in small pieces: nothing is left of any but the last.
 #[tokio::test]
 async fn aead_gives_way_to_others_where_there_is_nothing_to_read() {
     let golden: Value = serde_json::from_str(AEAD).unwrap();
     let case = &golden["control_channel"][0];
     let sink = Sink::default();
     let mut writer = aead(sink.clone(), case, true);
-    for _ in 0..100 {
-        writer.write(b"").await.unwrap();
-    }
-    writer.write_all(b"x").await.unwrap();
+    writer.write_all(&[b'x'; 10_000]).await.unwrap();
     let stream = sink.bytes();
     let reader = aead(Ready(&stream, 40), case, false);
-    assert!(polls_until_read(reader).await >= 10);
+    assert!(polls_until_read(reader).await >= 60);
 }
 
 fn key(case: &Value) -> Key {

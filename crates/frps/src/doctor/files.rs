@@ -181,7 +181,7 @@ fn fits_into(path: &Path) -> io::Result<()> {
     // What is missing of the folders is made.
     let there = folder.ancestors().find(|folder| folder.exists());
     let name = format!(".frps-doctor-{}", std::process::id());
-    let trial = there.unwrap_or(Path::new(".")).join(name);
+    let trial = there.unwrap_or_else(|| Path::new(".")).join(name);
     OpenOptions::new()
         .write(true)
         .create_new(true)

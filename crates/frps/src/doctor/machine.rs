@@ -95,10 +95,8 @@ fn outgoing(allowed: &[PortRange], report: &Report) {
 
 /// `7000`, or `6000-6999`.
 fn ports(text: &str) -> Option<PortRange> {
-    let (start, end) = text
-        .trim()
-        .split_once('-')
-        .unwrap_or((text.trim(), text.trim()));
+    let text = text.trim();
+    let (start, end) = text.split_once('-').unwrap_or((text, text));
     Some(PortRange {
         start: start.parse().ok()?,
         end: end.parse().ok()?,
