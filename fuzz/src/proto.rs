@@ -20,9 +20,19 @@ use frp_proto::wire::hello::{ClientHello, ServerHello, check, select};
 use frp_proto::wire::v2::{FrameKind, decode_frame, encode_frame};
 use frp_proto::wire::{WireProtocol, decode, encode};
 
+/// Of the wire protocol v1.
+pub fn v1(data: &[u8]) {
+    messages(WireProtocol::V1, data);
+}
+
+/// Of the wire protocol v2.
+pub fn v2(data: &[u8]) {
+    messages(WireProtocol::V2, data);
+}
+
 /// A stream of messages. The first byte says where the network cuts the rest in two; that must not
 /// change what is read, and what was read must survive being written and read again.
-pub fn messages(protocol: WireProtocol, data: &[u8]) {
+fn messages(protocol: WireProtocol, data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else {
         return;
     };

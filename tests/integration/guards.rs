@@ -3,15 +3,17 @@
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use frp_tests::clients::echo_on;
+use frp_tests::clients::{echo_on, until_closed};
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::*;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::process::Command;
+use tokio::sync::Barrier;
 
 /// A user from 127.0.0.`n`.
 async fn from(n: u8, port: u16) -> TcpStream {
@@ -229,6 +231,42 @@ async fn who_comes_too_often_is_refused_and_then_banned() {
     }
 }
 
+/// Anybody can send datagrams with the address of another.
+#[tokio::test]
+async fn datagrams_ban_nobody_and_take_nobodys_connections() {
+    let rig = Rig::new();
+    let (echo, datagrams) = (Service::echo().await, UdpService::echo().await);
+    let (frps, _, bind, web) = server(
+        &rig,
+        "guard.maxConnsPerMinute = 2\nguard.maxConns = 4\nguard.ban.exceptIPs = []\nguard.ban.failures = 2\n",
+    )
+    .await;
+    let (tcp, udp) = (free_port(), free_port());
+    let text = format!(
+        "auth.token = \"right\"\n{}{}",
+        tcp_proxy("tcp", echo.port, tcp, ""),
+        udp_proxy("udp", datagrams.port, udp, "")
+    );
+    let frpc = rig.frpc(bind, &text);
+    for name in ["tcp", "udp"] {
+        frpc.expect(&format!("[{name}] start proxy success")).await;
+    }
+    for n in 5..9 {
+        for _ in 0..8 {
+            let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, n), 0)).await;
+            let target = (Ipv4Addr::LOCALHOST, udp);
+            socket.unwrap().send_to(b"ping", target).await.unwrap();
+        }
+        frps.expect(&format!("guard: refused 127.0.0.{n} cause="))
+            .await;
+    }
+    for n in 5..9 {
+        assert!(serves(n, tcp).await, "127.0.0.{n}");
+    }
+    let bans = http::get(web, "/api/live/bans").await.json();
+    assert_eq!(bans["items"], json!([]));
+}
+
 /// A client with that token, from 127.0.0.`n`.
 fn client(rig: &Rig, bind: u16, n: u8, token: &str, more: &str) -> Program {
     let text = format!(
@@ -288,13 +326,125 @@ async fn guesses_of_a_token_ban_their_source_and_not_the_right_token() {
     eventually("its users are let in", || serves(7, port)).await;
     drop(right);
 
-    // An operator's word counts for logins, too.
+    // An operator's word counts for logins, too, and for who is there.
+    let there = client(&rig, bind, 8, "right", plain);
+    there.expect("login to server success").await;
     let (_, said) = ask(&file, &["ban", "add", "127.0.0.8"]).await;
     assert_eq!(said, "127.0.0.8/32 is banned until that is removed");
+    there.expect("session ended").await;
     let shut_out = client(&rig, bind, 8, "right", plain);
     shut_out
         .expect("this address is banned by the operator")
         .await;
+}
+
+/// Whoever has got many challenges before any of its answers has no more guesses than one after another.
+#[tokio::test]
+async fn guesses_that_begin_at_once_are_paced() {
+    const GUESSES: usize = 12;
+    let rig = Rig::new();
+    let plain = "transport.tcpMux = false\n";
+    let lines = format!("{plain}guard.ban.exceptIPs = []\n");
+    let (frps, _, bind, _) = server(&rig, &lines).await;
+    let all_asked = Arc::new(Barrier::new(GUESSES));
+    let between = Service::new(move |mut client| {
+        let all_asked = all_asked.clone();
+        async move {
+            let mut server = from(9, bind).await;
+            let (kind, login) = wire::read_v1(&mut client).await.unwrap();
+            server.write_all(&wire::v1(kind, &login)).await.unwrap();
+            let (kind, challenge) = wire::read_v1(&mut server).await.unwrap();
+            client.write_all(&wire::v1(kind, &challenge)).await.unwrap();
+            let (kind, answer) = wire::read_v1(&mut client).await.unwrap();
+            all_asked.wait().await;
+            server.write_all(&wire::v1(kind, &answer)).await.unwrap();
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        }
+    })
+    .await;
+    let text = format!("auth.token = \"wrong\"\ntransport.tls.enable = false\n{plain}");
+    let clients: Vec<_> = (0..GUESSES)
+        .map(|_| rig.frpc(between.port, &text))
+        .collect();
+    let mut crowded = 0;
+    for client in &clients {
+        let said = client.expect("login to the server failed").await;
+        crowded += usize::from(said.contains("too many failed logins from this address"));
+    }
+    let counted = frps.log().count("guard: failed 127.0.0.9 cause=login");
+    assert_eq!(counted + crowded, GUESSES);
+    assert!(counted <= GUESSES / 2, "{counted} guesses were looked at");
+}
+
+/// A ban ends what its address has, and nobody else's: also where nobody looks at connections.
+#[tokio::test]
+async fn a_ban_ends_the_connections_of_its_address() {
+    let rig = Rig::new();
+    let echo = Service::echo().await;
+    let (frps, file, bind, _) = server(&rig, "guard.ban.exceptIPs = []\n").await;
+    let port = free_port();
+    let text = format!(
+        "auth.token = \"right\"\n{}",
+        tcp_proxy("p", echo.port, port, "")
+    );
+    let frpc = rig.frpc(bind, &text);
+    frpc.expect("start proxy success").await;
+    let (mut banned, mut other) = (from(5, port).await, from(6, port).await);
+    echo_on(&mut banned, b"before").await;
+    echo_on(&mut other, b"before").await;
+    let (success, _) = ask(&file, &["ban", "add", "127.0.0.5"]).await;
+    assert!(success);
+    until_closed(&mut banned, wait::SOON, "the ban ends it").await;
+    frps.expect("closed: address banned").await;
+    echo_on(&mut other, b"as before").await;
+
+    // Bans by themselves, of a frps without API and access log.
+    let lines = "guard.maxConnsPerMinute = 3\nguard.ban.exceptIPs = []\n";
+    let frps = rig.frps(lines).await;
+    let port = free_port();
+    let frpc = rig.frpc(frps.port, &tcp_proxy("p", echo.port, port, ""));
+    frpc.expect("start proxy success").await;
+    let (mut banned, mut other) = (from(5, port).await, from(6, port).await);
+    echo_on(&mut banned, b"before").await;
+    echo_on(&mut other, b"before").await;
+    for _ in 0..2 + 5 {
+        serves(5, port).await;
+    }
+    frps.program
+        .expect("guard: banned 127.0.0.5 cause=rate")
+        .await;
+    until_closed(&mut banned, wait::SOON, "the ban ends it").await;
+    echo_on(&mut other, b"as before").await;
+}
+
+/// Whoever has a token that is not for this user, or not any more, has set up something wrongly.
+#[tokio::test]
+async fn only_guesses_are_held_against_an_address() {
+    let rig = Rig::new();
+    let (frps, _, bind, _) = server(
+        &rig,
+        "transport.tcpMux = false\nguard.ban.exceptIPs = []\nguard.ban.failures = 2\n[[auth.tokens]]\n\
+         name = \"ann\"\ntoken = \"anns\"\nuser = \"ann\"\n[[auth.tokens]]\nname = \"old\"\ntoken = \"olds\"\n\
+         expires = 2001-01-01T00:00:00Z\n",
+    )
+    .await;
+    for token in ["anns", "olds"] {
+        for _ in 0..3 {
+            let mut stream = from(7, bind).await;
+            let login = wire::v1(b'o', &wire::login(token, &json!({"user": "bob"})));
+            stream.write_all(&login).await.unwrap();
+            let answer = within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
+            let error = answer.unwrap().1["error"].to_string();
+            assert!(
+                error.contains("for user") || error.contains("expired"),
+                "{error}"
+            );
+        }
+    }
+    guess(7, bind).await;
+    frps.expect("guard: failed 127.0.0.7 cause=login count=1")
+        .await;
+    assert_eq!(frps.log().count("guard: failed"), 1);
 }
 
 #[tokio::test]
@@ -456,6 +606,6 @@ async fn fail2ban_reads_the_lines_and_no_name_forges_one() {
             frps.log().text()
         );
     }
-    let v6 = "2026-11-30 10:00:00.000 [W] [bans/mod.rs:12] guard: failed 2001:db8::1 cause=password count=1 proxy=\"a\"";
+    let v6 = "2026-11-30 10:00:00.000 [W] [bans/mod.rs:12] guard: failed 2001:db8::1 cause=login count=1 proxy=\"a\"";
     assert_eq!(fail2ban(v6), Some(vec!["2001:db8::1".to_owned()]));
 }

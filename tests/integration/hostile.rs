@@ -308,6 +308,42 @@ async fn a_stranger_has_few_streams_and_may_send_little_ahead() {
     assert_eq!(later, 0, "more only for a reader");
 }
 
+/// Before a login nobody needs to say much: whoever goes on and on is closed long before the 10 s that it has.
+#[tokio::test]
+async fn a_stranger_that_floods_the_mux_is_closed_early() {
+    const EARLY: Duration = Duration::from_secs(7);
+    let mut town = Town::new("").await;
+    let port = town.frps.port;
+    let floods = [
+        ("pings", yamux::header(yamux::PING, yamux::SYN, 0, 7)),
+        ("answers", yamux::header(yamux::PING, yamux::ACK, 0, 7)),
+        ("windows", yamux::header(yamux::WINDOW, 0, 1, u32::MAX)),
+        ("resets", yamux::header(yamux::WINDOW, yamux::RST, 9, 0)),
+        ("data for nobody", yamux::data(9, &pattern(10_000, 6))),
+    ];
+    let attack = async {
+        let mut peers = JoinSet::new();
+        for (what, frame) in floods {
+            peers.spawn(async move {
+                let mut peer = connect(port).await;
+                send(&mut peer, &yamux::open(1)).await;
+                let more = frame.repeat(100_000 / frame.len());
+                let flood = async {
+                    while peer.write_all(&more).await.is_ok() {
+                        // As much as it takes to be too much, without keeping the machine busy.
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                within(EARLY, &format!("the end of a flood of {what}"), flood).await;
+            });
+        }
+        while let Some(peer) = peers.join_next().await {
+            peer.unwrap();
+        }
+    };
+    town.under(attack).await;
+}
+
 /// Reads frames until stream `id` or the connection has ended.
 async fn stream_ends(peer: &mut TcpStream, id: u32) {
     while let Some((head, _)) = yamux::read(peer).await {

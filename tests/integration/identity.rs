@@ -174,7 +174,7 @@ async fn a_key_is_remembered_from_the_first_login_and_another_one_refused() {
     let trust = format!("{trust}auth.token = \"right\"\n");
     let frpc = rig.frpc(frps.port, &trust);
     frpc.expect("is known from now on by its key").await;
-    let line = format!("127.0.0.1:{} {key}\n", frps.port);
+    let line = format!("127.0.0.1:{} {key} proof\n", frps.port);
     assert_eq!(std::fs::read_to_string(&known).unwrap(), line);
 
     // The key is that of before, and so are others with it.

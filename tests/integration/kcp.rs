@@ -344,6 +344,31 @@ async fn a_peer_without_error_correction_logs_in_and_is_answered_without_it() {
     assert_eq!(answer["run_id"].as_str().unwrap().len(), 16, "{answer}");
 }
 
+/// A whole login fits into a first packet, whose address anybody can forge.
+#[tokio::test]
+async fn logins_from_forged_addresses_are_held_against_nobody() {
+    let (rig, kcp_port) = (Rig::new(), free_udp_port());
+    let lines = format!(
+        "kcpBindPort = {kcp_port}\ntransport.tcpMux = false\nauth.token = \"t\"\nguard.ban.exceptIPs = []\n\
+         guard.ban.failures = 2\n"
+    );
+    let frps = rig.frps(&lines).await;
+    let login = v1(b'o', &wire::login("wrong", &json!({})));
+    let mut forged = Vec::new();
+    for conv in 0..10 {
+        // Whoever is there hears nothing of it, and answers nothing.
+        let peer = BareKcp::open(kcp_port, conv).await;
+        peer.send_raw(&first_packet(conv, &login)).await;
+        forged.push(peer);
+    }
+    let mut peer = BareKcp::open(kcp_port, 77).await;
+    peer.send(&login).await;
+    assert_eq!(peer.receive(9).await[0], b'1', "LoginResp");
+    let log = frps.program.log();
+    assert_eq!(log.count("guard: failed 127.0.0.1 cause=login"), 1);
+    assert_eq!(log.count("guard: banned"), 0, "{}", log.text());
+}
+
 #[tokio::test]
 async fn silent_sessions_hold_up_nobody() {
     let (rig, kcp_port) = (Rig::new(), free_udp_port());

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 
+use crate::reload_frps::{SECRET, Server};
+
 const TOKEN: &str = "auth.token = \"secret\"\n";
 const SINGLE: &str = "auth.token = \"secret\"\ntransport.tcpMux = false\n";
 const PLAIN: &str = "transport.tls.enable = false\n";
@@ -230,11 +232,121 @@ async fn frpc_can_ask_for_the_proof_and_names_who_does_not_know_the_token() {
     .await;
     let frpc = rig.frpc(false_frps.port, &format!("{keep}{SINGLE}{PLAIN}"));
     frpc.expect("does not know the token").await;
+
+    // Nor does it do to ask for something else, as a frps does that goes by an issuer.
+    let false_frps = Service::new(|mut stream| async move {
+        assert!(wire::read_v1(&mut stream).await.is_some());
+        for said in [json!({"scram": "r=nonce"}), json!({"run_id": "x"})] {
+            let said = wire::v1(wire::LOGIN_RESP, &said);
+            stream.write_all(&said).await.unwrap();
+        }
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let text = format!("{keep}{SINGLE}{PLAIN}{required}");
+    let frpc = rig.frpc(false_frps.port, &text);
+    frpc.expect("does not ask for the proof of the token").await;
+    assert_eq!(frpc.log().count("login to server success"), 0);
 }
 
-/// A relay with a certificate of its own, which passes on everything: also behind a mark that it has taken over.
+/// Who has seen the proof of a server takes no other for it: neither a frpc that runs, nor one that has it in
+/// `known_servers`.
+#[tokio::test]
+async fn who_has_proven_the_token_is_not_replaced_by_who_does_not() {
+    let rig = Rig::new();
+    let store = rig.path().join("frps.key");
+    let keys = format!("{SECRET}{SINGLE}transport.tls.keyStore = {store:?}\n");
+    let off = format!("{keys}auth.challenge = \"off\"\n");
+    let mut server = Server::start(&rig, &keys).await;
+    let frpc = rig.frpc(server.port, SINGLE);
+    frpc.expect("login to server success").await;
+    let trusting = format!("{SINGLE}transport.tls.trust = \"first-use\"\n");
+    let first = rig.frpc(server.port, &trusting);
+    first.expect("is known from now on by its key").await;
+    drop(first);
+    let known = rig.path().join("known_servers");
+    let line = std::fs::read_to_string(&known).unwrap();
+    assert!(line.ends_with(" proof\n"), "{line}");
+
+    let mark = frpc.log().mark();
+    server.frps.kill().await;
+    server.write(&off);
+    server.frps.start_again();
+    let said = frpc
+        .expect_from(mark, "does not any more", wait::SOON)
+        .await;
+    for part in ["has proven before", "somebody poses as it", "restart frpc"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let mut refused = rig.frpc(server.port, &trusting);
+    let said = refused.expect("login to the server failed").await;
+    for part in [
+        "known_servers line 1 says",
+        "take the word proof off that line",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(refused.exit_code().await, Some(1));
+
+    // The ways out.
+    std::fs::write(&known, line.replace(" proof", "")).unwrap();
+    let let_in = rig.frpc(server.port, &trusting);
+    let_in.expect("login to server success").await;
+    assert_eq!(frpc.log().count("login to server success"), 1);
+    let mark = frpc.log().mark();
+    server.frps.kill().await;
+    server.write(&keys);
+    server.frps.start_again();
+    frpc.expect_from(mark, "login to server success", wait::SOON)
+        .await;
+}
+
+/// A frps that was told to ask for no proof any more remembers the keys of before.
+#[tokio::test]
+async fn a_run_id_that_is_lost_is_given_up_whether_or_not_a_proof_is_asked_for() {
+    let rig = Rig::new();
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = said.clone();
+    let frps = Service::new(move |mut stream| {
+        let kept = kept.clone();
+        async move {
+            let Some((_, login)) = wire::read_v1(&mut stream).await else {
+                return;
+            };
+            let run_id = login["run_id"].as_str().unwrap_or_default().to_owned();
+            let answer = match &*run_id {
+                "" => json!({"run_id": "mine"}),
+                _ => json!({"error": "taken", "run_id_lost": true}),
+            };
+            kept.lock().unwrap().push(run_id);
+            let answer = wire::v1(wire::LOGIN_RESP, &answer);
+            stream.write_all(&answer).await.unwrap();
+        }
+    })
+    .await;
+    let text = format!("loginFailExit = false\n{SINGLE}{PLAIN}");
+    let _frpc = rig.frpc(frps.port, &text);
+    eventually("a login without the run id", || async {
+        said.lock().unwrap().len() >= 3
+    })
+    .await;
+    assert_eq!(said.lock().unwrap()[..3], ["", "mine", ""]);
+}
+
+/// A relay with a certificate of its own, which passes on everything, by whatever TLS it likes. (By none it may be the
+/// operator's, where it is on the same machine.)
 #[tokio::test]
 async fn who_relays_tls_is_named() {
+    for onward in [
+        Some(&rustls::version::TLS13),
+        Some(&rustls::version::TLS12),
+        None,
+    ] {
+        relayed_tls(onward).await;
+    }
+}
+
+async fn relayed_tls(onward: Option<&'static rustls::SupportedProtocolVersion>) {
     let rig = Rig::new();
     let frps = rig.frps(TOKEN).await;
     let authority = Authority::new(rig.path(), "anyone");
@@ -252,7 +364,14 @@ async fn who_relays_tls_is_named() {
             let Ok(mut client) = acceptor.accept(client).await else {
                 return;
             };
-            let config = tls::client(&[&rustls::version::TLS13]);
+            let Some(version) = onward else {
+                let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else {
+                    return;
+                };
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+                return;
+            };
+            let config = tls::client(&[version]);
             let Ok(mut server) = tls::connect_tls(target, config).await else {
                 return;
             };
@@ -261,6 +380,10 @@ async fn who_relays_tls_is_named() {
     })
     .await;
     let frpc = rig.frpc(relay.port, &format!("loginFailExit = false\n{TOKEN}"));
+    if onward.is_none() {
+        frps.program.expect("ends before this frps").await;
+        return;
+    }
     frpc.expect("somebody between the client and this frps relays it")
         .await;
     frps.program

@@ -161,11 +161,28 @@ async fn with_few_descriptors_a_crowd_locks_nobody_out() {
     assert!(frps.open_files() < 200, "{}", frps.open_files());
 }
 
+/// The first datagram of a frpc over QUIC.
+async fn first_of_quic(rig: &Rig) -> Vec<u8> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let _frpc = rig.frpc(port, "transport.protocol = \"quic\"\n");
+    let mut datagram = vec![0; 2048];
+    loop {
+        let received = socket.recv(&mut datagram);
+        let len = within(LIMIT, "a first packet", received).await.unwrap();
+        if len >= 1200 {
+            datagram.truncate(len);
+            return datagram;
+        }
+    }
+}
+
 /// Whoever sends with the address of another has no more sent there than three times as much.
 #[tokio::test]
 async fn a_forged_address_gets_three_times_what_was_sent_in_its_name() {
-    let (rig, kcp_port) = (Rig::new(), free_udp_port());
-    let lines = format!("kcpBindPort = {kcp_port}\nauth.token = \"t\"\n");
+    let (rig, kcp_port, quic_port) = (Rig::new(), free_udp_port(), free_udp_port());
+    let lines =
+        format!("kcpBindPort = {kcp_port}\nquicBindPort = {quic_port}\nauth.token = \"t\"\n");
     let _frps = rig.frps(&lines).await;
     let wrong = v1(b'o', &wire::login("wrong", &json!({})));
     let mux = [
@@ -174,12 +191,15 @@ async fn a_forged_address_gets_three_times_what_was_sent_in_its_name() {
         yamux::open(3),
         yamux::data(3, &v1(NEW_WORK_CONN, &json!({"run_id": "x".repeat(800)}))),
     ];
-    let mut checks = tokio::task::JoinSet::new();
+    let mut cases = vec![(quic_port, first_of_quic(&rig).await)];
     for said in [b"x".to_vec(), mux[..2].concat(), mux.concat()] {
+        cases.push((kcp_port, first_packet(7, &said)));
+    }
+    let mut checks = tokio::task::JoinSet::new();
+    for (port, packet) in cases {
         checks.spawn(async move {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            let target = (Ipv4Addr::LOCALHOST, kcp_port);
-            let packet = first_packet(7, &said);
+            let target = (Ipv4Addr::LOCALHOST, port);
             socket.send_to(&packet, target).await.unwrap();
             let (mut got, mut datagram) = (0, [0; 2048]);
             // Longer than any of its repetitions waits but the last ones.

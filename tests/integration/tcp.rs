@@ -1,5 +1,7 @@
 //! Proxies of type tcp: ports and their errors, layers, limits, what the local service sees.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use frp_tests::clients::{echo_on, read_all};
@@ -207,6 +209,36 @@ async fn a_bandwidth_limit_holds_in_both_modes() {
         assert!(took < Duration::from_secs(12), "{mode}: {took:?}");
     };
     tokio::join!(limited("client"), limited("server"));
+}
+
+/// Also where it is frps that limits, and is in the middle of an answer.
+#[tokio::test]
+async fn a_user_who_has_left_lets_go_of_a_limited_work_connection() {
+    let rig = Rig::new();
+    let open = Arc::new(AtomicUsize::new(0));
+    let counted = open.clone();
+    let service = Service::new(move |mut stream| {
+        let open = counted.clone();
+        async move {
+            open.fetch_add(1, Ordering::Relaxed);
+            while stream.write_all(&[7; 4096]).await.is_ok() {}
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let frps = rig.frps("").await;
+    let port = free_port();
+    let lines = "transport.bandwidthLimit = \"64KB\"\ntransport.bandwidthLimitMode = \"server\"";
+    let frpc = rig.frpc(frps.port, &tcp_proxy("slow", service.port, port, lines));
+    frpc.expect("[slow] start proxy success").await;
+    let mut user = connect(port).await;
+    user.read_exact(&mut [0; 4096]).await.unwrap();
+    assert_eq!(open.load(Ordering::Relaxed), 1);
+    drop(user);
+    eventually("the service is let go of", || async {
+        open.load(Ordering::Relaxed) == 0
+    })
+    .await;
 }
 
 /// One bucket for all connections of a proxy: two at once take as long as one with both loads.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use frp_tests::clients::{connect, echo, echo_on, until_closed};
+use frp_tests::clients::{connect, echo, echo_on, read_all, until_closed};
 use frp_tests::http;
 use frp_tests::rig::tcp_proxy;
 use frp_tests::wire::{
-    Control, NEW_PROXY, NEW_PROXY_RESP, NEW_VISITOR_CONN, NEW_VISITOR_CONN_RESP, privilege_key,
-    read_v1, v1,
+    CLOSE_PROXY, Control, NEW_PROXY, NEW_PROXY_RESP, NEW_VISITOR_CONN, NEW_VISITOR_CONN_RESP,
+    privilege_key, read_v1, v1,
 };
 use frp_tests::*;
 use serde_json::{Value, json};
@@ -174,9 +174,13 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     let rig = Rig::new();
     let limits = "maxClients = 2\nmaxProxies = 2\nmaxPorts = 1\nmaxRoutes = 2\nallowDomains = [\"*.ann.example.com\"]";
     let lines = format!(
-        "transport.tcpMux = false\nvhostHTTPPort = {}\n{}",
+        "transport.tcpMux = false\nvhostHTTPPort = {}\n{}{}",
         free_port(),
-        entry("ann", limits)
+        entry("ann", limits),
+        entry(
+            "bob",
+            &format!("allowPorts = [{{ single = {} }}]", free_port())
+        )
     );
     let server = start(&rig, &lines).await;
     let (mut one, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
@@ -218,6 +222,98 @@ async fn what_a_token_may_have_is_counted_over_its_clients() {
     let (mut again, error) = login(&server, "ann-secret", &json!({"run_id": "one"})).await;
     assert_eq!(error, "");
     assert_eq!(register(&mut again, &port).await, "");
+
+    // Nor does a group give anybody a port that is not allowed.
+    again.send(CLOSE_PROXY, &json!({"proxy_name": "b"})).await;
+    let group = json!({"proxy_name": "g", "proxy_type": "tcp", "group": "g", "group_key": "k"});
+    assert_eq!(register(&mut again, &group).await, "");
+    let (mut bob, error) = login(&server, "bob-secret", &json!({})).await;
+    assert_eq!(error, "");
+    let mut own = group.clone();
+    own["proxy_name"] = json!("h");
+    assert_eq!(register(&mut bob, &own).await, "port not allowed");
+}
+
+/// frps knows a hash and not the token: frpc of ours logs in with the token, over both wire protocols, and nobody
+/// without it.
+#[tokio::test]
+async fn a_client_logs_in_by_the_hash_of_its_token() {
+    let rig = Rig::new();
+    let service = Service::echo().await;
+    let (_, hash) = frps(&["token", "hash"], None, "guest-secret\n").await;
+    let hash = hash.trim();
+    let lines = format!(
+        "[[auth.tokens]]\nname = \"guest\"\nuser = \"guest\"\nhash = {hash:?}\nmaxUserConns = 5\n"
+    );
+    let server = start(&rig, &lines).await;
+    let client = |token: &str, more: &str| {
+        rig.frpc(
+            server.port,
+            &format!("user = \"guest\"\nauth.token = {token:?}\n{more}"),
+        )
+    };
+    for wire in ["v1", "v2"] {
+        let port = free_port();
+        let proxy = tcp_proxy("web", service.port, port, "transport.useEncryption = true");
+        let frpc = client(
+            "guest-secret",
+            &format!("transport.wireProtocol = {wire:?}\n{proxy}"),
+        );
+        frpc.expect("web] start proxy success").await;
+        echo(port, b"by the hash").await;
+    }
+    server.frps.expect("] token [guest]").await;
+    let mut wrong = client("another", "");
+    wrong.expect("login to the server failed").await;
+    assert_eq!(wrong.exit_code().await, Some(1));
+    // Nor does who has read the hash.
+    let mut stolen = client(hash, "");
+    stolen.expect("login to the server failed").await;
+    assert_eq!(stolen.exit_code().await, Some(1));
+    if let Some(go) = Side::reference("0.70.1") {
+        let text = "user = \"guest\"\nauth.token = \"guest-secret\"\n";
+        let frpc = rig.frpc_of(&go, server.port, text);
+        frpc.expect(NO_TOKEN).await;
+    }
+}
+
+/// What all proxies of a token carry comes out of one limit; nobody else's does.
+#[tokio::test]
+async fn a_token_has_a_bandwidth_for_all_of_its_proxies() {
+    const CONTENT: usize = 150 * 1024;
+    let rig = Rig::new();
+    let service = Service::source(vec![7; CONTENT]).await;
+    let ann = entry("ann", "user = \"ann\"\nbandwidthLimit = \"100KB\"");
+    let bob = entry("bob", "user = \"bob\"");
+    let server = start(&rig, &format!("{ann}{bob}")).await;
+    let (one, two, other) = (free_port(), free_port(), free_port());
+    let client = |user: &str, proxies: &str| {
+        rig.frpc(
+            server.port,
+            &format!("user = {user:?}\nauth.token = \"{user}-secret\"\n{proxies}"),
+        )
+    };
+    let own = "transport.bandwidthLimit = \"1MB\"\ntransport.bandwidthLimitMode = \"server\"";
+    let both = [
+        tcp_proxy("one", service.port, one, ""),
+        tcp_proxy("two", service.port, two, own),
+    ];
+    let anns = client("ann", &both.concat());
+    anns.expect("one] start proxy success").await;
+    anns.expect("two] start proxy success").await;
+    let bobs = client("bob", &tcp_proxy("other", service.port, other, ""));
+    bobs.expect("other] start proxy success").await;
+
+    let begun = Instant::now();
+    let all = async |port: u16| read_all(&mut connect(port).await).await.len();
+    let both = async {
+        let got = tokio::join!(all(one), all(two));
+        (got, begun.elapsed())
+    };
+    let (others, (got, took)) = tokio::join!(all(other), both);
+    assert_eq!((others, got), (CONTENT, (CONTENT, CONTENT)));
+    // 300 KB, of which 100 KB are there at once.
+    assert!(took >= Duration::from_millis(1900), "{took:?}");
 }
 
 /// By `auth.strictUsers` a user, and the names that carry it, belong to who has its token; and nobody visits without

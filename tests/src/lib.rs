@@ -19,7 +19,9 @@
 pub mod backend;
 pub mod browser;
 pub mod clients;
+pub mod clock;
 pub mod dns;
+pub mod findings;
 pub mod forward_proxy;
 pub mod git;
 #[cfg(target_os = "linux")]

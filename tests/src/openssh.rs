@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::ports::free_port;
 use crate::program::Program;
+use crate::wait::eventually;
 
 /// A running sshd that admits the current user by the one key of [`Sshd::ssh`].
 #[derive(Debug)]
@@ -34,45 +35,51 @@ impl Sshd {
         directory: &Path,
         spawn: impl FnOnce(&Path, [OsString; 4]) -> Program,
     ) -> Self {
-        let sshd = find("sshd");
-        let host_key = directory.join("host_key");
-        let key = directory.join("user_key");
-        keygen(&host_key).await;
-        keygen(&key).await;
-        let authorized = directory.join("authorized_keys");
-        std::fs::copy(key.with_extension("pub"), &authorized).unwrap();
-        let user = current_user().await;
-        if user == "root" {
-            // Debian's sshd insists on its privilege separation directory.
-            std::fs::create_dir_all("/run/sshd").unwrap();
-        }
-
-        let port = free_port();
-        let config = directory.join("sshd_config");
-        let text = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-             PermitRootLogin yes\nMaxStartups 200\nMaxSessions 100\nPrintMotd no\n\
-             PrintLastLog no\nUseDNS no\n\
-             Subsystem sftp internal-sftp\n",
-            host_key.display(),
-            authorized.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let args = [
-            "-D".into(),
-            "-e".into(),
-            "-f".into(),
-            config.into_os_string(),
-        ];
-        let program = spawn(&sshd, args);
+        let (port, user, config) = written(directory, "PasswordAuthentication no\n").await;
+        let args = ["-D".into(), "-e".into(), "-f".into(), config.into()];
+        let program = spawn(&find("sshd"), args);
         program.expect("Server listening on").await;
         Self {
             port,
-            key,
+            key: directory.join("user_key"),
             user,
             program,
         }
+    }
+
+    /// The same, which takes passwords, too, and logs into the file `log`.
+    pub async fn start_logging(directory: &Path, log: &Path) -> Self {
+        let (port, user, config) = written(directory, "PasswordAuthentication yes\n").await;
+        let args = [
+            OsString::from("-D"),
+            "-E".into(),
+            log.into(),
+            "-f".into(),
+            config.into(),
+        ];
+        let program = Program::spawn(&find("sshd"), args, directory);
+        eventually("sshd listens", || async {
+            std::fs::read_to_string(log).is_ok_and(|text| text.contains("Server listening on"))
+        })
+        .await;
+        Self {
+            port,
+            key: directory.join("user_key"),
+            user,
+            program,
+        }
+    }
+
+    /// Who may log in.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// By which key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
     }
 
     /// `ssh` through `port` of 127.0.0.1 with no other configuration; add options and a command.
@@ -143,6 +150,35 @@ impl Sshd {
         }
         options
     }
+}
+
+/// Keys and a configuration with these `lines`, too: the port, the user and the file.
+async fn written(directory: &Path, lines: &str) -> (u16, String, PathBuf) {
+    let host_key = directory.join("host_key");
+    let key = directory.join("user_key");
+    keygen(&host_key).await;
+    keygen(&key).await;
+    let authorized = directory.join("authorized_keys");
+    std::fs::copy(key.with_extension("pub"), &authorized).unwrap();
+    let user = current_user().await;
+    if user == "root" {
+        // Debian's sshd insists on its privilege separation directory.
+        std::fs::create_dir_all("/run/sshd").unwrap();
+    }
+
+    let port = free_port();
+    let config = directory.join("sshd_config");
+    let text = format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+         PidFile none\nStrictModes no\nUsePAM no\n\
+         PermitRootLogin yes\nMaxStartups 200\nMaxSessions 100\nPrintMotd no\n\
+         PrintLastLog no\nUseDNS no\n\
+         Subsystem sftp internal-sftp\n{lines}",
+        host_key.display(),
+        authorized.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    (port, user, config)
 }
 
 /// Finds a program on the PATH or in the system directories that a user's PATH may lack.

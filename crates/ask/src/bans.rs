@@ -16,7 +16,7 @@ pub(crate) fn shown(items: &[Value]) -> String {
     if items.is_empty() {
         return "nobody is banned".to_owned();
     }
-    let header = ["Network", "Cause", "Left", "Proxy", "Reason"];
+    let header = ["Network", "Cause", "Left", "Proxy", "Only for", "Reason"];
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis() as i64);
     let mut rows = vec![header.map(str::to_owned)];
@@ -26,6 +26,7 @@ pub(crate) fn shown(items: &[Value]) -> String {
             text(item, "cause"),
             left(item, now),
             text(item, "proxy"),
+            text(item, "only"),
             text(item, "reason"),
         ]
     }));
@@ -46,15 +47,19 @@ pub(crate) async fn add(
         escaped(reason)
     );
     let body = send(call, Method::POST, &path).await?;
-    let added: Value = read(&body)?;
-    Ok(match (call.json, time) {
-        (true, _) => body.trim_end().to_owned(),
-        (false, None) => format!(
-            "{} is banned until that is removed",
-            text(&added, "network")
-        ),
-        (false, Some(_)) => format!("{} is banned for {seconds} s", text(&added, "network")),
+    let answer: Value = read(&body)?;
+    Ok(match call.json {
+        true => body.trim_end().to_owned(),
+        false => added(&answer, time.map(|_| seconds)),
     })
+}
+
+pub(crate) fn added(answer: &Value, seconds: Option<u128>) -> String {
+    let network = frp_log::visible(&text(answer, "network"));
+    match seconds {
+        None => format!("{network} is banned until that is removed"),
+        Some(seconds) => format!("{network} is banned for {seconds} s"),
+    }
 }
 
 pub(crate) async fn remove(call: &AdminCall, network: &str) -> Result<String, CallError> {
@@ -71,6 +76,6 @@ pub(crate) async fn remove(call: &AdminCall, network: &str) -> Result<String, Ca
 fn left(item: &Value, now: i64) -> String {
     match item["until"].as_i64() {
         None => "until removed".to_owned(),
-        Some(until) => units::time(u64::try_from(until - now).unwrap_or(0)),
+        Some(until) => units::time(u64::try_from(until.saturating_sub(now)).unwrap_or(0)),
     }
 }

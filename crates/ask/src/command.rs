@@ -207,7 +207,7 @@ pub(crate) fn number(of: &Value, key: &str) -> u64 {
     of[key].as_u64().unwrap_or(0)
 }
 
-fn reloaded(answer: &Value) -> String {
+pub(crate) fn reloaded(answer: &Value) -> String {
     let keys = |of: &str| -> Vec<String> {
         let list = answer[of].as_array().cloned().unwrap_or_default();
         list.iter()
@@ -245,7 +245,9 @@ pub(crate) fn by_type(online: &Value) -> (u64, String) {
         .unwrap_or_default();
     types.retain(|(_, n)| *n > 0);
     types.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), (*name).clone()));
-    let total = types.iter().map(|(_, n)| n).sum();
+    let total = types
+        .iter()
+        .fold(0, |all: u64, (_, n)| all.saturating_add(*n));
     let each: Vec<String> = types
         .iter()
         .map(|(name, n)| format!("{name} {n}"))
@@ -253,7 +255,7 @@ pub(crate) fn by_type(online: &Value) -> (u64, String) {
     (total, frp_log::visible(&each.join(", ")))
 }
 
-fn overview(of: &Value) -> String {
+pub(crate) fn overview(of: &Value) -> String {
     let (online, types) = by_type(&of["proxies"]["online"]);
     let bytes = |key| units::bytes(number(of, key));
     let running = number(of, "now").saturating_sub(number(of, "startedAt"));
@@ -292,7 +294,7 @@ fn overview(of: &Value) -> String {
     text
 }
 
-fn clients(items: &[Value]) -> String {
+pub(crate) fn clients(items: &[Value]) -> String {
     let mut rows = vec![
         [
             "Client",
@@ -324,7 +326,7 @@ fn clients(items: &[Value]) -> String {
 }
 
 /// A line for each connection, and one for who has none now.
-fn who(items: &[Value]) -> String {
+pub(crate) fn who(items: &[Value]) -> String {
     let mut rows = vec![
         [
             "Address",
@@ -382,7 +384,7 @@ pub(crate) fn round_trip(item: &Value) -> String {
     }
 }
 
-fn proxies(items: &[Value]) -> String {
+pub(crate) fn proxies(items: &[Value]) -> String {
     let mut rows = vec![
         [
             "Proxy",
@@ -414,7 +416,7 @@ fn proxies(items: &[Value]) -> String {
 /// A proxy as `/api/status` describes it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Proxy {
+pub(crate) struct Proxy {
     name: String,
     status: String,
     err: String,
@@ -423,8 +425,11 @@ struct Proxy {
     remote_addr: String,
 }
 
+/// `/api/status`: proxies by their types.
+pub(crate) type Status = BTreeMap<String, Vec<Proxy>>;
+
 /// As frp's `frpc status`.
-fn tables(status: &BTreeMap<String, Vec<Proxy>>) -> String {
+pub(crate) fn tables(status: &Status) -> String {
     let mut text = "Proxy Status...\n".to_owned();
     for kind in TYPES {
         let Some(proxies) = status.get(kind).filter(|proxies| !proxies.is_empty()) else {

@@ -8,6 +8,9 @@
 mod bans;
 pub mod call;
 pub mod command;
+pub mod doctor;
+#[doc(hidden)]
+pub mod fuzzed;
 mod table;
 #[cfg_attr(not(feature = "top"), path = "absent/top.rs")]
 pub mod top;

@@ -21,6 +21,8 @@ named! {
         Pages = "pages",
         /// The live view in the terminal.
         Top = "top",
+        /// The command that finds out what is wrong.
+        Doctor = "doctor",
         /// The SSH tunnel gateway of frps.
         Ssh = "ssh",
         /// The virtual network of frpc.
@@ -86,6 +88,8 @@ macro_rules! build {
                 $crate::Feature::Pages,
                 #[cfg(not(feature = "top"))]
                 $crate::Feature::Top,
+                #[cfg(not(feature = "doctor"))]
+                $crate::Feature::Doctor,
                 $(
                     #[cfg(not(feature = $own))]
                     $crate::Feature::$feature,

@@ -52,7 +52,7 @@ pub use keys::{
     ForwardPlugin, GuardRules, GuardedProxies, Guards, HealthCheck, HealthCheckKind,
     Http2HttpsPlugin, HttpPlugin, HttpProxy, Https2HttpsPlugin, HttpsForwardPlugin, KNOWN_SERVERS,
     LoadBalancer, LogConfig, LogFormat, LogLevel, LogTarget, Multiplexer, NatTraversal,
-    PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyGuard, ProxyKind,
+    PluginLogin, PluginTls, PortProxy, PortRange, ProxyConfig, ProxyGuard, ProxyKind, ProxySshd,
     ProxyTransport, QuicOptions, RealIpMode, SecretAccess, ServerConfig, ServerOidc, ServerTls,
     ServerToken, ServerTransport, ServerTrust, Socks5Plugin, SshTunnelGateway, StaticFilePlugin,
     TcpmuxProxy, Tls2RawPlugin, TokenSourceError, UnixSocketPlugin, VirtualAddress,

@@ -21,6 +21,7 @@ impl ProxyConfig {
             guard_max_conns_per_minute: number(self.guard.max_conns_per_minute),
             guard_max_conns_per_source: number(self.guard.max_conns_per_source),
             guard_max_conns: number(self.guard.max_conns),
+            guard_reports: !self.sshd.log.is_empty(),
             ..NewProxy::default()
         };
         if let Some(limit) = &self.transport.bandwidth_limit {

@@ -2,7 +2,7 @@
 //! what its proxies do, another configuration, the end; and its pages.
 
 mod config;
-mod cure;
+pub(crate) mod cure;
 mod live;
 mod pages;
 mod reload;

@@ -18,7 +18,7 @@ use frp_proto::VERSION;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm, discover};
+use crate::{BUILD, ConfigFile, Reloader, Service, ask, confirm, discover, doctor};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -38,6 +38,10 @@ pub fn main() -> ExitCode {
             let watched = block_on(ask::watch(&call));
             finish(watched.and_then(|watched| watched.map_err(|error| error.to_string())))
         }
+        Ok(ClientTask::Doctor(asked)) => match block_on(doctor::run(*asked)) {
+            Ok(code) => code,
+            Err(error) => print_line(error, ExitCode::FAILURE),
+        },
         Ok(ClientTask::Discover(asked)) => {
             let found = block_on(discover::run(&asked));
             match found.map(|found| found.map_err(|error| error.to_string())) {

@@ -351,6 +351,25 @@ impl Connector {
     }
 }
 
+/// The certificate that the server shows on `way`, DER, where it shows one.
+#[cfg(feature = "doctor")]
+pub(crate) async fn certificate(
+    way: Arc<OneWay>,
+    tasks: &TaskTracker,
+) -> Result<Option<Vec<u8>>, ConnectError> {
+    let connector = Connector {
+        way,
+        shared: None,
+        abort: OnceLock::new(),
+        key: OnceLock::new(),
+        channel: OnceLock::new(),
+        unanswered: false,
+        tasks: tasks.clone(),
+    };
+    let stream = connector.dial().await?;
+    Ok(stream.peer_certificate().map(<[u8]>::to_vec))
+}
+
 /// Whether the server's port answers a TLS handshake; for the diagnosis of a failed plain login.
 pub(crate) async fn answers_tls(way: &OneWay, tasks: &TaskTracker) -> bool {
     let probe = async {

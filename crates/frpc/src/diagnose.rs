@@ -8,6 +8,8 @@ mod broken;
 mod credentials;
 mod explained;
 mod identity;
+#[cfg(feature = "doctor")]
+pub(crate) mod path;
 mod proxy;
 mod quic;
 mod stranger;
@@ -34,6 +36,7 @@ use self::stranger::explain_stranger;
 pub(crate) use self::tls::is_out_of_time;
 use crate::backoff::Found;
 use crate::connect::ConnectError;
+use crate::known_servers::PROVES;
 use crate::login::LoginError;
 use crate::one_way::OneWay;
 use crate::proof::ProofError;
@@ -194,6 +197,25 @@ fn explain_proof(error: &ProofError, cfg: &OneWay) -> Explained {
             ),
             "check serverAddr and who answers there; what it has got is worth nothing to it elsewhere",
         ),
+        ProofError::NoLonger => explained(
+            error,
+            format!(
+                "{server} was replaced by frps of frp, or has auth.challenge = \"off\" now, or somebody poses as it"
+            ),
+            "if that is what you have done, restart frpc (it lets it in after an hour, too); if not, find out who \
+             answers there",
+        ),
+        ProofError::Known(known) => explained(
+            error,
+            format!(
+                "{server} was replaced by frps of frp, or has auth.challenge = \"off\" now, or somebody poses as it"
+            ),
+            format!(
+                "if that is what you have done, take the word {PROVES} off that line of {}; if not, find out who answers \
+                 there",
+                known.file.display()
+            ),
+        ),
         ProofError::NotAsked => explained(
             error,
             format!(
@@ -315,6 +337,8 @@ fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
          another network"
     } else if text.contains("auth.maxClockSkew") {
         "set the clock of this machine"
+    } else if text.contains("too many failed logins") {
+        "wrong logins have come from this address: wait for so long, and correct the token of whoever makes them"
     } else if text.contains("auth.challenge") {
         "leave auth.challenge out of frpc's settings: it must not be \"off\" here"
     } else if text.contains("token") && by_oidc {

@@ -31,7 +31,7 @@ pub(crate) struct Change {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum CheckError {
+pub(crate) enum CheckError {
     #[error("{0}")]
     Dial(#[from] DialError),
     #[error("{0}")]
@@ -89,7 +89,7 @@ async fn run(proxy: &Arc<Proxy>, check: &HealthCheck, changes: &mpsc::Sender<Cha
     }
 }
 
-async fn check_once(cfg: &ProxyConfig, check: &HealthCheck) -> Result<(), CheckError> {
+pub(crate) async fn check_once(cfg: &ProxyConfig, check: &HealthCheck) -> Result<(), CheckError> {
     match &check.kind {
         HealthCheckKind::Tcp => {
             let options = DialOptions {

@@ -10,7 +10,7 @@ use frp_net::go_text::{go_text, join_host_port};
 use frp_net::tls::{Checks, JudgesKeys};
 use frp_proto::fingerprint::Fingerprint;
 
-use crate::known_servers::{KnownServers, Server};
+use crate::known_servers::{KnownServers, KnownToProve, News, Server};
 
 /// How the server is known on one way.
 #[derive(Debug)]
@@ -102,6 +102,15 @@ impl Identity {
         }
     }
 
+    /// Whoever it is.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn of_anybody() -> Self {
+        Self {
+            known_by: KnownBy::Nothing,
+            refusal: Mutex::default(),
+        }
+    }
+
     /// What TLS is to ask for.
     pub(crate) fn checks(self: &Arc<Self>, cfg: &ClientConfig) -> Checks {
         let judge = match self.known_by {
@@ -135,20 +144,30 @@ impl Identity {
         refusal.take()
     }
 
-    /// The server with this key has taken our login: its key is remembered, where it is to be.
+    /// Where it stands that the server with this key proves that it knows the token: then it is to do so.
+    pub(crate) fn must_prove(&self, key: Option<Fingerprint>) -> Option<KnownToProve> {
+        match (&self.known_by, key) {
+            (KnownBy::FirstUse(known, server), Some(key)) => known.proves(server, key),
+            _ => None,
+        }
+    }
+
+    /// The server with this key has taken our login, and has proven the token, if `has_token`: that is remembered,
+    /// where it is to be.
     ///
     /// # Errors
     /// Another one was remembered meanwhile.
     pub(crate) async fn proven(
         self: &Arc<Self>,
         key: Option<Fingerprint>,
+        has_token: bool,
     ) -> Result<(), Box<Refusal>> {
         let (KnownBy::FirstUse(..), Some(key)) = (&self.known_by, key) else {
             return Ok(());
         };
         let this = self.clone();
         let remembering = tokio::task::spawn_blocking(move || match &this.known_by {
-            KnownBy::FirstUse(known, server) => remember(known, server, key),
+            KnownBy::FirstUse(known, server) => remember(known, server, key, has_token),
             _ => Ok(()),
         });
         // It does not panic.
@@ -156,14 +175,23 @@ impl Identity {
     }
 }
 
-fn remember(known: &KnownServers, server: &Server, key: Fingerprint) -> Result<(), Box<Refusal>> {
+fn remember(
+    known: &KnownServers,
+    server: &Server,
+    key: Fingerprint,
+    has_token: bool,
+) -> Result<(), Box<Refusal>> {
     let (name, file) = (&server.name, known.path().display());
-    match known.remember(server, key)? {
-        Ok(true) => info!(
+    match known.remember(server, key, has_token)? {
+        Ok(News::Key) => info!(
             Log::root(),
             "frps at {name} is known from now on by its key {key} ({file})"
         ),
-        Ok(false) => {}
+        Ok(News::Proof) => info!(
+            Log::root(),
+            "frps at {name} is known from now on to prove that it knows the token ({file})"
+        ),
+        Ok(News::Nothing) => {}
         Err(e) => error!(
             Log::root(),
             "the key of frps at {name} cannot be remembered, so that the next start takes any again: write {file}: \

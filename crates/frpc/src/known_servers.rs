@@ -1,7 +1,9 @@
 //! Which servers are known, by which keys? A file of lines `host:port SHA256:...`, as ssh's known_hosts: a server may
-//! have several, of which each will do. Lines are only ever added, under a lock, so that several frpc may share the
-//! file; what cannot be read stays as it is. All of it blocks but [`KnownServers::check`].
+//! have several, of which each will do. The word [`PROVES`] behind says that it proves that it knows the token
+//! ([`crate::proof`]). Lines are only ever added, under a lock, so that several frpc may share the file; what cannot be
+//! read stays as it is. All of it blocks but [`KnownServers::check`] and [`KnownServers::proves`].
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -43,9 +45,31 @@ pub(crate) struct Server {
     pub(crate) beside: Vec<String>,
 }
 
+/// Behind the key of a server that proves that it knows the token.
+pub(crate) const PROVES: &str = "proof";
+
+/// Where it stands that a server does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownToProve {
+    pub(crate) file: PathBuf,
+    /// From 1; 0 where it was added by ourselves.
+    line: usize,
+    server: String,
+}
+
+/// What was added to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    Nothing,
+    /// A server, and what else is known of it.
+    Key,
+    /// That a known one proves the token.
+    Proof,
+}
+
 /// What a file says.
 #[derive(Debug, Default)]
-struct Book {
+pub(crate) struct Book {
     known: Vec<Line>,
     damaged: Vec<Damaged>,
 }
@@ -56,6 +80,7 @@ struct Line {
     number: usize,
     server: String,
     key: Fingerprint,
+    proves: bool,
 }
 
 #[derive(Debug)]
@@ -152,12 +177,24 @@ impl KnownServers {
         }
     }
 
-    /// Adds that `server` has `key`; whether that was not known.
+    /// Whether it is known, by what was read last, that `server` with `key` proves the token, on this way or another.
+    pub(crate) fn proves(&self, server: &Server, key: Fingerprint) -> Option<KnownToProve> {
+        let book = self.book();
+        let line = book.as_ref().ok()?.line_of_proof(server, key)?;
+        Some(KnownToProve {
+            file: self.path.clone(),
+            line: line.number,
+            server: line.server.clone(),
+        })
+    }
+
+    /// Adds what was not known of this: that `server` has `key`, and proves the token.
     pub(crate) fn remember(
         &self,
         server: &Server,
         key: Fingerprint,
-    ) -> Result<io::Result<bool>, Box<Refusal>> {
+        proves: bool,
+    ) -> Result<io::Result<News>, Box<Refusal>> {
         let mut file = match open_to_add(&self.path) {
             Ok(file) => file,
             Err(e) => return Ok(Err(e)),
@@ -167,18 +204,28 @@ impl KnownServers {
             Err(e) => return Ok(Err(e)),
         };
         // Another frpc may have added it, and may have seen another key.
-        if Book::parse(&content).check(server, key, &self.path)? {
-            return Ok(Ok(false));
-        }
+        let book = Book::parse(&content);
+        let is_known = book.check(server, key, &self.path)?;
+        let is_news = proves && book.line_of_proof(server, key).is_none();
+        let news = match (is_known, is_news) {
+            (true, false) => return Ok(Ok(News::Nothing)),
+            (true, true) => News::Proof,
+            (false, _) => News::Key,
+        };
         let torn = content.last().is_some_and(|last| *last != b'\n');
-        let line = format!("{}{} {key}\n", if torn { "\n" } else { "" }, server.name);
+        let torn = if torn { "\n" } else { "" };
+        let proof = match is_news {
+            true => format!(" {PROVES}"),
+            false => String::new(),
+        };
+        let line = format!("{torn}{} {key}{proof}\n", server.name);
         let written = file
             .write_all(line.as_bytes())
             .and_then(|()| file.sync_all());
         if let Ok(book) = &mut *self.book() {
-            book.add(server, key);
+            book.add(server, key, proves);
         }
-        Ok(written.map(|()| true))
+        Ok(written.map(|()| news))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -223,7 +270,14 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 impl Book {
-    fn parse(content: &[u8]) -> Self {
+    /// Servers and keys, for who tries what is read.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, Fingerprint)> {
+        self.known
+            .iter()
+            .map(|line| (line.server.as_str(), line.key))
+    }
+
+    pub(crate) fn parse(content: &[u8]) -> Self {
         let mut book = Self::default();
         for (at, line) in content.split(|byte| *byte == b'\n').enumerate() {
             let number = at + 1;
@@ -236,11 +290,17 @@ impl Book {
             let server = words.next().unwrap_or_default().to_ascii_lowercase();
             let key = words.next().and_then(|word| word.parse().ok());
             let is_remark = |word: &str| word.starts_with('#');
-            match key.filter(|_| words.next().is_none_or(is_remark)) {
+            let mut next = words.next();
+            let proves = next == Some(PROVES);
+            if proves {
+                next = words.next();
+            }
+            match key.filter(|_| next.is_none_or(is_remark)) {
                 Some(key) => book.known.push(Line {
                     number,
                     server,
                     key,
+                    proves,
                 }),
                 None => book.damaged.push(Damaged {
                     number,
@@ -252,7 +312,12 @@ impl Book {
     }
 
     /// Whether `server` has `key`, or is not known at all.
-    fn check(&self, server: &Server, key: Fingerprint, file: &Path) -> Result<bool, Box<Refusal>> {
+    pub(crate) fn check(
+        &self,
+        server: &Server,
+        key: Fingerprint,
+        file: &Path,
+    ) -> Result<bool, Box<Refusal>> {
         let of = |name: &str| -> Vec<(usize, Fingerprint)> {
             let lines = self.known.iter().filter(|line| line.server == name);
             lines.map(|line| (line.number, line.key)).collect()
@@ -303,12 +368,31 @@ impl Book {
         }))
     }
 
-    fn add(&mut self, server: &Server, key: Fingerprint) {
+    fn line_of_proof(&self, server: &Server, key: Fingerprint) -> Option<&Line> {
+        let is_server = |name: &String| *name == server.name || server.beside.contains(name);
+        let mut lines = self.known.iter();
+        lines.find(|line| line.proves && line.key == key && is_server(&line.server))
+    }
+
+    fn add(&mut self, server: &Server, key: Fingerprint, proves: bool) {
         self.known.push(Line {
             number: 0,
             server: server.name.clone(),
             key,
+            proves,
         });
+    }
+}
+
+impl fmt::Display for KnownToProve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, server } = self;
+        let file = file.display();
+        write!(f, "{file} ")?;
+        if *line > 0 {
+            write!(f, "line {line} ")?;
+        }
+        write!(f, "says that {server} proves that it knows the token")
     }
 }
 
@@ -345,9 +429,11 @@ mod tests {
         let (frps, other) = (server("frps.example:7000"), server("other.example:7000"));
         known.check(&frps, key("a")).unwrap();
         assert!(!path.exists(), "nothing is remembered before");
-        assert!(known.remember(&other, key("b")).unwrap().unwrap());
-        assert!(known.remember(&frps, key("a")).unwrap().unwrap());
-        assert!(!known.remember(&frps, key("a")).unwrap().unwrap());
+        let remember =
+            |server, name: &str| known.remember(server, key(name), false).unwrap().unwrap();
+        assert_eq!(remember(&other, "b"), News::Key);
+        assert_eq!(remember(&frps, "a"), News::Key);
+        assert_eq!(remember(&frps, "a"), News::Nothing);
         let text = std::fs::read_to_string(&path).unwrap();
         let lines = format!(
             "other.example:7000 {}\nfrps.example:7000 {}\n",
@@ -360,7 +446,7 @@ mod tests {
         fresh.check(&frps, key("a")).unwrap();
         for refused in [
             fresh.check(&frps, key("c")).unwrap_err(),
-            fresh.remember(&frps, key("c")).unwrap_err(),
+            fresh.remember(&frps, key("c"), false).unwrap_err(),
         ] {
             let Refusal::Changed { known, .. } = *refused else {
                 panic!("another refusal");
@@ -375,7 +461,7 @@ mod tests {
     fn another_way_to_a_known_server_has_the_same_key() {
         let (path, known) = scene();
         let (tcp, wss) = (server("frps.example:7000"), server("frps.example:443"));
-        known.remember(&tcp, key("a")).unwrap().unwrap();
+        known.remember(&tcp, key("a"), false).unwrap().unwrap();
         known.look_again();
         known.check(&wss, key("a")).unwrap();
         let refused = known.check(&wss, key("b")).map_err(|why| *why);
@@ -393,6 +479,30 @@ mod tests {
     }
 
     #[test]
+    fn who_has_proven_the_token_is_known_by_that_on_each_way() {
+        let (path, known) = scene();
+        let (tcp, wss) = (server("frps.example:7000"), server("frps.example:443"));
+        let remember = |server, proves| known.remember(server, key("a"), proves).unwrap().unwrap();
+        assert_eq!(remember(&tcp, false), News::Key);
+        assert_eq!(known.proves(&tcp, key("a")), None);
+        assert_eq!(remember(&tcp, true), News::Proof);
+        assert_eq!(remember(&tcp, true), News::Nothing);
+        let fresh = KnownServers::new(path.clone());
+        fresh.look_again();
+        let place = fresh.proves(&wss, key("a")).unwrap();
+        assert_eq!(
+            place.to_string(),
+            format!(
+                "{} line 2 says that frps.example:7000 proves that it knows the token",
+                path.display()
+            )
+        );
+        assert_eq!(fresh.proves(&tcp, key("b")), None);
+        assert_eq!(fresh.proves(&server("other.example:7000"), key("a")), None);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn what_is_damaged_stays_and_is_no_first_use() {
         let (path, known) = scene();
         let damaged = "# remark\nfrps.example:7000 SHA256:cut\n\u{fffd}\nx.example:1";
@@ -404,7 +514,7 @@ mod tests {
             panic!("{refused:?}");
         };
         let other = server("other.example:7000");
-        known.remember(&other, key("b")).unwrap().unwrap();
+        known.remember(&other, key("b"), false).unwrap().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
@@ -433,7 +543,8 @@ mod tests {
                         name: format!("s{n}-{i}.example:7000"),
                         beside: Vec::new(),
                     };
-                    assert!(known.remember(&server, key("a")).unwrap().unwrap());
+                    let news = known.remember(&server, key("a"), false);
+                    assert_eq!(news.unwrap().unwrap(), News::Key);
                 }
             })
         };

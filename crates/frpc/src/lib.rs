@@ -14,10 +14,12 @@
 //!    [`plugin`] serves the [`user`]. [`udp`]: datagrams are moved. [`xtcp`]: users come by a direct path, for
 //!    which [`nathole`] finds a hole.
 //!
-//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is.
+//! [`real_ip`] says from which address a local service is dialled, so that it sees who its user is, and [`sshd`] what a
+//! ssh server has made of a user.
 //! [`visitors`] goes the other way: local users to proxies of the server.
 //! [`cli`] is what the program runs; [`ask`] asks another one that runs, whose [`admin`]
 //! answers.
+//! [`doctor`] walks all stages once, and says what is wrong.
 //! [`settings`] are what shall run: those of the file with the entries of the [`store`] over them;
 //! [`confirm`] is what is left of a reload that may have to be undone.
 //! [`virtual_net`] is the device of the virtual network, where there is one.
@@ -34,6 +36,7 @@
         feature = "oidc",
         feature = "pages",
         feature = "top",
+        feature = "doctor",
         feature = "vnet",
         feature = "xtcp"
     )),
@@ -61,6 +64,10 @@ mod diagnose;
 mod dial;
 #[cfg_attr(not(feature = "xtcp"), path = "absent/discover.rs")]
 mod discover;
+#[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
+mod doctor;
+#[doc(hidden)]
+pub mod fuzzed;
 mod health;
 mod identity;
 mod known_servers;
@@ -82,6 +89,7 @@ mod registration;
 mod service;
 mod session;
 mod settings;
+mod sshd;
 mod store;
 mod tasks;
 mod udp;

@@ -222,3 +222,47 @@ pub(crate) const NO_PORT_MAPPING_AGAIN: Duration = Duration::from_secs(600);
 
 /// Ports of the router at once; its own table may have no more than some hundred.
 pub(crate) const MAX_PORT_MAPPINGS: usize = 64;
+
+/// How long a server that has proven the token is the only one that is let answer, counted from the first who answers
+/// in its place without a proof: a stranger does not stay so long, and who has put frp's there is not locked out.
+pub(crate) const INSIST_ON_PROOF: Duration = Duration::from_secs(3600);
+
+/// What the doctor takes in all: somebody waits for it.
+pub(crate) const DOCTOR: Duration = Duration::from_secs(45);
+
+/// One of its questions: a path that takes longer for a round trip carries nobody.
+pub(crate) const DOCTOR_STEP: Duration = Duration::from_secs(5);
+
+/// Its login, which waits for a dial, a handshake and an answer.
+pub(crate) const DOCTOR_LOGIN: Duration = Duration::from_secs(12);
+
+/// How long a closed UDP port of this machine may take to say so.
+pub(crate) const REFUSED_BY_UDP: Duration = Duration::from_millis(200);
+
+// Logs of ssh servers (`sshd.log`).
+
+/// Between two looks at a log in which a line is waited for: others of the same source wait for it, too.
+pub(crate) const LOOK_AT_LOG: Duration = Duration::from_millis(50);
+
+/// Between two looks at another one.
+pub(crate) const LOOK_AT_QUIET_LOG: Duration = Duration::from_secs(1);
+
+/// How long a line of a user is waited for who says nothing: longer than OpenSSH's LoginGraceTime of 120 s.
+pub(crate) const SSH_LOGIN: Duration = Duration::from_secs(150);
+
+/// How long it is waited for once the user has left: as frps does.
+pub(crate) const LOG_LINE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a line is taken for that of a user who has left; then another may have the same port.
+pub(crate) const LOG_LINE_LATEST: Duration = Duration::from_secs(60);
+
+/// Processes of a ssh server that have said something of a connection, and not yet of which.
+pub(crate) const MAX_LOG_PROCESSES: usize = 256;
+
+/// What has become of users and frps has not been told, messages; what is older is lost.
+pub(crate) const MAX_USER_REPORTS: usize = 4096;
+
+/// A `journalctl` that has ended is started again after this time, which doubles.
+pub(crate) const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
+/// Up to this one.
+pub(crate) const JOURNAL_AGAIN_MAX: Duration = Duration::from_secs(60);

@@ -14,6 +14,7 @@ use frp_relay::relay::Traffic;
 
 use crate::connect::Connector;
 use crate::real_ip::RealIp;
+use crate::sshd::Sshd;
 
 pub(crate) type Conns = conns::Conns<Served>;
 pub(crate) type Conn = conns::Conn<Served>;
@@ -30,6 +31,8 @@ pub(crate) struct Live {
     pub(crate) conns: Arc<Conns>,
     /// What users are called at local services.
     pub(crate) real_ip: Arc<RealIp>,
+    /// What ssh servers make of them.
+    pub(crate) sshd: Sshd,
 }
 
 /// What users' connections belong to: the proxy of a name, whatever session it is in.
@@ -39,6 +42,7 @@ pub(crate) struct Served {
     pub(crate) kind: &'static str,
     pub(crate) traffic: Arc<Traffic>,
     users: AtomicU64,
+    ever: AtomicU64,
 }
 
 /// The session, or the way to it.
@@ -107,6 +111,7 @@ impl Live {
             traffic: Mutex::default(),
             conns: Arc::new(Conns::new(seed.map(u64::from_ne_bytes))),
             real_ip: Arc::new(RealIp::new(token)),
+            sshd: Sshd::default(),
         }
     }
 
@@ -247,12 +252,19 @@ impl Served {
             kind,
             traffic: Arc::default(),
             users: AtomicU64::new(0),
+            ever: AtomicU64::new(0),
         }
     }
 
     /// Users that are there.
     pub(crate) fn users(&self) -> u64 {
         self.users.load(Ordering::Relaxed)
+    }
+
+    /// Users that have come.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn ever(&self) -> u64 {
+        self.ever.load(Ordering::Relaxed)
     }
 
     /// From users to the service, and the other way.
@@ -265,6 +277,7 @@ impl Served {
 impl Owner for Served {
     fn entered(&self) {
         self.users.fetch_add(1, Ordering::Relaxed);
+        self.ever.fetch_add(1, Ordering::Relaxed);
     }
 
     fn left(&self, conn: &Conn, lasted: Duration) {

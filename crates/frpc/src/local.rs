@@ -6,9 +6,11 @@ use frp_net::stream::Stream;
 use frp_relay::layers::{Side, wrap};
 use frp_relay::msg_stream::MsgStream;
 use frp_relay::relay;
+use tokio::net::TcpStream;
 
 use crate::proxy::Proxy;
-use crate::real_ip::{Reached, Service};
+use crate::real_ip::{Place, Service};
+use crate::sshd::Dialled;
 use crate::user::User;
 
 /// Serves one user until both ends are done; `half_closes`: the server has said so.
@@ -28,13 +30,16 @@ pub(crate) async fn serve(
         return debug!(proxy.log, "handle by plugin finished");
     }
     // Boxed, so that nothing of it takes room for as long as bytes move.
-    if let Some((local, _place)) = Box::pin(reach(proxy, user)).await {
+    if let Some((local, _held)) = Box::pin(reach(proxy, user)).await {
         user.log_end(&relay::serve(local, wrapped(stream), user.traffic.tally()).await);
     }
 }
 
+/// What is noted of the user as long as it is there; boxed, as it takes no room where nothing is.
+type Held = (Option<Place>, Option<Box<Dialled>>);
+
 /// The local service, which knows who the user is.
-async fn reach(proxy: &Proxy, user: &User) -> Option<Reached> {
+async fn reach(proxy: &Proxy, user: &User) -> Option<(TcpStream, Held)> {
     let cfg = &proxy.cfg;
     let service = Service {
         proxy: &cfg.name,
@@ -54,8 +59,11 @@ async fn reach(proxy: &Proxy, user: &User) -> Option<Reached> {
         }
     };
     proxy.reach.succeeded();
+    // Before anything of the user comes there.
+    let watched = proxy.sshd.get().zip(from).zip(local.local_addr().ok());
+    let dialled = watched.map(|((sshd, from), local)| Box::new(sshd.dialled(local, from)));
     match user.write_header(&mut local).await {
-        Ok(()) => Some((local, place)),
+        Ok(()) => Some((local, (place, dialled))),
         Err(e) => {
             error!(proxy.log, "{e}");
             None

@@ -24,16 +24,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Auth, CredentialError, Signature};
 use crate::connect::{ConnectError, Connector};
+use crate::known_servers::KnownToProve;
 use crate::one_way::OneWay;
 use crate::proof::{Answered, Begun, ProofError, Prover, Streams};
 
 /// A session that the server has accepted.
 pub(crate) struct LoggedIn {
     pub(crate) run_id: String,
+    /// As the server says it.
+    pub(crate) version: String,
     /// An end on one of the server's streams is that of one direction only.
     pub(crate) half_closes: bool,
     /// The server heeds the guards that proxies ask for.
     pub(crate) guards: bool,
+    /// It is told what becomes of users, and bans them.
+    pub(crate) bans: bool,
     pub(crate) control: MsgStream<ControlPipe>,
     pub(crate) connector: Connector,
     /// Why this way was taken, where there was a choice.
@@ -99,6 +104,8 @@ pub(crate) struct Credentials<'a> {
     pub(crate) prover: &'a Prover,
     /// That of the session before, or empty.
     pub(crate) run_id: &'a str,
+    /// A server's key that is new is remembered, where it is to be.
+    pub(crate) remembers: bool,
 }
 
 /// Connects, by whatever layers `way` has below a login. [`Auth::for_login`] comes behind that, as in
@@ -125,6 +132,7 @@ pub(crate) async fn login(
         key,
         prover,
         run_id,
+        remembers,
     } = credentials;
     let run_id = prover.run_id(run_id);
     let Connected {
@@ -139,7 +147,8 @@ pub(crate) async fn login(
     let client_hello = (protocol == WireProtocol::V2).then(|| client_hello(way));
     let mut login = login_of(way, run_id);
     signature.sign(&mut login);
-    let begun = prover.begin(&mut login, way, connector.channel());
+    let must_prove = way.identity.must_prove(connector.server_key());
+    let begun = prover.begin(&mut login, way, connector.channel(), must_prove.is_some());
     let sent = send_login(&mut stream, login, client_hello.as_ref()).await;
     sent.map_err(|error| match error {
         SendError::TimedOut if connector.is_unheard() => ConnectError::Unheard.into(),
@@ -151,7 +160,12 @@ pub(crate) async fn login(
 
     let answered = tokio::time::timeout(
         LOGIN_ANSWER,
-        exchange(&mut stream, client_hello.as_ref(), (prover, begun), run_id),
+        exchange(
+            &mut stream,
+            client_hello.as_ref(),
+            (prover, begun, must_prove),
+            run_id,
+        ),
     )
     .await;
     let (answer, agreed, streams) =
@@ -178,8 +192,11 @@ pub(crate) async fn login(
             }
         };
     connector.answered();
-    let proven = way.identity.proven(connector.server_key()).await;
-    proven.map_err(ConnectError::from)?;
+    if remembers {
+        let has_token = streams.is_some();
+        let proven = way.identity.proven(connector.server_key(), has_token);
+        proven.await.map_err(ConnectError::from)?;
+    }
     let half_closes = features::half_closes(&answer.features);
     if half_closes {
         connector.server_half_closes();
@@ -202,8 +219,10 @@ pub(crate) async fn login(
     let control = MsgStream::new(pipe, protocol, BytesMut::new());
     Ok(LoggedIn {
         run_id: answer.run_id,
+        version: answer.version,
         half_closes,
         guards: features::guards(&answer.features),
+        bans: features::bans(&answer.features),
         control,
         connector,
         why: None,
@@ -285,15 +304,19 @@ impl From<ProofError> for ReadError {
 async fn exchange(
     stream: &mut LoginStream,
     client_hello: Option<&ClientHello>,
-    (prover, begun): (&Prover, Begun),
+    (prover, begun, must_prove): (&Prover, Begun, Option<KnownToProve>),
     run_id: &str,
 ) -> Result<(LoginResp, Option<Negotiated>, Option<Streams>), ReadError> {
     let (answer, agreed) = read_answer(stream, client_hello).await?;
     let is_no = !answer.error.is_empty();
+    // Also where no proof is asked for any more: the key of before would keep us out.
+    if answer.run_id_lost {
+        prover.lost(run_id);
+    }
     if is_no || answer.scram.is_empty() || !answer.run_id.is_empty() {
         // A server of ours that says no says that it is one.
         if !is_no || answer.features.is_empty() {
-            prover.not_asked()?;
+            prover.not_asked(must_prove.as_ref())?;
         }
         return Ok((accepted(answer)?, agreed, None));
     }
@@ -312,7 +335,7 @@ async fn exchange(
         prover.lost(run_id);
     }
     let last = accepted(last)?;
-    let streams = prover.confirm(answer, &last.scram)?;
+    let streams = prover.confirm(answer, &last.scram, must_prove.as_ref())?;
     Ok((last, agreed, streams))
 }
 

@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use frp_config::{ClientConfig, TransportProtocol};
+#[cfg(feature = "doctor")]
+use frp_net::tls::Checks;
 use frp_net::tls::{Renewed, TlsFiles, TlsSetupError, checked_client_config};
 
 use crate::identity::Identity;
@@ -39,6 +41,30 @@ impl OneWay {
             identity,
             cfg,
             protocol,
+        })
+    }
+
+    /// The same way for a look at the certificate: any is taken, or any that the CAs of this machine vouch for. Nothing
+    /// may be said on it.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn for_a_look(&self, by_system: bool) -> Result<Self, TlsSetupError> {
+        let settings = &self.cfg.transport.tls;
+        let files = TlsFiles {
+            cert: settings.cert_file.clone(),
+            key: settings.key_file.clone(),
+            trusted_ca: None,
+        };
+        let checks = Checks {
+            by_system,
+            judge: None,
+        };
+        let tls = self.tls.as_ref();
+        let tls = tls.map(|_| checked_client_config(files, checks));
+        Ok(Self {
+            cfg: self.cfg.clone(),
+            protocol: self.protocol,
+            tls: tls.transpose()?,
+            identity: Arc::new(Identity::of_anybody()),
         })
     }
 }

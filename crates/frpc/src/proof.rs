@@ -6,8 +6,8 @@
 //! ([`frp_proto::auth::OURS_FROM`]).
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -19,7 +19,10 @@ use frp_proto::auth::{OURS_FROM, token_key};
 use frp_proto::features;
 use frp_proto::msg::{Login, NewVisitorConn, NewWorkConn};
 use frp_proto::scram::{self, Answer, Binding, Client, NONCE_LEN, Salted, ScramError, Use};
+use tokio::time::Instant;
 
+use crate::known_servers::KnownToProve;
+use crate::limits::INSIST_ON_PROOF;
 use crate::one_way::OneWay;
 
 /// What outlives a login.
@@ -30,7 +33,7 @@ pub(crate) struct Prover {
     challenge: Challenge,
     key: Option<Ed25519KeyPair>,
     salted: Mutex<Option<Kept>>,
-    server: AtomicU8,
+    server: Mutex<Server>,
     /// A run id that is another's.
     lost: Mutex<String>,
 }
@@ -43,12 +46,19 @@ struct Kept {
     salted: Salted,
 }
 
-/// What the server is, as far as the last login tells.
-const UNKNOWN: u8 = 0;
-/// It has proven the token.
-const OURS: u8 = 1;
-/// It has not asked for our proof.
-const NOT_OURS: u8 = 2;
+/// What the server is, as far as logins tell.
+#[derive(Debug, Default)]
+enum Server {
+    #[default]
+    Unknown,
+    /// It has proven the token.
+    Ours {
+        /// Somebody has answered since then who does not.
+        unproven: Option<Instant>,
+    },
+    /// It has not asked for our proof.
+    NotOurs,
+}
 
 /// A login that is under way.
 #[derive(Debug)]
@@ -75,6 +85,10 @@ pub(crate) enum ProofError {
         "the server does not ask for the proof of the token, and auth.challenge is \"required\""
     )]
     NotAsked,
+    #[error("the server has proven before that it knows the token, and does not any more")]
+    NoLonger,
+    #[error("{0}, and it does not")]
+    Known(KnownToProve),
     #[error("the proof of the token could not be computed")]
     Computing,
 }
@@ -90,14 +104,20 @@ impl Prover {
             key: (challenge != Challenge::Off).then(key).flatten(),
             challenge,
             salted: Mutex::default(),
-            server: AtomicU8::new(UNKNOWN),
+            server: Mutex::default(),
             lost: Mutex::default(),
         }
     }
 
     /// Puts into `login`, which is complete else, what a server of ours asks for, on a connection that is known by
-    /// `channel`.
-    pub(crate) fn begin(&self, login: &mut Login, way: &OneWay, channel: Option<Channel>) -> Begun {
+    /// `channel`. `must_prove`: the server is one that proves the token.
+    pub(crate) fn begin(
+        &self,
+        login: &mut Login,
+        way: &OneWay,
+        channel: Option<Channel>,
+        must_prove: bool,
+    ) -> Begun {
         if let Some(key) = &self.key {
             login.run_key = Bytes::copy_from_slice(key.public_key().as_ref());
         }
@@ -116,9 +136,10 @@ impl Prover {
                 is_marked: true,
             }) => Binding::Exporter(key),
             _ if way.tls.is_none() => Binding::None,
-            // Whoever ends TLS there is whom the user trusts, such as a CDN.
+            // Whoever ends TLS there is whom the user trusts, such as a CDN. A key that was remembered may be anybody's.
             _ if way.transport.tls.trusted_ca_file.is_some()
-                || way.transport.tls.trust == Some(ServerTrust::System) =>
+                || way.transport.tls.trust == Some(ServerTrust::System)
+                || !way.transport.tls.pins.is_empty() =>
             {
                 Binding::None
             }
@@ -127,10 +148,11 @@ impl Prover {
         let digest = login.digest();
         let client = Client::new(binding, &login.user, random(), &digest);
         login.scram = client.first();
-        let is_ours = match self.server.load(Ordering::Relaxed) {
-            OURS => true,
-            NOT_OURS => false,
-            _ => is_marked,
+        let is_ours = match *self.server() {
+            _ if must_prove => true,
+            Server::Ours { .. } => true,
+            Server::NotOurs => false,
+            Server::Unknown => is_marked,
         };
         login.timestamp = now();
         login.privilege_key = String::new();
@@ -144,23 +166,36 @@ impl Prover {
         }
     }
 
-    /// The server has let us in, or has refused us, without a challenge.
-    pub(crate) fn not_asked(&self) -> Result<(), ProofError> {
+    /// The server has let us in, or has refused us, without a challenge. One that is known to prove the token, by the
+    /// file `known` or by this program, is not the same then.
+    pub(crate) fn not_asked(&self, known: Option<&KnownToProve>) -> Result<(), ProofError> {
         if self.token.is_none() {
             return Ok(());
         }
         if self.challenge == Challenge::Required {
             return Err(ProofError::NotAsked);
         }
-        if self.server.swap(NOT_OURS, Ordering::Relaxed) == OURS {
+        if let Some(known) = known {
+            return Err(ProofError::Known(known.clone()));
+        }
+        let mut server = self.server();
+        if let Server::Ours { unproven } = &mut *server {
+            // Whoever goes back to frp's at the other end of the world is not locked out for ever.
+            if unproven.get_or_insert_with(Instant::now).elapsed() < INSIST_ON_PROOF {
+                return Err(ProofError::NoLonger);
+            }
             warn!(
                 Log::root(),
-                "frps has proven before that it knows the token, and does not any more: it was replaced by frp's, \
-                 or its auth.challenge is off now, or somebody else answers in its place; auth.challenge = \
-                 \"required\" has frpc log in to none but such that prove it"
+                "frps has not proven for an hour that it knows the token, as it did before, and is logged in to \
+                 nevertheless; auth.challenge = \"required\" has frpc log in to none but such that prove it"
             );
         }
+        *server = Server::NotOurs;
         Ok(())
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers the challenge of a server, of which this is `text`.
@@ -214,21 +249,24 @@ impl Prover {
         Ok(salted)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
         self.salted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server has let us in, and `text` is to show that it knows the token: then there is what only the two know.
+    /// One that has asked for no proof of the token, but for our key only, has shown no more than frp's.
     pub(crate) fn confirm(
         &self,
         answer: Option<Answer>,
         text: &str,
+        known: Option<&KnownToProve>,
     ) -> Result<Option<Streams>, ProofError> {
         let Some(answer) = answer else {
+            self.not_asked(known)?;
             return Ok(None);
         };
         let secret = answer.confirm(text)?;
-        self.server.store(OURS, Ordering::Relaxed);
+        *self.server() = Server::Ours { unproven: None };
         Ok(Some(Streams {
             secret,
             next: AtomicU64::new(1),

@@ -15,6 +15,7 @@ use crate::live::{Conn, Live, Served};
 use crate::plugin::{Plugin, PluginError};
 use crate::reach::Reach;
 use crate::real_ip::{Once, RealIp};
+use crate::sshd::Watch;
 use crate::tasks::Tasks;
 use crate::user::{Meter, User, addresses};
 use crate::virtual_net::Net;
@@ -33,6 +34,8 @@ pub(crate) struct Proxy {
     pub(crate) real_ip: Arc<RealIp>,
     /// That the server does not tell who users are.
     pub(crate) says_no_address: Once,
+    /// The log of the ssh server that it leads to, where it is followed.
+    pub(crate) sshd: OnceLock<Watch>,
     pub(crate) log: Log,
     /// Made when the proxy starts, for that may fail.
     plugin: OnceLock<Plugin>,
@@ -67,6 +70,7 @@ impl Proxy {
             reach: Arc::new(Reach::new(log.clone())),
             real_ip: live.real_ip.clone(),
             says_no_address: Once::default(),
+            sshd: OnceLock::new(),
             log,
             plugin: OnceLock::new(),
             carrier: Mutex::default(),

@@ -237,6 +237,7 @@ impl Service {
                 key: &self.client.key,
                 prover: &self.client.prover,
                 run_id,
+                remembers: true,
             };
             let tasks = &self.client.tasks.tracker;
             let tried = match &mut self.ways {
@@ -284,7 +285,7 @@ async fn login_by(
     Err(NoWay { explained, found })
 }
 
-async fn login_once(
+pub(crate) async fn login_once(
     way: &Arc<OneWay>,
     credentials: Credentials<'_>,
     tasks: &TaskTracker,

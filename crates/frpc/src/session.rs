@@ -32,6 +32,7 @@ use crate::plugin::PluginError;
 use crate::proxy::Proxy;
 use crate::real_ip::TransparentError;
 use crate::registration::{Answer, Registration, Registrations};
+use crate::sshd::SshdError;
 use crate::visitors::Visitors;
 use crate::work::WorkConns;
 
@@ -64,6 +65,8 @@ pub(crate) struct Session {
     next_ping: Instant,
     /// The server heeds the guards that proxies ask for.
     guards: bool,
+    /// It is told what becomes of users, and bans them.
+    bans: bool,
     stop: CancellationToken,
     /// Heartbeats in a row that got no credentials.
     unsigned: u32,
@@ -103,6 +106,8 @@ enum RegisterError {
     #[error("{0}")]
     RealIp(#[from] TransparentError),
     #[error("{0}")]
+    Sshd(#[from] SshdError),
+    #[error("{0}")]
     Encode(#[from] EncodeError),
 }
 
@@ -116,8 +121,10 @@ impl Session {
     ) -> Self {
         let LoggedIn {
             run_id,
+            version: _,
             half_closes,
             guards,
+            bans,
             control,
             connector,
             why,
@@ -131,6 +138,7 @@ impl Session {
             format!("transport.protocol is \"{protocol}\"")
         });
         client.live.connected(&run_id, &connector, &why);
+        client.live.sshd.forget();
         let (holes, letters) = Exchange::new();
         let holes = Arc::new(holes);
         let server = ServerLink {
@@ -153,6 +161,7 @@ impl Session {
             client: client.clone(),
             control,
             guards,
+            bans,
             key,
             last_pong: Instant::now(),
             asked_at: None,
@@ -208,6 +217,9 @@ impl Session {
                     Ok(())
                 }
                 Some(letter) = self.letters.recv() => self.post(&letter).await,
+                report = self.client.live.sshd.report(), if self.bans => {
+                    self.post(&report.into()).await
+                }
                 Some(change) = self.health.recv() => self.on_health(&change).await,
                 Ok(()) = self.settings.changed() => self.configure().await,
                 () = self.stop.cancelled() => {
@@ -371,8 +383,26 @@ impl Session {
         proxy.prepare(&self.client.tasks, self.client.virtual_net.net())?;
         let (mode, tasks) = (proxy.cfg.transport.real_ip, &self.client.tasks);
         proxy.real_ip.prepare(mode, &proxy.log, tasks)?;
-        let new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
+        let mut new = proxy.cfg.to_new_proxy(&self.client.cfg.user);
+        if new.guard_reports {
+            new.guard_reports = self.watch_sshd(proxy, &new.proxy_name)?;
+        }
         Ok(self.control.queue(&new.into())?)
+    }
+
+    /// Follows the log of the ssh server that `proxy` leads to, unless nobody wants to know what it says.
+    fn watch_sshd(&self, proxy: &Proxy, name: &str) -> Result<bool, SshdError> {
+        if !self.bans {
+            warn!(
+                proxy.log,
+                "sshd.log: this frps does not ban by what the ssh server says, which takes frps of frp-rs; it is not followed"
+            );
+        } else if proxy.sshd.get().is_none() {
+            let (sshd, log) = (&self.client.live.sshd, &proxy.cfg.sshd.log);
+            let watch = sshd.watch(log, name, &self.client.tasks, &proxy.log)?;
+            let _ = proxy.sshd.set(watch);
+        }
+        Ok(self.bans)
     }
 
     /// A local service became well, and its proxy is due; or ill, and its proxy is withdrawn.

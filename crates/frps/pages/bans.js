@@ -20,10 +20,10 @@ export function bans(view) {
       { id: "network", title: t("ban.network"), width: "22%", mark: (ban) => ban.network, cell: (ban) => name(ban.network) },
       {
         id: "cause", title: t("ban.cause"), width: "30%",
-        mark: (ban) => [ban.cause, ban.proxy, ban.reason],
+        mark: (ban) => [ban.cause, ban.proxy, ban.only, ban.reason],
         cell: (ban) => [
           has(`ban.cause.${ban.cause}`) ? t(`ban.cause.${ban.cause}`) : ban.cause,
-          h("span", { class: "sub" }, h("bdi", null, shown(ban.reason || ban.proxy))),
+          h("span", { class: "sub" }, h("bdi", null, about(ban))),
         ],
       },
       { id: "since", title: t("ban.since"), width: "17%", cell: (ban) => moment(ban.since) },
@@ -36,6 +36,12 @@ export function bans(view) {
     ],
   });
   return [heading(t("nav.bans")), rows];
+}
+
+/** The operator's reason, or the proxy, and whose proxies alone it is about. */
+function about(ban) {
+  const only = ban.only && t("ban.only", { name: shown(ban.only) });
+  return [shown(ban.reason || ban.proxy), only].filter(Boolean).join(" · ");
 }
 
 function left(ban, live) {

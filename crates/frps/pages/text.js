@@ -114,6 +114,7 @@ export const texts = {
 
   "ban.network": ["Address", "地址"],
   "ban.cause": ["Cause", "原因"],
+  "ban.only": ["only its proxies: {name}", "仅限其代理：{name}"],
   "ban.since": ["Since", "开始时间"],
   "ban.left": ["Time left", "剩余时间"],
   "ban.ever": ["until removed", "直到解除"],

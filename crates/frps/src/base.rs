@@ -38,7 +38,7 @@ pub(crate) struct Base {
     pub(crate) udp_ports: Arc<Ports<UdpSocket>>,
     /// Where there is a web server to tell it.
     pub(crate) stats: Option<Arc<Stats>>,
-    /// Which users are connected, as far as somebody asks ([`Base::lists_users`]).
+    /// Which users are connected, as far as somebody has to know ([`Base::lists_users`]).
     pub(crate) conns: Arc<Conns>,
     pub(crate) counts: Counts,
     /// Connections that a proxy has passed on and not yet said from whom.
@@ -61,9 +61,9 @@ impl Base {
         self.in_force.snapshot()
     }
 
-    /// Whether it is kept who is connected: the web server tells it, or the access log.
+    /// Whether it is kept who is connected: the web server tells it, or the access log, or a ban may end it.
     pub(crate) fn lists_users(&self) -> bool {
-        self.stats.is_some() || access::is_wanted()
+        self.stats.is_some() || access::is_wanted() || self.bans.may_ban()
     }
 
     /// Ends everything once it is time: `stop` says so, or it drains and the last user has left.

@@ -29,6 +29,9 @@ pub(crate) struct Caller {
     /// What carries the connection, and whether TLS does.
     pub(crate) transport: Transport,
     pub(crate) tls: bool,
+    /// A proxy that the operator knows of may have ended TLS before: of this machine or its network, or one that is
+    /// believed.
+    pub(crate) may_be_fronted: bool,
     /// The connection that the stream is one of, where it is multiplexed.
     pub(crate) link: Option<Arc<Link>>,
     /// What its TLS is known by to both ends, where frps has said that it goes by that.

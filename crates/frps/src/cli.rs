@@ -13,7 +13,7 @@ use frp_process::signals::{self, EndSignals, HangUps, Overdue};
 use frp_proto::VERSION;
 use tokio::time::timeout;
 
-use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, key_store, token_command};
+use crate::{BUILD, ConfigFile, Reloader, Server, Stop, ask, doctor, key_store, token_command};
 
 /// Runs the program: 0 where all went well, 1 on any error. Errors are told on standard output, as
 /// frp tells them; those of the command line itself on standard error.
@@ -37,6 +37,9 @@ pub fn main() -> ExitCode {
             Ok(said) => print_line(said, ExitCode::SUCCESS),
             Err(e) => print_line(e, ExitCode::FAILURE),
         },
+        Ok(ServerTask::Doctor(asked)) => {
+            ask_running(async || Ok::<_, std::convert::Infallible>(doctor::run(*asked).await))
+        }
         Ok(ServerTask::Watch(call)) => ask_running(async || {
             let watched = ask::watch(&call).await;
             watched.map(|()| ExitCode::SUCCESS)

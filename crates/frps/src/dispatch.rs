@@ -1,7 +1,7 @@
 //! Stage 2: from a connection to streams: what do its first bytes say, is it TLS, is it
 //! multiplexed?
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,13 +72,21 @@ pub(crate) async fn enter_kcp(
     let local = conn.local_addr().ok();
     let turn = Turn::of_kcp(stranger);
     let policy = shared.policy();
-    let ends = Ends { peer, local };
+    let ends = Ends {
+        peer,
+        local,
+        by_proxy: false,
+    };
     enter(shared, policy, turn, Stream::Kcp(conn), ends).await;
 }
 
 /// Takes a connection as far as it gets.
 async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Stream, ends: Ends) {
-    let Ends { peer, local } = ends;
+    let Ends {
+        peer,
+        local,
+        by_proxy,
+    } = ends;
     let log = Log::root().by(peer.ip());
     let transport = match &conn {
         Stream::Kcp(_) => Transport::Kcp,
@@ -89,6 +97,7 @@ async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Strea
         local,
         transport,
         tls: false,
+        may_be_fronted: by_proxy || is_near(peer.ip()),
         link: None,
         channel: None,
         kcp: match &conn {
@@ -134,6 +143,14 @@ async fn enter(shared: Arc<Shared>, policy: Arc<Policy>, turn: Turn, conn: Strea
             Permit::Stranger(turn),
         ))
         .await;
+    }
+}
+
+/// Whether an address is one of this machine, or of a network that the internet has no way to.
+fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -251,6 +268,7 @@ pub(crate) async fn enter_quic(shared: Arc<Shared>, arriving: Arriving) {
         local: conn.local_ip().map(|ip| SocketAddr::new(ip, port)),
         transport: Transport::Quic,
         tls: true,
+        may_be_fronted: false,
         link: None,
         channel: conn
             .channel()
@@ -281,6 +299,7 @@ pub(crate) async fn enter_inside(
         local: None,
         transport: Transport::Inside,
         tls: false,
+        may_be_fronted: false,
         link: None,
         channel: None,
         kcp: None,

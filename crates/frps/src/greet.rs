@@ -63,6 +63,23 @@ pub(crate) async fn serve(
         Err(GreetError::Recv(RecvError::Closed)) => return,
         Err(e) => return debug!(log, "[{}] {e}", caller.peer),
     };
+    // What these fail by is held against an address, which with kcp is anybody's until an echo has come. Who answers
+    // a challenge has shown as much by that.
+    let counts = match &message {
+        Message::Login(login) => login.scram.is_empty(),
+        Message::NewVisitorConn(_) => true,
+        _ => false,
+    };
+    if counts && let Some(kcp) = &caller.kcp {
+        let proven = tokio::select! {
+            proven = timeout(HANDSHAKE_WAIT, kcp.proven()) => proven.is_ok(),
+            () = permit.lost(&caller) => return,
+            () = shared.stop.cancelled() => return,
+        };
+        if !proven {
+            return debug!(log, "[{}] has not shown that it is there", caller.peer);
+        }
+    }
     match message {
         Message::Login(login) => {
             // Its task is small as long as it is a stranger's.

@@ -83,6 +83,10 @@ impl Groups {
             }
             let (known, given) = (group.key.expose().as_bytes(), key.expose().as_bytes());
             verify_slices_are_equal(known, given).map_err(|_| GroupError::AuthFailed)?;
+            // Whichever it got by the first member, others may not have it.
+            if wanted == 0 && !allowed.contains(group.port) {
+                return Err(PortError::NotAllowed.into());
+            }
             return Ok(place(group));
         }
         let lease = proxy.base.ports.acquire(&proxy.name, wanted, allowed)?;

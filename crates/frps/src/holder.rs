@@ -92,6 +92,21 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Who has the port, where the system tells: `nginx (process 812, user 33)`.
+#[cfg(feature = "doctor")]
+pub(crate) fn who(network: Network, port: u16) -> Option<String> {
+    let holder = search(network, port)?;
+    let user = holder.user;
+    let who = match &holder.process {
+        Some((name, id)) => format!("{name} (process {id}, user {user})"),
+        None => format!("a program of user {user}"),
+    };
+    Some(match holder.peer {
+        Some(peer) => format!("{who}, for a connection to {peer}"),
+        None => who,
+    })
+}
+
 /// The one that listens, else any.
 fn search(network: Network, port: u16) -> Option<Holder> {
     let mut found: Vec<Row> = Vec::new();

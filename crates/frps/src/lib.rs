@@ -31,6 +31,7 @@
         feature = "http",
         feature = "oidc",
         feature = "pages",
+        feature = "doctor",
         feature = "ssh",
         feature = "top",
         feature = "xtcp"
@@ -59,7 +60,11 @@ mod client;
 mod closings;
 mod counts;
 mod dispatch;
+#[cfg_attr(not(feature = "doctor"), path = "absent/doctor.rs")]
+mod doctor;
 mod ended;
+#[doc(hidden)]
+pub mod fuzzed;
 mod greet;
 mod group;
 mod guards;
@@ -100,7 +105,7 @@ mod visitors;
 mod web;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::limits::FAREWELL;
@@ -325,7 +330,9 @@ impl Server {
         }
         shared.tasks.spawn(teller.run(shared.base.clone()));
         let bans = shared.bans.clone();
-        shared.tasks.spawn(bans.run(shared.stop.clone()));
+        let of = shared.clone();
+        let end = move |is_banned: &(dyn Fn(IpAddr) -> bool + Sync)| of.end_banned(is_banned);
+        shared.tasks.spawn(bans.run(end, shared.stop.clone()));
         if let Some(kept) = kept {
             shared.tasks.spawn(kept.run(shared.stop.clone()));
         }

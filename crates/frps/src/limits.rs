@@ -190,6 +190,28 @@ pub(crate) const MAX_WRONG_LINES_TOLD: usize = 10;
 /// Sources that have failed, and may be banned, some 600 bytes each.
 pub(crate) const MAX_BANNED_SOURCES: usize = 16_384;
 
+/// The longest ban for failures, whatever the settings say: a clock can count it.
+pub(crate) const LONGEST_BAN: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Users of one client that are remembered because it says what becomes of them, some 300 bytes each.
+pub(crate) const MAX_VISITS: usize = 16_384;
+
+/// Users of one source that wait because others of it are awaited: those of a person who begins much at once.
+pub(crate) const MAX_VISITS_WAITING: usize = 16;
+
+/// How long each of them does. Less than the 10 s in which frp's visitor wants an answer.
+pub(crate) const VISIT_TURN: Duration = Duration::from_secs(8);
+
+/// How long a user is awaited who says nothing, longer than OpenSSH's LoginGraceTime of 120 s.
+pub(crate) const VISIT_LOGIN: Duration = Duration::from_secs(150);
+
+/// How long it is awaited what is said of one who has left: a line in a log takes its way through the system's log, and
+/// from there through frpc.
+pub(crate) const REPORT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long it is believed at all.
+pub(crate) const REPORT_LATEST: Duration = Duration::from_secs(60);
+
 /// Networks that operators have banned.
 pub(crate) const MAX_ADDED_BANS: usize = 10_000;
 
@@ -287,3 +309,11 @@ pub(crate) const MAX_STREAMS_OUT_OF_ORDER: usize = 4096;
 pub(crate) const RUN_KEY_KEPT: Duration = Duration::from_secs(60 * 60);
 /// See [`RUN_KEY_KEPT`].
 pub(crate) const MAX_RUN_KEYS: usize = 4096;
+
+/// What the doctor takes in all: somebody waits for it.
+#[cfg(feature = "doctor")]
+pub(crate) const DOCTOR: Duration = Duration::from_secs(30);
+
+/// One of its questions, to a program on this machine or to DNS.
+#[cfg(feature = "doctor")]
+pub(crate) const DOCTOR_STEP: Duration = Duration::from_secs(5);

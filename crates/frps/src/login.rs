@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::limits::MAX_SESSIONS_ON_CONNECTION;
 use bytes::BytesMut;
 use frp_log::{Log, debug, info, shown, shown_error, warn};
+use frp_net::kcp;
 use frp_proto::VERSION;
 use frp_proto::features;
 use frp_proto::msg::{Login, LoginResp};
@@ -39,8 +40,12 @@ use crate::stats::logins::{Cause, Who};
 /// Why a login came to nothing. What the client may read of it is decided by [`Policy::text_for_peer`].
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
-    #[error("{1}")]
-    Refused(Cause, Refusal),
+    #[error("{refused}")]
+    Refused {
+        cause: Cause,
+        is_guess: bool,
+        refused: Refusal,
+    },
     #[error("{0}")]
     TooFast(#[from] TooFast),
     #[error("{0}")]
@@ -65,13 +70,16 @@ impl LoginError {
     /// Why the login failed; `None` where nobody refused it.
     fn cause(&self, auth: &Auth) -> Option<Cause> {
         match self {
-            Self::Refused(Cause::Token, _) if auth.has_issuer() => Some(Cause::Oidc),
-            Self::Refused(cause, _) => Some(*cause),
+            Self::Refused {
+                cause: Cause::Token,
+                ..
+            } if auth.has_issuer() => Some(Cause::Oidc),
+            Self::Refused { cause, .. } => Some(*cause),
             Self::Proof(ProofError::Send(_) | ProofError::Recv(_)) => None,
-            // The others are no guesses.
             Self::Proof(ProofError::Token(_) | ProofError::Scram(_) | ProofError::Stripped) => {
                 Some(Cause::Token)
             }
+            Self::Proof(ProofError::TooFast(_)) => Some(Cause::Banned),
             Self::Proof(_) => Some(Cause::Protocol),
             Self::TooManySessions => Some(Cause::Limits),
             Self::Place(NotAdmitted::Clients { .. }) => Some(Cause::Limits),
@@ -79,6 +87,15 @@ impl LoginError {
             Self::NoHello => Some(Cause::Protocol),
             Self::TooFast(_) => Some(Cause::Banned),
             Self::Gone | Self::Replaced | Self::Answer(_) => None,
+        }
+    }
+
+    /// Whether it is held against its address. Whoever has shown a token that is not for this user, or not any more,
+    /// has guessed nothing; and an issuer may have its own reasons, and be away.
+    fn is_guess(&self, auth: &Auth) -> bool {
+        match self {
+            Self::Refused { is_guess, .. } => *is_guess && !auth.has_issuer(),
+            _ => self.cause(auth) == Some(Cause::Token),
         }
     }
 }
@@ -118,8 +135,9 @@ pub(crate) async fn serve(
         Err(e) => {
             let why = e.to_string();
             warn!(log, "register control error: {}", shown_error(&why));
-            // An issuer may have its own reasons, and be away.
-            if e.cause(&policy.auth) == Some(Cause::Token) {
+            // An address that may be forged is nobody's, see `greet`.
+            let is_there = caller.kcp.as_ref().is_none_or(kcp::Peer::is_proven);
+            if is_there && e.is_guess(&policy.auth) {
                 shared.bans.failed(caller.peer.ip(), Kind::Login, None);
             }
             if let Some((stats, who)) = shared.stats.as_ref().zip(who)
@@ -136,7 +154,7 @@ pub(crate) async fn serve(
             }
             let run_id_lost = matches!(e, LoginError::Place(NotAdmitted::RunId(RunIdTaken::Key)));
             let detail = match e {
-                LoginError::Refused(_, refused) => refused.peer,
+                LoginError::Refused { refused, .. } => refused.peer,
                 _ => why,
             };
             let error = policy.text_for_peer("register control error", &detail);
@@ -182,9 +200,13 @@ async fn admit(
         biased;
         () = shared.drain.cancelled() => return Err(LoginError::Gone),
         proof = async {
-            shared.bans.login_turn(caller.peer.ip()).await?;
-            let shown = proof::show(&shared.challenges, policy, stream, &mut login, caller).await;
-            Ok::<_, LoginError>(shown)
+            let ip = caller.peer.ip();
+            if shared.bans.is_operators(ip) {
+                return Err(TooFast::Banned.into());
+            }
+            let turn = || shared.bans.login_turn(ip);
+            let show = proof::show(&shared.challenges, policy, stream, &mut login, caller, turn);
+            Ok::<_, LoginError>(show.await)
         } => proof?,
         () = permit.lost(caller) => return Err(LoginError::Gone),
     };
@@ -211,7 +233,11 @@ async fn admit(
         biased;
         () = shared.drain.cancelled() => Err(LoginError::Gone),
         admitted = shared.admission.login(&mut ask) => {
-            admitted.map_err(|(cause, refused)| LoginError::Refused(cause, refused))
+            admitted.map_err(|(check, refused)| LoginError::Refused {
+                cause: check.cause(),
+                is_guess: check.refuses_guesses(),
+                refused,
+            })
         }
         () = permit.lost(caller) => Err(LoginError::Gone),
     };

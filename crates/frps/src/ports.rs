@@ -60,7 +60,7 @@ impl AllowedPorts {
         })
     }
 
-    fn contains(&self, port: u16) -> bool {
+    pub(crate) fn contains(&self, port: u16) -> bool {
         let mut ranges = self.ranges.iter();
         ranges.any(|range| (range.start..=range.end).contains(&port))
     }

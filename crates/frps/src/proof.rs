@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use bytes::Bytes;
 use frp_config::Challenge;
+use frp_log::{Log, info};
 use frp_net::limits::HANDSHAKE_WAIT;
 use frp_proto::auth::{OURS_FROM, token_key};
 use frp_proto::msg::{Login, LoginResp, Message};
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::auth::BadCredentials;
 use crate::auth::tokens::{Entry, Identity};
+use crate::bans::TooFast;
 use crate::caller::{Caller, Greeted};
 use crate::limits::{MAX_STREAMS_OUT_OF_ORDER, MAX_VERIFIERS};
 use crate::policy::Policy;
@@ -66,14 +68,16 @@ pub(crate) enum ProofError {
     Clock { off: u64, most: u64 },
     #[error(
         "the login was made for another TLS connection than it came by: somebody between the client and this \
-         frps relays it. If that is a proxy of yours which ends TLS, set transport.tls.trustedCaFile of \
-         the client to who vouches for it, or auth.challenge = \"off\" here"
+         frps relays it. If that is a proxy of yours which ends TLS, have the client know it by \
+         transport.tls.trust = \"system\", trustedCaFile or pin, or set auth.challenge = \"off\" here"
     )]
     Relayed,
     #[error("the login was changed on its way")]
     Changed,
     #[error("{0}")]
     Token(#[from] BadCredentials),
+    #[error("{0}")]
+    TooFast(#[from] TooFast),
     #[error("the signature of who holds the run id is wrong")]
     Signature,
     #[error("{0}")]
@@ -149,13 +153,15 @@ impl Challenges {
     }
 }
 
-/// Asks the client for what there is to show, and leaves in `login` what a login of frp has.
+/// Asks the client for what there is to show, and leaves in `login` what a login of frp has. `turn` completes when
+/// the login may be decided: just before it is, so that guesses which begin all at once are paced, too.
 pub(crate) async fn show(
     challenges: &Challenges,
     policy: &Policy,
     stream: &mut Greeted,
     login: &mut Login,
     caller: &Caller,
+    turn: impl AsyncFnOnce() -> Result<(), TooFast>,
 ) -> Result<Shown, ProofError> {
     let digest = login.digest();
     let first = mem::take(&mut login.scram);
@@ -164,7 +170,13 @@ pub(crate) async fn show(
     let key: Option<RunKey> = key[..].try_into().ok();
     let auth = &policy.auth;
     // Nobody listens in between, and the gateway has shown who it is.
-    if caller.is_inside() || auth.challenge == Challenge::Off {
+    let is_as_in_frp = caller.is_inside() || auth.challenge == Challenge::Off;
+    let is_asked = !is_as_in_frp && !auth.has_issuer() && !first.is_empty();
+    let mut turn = Some(turn);
+    if let Some(turn) = turn.take_if(|_| !is_asked) {
+        turn().await?;
+    }
+    if is_as_in_frp {
         return Ok(Shown::default());
     }
     if auth.has_issuer() {
@@ -184,12 +196,17 @@ pub(crate) async fn show(
     if !hello.is_of(&digest) || hello.user() != login.user {
         return Err(ProofError::Changed);
     }
-    let is_relayed = match caller.channel {
-        Some(_) => hello.sees_another(),
-        None => hello.is_bound(),
-    };
-    if is_relayed {
+    if is_relayed(&hello, caller) {
         return Err(ProofError::Relayed);
+    }
+    if hello.sees_another() {
+        let peer = caller.peer;
+        info!(
+            Log::root().by(peer.ip()),
+            "the TLS of the client [{peer}] ends before this frps: at a proxy of yours, or at somebody who relays its \
+             login. transport.tls.force = true takes no such client, and transport.tls.pin in the client says whose \
+             key it takes"
+        );
     }
     let candidates = auth.tokens.candidates(&login.user);
     let kept = candidates.iter().find_map(|entry| entry.verifier());
@@ -214,6 +231,9 @@ pub(crate) async fn show(
             break;
         }
     }
+    if let Some(turn) = turn {
+        turn().await?;
+    }
     let (entry, proven) = found.ok_or(BadCredentials::TOKEN)?;
     let run_key = match key {
         Some(key) => Some(signed(key, &claim.exchange(), &answer)?),
@@ -229,6 +249,18 @@ pub(crate) async fn show(
         streams: Some(Streams::new(proven.secret)),
         answer: proven.message,
     })
+}
+
+/// Whether somebody has the other end of the client's TLS who is not known to be the operator's.
+///
+/// TLS of ours has a channel. Where there is TLS without one, as with TLS 1.2, which both ends of ours never come to,
+/// or none at all, it was somebody else who has spoken it with the client, and speaks with us as it likes.
+fn is_relayed(hello: &Hello, caller: &Caller) -> bool {
+    match caller.channel {
+        Some(_) => hello.sees_another(),
+        None if hello.is_bound() => true,
+        None => hello.sees_another() && (caller.tls || !caller.may_be_fronted),
+    }
 }
 
 /// Whether what a client of frp says is enough, its token aside.
@@ -348,8 +380,45 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use frp_net::stream::Transport;
+    use frp_proto::scram::Binding;
+
     use super::*;
+
+    /// Whoever ends the client's TLS may go on to us by TLS that has no channel, or by none.
+    #[test]
+    fn who_ends_tls_in_between_is_seen_whatever_it_goes_on_by() {
+        let hello = |binding| {
+            let client = scram::Client::new(binding, "", [0; scram::NONCE_LEN], &[0; 32]);
+            Hello::read(&client.first()).unwrap()
+        };
+        let by = |channel, tls, may_be_fronted| Caller {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            local: None,
+            transport: Transport::Tcp,
+            tls,
+            may_be_fronted,
+            link: None,
+            channel,
+            kcp: None,
+        };
+        let channel = Some([1; 32]);
+        for (binding, caller, relayed) in [
+            (Binding::Unseen, by(channel, true, true), true),
+            (Binding::Unseen, by(None, true, true), true),
+            (Binding::Unseen, by(None, false, false), true),
+            (Binding::Unseen, by(None, false, true), false),
+            (Binding::Exporter([1; 32]), by(None, false, true), true),
+            (Binding::Exporter([1; 32]), by(channel, true, false), false),
+            (Binding::None, by(channel, true, false), false),
+            (Binding::None, by(None, false, false), false),
+        ] {
+            let said = is_relayed(&hello(binding), &caller);
+            assert_eq!(said, relayed, "{binding:?} {caller:?}");
+        }
+    }
 
     #[test]
     fn each_number_counts_once_in_whatever_order_they_come() {

@@ -22,6 +22,8 @@ pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
     /// Our address, or that of the proxy in front, as far as it is known.
     pub(crate) local: Option<SocketAddr>,
+    /// It comes through a proxy in front that is believed.
+    pub(crate) by_proxy: bool,
 }
 
 impl Ends {
@@ -30,6 +32,7 @@ impl Ends {
         Self {
             peer,
             local: conn.local_addr().map(canonical).ok(),
+            by_proxy: false,
         }
     }
 }
@@ -65,10 +68,17 @@ pub(crate) fn arrive(
                 let ends = Ends {
                     peer: said.src,
                     local: Some(said.dst),
+                    by_proxy: true,
                 };
                 then(conn, ends);
             }
-            Ok(None) => then(conn, ends),
+            Ok(None) => then(
+                conn,
+                Ends {
+                    by_proxy: true,
+                    ..ends
+                },
+            ),
             // So look proxies whether a server is there.
             Err(HeaderError::Closed(e)) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 trace!(log, "[{peer}] left at once");

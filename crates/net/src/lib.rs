@@ -29,6 +29,8 @@ pub mod carrier;
 pub mod crowd;
 pub mod cut;
 pub mod dial;
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod go_text;
 #[cfg_attr(not(feature = "kcp"), path = "absent/kcp.rs")]
 pub mod kcp;

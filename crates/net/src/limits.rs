@@ -39,6 +39,10 @@ pub const MUX_STRANGER_BYTES: usize = 96 * 1024;
 /// v1 has less than 10 kB.
 pub const MUX_STRANGER_SHARE: usize = 12 * 1024;
 
+/// Bytes that it may have sent in all before its login, frames of every kind: what yamux lets each of its two streams
+/// send unasked. A login is one message and a few frames beside it.
+pub const MUX_STRANGER_TOTAL: usize = 512 * 1024;
+
 /// Bytes that all who have not logged in may hold beyond the share of each.
 pub const STRANGERS_POOL: usize = 8 * 1024 * 1024;
 
@@ -57,6 +61,10 @@ pub const MEMORY_BACKLOG: usize = 16;
 /// would wait there instead of where it came from, and hide that nobody reads. What is on its way is
 /// not among them, so a long path is filled all the same.
 pub const UNSENT_TO_ENDS: u32 = 256 * 1024;
+
+/// Reads of a stream in a row of which nothing was left once it was taken apart, because they were empty frames, or
+/// parts of a long one. Then it is the turn of others: a peer may send empty ones without end.
+pub const MAX_FRUITLESS_READS: u32 = 4;
 
 /// Pause of an accept loop when the process is out of file descriptors or memory, from the first to
 /// the longest.

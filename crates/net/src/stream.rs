@@ -107,6 +107,15 @@ impl Stream {
         }
     }
 
+    /// The certificate that the peer has shown, DER, where TLS is among the layers.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(io) => io.peer_certificate(),
+            Self::Websocket(io) => io.io().peer_certificate(),
+            _ => None,
+        }
+    }
+
     /// What carries the stream, and whether TLS is among its layers. One of many streams counts as what
     /// carries them where it can be nothing else.
     pub fn transport(&self) -> (Transport, bool) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use frp_net::rewind::Rewind;
 use frp_net::stream::Stream;
 use frp_net::websocket::handshake::{Accepted, FRP_PATH, Request};
 use frp_net::websocket::{AcceptError, ConnectError, WebsocketPipe, accept, connect};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -177,6 +178,27 @@ async fn text_in_parts_with_pings_between_is_data() {
     let mut close = [0; 4];
     peer.read_exact(&mut close).await.unwrap();
     assert_eq!(close, [0x88, 2, 3, 0xE8]);
+}
+
+/// Frames of nothing, of which a peer may send as many as it likes.
+#[tokio::test]
+async fn a_reader_gives_way_to_others_where_there_is_nothing_to_read() {
+    let (mut peer, mut server) = by_hand().await;
+    let nothing = [0x82, 0x80, 1, 2, 3, 4].repeat(1000);
+    let one = [0x82, 0x81, 0, 0, 0, 0, b'x'];
+    peer.write_all(&[&nothing[..], &one].concat())
+        .await
+        .unwrap();
+    let mut polls = 0;
+    let mut space = [0; 60];
+    std::future::poll_fn(|cx| {
+        polls += 1;
+        let mut buf = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut server).poll_read(cx, &mut buf);
+        read.map(|read| assert!(read.is_ok() && buf.filled() == b"x"))
+    })
+    .await;
+    assert!(polls >= 25, "{polls}");
 }
 
 #[tokio::test]

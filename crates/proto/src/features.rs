@@ -19,6 +19,15 @@ pub const GUARDS: &str = "guards";
 pub fn guards(features: &[String]) -> bool {
     features.iter().any(|feature| feature == GUARDS)
 }
+
+/// frps takes [`UserReport`](crate::msg::UserReport)s, and bans whom they are about.
+pub const BANS: &str = "bans";
+
+/// Whether the server that said `features` does.
+pub fn bans(features: &[String]) -> bool {
+    features.iter().any(|feature| feature == BANS)
+}
+
 /// A client that has it proves the token by [`crate::scram`] and begins to do so in its `Login`; a server that has it
 /// asks for that.
 pub const SCRAM: &str = "scram";
@@ -35,7 +44,7 @@ pub fn first_byte(features: &[String]) -> bool {
 
 /// What this implementation does.
 pub fn ours() -> Vec<String> {
-    vec![HALF_CLOSE.to_owned(), GUARDS.to_owned()]
+    vec![HALF_CLOSE.to_owned(), GUARDS.to_owned(), BANS.to_owned()]
 }
 
 /// Whether the peer that said `features` proves the token by [`SCRAM`].

@@ -1,4 +1,4 @@
-//! The 18 messages of frp's control protocol and the one table of their wire types.
+//! The 18 messages of frp's control protocol, one of ours, and the one table of their wire types.
 //!
 //! Fields bear frp's JSON names (frp `pkg/msg/msg.go`). All are optional on the wire: a zero value
 //! is left out when written and assumed when absent, `null`, or the whole body is `null`. Times are
@@ -29,7 +29,7 @@ macro_rules! message_table {
             )*
         }
 
-        /// Which of the 18 messages.
+        /// Which of the messages.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum MessageType {
             $(
@@ -117,6 +117,15 @@ message_table! {
     NatHoleResp(Box<NatHoleResp>)            = NatHoleResp,        b'm', 16, "NatHoleResp";
     NatHoleSid(NatHoleSid)                   = NatHoleSid,         b'5', 17, "NatHoleSid";
     NatHoleReport(NatHoleReport)             = NatHoleReport,      b'6', 18, "NatHoleReport";
+    // Ours alone, sent only to a server that has said `features::BANS`; far from the numbers that frp may use next.
+    UserReport(UserReport)                   = UserReport,         b'R', 0x7272, "UserReport";
+}
+
+impl MessageType {
+    /// Whether frp has it, too.
+    pub const fn is_of_frp(self) -> bool {
+        !matches!(self, Self::UserReport)
+    }
 }
 
 impl Message {
@@ -305,6 +314,8 @@ wire_struct! {
         guard_max_conns_per_source: i64 = "guard_max_conns_per_source",
         /// Connections at a time.
         guard_max_conns: i64 = "guard_max_conns",
+        /// The client says by [`UserReport`]s whom the service refuses and whom it lets in.
+        guard_reports: bool = "guard_reports",
     }
 }
 
@@ -579,6 +590,23 @@ wire_struct! {
         sid: String = "sid",
         /// Whether a datagram came through.
         success: bool = "success",
+    }
+}
+
+wire_struct! {
+    /// frpc → frps, ours alone: what the service behind a proxy has made of a user; with no failures and not accepted,
+    /// that it has done with the user, who was not let in. Has no answer.
+    pub struct UserReport {
+        /// Wire name of the proxy.
+        proxy_name: String = "proxy_name",
+        /// The user's address, as [`StartWorkConn`] had it.
+        src_addr: String = "src_addr",
+        /// The user's port.
+        src_port: u16 = "src_port",
+        /// Passwords that the service has refused since the last report of this connection.
+        failures: u16 = "failures",
+        /// It has let the user in.
+        accepted: bool = "accepted",
     }
 }
 

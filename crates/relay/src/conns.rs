@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -90,6 +90,8 @@ pub enum End {
     Stopped,
     /// Somebody has ended it.
     Administrator,
+    /// Its user's address was banned.
+    Banned,
 }
 
 impl End {
@@ -123,6 +125,7 @@ impl End {
             Self::ClientGone => "client gone",
             Self::Stopped => "program stopped",
             Self::Administrator => "ended by an administrator",
+            Self::Banned => "address banned",
         }
     }
 }
@@ -130,9 +133,14 @@ impl End {
 /// What ends a user's connection from outside.
 #[derive(Debug, Default)]
 pub struct Ending {
-    ended: AtomicBool,
+    why: AtomicU8,
     changed: Notify,
 }
+
+/// What [`Ending::why`] is.
+const NOT_ENDED: u8 = 0;
+const BY_ADMINISTRATOR: u8 = 1;
+const BY_BAN: u8 = 2;
 
 /// A place among the connections, given back on drop.
 #[derive(Debug)]
@@ -222,9 +230,21 @@ impl<T: Owner> Conns<T> {
         (conn.id() == id).then_some(conn)
     }
 
-    /// Ends it.
+    /// Ends it, as an administrator wants.
     pub fn end(&self, conn: &Conn<T>) {
-        conn.ending.end();
+        conn.ending.end(BY_ADMINISTRATOR);
+        self.ended.notify_waiters();
+    }
+
+    /// Ends those that `wanted` says, whose users were banned.
+    pub fn end_banned(&self, wanted: impl Fn(&Conn<T>) -> bool) {
+        let banned = self.find(wanted);
+        if banned.is_empty() {
+            return;
+        }
+        for conn in banned {
+            conn.ending.end(BY_BAN);
+        }
         self.ended.notify_waiters();
     }
 
@@ -259,10 +279,7 @@ impl<T> Conn<T> {
 
     /// Why it ended.
     pub fn end(&self) -> Option<End> {
-        match self.ending.is_ended() {
-            true => Some(End::Administrator),
-            false => self.end.get().copied(),
-        }
+        self.ending.why().or_else(|| self.end.get().copied())
     }
 
     /// As a number.
@@ -277,14 +294,31 @@ impl<T> Conn<T> {
 }
 
 impl Ending {
-    fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+    fn end(&self, why: u8) {
+        // The first who says so is right.
+        let _ = self
+            .why
+            .compare_exchange(NOT_ENDED, why, Ordering::AcqRel, Ordering::Acquire);
         self.changed.notify_waiters();
+    }
+
+    /// Ends the connection because its address is banned. Who serves many users without a wait for each does not notice.
+    pub fn ban(&self) {
+        self.end(BY_BAN);
     }
 
     /// Whether somebody has.
     pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.why().is_some()
+    }
+
+    /// Why, if somebody has.
+    pub fn why(&self) -> Option<End> {
+        match self.why.load(Ordering::Acquire) {
+            NOT_ENDED => None,
+            BY_BAN => Some(End::Banned),
+            _ => Some(End::Administrator),
+        }
     }
 
     /// Completes once somebody has ended the connection.

@@ -52,6 +52,25 @@ async fn snappy_reads_what_go_wrote_however_it_is_split() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_damaged_chunk_arrives_however_it_is_split() {
+    // "hello" in a chunk with its checksum, then one whose checksum is wrong.
+    let (near, mut far) = duplex(1000);
+    let mut good = SnappyStream::new(near);
+    good.write_all(b"hello").await.unwrap();
+    drop(good);
+    let mut stream = Vec::new();
+    far.read_to_end(&mut stream).await.unwrap();
+    stream.extend_from_slice(b"\x01\x09\x00\x00\0\0\0\0world");
+    for step in 1..=stream.len() {
+        let mut io = SnappyStream::new(Pieces::new(&stream, step));
+        let mut plain = Vec::new();
+        let error = io.read_to_end(&mut plain).await.unwrap_err();
+        assert_eq!(plain, b"hello", "by {step}");
+        assert!(error.to_string().contains("checksum"), "by {step}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn snappy_reads_the_streams_of_the_go_encoder() {
     let golden: Value = serde_json::from_str(SNAPPY).unwrap();
     let mut read = 0;
@@ -112,6 +131,47 @@ async fn snappy_refuses_what_would_need_unbounded_memory() {
         let (_, error) = read_all(SnappyStream::new(bad)).await;
         assert_eq!(error.unwrap().kind(), io::ErrorKind::InvalidData);
     }
+}
+
+/// Chunks of nothing and chunks to skip, of which a peer may send as many as it likes.
+#[tokio::test]
+async fn snappy_gives_way_to_others_where_there_is_nothing_to_read() {
+    let nothing = b"\x01\x04\x00\x00\xd8\xea\x82\xa2";
+    for idle in [
+        &nothing[..],
+        b"\xfe\x04\x00\x00pads",
+        b"\xff\x06\x00\x00sNaPpY",
+    ] {
+        let chunk = compressed(b"x").await.split_off(MAGIC.len());
+        let stream = [MAGIC, &idle.repeat(100), &chunk].concat();
+        let ready = Ready(&stream, idle.len());
+        assert!(polls_until_read(SnappyStream::new(ready)).await >= 25);
+    }
+}
+
+const MAGIC: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
+async fn compressed(plain: &[u8]) -> Vec<u8> {
+    let sink = Sink::default();
+    SnappyStream::new(sink.clone())
+        .write_all(plain)
+        .await
+        .unwrap();
+    sink.bytes()
+}
+
+/// How often a reader is called until it gets its `x`.
+async fn polls_until_read(mut stream: impl AsyncRead + Unpin) -> usize {
+    let mut polls = 0;
+    let mut space = [0; 64];
+    std::future::poll_fn(|cx| {
+        polls += 1;
+        let mut buf = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut stream).poll_read(cx, &mut buf);
+        read.map(|read| assert!(read.is_ok() && buf.filled().starts_with(b"x")))
+    })
+    .await;
+    polls
 }
 
 // ---- cipher
@@ -412,6 +472,19 @@ fn aead<T>(io: T, case: &Value, writes: bool) -> AeadStream<T> {
     AeadStream::new(io, side, algorithm, token, &transcript)
 }
 
+/// A long record in small pieces: nothing is left of any but the last.
+#[tokio::test]
+async fn aead_gives_way_to_others_where_there_is_nothing_to_read() {
+    let golden: Value = serde_json::from_str(AEAD).unwrap();
+    let case = &golden["control_channel"][0];
+    let sink = Sink::default();
+    let mut writer = aead(sink.clone(), case, true);
+    writer.write_all(&[b'x'; 10_000]).await.unwrap();
+    let stream = sink.bytes();
+    let reader = aead(Ready(&stream, 40), case, false);
+    assert!(polls_until_read(reader).await >= 60);
+}
+
 fn key(case: &Value) -> Key {
     Key::derive(case["token"].as_str().unwrap().as_bytes())
 }
@@ -480,6 +553,24 @@ impl<'a> Pieces<'a> {
             step,
             ready: false,
         }
+    }
+}
+
+/// Bytes of which so many come with each read, without end.
+struct Ready<'a>(&'a [u8], usize);
+
+impl AsyncRead for Ready<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (now, later) = self
+            .0
+            .split_at(self.1.min(self.0.len()).min(buf.remaining()));
+        buf.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
     }
 }
 

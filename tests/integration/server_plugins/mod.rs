@@ -6,7 +6,7 @@ mod examples;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use frp_tests::clients::{read_all, until_echoes};
+use frp_tests::clients::{read_all, until_closed, until_echoes};
 use frp_tests::http::send;
 use frp_tests::plugin_server::{PluginServer, Question, Says, config};
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
@@ -335,6 +335,23 @@ async fn what_a_plugin_changes_is_checked_like_what_a_client_sends() {
     for name in ["s1", "s2"] {
         assert_eq!(error(&client.register(&tcp(name)).await), "");
     }
+    // A plugin of frp knows no guards, and leaves them out.
+    plugin.script(|q| {
+        let mut content = q.content().clone();
+        let fields = content.as_object_mut().unwrap();
+        assert!(fields.remove("guard_allow_ips").is_some());
+        Says::changed(content)
+    });
+    let asked = json!({
+        "proxy_name": "guarded", "proxy_type": "tcp", "remote_port": allowed, "guard_allow_ips": ["203.0.113.1"],
+    });
+    assert_eq!(error(&client.register(&asked).await), "");
+    let mut user = connect(allowed).await;
+    frps.program
+        .expect("guard: refused 127.0.0.1 cause=not-allowed")
+        .await;
+    until_closed(&mut user, wait::SOON, "a user that is not allowed").await;
+    client.close_proxy("guarded").await;
     let longer = too_long.clone();
     plugin.script(move |q| q.with("user", longer.clone()));
     let (_, answer) = login(frps.port, &json!({})).await;

@@ -24,6 +24,7 @@ async fn the_comment_of_a_key_is_the_user_and_no_token_is_asked_for() {
     let web = free_port();
     let office = Office::open(&format!(
         "auth.token = \"tok\"\nauth.additionalScopes = [\"HeartBeats\", \"NewWorkConns\"]\n\
+         auth.tokens = [{{ name = \"ann\", token = \"anns\", user = \"ann\" }}]\n\
          sshTunnelGateway.authorizedKeysFile = \"{}\"\nwebServer.port = {web}\nwebServer.user = \"admin\"\nwebServer.password = \"secret\"\n",
         authorized.display()
     ))
@@ -55,6 +56,16 @@ async fn the_comment_of_a_key_is_the_user_and_no_token_is_asked_for() {
     std::fs::copy(other.with_extension("pub"), &authorized).unwrap();
     let ssh = with(&other).run(SshClient::OpenSsh, service.port, "tcp -n y");
     ssh.expect("User: other").await;
+
+    // A key that is nobody's in particular is nobody's who has a token.
+    let nobody = rig.path().join("nobody");
+    make_key(&nobody, "", &["-t", "ed25519"]);
+    std::fs::copy(nobody.with_extension("pub"), &authorized).unwrap();
+    let ssh = with(&nobody).run(SshClient::OpenSsh, service.port, "tcp -n z -u ann");
+    ssh.expect("to be user [ann] takes a key whose comment")
+        .await;
+    let ssh = with(&nobody).run(SshClient::OpenSsh, service.port, "tcp -n z -u carl");
+    ssh.expect("User: carl").await;
 }
 
 /// Whatever a client that is not within frps says of itself.

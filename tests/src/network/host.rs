@@ -20,6 +20,9 @@ use crate::service::Service;
 /// Where `ip netns` keeps them.
 const NAMESPACES: &str = "/run/netns";
 
+/// Where `ip netns exec` finds files that take the place of those in `/etc`.
+const FILES: &str = "/etc/netns";
+
 /// What the names begin with; the process that made them follows.
 const PREFIX: &str = "frp-tests-";
 
@@ -73,6 +76,19 @@ impl Host {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace.0
+    }
+
+    /// Gives it an address of IPv6 whose way leads to the path, which carries none.
+    pub fn add_dead_ipv6(&self) {
+        let lines = "addr add 2001:db8:77::2/128 dev path nodad\nroute add ::/0 dev path\n";
+        run_ip(&["-n", &self.namespace.0, "-batch", "-"], lines).unwrap();
+    }
+
+    /// From now on programs that are started here have this for the file of that name in `/etc`.
+    pub fn set_file(&self, name: &str, content: &str) {
+        let folder = Path::new(FILES).join(&self.namespace.0);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), content).unwrap();
     }
 
     /// Runs `what` on a thread of this host. Sockets that it makes stay there.
@@ -213,8 +229,13 @@ impl Place {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _ = run_ip(&["netns", "del", &self.0], "");
+        remove(&self.0);
     }
+}
+
+fn remove(namespace: &str) {
+    let _ = run_ip(&["netns", "del", namespace], "");
+    let _ = std::fs::remove_dir_all(Path::new(FILES).join(namespace));
 }
 
 /// Those of test runs that were killed.
@@ -230,7 +251,7 @@ fn remove_left_behind() {
         if let Some(pid) = pid
             && !Path::new("/proc").join(pid).exists()
         {
-            let _ = run_ip(&["netns", "del", &name], "");
+            remove(&name);
         }
     }
 }

@@ -14,6 +14,7 @@ mod forwarder;
 mod host;
 pub mod middlebox;
 mod nat;
+pub mod offices;
 mod packet;
 mod path;
 mod router;

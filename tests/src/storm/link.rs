@@ -3,6 +3,7 @@
 //! It needs no time of its own, so it goes with a clock that stands still while nobody waits.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -212,14 +213,17 @@ async fn forward(inside: Arc<UdpSocket>, target: u16, mut states: watch::Receive
             count = breaks;
             outside.clear();
         }
-        if !outside.contains_key(&client) {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            socket.connect((Ipv4Addr::LOCALHOST, target)).await.unwrap();
-            let socket = Arc::new(socket);
-            let back = answers(socket.clone(), inside.clone(), client, states.clone());
-            outside.insert(client, (socket, Task(tokio::spawn(back))));
-        }
-        let socket = outside[&client].0.clone();
+        let socket = match outside.entry(client) {
+            Entry::Occupied(known) => known.get().0.clone(),
+            Entry::Vacant(new) => {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                socket.connect((Ipv4Addr::LOCALHOST, target)).await.unwrap();
+                let socket = Arc::new(socket);
+                let back = answers(socket.clone(), inside.clone(), client, states.clone());
+                new.insert((socket.clone(), Task(tokio::spawn(back))));
+                socket
+            }
+        };
         let passes = states.borrow().passes;
         for wait in copies(passes, &lottery) {
             if wait.is_zero() {

@@ -5,6 +5,7 @@
 //! looks, [`screen`] the terminal. Here is the clock.
 
 mod draw;
+pub(crate) mod fuzzed;
 mod lists;
 mod model;
 mod screen;

@@ -46,6 +46,7 @@ pub(crate) enum Act {
     TokenHash,
     Discover,
     Fingerprint,
+    Doctor,
     /// One proxy of that type, from flags.
     Proxy(ProxyType),
     /// One visitor of that type, from flags.

@@ -58,6 +58,8 @@ pub enum ClientTask {
     Watch(AdminCall),
     /// Find out the kind of NAT.
     Discover(Discover),
+    /// Find out what is wrong.
+    Doctor(Box<Doctor<ClientConfig>>),
 }
 
 /// What frps is to do.
@@ -73,6 +75,8 @@ pub enum ServerTask {
     Fingerprint(Box<ServerTls>),
     /// Make a token, or the hash of one.
     Token(TokenTask),
+    /// Find out what is wrong.
+    Doctor(Box<Doctor<ServerConfig>>),
 }
 
 /// `frps token`
@@ -161,6 +165,19 @@ pub enum AdminRequest {
     },
     /// Take a ban back.
     Unban(String),
+}
+
+/// Whom the doctor looks at.
+#[derive(Debug)]
+pub struct Doctor<T> {
+    /// The configuration file; frps may have none.
+    pub file: Option<PathBuf>,
+    /// How it is read.
+    pub options: LoadOptions,
+    /// The settings, as the program itself would have them; or what is wrong, a line each.
+    pub loaded: Result<Loaded<T>, String>,
+    /// `--json`
+    pub json: bool,
 }
 
 /// Parameters of `nathole discover`.
@@ -252,6 +269,17 @@ pub fn client(
                 "frpc top: it shows one frpc: name its file by -c, not a directory",
             )),
         },
+        Act::Doctor => match directory(&line) {
+            None => Ok(ClientTask::Doctor(Box::new(Doctor {
+                loaded: load_client(Path::new(file), &options).map_err(|error| error.to_string()),
+                file: Some(file.into()),
+                options,
+                json: line.bool("json") == Some(true),
+            }))),
+            Some(_) => Err(Output::failure(
+                "frpc doctor: it looks at one frpc: name its file by -c, not a directory",
+            )),
+        },
         act if act.asks() => match directory(&line) {
             None => admin(&line, Some(Path::new(file)), &options).map(ClientTask::Admin),
             Some(directory) => {
@@ -328,6 +356,18 @@ pub fn server(
             _ => ServerTask::Admin,
         };
         return admin(&line, file.as_deref(), &options).map(task);
+    }
+    if act == Act::Doctor {
+        let loaded = match &file {
+            Some(file) => load_server(file, &options).map_err(|error| error.to_string()),
+            None => sections::server(&line, &options).map_err(|error| error.to_string()),
+        };
+        return Ok(ServerTask::Doctor(Box::new(Doctor {
+            file,
+            loaded,
+            options,
+            json: line.bool("json") == Some(true),
+        })));
     }
     let loaded = match &file {
         Some(file) => load_server(file, &options).map(|mut loaded| {
@@ -546,6 +586,7 @@ fn options(line: &Line, environment: Environment, build: Build) -> LoadOptions {
 fn needs_of(line: &Line, build: Build) -> Result<(), Output> {
     let needs = match line.command().act {
         Act::Top => build.needs(Feature::Top),
+        Act::Doctor => build.needs(Feature::Doctor),
         act if act.asks() => build.needs(Feature::Pages),
         _ => Ok(()),
     };

@@ -54,6 +54,7 @@ const FRPC: Command = Command {
         },
         admin("top", "Watch the running frpc in the terminal", Act::Top),
         admin("stop", "End the running frpc", Act::Stop),
+        doctor("Find out why this frpc does not work, and what to do"),
         NATHOLE,
         proxy(ProxyType::Tcp, "Run one tcp proxy from flags", &[]),
         proxy(ProxyType::Udp, "Run one udp proxy from flags", &[]),
@@ -140,6 +141,7 @@ const FRPS: Command = Command {
             Act::Fingerprint,
         ),
         TOKEN,
+        doctor("Find out what is wrong with frps and its machine, and what to do"),
         COMPLETION,
         HELP,
         CANDIDATES,
@@ -373,6 +375,13 @@ const fn asking(name: &'static str, about: &'static str, act: Act) -> Command {
     Command {
         flags: ASKING,
         ..command(name, about, act)
+    }
+}
+
+const fn doctor(about: &'static str) -> Command {
+    Command {
+        flags: &[JSON],
+        ..command("doctor", about, Act::Doctor)
     }
 }
 

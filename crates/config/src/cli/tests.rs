@@ -11,7 +11,7 @@ use crate::{LogLevel, PortProxy, ProxyKind};
 const INVENTORY: &str = include_str!("../../tests/cli.tsv");
 
 const NEW_FLAGS: [&str; 4] = ["confirm", "explain", "drain", "json"];
-const NEW_COMMANDS: [&str; 4] = ["confirm", "convert", "top", "__complete"];
+const NEW_COMMANDS: [&str; 5] = ["confirm", "convert", "doctor", "top", "__complete"];
 const NEW_IN_FRPS: [&str; 6] = ["clients", "kick", "proxies", "reload", "status", "token"];
 
 fn words(line: &str) -> Vec<String> {

@@ -38,8 +38,8 @@ pub use self::plugin::{
 };
 pub use self::proxy::{
     BandwidthLimitMode, Domains, HealthCheck, HealthCheckKind, HttpProxy, LoadBalancer,
-    Multiplexer, NatTraversal, PortProxy, ProxyConfig, ProxyKind, ProxyTransport, RealIpMode,
-    SecretAccess, TcpmuxProxy, XtcpProxy,
+    Multiplexer, NatTraversal, PortProxy, ProxyConfig, ProxyKind, ProxySshd, ProxyTransport,
+    RealIpMode, SecretAccess, TcpmuxProxy, XtcpProxy,
 };
 pub use self::server::{
     HttpPlugin, ServerConfig, ServerOidc, ServerTls, ServerToken, ServerTransport, SshTunnelGateway,

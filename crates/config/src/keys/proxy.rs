@@ -41,6 +41,7 @@ settings! {
         guard: ProxyGuard = "guard"
             "Who may come to the proxy, and how often, beside what frps has set (docs/guards.md). It takes a frps of \
              frp-rs: with another one the proxy is not started.".as_given();
+        sshd: ProxySshd = "sshd" "Of an OpenSSH server, which the proxy leads to.".as_given();
         local_ip: String = "localIP" "Host name or address of the local service."
             .text("127.0.0.1") .ini("local_ip") .rule(Rule::Host(Some(Self::local_port.key)))
             .short_flag("local-ip", 'i');
@@ -124,6 +125,22 @@ impl Optional for LoadBalancer {
     fn is_there(&self, _: &At<'_, Option<Self>>) -> bool {
         !self.group.is_empty()
     }
+}
+
+settings! {
+    /// `sshd.*`
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ProxySshd {
+        /// Empty for none.
+        log: String = "log"
+            "Its log, \"journal\" or the path of a file: frpc follows it, and tells frps whose passwords it refuses, \
+             so that guesses are banned by the user's true address (docs/guards.md). It takes a frps of frp-rs.";
+    }
+}
+
+impl ProxySshd {
+    /// What [`ProxySshd::log`] says where it is not the path of a file.
+    pub const JOURNAL: &str = "journal";
 }
 
 /// `healthCheck.*`

@@ -14,7 +14,7 @@ use super::common::{
 use super::guard::Guards;
 use super::key::{Ini, Rule};
 use super::setting::{At, Both, Optional, Setting as _};
-use crate::{Feature, Secret, ValueSource};
+use crate::{BandwidthLimit, Feature, Secret, ValueSource};
 
 settings! {
     /// Everything that frps needs to know, checked and with defaults filled in.
@@ -221,6 +221,9 @@ settings! {
         max_user_conns: u64 = "maxUserConns"
             "Connections of users to its proxies at a time, together; 0 for any number."
             .rule(Rule::NotNegative);
+        bandwidth_limit: Option<BandwidthLimit> = "bandwidthLimit"
+            "What all of its proxies carry together, both ways, as in 1MB or 500KB a second; empty for no limit. \
+             Direct paths of xtcp do not come by frps.";
     }
 }
 

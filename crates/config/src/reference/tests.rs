@@ -11,7 +11,7 @@ use crate::suggest::Program;
 const INVENTORY: &str = include_str!("../../tests/keys.tsv");
 
 /// Keys that frp does not have.
-const OWN: [&str; 25] = [
+const OWN: [&str; 27] = [
     "auth.tokens",
     "auth.challenge",
     "auth.maxClockSkew",
@@ -37,6 +37,8 @@ const OWN: [&str; 25] = [
     "acceptProxyProtocolPorts[].end",
     "acceptProxyProtocolPorts[].single",
     "transport.realIP",
+    "sshd",
+    "sshd.log",
 ];
 
 /// Scope, path and type of the keys of the inventory.

@@ -1,14 +1,15 @@
 //! `proxies`: entries to settings.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::entry::{is_active, refuse_type, require};
 use crate::check::{judge, judge_decoding, lacking};
 use crate::keys::{At, HealthCheckKeys, PLUGIN, PluginKeys};
 use crate::report::Report;
 use crate::{
-    ClientPlugin, ForwardPlugin, HttpProxy, ProxyConfig, ProxyKind, ProxyTransport, RealIpMode,
-    StaticFilePlugin, TcpmuxProxy, UnixSocketPlugin,
+    ClientPlugin, ForwardPlugin, HttpProxy, ProxyConfig, ProxyKind, ProxySshd, ProxyTransport,
+    RealIpMode, StaticFilePlugin, TcpmuxProxy, UnixSocketPlugin,
 };
 
 /// The proxies that are to run; only those must be free of unsupported and invalid values.
@@ -53,6 +54,44 @@ pub(super) fn check_all(
     check(entry, &proxy.kind, &prefix, report);
     check_plugin(entry, proxy.plugin.as_ref(), &prefix, report);
     check_real_ip(entry, proxy, &prefix, report);
+    check_sshd(entry, proxy, &prefix, report);
+}
+
+/// Where no ssh server can be, or where its log would tell of nobody.
+fn check_sshd(
+    entry: &At<'_, ProxyConfig>,
+    proxy: &ProxyConfig,
+    prefix: &str,
+    report: &mut Report<'_>,
+) {
+    let log = proxy.sshd.log.as_str();
+    if log.is_empty() {
+        return;
+    }
+    let key = entry.of(ProxyConfig::sshd).of(ProxySshd::log);
+    let (why, advice) = match &proxy.kind {
+        ProxyKind::Udp(_) | ProxyKind::Sudp(_) | ProxyKind::Http(_) | ProxyKind::Https(_) => (
+            "no ssh server is reached by this type",
+            "use type tcp, stcp or tcpmux, or remove the key",
+        ),
+        ProxyKind::Xtcp(_) => (
+            "users of this type do not pass frps, which could not ban them",
+            "use type tcp, stcp or tcpmux, or remove the key",
+        ),
+        _ if proxy.plugin.is_some() => {
+            ("a plugin serves the users", "remove the key, or the plugin")
+        }
+        _ if log != ProxySshd::JOURNAL && !Path::new(log).is_absolute() => (
+            "it is neither \"journal\" nor the whole path of a file",
+            "set sshd.log = \"journal\", or a path such as \"/var/log/auth.log\"",
+        ),
+        _ => return,
+    };
+    report.error(
+        key.value_at(),
+        format!("{prefix}sshd.log = \"{log}\" does not go here: {why}"),
+        advice,
+    );
 }
 
 /// Where nobody would see who the user is, or another than it is.

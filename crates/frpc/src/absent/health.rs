@@ -9,7 +9,7 @@ use frp_config::{Feature, Lacking};
 use crate::BUILD;
 
 /// That there is none.
-pub(super) type HttpError = Lacking;
+pub(crate) type HttpError = Lacking;
 
 /// The program refuses settings that ask for it; this is for who uses the library.
 pub(super) async fn check(

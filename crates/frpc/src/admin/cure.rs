@@ -71,7 +71,7 @@ const KNOWN: [(&str, &str); 17] = [
 ];
 
 /// The cure of `error`, which a proxy with this status has.
-pub(super) fn cure(status: &str, error: &str) -> Option<&'static str> {
+pub(crate) fn cure(status: &str, error: &str) -> Option<&'static str> {
     if status == "check failed" {
         return Some(
             "the health check fails: start the local service, or mend healthCheck of the proxy",

@@ -41,9 +41,9 @@ pub(super) enum Style {
 
 /// A token and how long it is valid, if the issuer says so.
 #[derive(Debug)]
-pub(super) struct Grant {
-    pub(super) token: Secret,
-    pub(super) expires_in: Option<Duration>,
+pub(crate) struct Grant {
+    pub(crate) token: Secret,
+    pub(crate) expires_in: Option<Duration>,
 }
 
 /// Why requests to an endpoint cannot be set up.
@@ -182,7 +182,7 @@ struct Fields {
     error_uri: String,
 }
 
-fn read(answer: &Answer) -> Result<Grant, TokenError> {
+pub(crate) fn read(answer: &Answer) -> Result<Grant, TokenError> {
     let status = answer.status;
     let fields = match (fields(answer), status.is_success()) {
         (Ok(fields), true) if fields.error.is_empty() => fields,

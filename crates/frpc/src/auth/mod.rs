@@ -2,7 +2,7 @@
 //! both ends know, or a token of an OpenID Connect issuer.
 
 #[cfg(feature = "oidc")]
-mod endpoint;
+pub(crate) mod endpoint;
 #[cfg(feature = "oidc")]
 mod grant;
 #[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]

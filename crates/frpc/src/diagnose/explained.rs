@@ -44,6 +44,18 @@ impl Explained {
         format!("{}: {}", self.what, self.why)
     }
 
+    /// What was seen.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn seen(&self) -> &str {
+        &self.what
+    }
+
+    /// Why, as far as known.
+    #[cfg(feature = "doctor")]
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+
     /// What to do about it.
     pub(crate) fn cure(&self) -> Option<String> {
         Some(self.advice.clone()).filter(|advice| !advice.is_empty())

@@ -28,7 +28,7 @@ pub(super) fn stranger(first_bytes: &[u8], cfg: &OneWay) -> (String, String) {
     match first_bytes {
         [b'H', ..] => (
             "an HTTP answer".to_owned(),
-            not_frps("a web server (or is vhostHTTPPort of frps)"),
+            not_frps("a web server or a proxy (or is vhostHTTPPort of frps)"),
         ),
         [b'S', b'S', b'H', ..] | [b'S'] => ("an SSH banner".to_owned(), not_frps("an SSH server")),
         [0x15 | 0x16, ..] => (

@@ -48,11 +48,11 @@ fn closed(cfg: &OneWay) -> (&'static str, &'static str) {
         "either a device on the path rejects TLS to this port, or the port takes no wss: frps of \
          frp ends no TLS around a websocket and needs a proxy before it"
     } else if cfg.transport.tls.disable_custom_first_byte {
-        "either a device on the path rejects TLS to this port, or the port is not that of frps, or \
-         frps is older than 0.38 (then set transport.tls.disableCustomTLSFirstByte = false)"
+        "either a device on the path rejects TLS to this port, or the port is not bindPort of frps (but its \
+         vhostHTTPSPort, perhaps), or frps is older than 0.38 (then set transport.tls.disableCustomTLSFirstByte = false)"
     } else {
         "we sent frp's own first byte 0x17, which devices on the path may reject: set \
-         transport.tls.disableCustomTLSFirstByte = true; or the port is not that of frps"
+         transport.tls.disableCustomTLSFirstByte = true; or the port is not bindPort of frps (but its vhostHTTPSPort, perhaps)"
     };
     ("closed the connection right after our TLS hello", advice)
 }

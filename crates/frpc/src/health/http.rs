@@ -34,7 +34,7 @@ const SENSITIVE: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     #[error("do http health check, StatusCode is [{0}] not 2xx")]
     Status(u16),
     #[error("Get \"{url}\": {why}")]
@@ -46,7 +46,7 @@ pub(super) enum HttpError {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum GetError {
+pub(crate) enum GetError {
     #[error("{0}")]
     Dial(#[from] DialError),
     #[error("{}", with_source(.0))]

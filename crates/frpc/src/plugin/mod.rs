@@ -11,9 +11,9 @@ mod http_proxy;
 mod local_addr;
 #[cfg(feature = "http")]
 mod login;
-mod socks5;
+pub(crate) mod socks5;
 #[cfg(feature = "http")]
-mod static_file;
+pub(crate) mod static_file;
 mod tls2raw;
 mod unix_domain_socket;
 mod user_tls;

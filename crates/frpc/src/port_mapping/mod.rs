@@ -9,7 +9,7 @@
 //! which a STUN server has seen us, so that nobody can be pointed at others.
 
 mod lease;
-mod router;
+pub(crate) mod router;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};

@@ -57,7 +57,7 @@ fn default_route() -> Result<Ipv4Addr, NoRouter> {
 
 /// The gateway of the default route that counts, the one with the lowest metric (proc(5), net/route: a line of
 /// headings, addresses as hexadecimal words in the order of the machine).
-fn default_of(table: &str) -> Option<Ipv4Addr> {
+pub(crate) fn default_of(table: &str) -> Option<Ipv4Addr> {
     /// `RTF_UP | RTF_GATEWAY` of `linux/route.h`.
     const UP_BY_GATEWAY: u32 = 0x3;
     let word = |text: &str| u32::from_str_radix(text, 16).ok();

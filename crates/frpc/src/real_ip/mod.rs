@@ -18,7 +18,8 @@ use frp_log::{Log, info, warn};
 use frp_net::dial::{DialError, DialOptions, dial};
 use tokio::net::TcpStream;
 
-use self::loopback::{Loopback, Place};
+use self::loopback::Loopback;
+pub(crate) use self::loopback::Place;
 pub(crate) use self::transparent::{Transparent, TransparentError};
 use crate::dial::LOCAL;
 use crate::tasks::Tasks;
@@ -52,7 +53,7 @@ pub(crate) struct Service<'a> {
 }
 
 /// A connection to a local service, and what its user is called there.
-pub(crate) type Reached = (TcpStream, Option<Place>);
+type Reached = (TcpStream, Option<Place>);
 
 impl RealIp {
     /// Which addresses stand for users follows from `token`, so that it is the same after a restart and no user can

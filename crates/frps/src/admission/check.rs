@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use frp_proto::msg::{Login, NewProxy, NewWorkConn, Ping};
 use frp_proto::wire::WireProtocol;
+use frp_relay::conns::Ending;
 
 use super::guard::OnEnd;
 use crate::auth::tokens::Identity;
@@ -23,6 +25,11 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// What a login that it refuses has failed by.
     fn cause(&self) -> Cause {
         Cause::Plugin
+    }
+
+    /// Whether who is refused by it at a login may have guessed, and guesses on.
+    fn refuses_guesses(&self) -> bool {
+        false
     }
 
     fn login<'a>(&'a self, _: &'a mut LoginAsk<'_>) -> Verdict<'a> {
@@ -111,6 +118,8 @@ pub(crate) struct UserAsk<'a> {
     /// The user's address, which the client is told; of a visitor's user it is the visitor's.
     pub(crate) src: Option<SocketAddr>,
     pub(crate) visitor: Option<&'a Claim>,
+    /// Ends the connection.
+    pub(crate) ending: &'a Arc<Ending>,
 }
 
 /// By what a visitor claims that its user may come.

@@ -12,6 +12,10 @@ impl Check for Credentials {
         Cause::Token
     }
 
+    fn refuses_guesses(&self) -> bool {
+        true
+    }
+
     fn login<'a>(&'a self, ask: &'a mut LoginAsk<'_>) -> Verdict<'a> {
         // One that is proven has shown enough before anybody was asked.
         if ask.vouched || ask.identity.is_proven() {

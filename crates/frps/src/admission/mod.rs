@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod guards;
 mod limits;
 mod plugins;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -26,13 +27,14 @@ use self::guard::Guard;
 use self::guards::Guarding;
 use self::limits::Limits;
 use self::plugins::Plugins;
+use self::reports::Reports;
 use self::tokens::Tokens;
 use self::visitors::Visitors;
 use crate::bans::Bans;
+use crate::client::handle::SessionHandle;
 use crate::guards::Why;
 use crate::policy::Policy;
 use crate::proxy::spec::ProxySpec;
-use crate::stats::logins::Cause;
 
 /// All checks, in their order.
 #[derive(Debug)]
@@ -54,13 +56,20 @@ impl Admission {
         checks.push(Box::new(Limits));
         checks.push(Box::new(Credentials));
         checks.push(Box::new(Tokens));
+        // The last: a user that waits for its turn has passed all else.
+        checks.push(Box::new(Reports::new(&guarding)));
         Self { checks, guarding }
     }
 
-    /// Whether nobody from `ip` may come to the proxy of `spec`, as far as that is known by where it is: to be asked
+    /// Whether nobody from `ip` may come to the proxy of `at`, as far as that is known by where it is: to be asked
     /// where a user costs nothing yet. It is logged.
-    pub(crate) fn turns_away(&self, policy: &Policy, spec: &ProxySpec, ip: IpAddr) -> Option<Why> {
-        self.guarding.turns_away(policy, spec, ip)
+    pub(crate) fn turns_away(
+        &self,
+        policy: &Policy,
+        at: (&SessionHandle, &ProxySpec),
+        ip: IpAddr,
+    ) -> Option<Why> {
+        self.guarding.turns_away(policy, at, ip)
     }
 
     /// Users that guards have refused, by why.
@@ -68,8 +77,11 @@ impl Admission {
         self.guarding.refused()
     }
 
-    /// Also says of which kind the check was that refused it.
-    pub(crate) async fn login(&self, ask: &mut LoginAsk<'_>) -> Result<Guard, (Cause, Refusal)> {
+    /// Also gives the check that refused it.
+    pub(crate) async fn login(
+        &self,
+        ask: &mut LoginAsk<'_>,
+    ) -> Result<Guard, (&dyn Check, Refusal)> {
         self.ask_all(ask, |check, ask| check.login(ask)).await
     }
 
@@ -105,14 +117,14 @@ impl Admission {
         &self,
         ask: &mut A,
         of: impl for<'a> Fn(&'a dyn Check, &'a mut A) -> Verdict<'a>,
-    ) -> Result<Guard, (Cause, Refusal)> {
+    ) -> Result<Guard, (&dyn Check, Refusal)> {
         let mut guard = Guard::default();
         for check in &self.checks {
             let decided = match of(&**check, ask) {
                 Verdict::Now(decided) => decided,
                 Verdict::Later(deciding) => deciding.await,
             };
-            guard.add(decided.map_err(|refused| (check.cause(), refused))?);
+            guard.add(decided.map_err(|refused| (&**check, refused))?);
         }
         Ok(guard)
     }

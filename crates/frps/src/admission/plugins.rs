@@ -1,6 +1,7 @@
 //! What do the server plugins say ([`crate::plugins`])? Those of the policy in force are asked. What they
 //! change is checked like what a client sends, by the checks that follow.
 
+use frp_proto::msg::NewProxy;
 use frp_proto::plugin::{LoginContent, OfUser, PluginOp, UserConn};
 
 use super::check::{Check, LoginAsk, NewProxyAsk, PingAsk, Refusal, UserAsk, Verdict, WorkConnAsk};
@@ -43,7 +44,8 @@ impl Check for Plugins {
                 message: ask.message().clone(),
             };
             if plugins.decide(&mut content).await? {
-                let new = content.message;
+                let mut new = content.message;
+                keep_guards(&mut new, ask.message());
                 ask.rewrite(new);
             }
             Ok(None)
@@ -109,6 +111,25 @@ impl Check for Plugins {
             Ok(None)
         })
     }
+}
+
+/// A plugin that was made for frp leaves out the guards that `asked` asks for, and must not open the proxy by that.
+fn keep_guards(new: &mut NewProxy, asked: &NewProxy) {
+    new.guard_reports |= asked.guard_reports;
+    let has_lists = !new.guard_allow_ips.is_empty() || !new.guard_deny_ips.is_empty();
+    let limits = [
+        new.guard_max_conns_per_minute,
+        new.guard_max_conns_per_source,
+        new.guard_max_conns,
+    ];
+    if has_lists || limits != [0; 3] {
+        return;
+    }
+    new.guard_allow_ips.clone_from(&asked.guard_allow_ips);
+    new.guard_deny_ips.clone_from(&asked.guard_deny_ips);
+    new.guard_max_conns_per_minute = asked.guard_max_conns_per_minute;
+    new.guard_max_conns_per_source = asked.guard_max_conns_per_source;
+    new.guard_max_conns = asked.guard_max_conns;
 }
 
 impl From<PluginError> for Refusal {

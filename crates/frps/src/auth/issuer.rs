@@ -84,7 +84,7 @@ pub(crate) struct Keeper {
 
 /// Of the issuer's discovery document.
 #[derive(Debug, Clone, Deserialize)]
-struct Metadata {
+pub(crate) struct Metadata {
     issuer: String,
     jwks_uri: String,
     #[serde(default)]
@@ -324,7 +324,7 @@ async fn get(
 const MAX_SHOWN: usize = 256;
 
 /// How long keys may be used before the issuer is asked again (RFC 9111 section 5.2.2).
-fn life(headers: &HeaderMap) -> Duration {
+pub(crate) fn life(headers: &HeaderMap) -> Duration {
     let values = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<_> = values
         .filter_map(|value| value.to_str().ok())

@@ -3,7 +3,7 @@
 //! [`issuer`] knows of it).
 
 #[cfg(feature = "oidc")]
-mod issuer;
+pub(crate) mod issuer;
 #[cfg_attr(not(feature = "oidc"), path = "../absent/oidc.rs")]
 mod oidc;
 mod token;
@@ -77,6 +77,11 @@ impl Auth {
             oidc,
         };
         (auth, keeper)
+    }
+
+    /// Whether only who has shown it may call itself by that user.
+    pub(crate) fn is_somebodys(&self, user: &str) -> bool {
+        !user.is_empty() && (self.strict_users || self.tokens.of_user(user).is_some())
     }
 
     /// Whether an issuer says who is who.

@@ -2,14 +2,15 @@
 //! `auth.tokens`, each of which is somebody's. What a session has logged in by is its [`Identity`].
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use frp_config::{Expiry, Pattern, PortRange, Secret, ServerToken};
 use frp_proto::crypto::cfb;
 use frp_proto::msg::Login;
 use frp_proto::names::ProxyType;
 use frp_proto::scram::Verifier;
+use frp_relay::layers::Bucket;
 
 use super::Subject;
 use super::token::Token;
@@ -62,6 +63,8 @@ pub(crate) struct Limits {
     pub(crate) clients: u64,
     pub(crate) user_conns: u64,
     pub(crate) together: Together,
+    /// Bytes per second.
+    pub(crate) bandwidth: u64,
 }
 
 /// What the clients of a token have together.
@@ -69,6 +72,8 @@ pub(crate) struct Limits {
 pub(crate) struct Held {
     pub(crate) allowance: Arc<Allowance>,
     user_conns: AtomicU64,
+    /// What the bytes of its proxies come out of, with the limit that it was made for.
+    bucket: Mutex<Option<(u64, Arc<Bucket>)>>,
 }
 
 /// A connection of a user, counted until dropped.
@@ -155,6 +160,12 @@ impl Tokens {
         (now.proof == entry.proof && now.user == entry.user).then(|| now.clone())
     }
 
+    /// What all proxies of the token of `identity` share, where it has a limit.
+    pub(crate) fn bucket_of(&self, identity: &Identity) -> Option<Arc<Bucket>> {
+        let entry = self.current(identity.entry())?;
+        entry.held.bucket(entry.limits.bandwidth)
+    }
+
     /// That of the clients whose credentials are an issuer's.
     pub(super) fn main(&self) -> Option<&Arc<Entry>> {
         self.main.as_ref()
@@ -198,6 +209,7 @@ impl Entry {
             limits: Limits {
                 clients: token.max_clients,
                 user_conns: token.max_user_conns,
+                bandwidth: token.bandwidth_limit.map_or(0, |l| l.bytes_per_second),
                 together: Together {
                     proxies: token.max_proxies,
                     ports: token.max_ports,
@@ -294,6 +306,18 @@ impl Held {
         let before = self.user_conns.fetch_add(1, Ordering::AcqRel);
         let counted = UserCounted(self.clone());
         (limit == 0 || before < limit).then_some(counted)
+    }
+
+    /// What the bytes of a new proxy come out of; 0 is no limit. Those that were there before keep theirs.
+    pub(crate) fn bucket(&self, limit: u64) -> Option<Arc<Bucket>> {
+        if limit == 0 {
+            return None;
+        }
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = bucket.take().filter(|(of, _)| *of == limit);
+        let (_, shared) =
+            bucket.insert(known.unwrap_or_else(|| (limit, Arc::new(Bucket::new(limit)))));
+        Some(shared.clone())
     }
 }
 

@@ -45,6 +45,9 @@ struct StoredBan {
     until: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     proxy: String,
+    /// See [`Ban::whose`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whose: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     reason: String,
     #[serde(default)]
@@ -108,10 +111,7 @@ impl BansFile {
     }
 
     fn save(&self) -> io::Result<()> {
-        let bans = self.bans.all().into_iter().map(StoredBan::from).collect();
-        let version = VERSION;
-        let text = serde_json::to_string(&Stored { version, bans })?;
-        file::write_private(&self.path, &(text + "\n"))
+        file::write_private(&self.path, &text(self.bans.all())?)
     }
 
     fn set_aside(&self, why: &serde_json::Error) -> io::Result<()> {
@@ -128,8 +128,15 @@ impl BansFile {
     }
 }
 
+/// The whole file.
+pub(crate) fn text(bans: Vec<Ban>) -> serde_json::Result<String> {
+    let bans = bans.into_iter().map(StoredBan::from).collect();
+    let version = VERSION;
+    Ok(serde_json::to_string(&Stored { version, bans })? + "\n")
+}
+
 /// What a later frps has in it that is not known here is left out.
-fn parse(content: &[u8]) -> serde_json::Result<Vec<Ban>> {
+pub(crate) fn parse(content: &[u8]) -> serde_json::Result<Vec<Ban>> {
     let stored: Stored = serde_json::from_slice(content)?;
     Ok(stored
         .bans
@@ -146,6 +153,7 @@ impl From<Ban> for StoredBan {
             since: millis(ban.since),
             until: ban.until.map(millis),
             proxy: ban.proxy,
+            whose: ban.whose.map(|whose| whose.to_string()),
             reason: ban.reason,
             strikes: ban.strikes,
         }
@@ -165,6 +173,7 @@ impl StoredBan {
             since: at(self.since)?,
             until,
             proxy: self.proxy,
+            whose: self.whose.map(Into::into),
             reason: self.reason,
             strikes: self.strikes,
         })
@@ -195,15 +204,12 @@ mod tests {
             kind: Kind::Password,
             since: at(1_700_000_000_000).unwrap(),
             until: at(1_900_000_000_000),
+            whose: Some("client a".into()),
             proxy: "a\"\n".to_owned(),
             reason: String::new(),
             strikes: 3,
         };
-        let stored = Stored {
-            version: VERSION,
-            bans: vec![ban.clone().into()],
-        };
-        let text = serde_json::to_string(&stored).unwrap();
+        let text = text(vec![ban.clone()]).unwrap();
         let read = parse(text.as_bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", [ban]));
         let later = text.replace("password", "later");

@@ -2,15 +2,18 @@
 //! too often are counted by their source ([`sources`]); each ban of a source is twice as long as the one before.
 //! An operator bans networks as well.
 //!
+//! What a client reports counts for its own proxies only ([`Whose`]): it might be a lie, and keep users from others.
+//!
 //! Whoever shows the right token comes in from a banned source, too, if slowly ([`pace`]), and the address of a
 //! client that is logged in is never banned for what comes from there.
 
 #[cfg_attr(not(feature = "pages"), path = "../absent/bans_file.rs")]
-mod file;
+pub(crate) mod file;
 mod pace;
 pub(crate) mod sources;
 
 use std::fmt;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +34,7 @@ pub(crate) use self::file::millis;
 use self::pace::Pace;
 pub(crate) use self::pace::TooFast;
 use self::sources::Sources;
-use crate::limits::{FORGET_BANS, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
+use crate::limits::{FORGET_BANS, LONGEST_BAN, MAX_ADDED_BANS, MAX_BANNED_SOURCES};
 use crate::networks::Networks;
 
 /// See the module.
@@ -42,6 +45,10 @@ pub(crate) struct Bans {
     any: AtomicBool,
     /// Where clients are logged in.
     homes: Strangers,
+    /// Failures may lead to one.
+    by_failures: AtomicBool,
+    /// There are new ones, of those who may be connected.
+    fresh: Notify,
     /// What has happened, by [`Kind`].
     failures: [AtomicU64; Kind::ALL.len()],
     banned: [AtomicU64; Kind::ALL.len()],
@@ -64,6 +71,10 @@ named! {
     }
 }
 
+/// Whose proxies somebody is kept from: those of certain clients
+/// ([`SessionHandle::whose`](crate::client::handle::SessionHandle::whose)), or all.
+pub(crate) type Whose = Option<Arc<str>>;
+
 /// What failures lead to.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
@@ -85,6 +96,8 @@ pub(crate) struct Ban {
     pub(crate) since: SystemTime,
     /// `None`: until it is taken back.
     pub(crate) until: Option<SystemTime>,
+    /// Whose proxies alone it is kept from.
+    pub(crate) whose: Whose,
     /// The proxy that it was about, or empty.
     pub(crate) proxy: String,
     /// What the operator says, or empty.
@@ -107,11 +120,13 @@ pub(crate) enum AddError {
 #[derive(Debug)]
 struct State {
     rules: Arc<Rules>,
-    sources: Sources<Source>,
+    sources: Sources<Source, Whose>,
     /// By an operator.
     added: Vec<Ban>,
     /// Their networks.
     networks: Networks,
+    /// Whose connections are still to be ended.
+    fresh: Vec<Network>,
 }
 
 /// What is known of a source.
@@ -140,9 +155,12 @@ impl Bans {
                 sources: Sources::new(MAX_BANNED_SOURCES),
                 added: Vec::new(),
                 networks: Networks::default(),
+                fresh: Vec::new(),
             }),
             any: AtomicBool::new(false),
             homes,
+            by_failures: AtomicBool::new(false),
+            fresh: Notify::new(),
             failures: Default::default(),
             banned: Default::default(),
             revision: AtomicU64::new(0),
@@ -152,7 +170,14 @@ impl Bans {
 
     /// Has what follows go by `rules`.
     pub(crate) fn follow(&self, rules: Arc<Rules>) {
+        self.by_failures
+            .store(rules.failures > 0, Ordering::Relaxed);
         self.lock().rules = rules;
+    }
+
+    /// Whether failures lead to bans, or there are some.
+    pub(crate) fn may_ban(&self) -> bool {
+        self.by_failures.load(Ordering::Relaxed) || self.any.load(Ordering::Relaxed)
     }
 
     /// `ip` has failed by `kind`, at `proxy` where it was one. Whether its source is banned now.
@@ -168,6 +193,53 @@ impl Bans {
         proxy: Option<&str>,
         least: u32,
     ) -> bool {
+        self.note(None, ip, (kind, proxy), least)
+    }
+
+    /// The service behind `proxy` has refused a password of a user at `ip`, as its client says. Whether its source is
+    /// kept from that client's proxies now.
+    pub(crate) fn reported(&self, whose: &Arc<str>, ip: IpAddr, proxy: &str) -> bool {
+        let whose = Some(whose.clone());
+        self.note(whose, ip, (Kind::Password, Some(proxy)), 1)
+    }
+
+    /// It has let in a user at `ip`: passwords that it has refused count no more.
+    pub(crate) fn let_in(&self, whose: &Arc<str>, ip: IpAddr) {
+        let mut state = self.lock();
+        let known = state.sources.get_in(Some(whose.clone()), ip);
+        if let Some(failed) =
+            known.and_then(|source| source.failed.get_mut(Kind::Password as usize))
+        {
+            *failed = Failures::default();
+        }
+    }
+
+    /// How many passwords of a user at `ip` that client's services may refuse before its source is kept from them;
+    /// `None` for any number.
+    pub(crate) fn failures_left(&self, whose: &Arc<str>, ip: IpAddr) -> Option<u32> {
+        let ip = ip.to_canonical();
+        if self.keeps_from(whose, ip) {
+            return Some(0);
+        }
+        let is_home = self.homes.is_home(ip);
+        let now = Instant::now();
+        let mut state = self.lock();
+        let rules = state.rules.clone();
+        if rules.failures == 0 || is_home || rules.except.contain(ip) {
+            return None;
+        }
+        let known = state.sources.get_in(Some(whose.clone()), ip);
+        let failed = known.map_or(0, |source| source.failed(Kind::Password, rules.window, now));
+        Some(rules.failures.saturating_sub(failed).max(1))
+    }
+
+    fn note(
+        &self,
+        whose: Whose,
+        ip: IpAddr,
+        (kind, proxy): (Kind, Option<&str>),
+        least: u32,
+    ) -> bool {
         let ip = ip.to_canonical();
         if let Some(count) = self.failures.get(kind as usize) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -177,21 +249,30 @@ impl Bans {
         let rules = state.rules.clone();
         let is_counted = rules.failures > 0 && !rules.except.contain(ip);
         let noted = match is_counted {
-            true => state.sources.at(ip),
+            true => state.sources.at_in(whose.clone(), ip),
             false => None,
         };
         let now = Instant::now();
         let (count, ban) = match noted {
             None => (1, None),
-            Some(source) => source.note(ip, kind, (&rules, least), (now, is_home), proxy),
+            Some(source) => source.note(ip, (&whose, kind), (&rules, least), (now, is_home), proxy),
         };
         drop(state);
         let proxy = Quoted(proxy);
-        if kind != Kind::Rate {
-            warn!(
-                Log::root().by(ip),
+        let log = Log::root().by(ip);
+        match (&whose, kind) {
+            (_, Kind::Rate) => {}
+            (None, _) => warn!(
+                log,
                 "guard: failed {ip} cause={kind} count={count} proxy={proxy}"
-            );
+            ),
+            (Some(whose), _) => {
+                let whose = Quoted(Some(whose));
+                warn!(
+                    log,
+                    "guard: reported {ip} cause={kind} count={count} proxy={proxy} by={whose}"
+                );
+            }
         }
         let Some((ban, length)) = ban else {
             return false;
@@ -201,26 +282,33 @@ impl Bans {
         true
     }
 
-    /// Whether what comes from `ip` is kept out.
+    /// Whether what comes from `ip` is kept from everything.
     pub(crate) fn is_banned(&self, ip: IpAddr) -> bool {
-        self.ban_of(ip).is_some()
+        self.is_banned_by(&[None], ip)
     }
 
-    /// By what, if it is.
-    pub(crate) fn ban_of(&self, ip: IpAddr) -> Option<Kind> {
+    /// Whether it is kept from the proxies of these clients.
+    pub(crate) fn keeps_from(&self, whose: &Arc<str>, ip: IpAddr) -> bool {
+        self.is_banned_by(&[None, Some(whose.clone())], ip)
+    }
+
+    fn is_banned_by(&self, regards: &[Whose], ip: IpAddr) -> bool {
         if !self.any.load(Ordering::Acquire) {
-            return None;
+            return false;
         }
         if self.is_operators(ip) {
-            return Some(Kind::Operator);
+            return true;
         }
         let now = Instant::now();
-        let kind = {
+        let is_in_force = {
             let mut state = self.lock();
-            let (ban, until) = state.sources.get(ip)?.ban.as_ref()?;
-            (*until > now).then_some(ban.kind)?
+            regards.iter().any(|whose| {
+                let known = state.sources.get_in(whose.clone(), ip);
+                let ban = known.and_then(|source| source.ban.as_ref());
+                ban.is_some_and(|(_, until)| *until > now)
+            })
         };
-        (!self.homes.is_home(ip.to_canonical())).then_some(kind)
+        is_in_force && !self.homes.is_home(ip.to_canonical())
     }
 
     /// Whether an operator has banned it.
@@ -258,6 +346,7 @@ impl Bans {
             kind: Kind::Operator,
             since,
             until: length.and_then(|length| since.checked_add(length)),
+            whose: None,
             proxy: String::new(),
             reason: reason.to_owned(),
             strikes: 0,
@@ -327,11 +416,15 @@ impl Bans {
         let mut state = self.lock();
         for ban in bans.into_iter().filter(|ban| ban.is_in_force(now)) {
             let left = ban.until.and_then(|until| until.duration_since(now).ok());
+            let left = left.map(|left| left.min(LONGEST_BAN));
             match (ban.kind, left) {
                 (Kind::Operator, _) if state.added.len() < MAX_ADDED_BANS => state.added.push(ban),
                 (Kind::Operator, _) | (_, None) => {}
                 (_, Some(left)) => {
-                    if let Some(source) = state.sources.at(ban.network.range().0) {
+                    let known = state
+                        .sources
+                        .at_in(ban.whose.clone(), ban.network.range().0);
+                    if let Some(source) = known {
                         source.strikes = ban.strikes;
                         source.noted = Some(at);
                         source.ban = Some((ban, at + left));
@@ -364,12 +457,20 @@ impl Bans {
         })
     }
 
-    /// Forgets what is over, until `stop`.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Forgets what is over, until `stop`. Where there are new bans, `end` ends what those have who are banned.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        end: impl Fn(&(dyn Fn(IpAddr) -> bool + Sync)),
+        stop: CancellationToken,
+    ) {
         let mut turns = interval(FORGET_BANS);
         loop {
             tokio::select! {
                 _ = turns.tick() => self.forget(),
+                () = self.fresh.notified() => {
+                    let fresh: Networks = mem::take(&mut self.lock().fresh).into_iter().collect();
+                    end(&|ip| fresh.contain(ip) && self.is_banned(ip));
+                }
                 () = stop.cancelled() => return,
             }
         }
@@ -411,13 +512,32 @@ impl Bans {
         if let Some(count) = self.banned.get(ban.kind as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let Ban { network, kind, .. } = ban;
+        let Ban {
+            network,
+            kind,
+            whose,
+            ..
+        } = ban;
         let proxy = Quoted(Some(&*ban.proxy).filter(|name| !name.is_empty()));
         let seconds = Seconds(length);
-        warn!(
-            Log::root().by(ip),
-            "guard: banned {ip} cause={kind} network={network} seconds={seconds} proxy={proxy}"
-        );
+        let log = Log::root().by(ip);
+        match whose {
+            None => {
+                warn!(
+                    log,
+                    "guard: banned {ip} cause={kind} network={network} seconds={seconds} proxy={proxy}"
+                );
+                self.lock().fresh.push(*network);
+                self.fresh.notify_one();
+            }
+            Some(whose) => {
+                let whose = Quoted(Some(whose));
+                warn!(
+                    log,
+                    "guard: barred {ip} cause={kind} network={network} seconds={seconds} proxy={proxy} from={whose}"
+                );
+            }
+        }
         self.has_changed();
     }
 
@@ -449,7 +569,7 @@ impl Source {
     fn note(
         &mut self,
         ip: IpAddr,
-        kind: Kind,
+        (whose, kind): (&Whose, Kind),
         (rules, least): (&Rules, u32),
         (now, is_home): (Instant, bool),
         proxy: Option<&str>,
@@ -475,13 +595,15 @@ impl Source {
         let length = rules
             .first
             .saturating_mul(1 << doublings)
-            .min(rules.longest);
+            .min(rules.longest)
+            .min(LONGEST_BAN);
         let since = SystemTime::now();
         let ban = Ban {
             network: Network::of_source(ip),
             kind,
             since,
             until: since.checked_add(length),
+            whose: whose.clone(),
             proxy: proxy.unwrap_or_default().to_owned(),
             reason: String::new(),
             strikes: self.strikes,
@@ -499,9 +621,9 @@ impl Source {
             || self.strikes > 0 && quiet <= rules.longest.saturating_mul(2)
     }
 
-    /// Logins that have failed of late.
-    fn failed_logins(&self, window: Duration, now: Instant) -> u32 {
-        let failed = self.failed[Kind::Login as usize];
+    /// How often it has failed so of late.
+    fn failed(&self, kind: Kind, window: Duration, now: Instant) -> u32 {
+        let failed = self.failed.get(kind as usize).copied().unwrap_or_default();
         let is_late = |since: Instant| now - since <= window;
         match failed.since.is_some_and(is_late) {
             true => failed.count,

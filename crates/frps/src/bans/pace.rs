@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bans, Source};
+use super::{Bans, Kind, Source};
 use crate::limits::{FREE_FAILED_LOGINS, MAX_LOGINS_WAITING, SLOW_LOGIN, SLOWEST_LOGIN};
 use crate::random::random_bytes;
 
@@ -68,7 +68,9 @@ impl Pace {
             };
             return Some(Waiter { at, loses });
         }
-        let at = next.unwrap_or(now);
+        // Those who have left their places do not make the row any longer.
+        let row = u32::try_from(self.waiting.len() + 1).unwrap_or(u32::MAX);
+        let at = next.unwrap_or(now).min(now + pause.saturating_mul(row));
         self.next = Some(at + pause);
         let waiter = Waiter { at, loses };
         self.waiting.push(Waiter {
@@ -128,7 +130,7 @@ fn wait(bans: &Bans, ip: IpAddr) -> Option<Waiter> {
     let window = state.rules.window;
     let source = state.sources.get(ip)?;
     let is_banned = source.ban.as_ref().is_some_and(|(_, until)| *until > now);
-    let failures = source.failed_logins(window, now);
+    let failures = source.failed(Kind::Login, window, now);
     let pause = source.pause(failures, is_banned);
     source.pace.wait(now, pause)
 }

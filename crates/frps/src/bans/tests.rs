@@ -146,3 +146,77 @@ async fn a_banned_source_gets_one_look_at_a_time() {
     bans.add("192.0.2.0/24".parse().unwrap(), None, "").unwrap();
     assert_eq!(bans.login_turn(ip(OTHER)).await, Err(TooFast::Banned));
 }
+
+/// A place in the row costs a stranger nothing but a connection.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_row_delays_nobody() {
+    let bans = Arc::new(bans());
+    assert!(fail(&bans, OTHER, 3));
+    for _ in 0..100 {
+        let turn = bans.login_turn(ip(OTHER));
+        // Gone as soon as it stands in the row.
+        let _ = tokio::time::timeout(Duration::from_millis(1), turn).await;
+    }
+    let seen = looked_at(&bans, 1).await;
+    let soon = 2 * SLOWEST_LOGIN.as_millis();
+    assert!(seen[0].is_some_and(|at| at <= soon), "{seen:?}");
+}
+
+#[test]
+fn a_ban_may_be_as_long_as_the_settings_can_say() {
+    let bans = bans();
+    let mut rules = Rules {
+        failures: 1,
+        first: Duration::MAX,
+        longest: Duration::MAX,
+        ..Rules::default()
+    };
+    rules.window = Duration::MAX;
+    bans.follow(Arc::new(rules));
+    assert!(fail(&bans, OTHER, 1) && bans.is_banned(ip(OTHER)));
+    let again = self::bans();
+    again.restore(bans.all());
+    assert!(again.is_banned(ip(OTHER)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_reports_counts_for_its_own_proxies_only() {
+    let (bans, again) = (bans(), bans());
+    let [own, others]: [Arc<str>; 2] = ["client a".into(), "token b".into()];
+    let report = |times: u32| (0..times).any(|_| bans.reported(&own, ip(OTHER), "ssh"));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(3));
+    assert!(!report(2));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(1));
+    // Of somebody who was let in nothing is held against.
+    bans.let_in(&others, ip(OTHER));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(1));
+    bans.let_in(&own, ip(OTHER));
+    assert!(!report(2) && report(1));
+    assert!(bans.keeps_from(&own, ip(OTHER)));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), Some(0));
+    assert!(!bans.keeps_from(&others, ip(OTHER)) && !bans.is_banned(ip(OTHER)));
+    assert_eq!(bans.failures_left(&others, ip(OTHER)), Some(3));
+    assert_eq!(bans.failures_left(&own, ip("127.0.0.1")), None, "excepted");
+
+    let all = bans.all();
+    assert_eq!(all[0].whose, Some(own.clone()));
+    again.restore(all);
+    assert!(again.keeps_from(&own, ip(OTHER)) && !again.is_banned(ip(OTHER)));
+    assert_eq!(bans.remove("192.0.2.9".parse().unwrap()), 1);
+    assert!(!bans.keeps_from(&own, ip(OTHER)));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(!again.keeps_from(&own, ip(OTHER)), "it is over");
+}
+
+#[test]
+fn the_address_of_a_client_is_not_banned_by_the_word_of_another() {
+    let homes = Strangers::new(8);
+    let _home = homes.at_home(ip(OTHER));
+    let bans = Bans { homes, ..bans() };
+    let own: Arc<str> = "client a".into();
+    for _ in 0..50 {
+        bans.reported(&own, ip(OTHER), "ssh");
+    }
+    assert!(!bans.keeps_from(&own, ip(OTHER)));
+    assert_eq!(bans.failures_left(&own, ip(OTHER)), None);
+}

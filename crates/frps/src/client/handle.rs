@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::allowance::Allowance;
 use super::outbox::Outbox;
 use super::pool::Pool;
+use super::visits::Visits;
 use crate::auth::Auth;
 use crate::auth::tokens::Identity;
 use crate::caller::Caller;
@@ -40,6 +41,8 @@ pub(crate) struct SessionHandle {
     pub(crate) released: CancellationToken,
     /// Another client wants a name of its proxies: perhaps it is the same one, which was started again.
     pub(crate) doubted: Arc<Notify>,
+    /// Users of its proxies of whom it says what becomes of them.
+    pub(crate) visits: Arc<Visits>,
     /// What plugins are told of it.
     pub(crate) info: Arc<UserInfo>,
     /// Its users that plugins are asked about at a time.
@@ -59,6 +62,7 @@ pub(crate) struct SessionHandle {
     pub(super) client_id: String,
     auth: Arc<Auth>,
     identity: Identity,
+    whose: Arc<str>,
     /// Who holds the run id.
     pub(super) run_key: Option<RunKey>,
     streams: Option<Streams>,
@@ -78,6 +82,11 @@ impl SessionHandle {
         caller: Caller,
         log: Log,
     ) -> Self {
+        let id = id_of(&login.client_id, &login.run_id);
+        let whose = match identity.entry().is_named() {
+            true => format!("token {}", identity.entry().name()),
+            false => format!("client {}", key_of(&login.user, id)),
+        };
         Self {
             run_id: login.run_id.clone(),
             pool,
@@ -87,6 +96,7 @@ impl SessionHandle {
             replaced: CancellationToken::new(),
             released: CancellationToken::new(),
             doubted: Arc::default(),
+            visits: Arc::default(),
             info: Arc::new(UserInfo {
                 user: login.user.clone(),
                 metas: login.metas.clone(),
@@ -100,10 +110,11 @@ impl SessionHandle {
             running: AtomicBool::new(false),
             half_closes: features::half_closes(&login.features),
             user: login.user.as_str().into(),
-            id: id_of(&login.client_id, &login.run_id).into(),
+            id: id.into(),
             client_id: login.client_id.clone(),
             auth,
             identity,
+            whose: whose.into(),
             run_key,
             streams,
             caller,
@@ -193,6 +204,12 @@ impl SessionHandle {
     /// Who has logged in, as far as the credentials say.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whose proxies its own count as, where it has users kept from them: those of its token, if that is one of
+    /// `auth.tokens`, or else of the client alone. Whoever shares `auth.token` may be anybody.
+    pub(crate) fn whose(&self) -> &Arc<str> {
+        &self.whose
     }
 
     /// What the client is known by: its `clientID`, or else the run id.

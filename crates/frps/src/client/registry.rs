@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -144,6 +145,14 @@ impl Registry {
             entries: self.entries.clone(),
         };
         Ok((seat, old.map(|entry| entry.session)))
+    }
+
+    /// Those whose client is at an address of which `wanted` says yes.
+    pub(crate) fn at(&self, wanted: impl Fn(IpAddr) -> bool) -> Vec<Arc<SessionHandle>> {
+        let entries = lock(&self.entries);
+        let sessions = entries.by_run_id.values().map(|entry| &entry.session);
+        let sessions = sessions.filter(|session| wanted(session.peer().ip()));
+        sessions.cloned().collect()
     }
 
     /// How many there are.
@@ -322,6 +331,7 @@ mod tests {
             local: None,
             transport: Transport::Tcp,
             tls: false,
+            may_be_fronted: false,
             link: None,
             channel: None,
             kcp: None,

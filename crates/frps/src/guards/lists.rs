@@ -170,7 +170,7 @@ fn read(path: &Path) -> io::Result<Networks> {
 }
 
 /// One in a line; what follows it, or `#` or `;`, is a comment. Also the numbers and texts of other lines.
-fn parse(content: &str) -> (Vec<Network>, Vec<(usize, &str)>) {
+pub(crate) fn parse(content: &str) -> (Vec<Network>, Vec<(usize, &str)>) {
     let mut networks = Vec::new();
     let mut wrong = Vec::new();
     for (line, text) in content.trim_start_matches('\u{feff}').lines().enumerate() {

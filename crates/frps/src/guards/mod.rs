@@ -5,7 +5,7 @@
 //! [`lists`] has the addresses, [`counted`] who is there and has come of late. [`crate::admission`] asks.
 
 pub(crate) mod counted;
-mod lists;
+pub(crate) mod lists;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(crate) struct Asked {
     allow: Option<Networks>,
     deny: Networks,
     limits: Limits,
+    /// It says what becomes of its users.
+    pub(crate) reports: bool,
 }
 
 /// A client asks for what cannot be.
@@ -86,15 +88,17 @@ impl Why {
 }
 
 impl Guards {
-    /// Reads the files that `settings` name.
-    pub(crate) fn new(settings: Settings) -> Result<Self, ListError> {
+    /// Reads the files that `settings` name. Nobody of `proxies`, which stand in front of us, is banned for failures:
+    /// behind each there are many users.
+    pub(crate) fn new(settings: Settings, proxies: &[Network]) -> Result<Self, ListError> {
         let ban = settings.ban;
+        let except = ban.except_ips.iter().chain(proxies);
         let bans = bans::Rules {
             failures: u32::try_from(ban.failures).unwrap_or(u32::MAX),
             window: ban.window,
             first: ban.time,
             longest: ban.max_time.max(ban.time),
-            except: ban.except_ips.into_iter().collect(),
+            except: except.copied().collect(),
         };
         let mut named = Vec::new();
         for entry in settings.proxies {
@@ -180,6 +184,7 @@ impl Asked {
                 per_source: number(new.guard_max_conns_per_source),
                 all: number(new.guard_max_conns),
             },
+            reports: new.guard_reports,
         })
     }
 }

@@ -23,6 +23,18 @@ fn rule(allow: &[&str], deny: &[&str]) -> Rule {
     .unwrap()
 }
 
+/// Behind each of them there are many users.
+#[test]
+fn who_stands_in_front_of_us_is_banned_for_no_failures() {
+    let text = "acceptProxyProtocol = ['10.0.0.5']\nguard.ban.exceptIPs = ['192.0.2.1']";
+    let options = frp_config::LoadOptions::new(frp_config::Purpose::Run);
+    let settings = frp_config::parse_server(text, "frps.toml", &options);
+    let settings = settings.unwrap().settings;
+    let guards = Guards::new(settings.guard, &settings.accept_proxy_protocol).unwrap();
+    let excepted = |text| guards.bans.except.contain(ip(text));
+    assert!(excepted("10.0.0.5") && excepted("192.0.2.1") && !excepted("10.0.0.6"));
+}
+
 #[test]
 fn all_rules_that_fit_hold_together() {
     let guards = Guards {

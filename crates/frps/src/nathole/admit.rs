@@ -50,10 +50,8 @@ pub(super) fn admit(
         return Err(Refused::NoProxy(name()));
     };
     let policy = shared.policy();
-    if let Some(why) = shared
-        .admission
-        .turns_away(&policy, &proxy.spec, client.peer().ip())
-    {
+    let at = (&*proxy.session, &*proxy.spec);
+    if let Some(why) = shared.admission.turns_away(&policy, at, client.peer().ip()) {
         return Err(Refused::Guard { name: name(), why });
     }
     if !visitor.pre_check && !has_secret(visitor, access) {

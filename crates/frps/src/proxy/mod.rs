@@ -54,7 +54,7 @@ impl Proxy {
             spec: spec.clone(),
             base: base.clone(),
             session: client.clone(),
-            layers: layers_of(client, &spec.transport),
+            layers: layers_of(base, client, &spec.transport),
             served: Arc::new(Served {
                 spec: spec.clone(),
                 client: client.clone(),
@@ -68,13 +68,18 @@ impl Proxy {
     }
 }
 
-fn layers_of(session: &SessionHandle, transport: &Transport) -> LayerOptions {
-    let limit = transport.limit.as_ref();
+fn layers_of(base: &Base, session: &SessionHandle, transport: &Transport) -> LayerOptions {
+    let own = transport.limit.as_ref().map(|own| own.bytes_per_second);
+    let of_token = base.policy().auth.tokens.bucket_of(session.identity());
     LayerOptions {
         cipher: transport
             .encryption
             .then(|| session.identity().key().clone()),
         compress: transport.compression,
-        limit: limit.map(|l| Arc::new(Bucket::new(l.bytes_per_second))),
+        limit: match (own, of_token) {
+            (Some(own), Some(larger)) => Some(Arc::new(Bucket::within(own, larger))),
+            (Some(own), None) => Some(Arc::new(Bucket::new(own))),
+            (None, of_token) => of_token,
+        },
     }
 }

@@ -20,6 +20,7 @@ use super::spec::ProxySpec;
 use crate::admission::check::{Claim, Refusal, UserAsk};
 use crate::admission::guard::Guard;
 use crate::client::pool::{Admitted, TakeError};
+use crate::guards::Why;
 use crate::proxied::Ends;
 use crate::stats::conns::{Conn, Place};
 
@@ -90,7 +91,7 @@ impl UserConn {
         }
     }
 
-    /// Completes once an administrator has ended the connection. Whatever serves it ends then.
+    /// Completes once an administrator or a ban has ended the connection. Whatever serves it ends then.
     pub(crate) async fn ended(&self) {
         self.ending.ended().await;
     }
@@ -98,6 +99,11 @@ impl UserConn {
     /// Whether one has.
     pub(crate) fn is_ended(&self) -> bool {
         self.ending.is_ended()
+    }
+
+    /// Why, for the log.
+    pub(crate) fn why_ended(&self) -> &'static str {
+        self.ending.why().unwrap_or(End::Administrator).as_str()
     }
 
     /// What is known of the connection to the proxy of `spec`, which it has come to.
@@ -132,17 +138,27 @@ impl UserConn {
                 proxy: &proxy.spec,
                 src: self.at.src,
                 visitor: self.claim.as_ref(),
+                ending: &self.ending,
             };
             let guard = proxy.base.admission.user(&mut ask).await?;
             let base = &proxy.base;
-            Ok::<_, Refusal>(Entered {
+            let entered = Entered {
                 src: ask.src,
                 place: base.lists_users().then(|| {
                     base.conns
                         .enter(self.at.src, &proxy.served, &self.ending, None)
                 }),
                 _guard: guard,
-            })
+            };
+            // One that came while this was decided has not found it in the list.
+            match self.at.src.map(|src| src.ip()) {
+                Some(ip)
+                    if base.bans.keeps_from(proxy.session.whose(), ip) && proxy.turns_away(ip) =>
+                {
+                    Err(Refusal::new(&Why::Banned.text()))
+                }
+                _ => Ok(entered),
+            }
         };
         let entry = self.entry(&proxy.spec);
         let entered = entry.get_or_try_init(entering).await?;
@@ -171,8 +187,8 @@ impl Proxy {
     /// Whether nobody from `ip` may come here.
     pub(crate) fn turns_away(&self, ip: IpAddr) -> bool {
         let base = &self.base;
-        let why = base.admission.turns_away(&base.policy(), &self.spec, ip);
-        why.is_some()
+        let at = (&*self.session, &*self.spec);
+        base.admission.turns_away(&base.policy(), at, ip).is_some()
     }
 
     /// Says that a user has come from `src`.
@@ -210,13 +226,11 @@ impl Proxy {
         }
     }
 
-    /// Says that a user's connection was ended by an administrator.
+    /// Says that a user's connection was ended by an administrator, or by a ban.
     pub(crate) fn log_ended(&self, user: &UserConn) {
+        let why = user.why_ended();
         let peer = user.at.source();
-        info!(
-            self.log,
-            "user connection [{peer}] closed: ended by an administrator"
-        );
+        info!(self.log, "user connection [{peer}] closed: {why}");
     }
 
     /// Moves bytes between a user and its work connection until both ends are done, or somebody or the

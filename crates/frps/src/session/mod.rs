@@ -2,6 +2,7 @@
 //! else has a [`SessionHandle`].
 
 mod admitting;
+mod reports;
 mod withdrawn;
 
 use std::collections::HashMap;
@@ -266,6 +267,10 @@ impl Session {
             | Message::NatHoleClient(_)
             | Message::NatHoleReport(_)) => {
                 nathole::take(&self.shared, &self.handle, hole);
+                Ok(())
+            }
+            Message::UserReport(report) => {
+                reports::take(&self.shared, &self.handle, &report);
                 Ok(())
             }
             other => {

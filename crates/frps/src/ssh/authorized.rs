@@ -49,7 +49,7 @@ pub(super) async fn user_of(file: &Path, key: &PublicKey, log: &Log) -> Option<S
 }
 
 /// Key and comment of a line, behind its options.
-fn key_of(line: &str) -> Option<(PublicKey, &str)> {
+pub(crate) fn key_of(line: &str) -> Option<(PublicKey, &str)> {
     parse(line).or_else(|| parse(behind_options(line)?))
 }
 

@@ -7,7 +7,7 @@
 //! [`handler`] is what the ssh client does, as russh tells it; [`guarded`] the socket below. [`host_key`] is by what
 //! the client knows us, [`authorized`] by what we know it.
 
-mod authorized;
+pub(crate) mod authorized;
 mod channel;
 mod client;
 mod guarded;

@@ -67,6 +67,10 @@ enum TunnelError {
     #[error("{0}")]
     Command(#[from] SshCommandError),
     #[error(
+        "to be user [{0}] takes a key whose comment in sshTunnelGateway.authorizedKeysFile is that"
+    )]
+    NotOwnUser(String),
+    #[error(
         "login to the server failed: {0}. With loginFailExit enabled, no additional retries will be attempted"
     )]
     Login(String),
@@ -159,6 +163,12 @@ impl Tunnel {
         if let Some(user) = self.user.as_ref().filter(|user| !user.is_empty()) {
             command.user.clone_from(user);
         }
+        // A key without a comment is nobody's in particular.
+        let policy = self.shared.server.policy();
+        if self.user.as_deref() == Some("") && policy.auth.is_somebodys(&command.user) {
+            return Err(TunnelError::NotOwnUser(command.user));
+        }
+        drop(policy);
         if command.proxy.proxy_name.is_empty() {
             let id = u32::from_be_bytes(random_bytes());
             command.proxy.proxy_name = format!("sshtunnel-{}-{id:08x}", command.proxy.proxy_type);

@@ -161,7 +161,7 @@ impl TrafficFile {
 
 /// What is wrong with a file's content.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub(crate) enum Unreadable {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     #[error("version {0}, this frps reads version {VERSION}")]
@@ -170,7 +170,7 @@ enum Unreadable {
     Day(#[from] jiff::Error),
 }
 
-fn parse(content: &[u8]) -> Result<Kept, Unreadable> {
+pub(crate) fn parse(content: &[u8]) -> Result<Kept, Unreadable> {
     let stored: Stored = serde_json::from_slice(content)?;
     if stored.version != VERSION {
         return Err(Unreadable::Version(stored.version));
@@ -202,7 +202,7 @@ fn parse(content: &[u8]) -> Result<Kept, Unreadable> {
 }
 
 /// A line for each proxy, those that run first and then the last closed, as many as have room.
-fn lines(kept: &Kept) -> String {
+pub(crate) fn lines(kept: &Kept) -> String {
     let mut order: Vec<&KeptProxy> = kept.proxies.iter().collect();
     order.sort_by_key(|proxy| std::cmp::Reverse(proxy.closed.unwrap_or(Timestamp::MAX)));
     let mut lines = String::new();
@@ -230,7 +230,7 @@ fn lines(kept: &Kept) -> String {
 }
 
 /// The whole file.
-fn text(kept: &Kept, proxies: &str) -> io::Result<String> {
+pub(crate) fn text(kept: &Kept, proxies: &str) -> io::Result<String> {
     let head = serde_json::to_string(&Stored {
         version: VERSION,
         saved_at: kept.saved.as_millisecond(),

@@ -31,15 +31,15 @@ const BAD_REQUEST: &[u8] =
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 
 /// What a user asks for.
-struct Request {
-    host: String,
+pub(crate) struct Request {
+    pub(crate) host: String,
     basic: Option<Basic>,
     /// Of the request, in bytes.
-    length: usize,
+    pub(crate) length: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("malformed request: {0}")]
     Malformed(#[from] httparse::Error),
     #[error("incomplete request line")]
@@ -108,13 +108,13 @@ async fn find(
 }
 
 /// Whether the head of a request ends in `all`, whose first `searched` bytes it did not end in.
-fn has_blank_line(all: &[u8], searched: usize) -> bool {
+pub(crate) fn has_blank_line(all: &[u8], searched: usize) -> bool {
     let fresh = all.get(searched.saturating_sub(3)..).unwrap_or_default();
     let ends = |end: &[u8]| fresh.windows(end.len()).any(|found| found == end);
     ends(b"\n\r\n") || ends(b"\n\n")
 }
 
-fn parse(all: &[u8]) -> Result<Request, ConnectError> {
+pub(crate) fn parse(all: &[u8]) -> Result<Request, ConnectError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(length) = request.parse(all)? else {

@@ -21,6 +21,8 @@ pub(super) struct BanItem {
     /// None: until it is taken back.
     until: Option<u64>,
     proxy: String,
+    /// Whose proxies alone it is kept from; empty for all.
+    only: String,
     reason: String,
     /// Which one it is of this source.
     count: u32,
@@ -37,7 +39,8 @@ pub(super) fn list(site: &Site, query: &Query) -> Result<Bytes, ApiError> {
     let mut bans = site.shared.bans.all();
     bans.retain(|ban| {
         let network = ban.network.to_string();
-        search.finds(&[&network, ban.kind.as_str(), &ban.proxy, &ban.reason])
+        let only = ban.whose.as_deref().unwrap_or_default();
+        search.finds(&[&network, ban.kind.as_str(), &ban.proxy, only, &ban.reason])
     });
     Ok(json(&paging.page(bans).map(BanItem::from)))
 }
@@ -83,6 +86,7 @@ impl From<Ban> for BanItem {
             since: millis(ban.since),
             until: ban.until.map(millis),
             proxy: ban.proxy,
+            only: ban.whose.map(|whose| whose.to_string()).unwrap_or_default(),
             reason: ban.reason,
             count: ban.strikes,
         }

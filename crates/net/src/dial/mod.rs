@@ -163,6 +163,22 @@ where
     dialled.ok().flatten()
 }
 
+/// Connects with packets of at most `segment` bytes of TCP in both directions: to find out which of them pass.
+///
+/// # Errors
+/// The system's. It waits for as long as the system does.
+pub async fn dial_in_segments(addr: SocketAddr, segment: u32) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket2::SockRef::from(&socket).set_tcp_mss(segment)?;
+    let conn = socket.connect(addr).await?;
+    tune(&conn, None);
+    Ok(conn)
+}
+
 async fn dial_one(addr: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?

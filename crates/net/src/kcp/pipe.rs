@@ -64,6 +64,25 @@ impl Peer {
         Poll::Pending
     }
 
+    /// Whether it has shown that it is where it says: its address may be forged before.
+    pub fn is_proven(&self) -> bool {
+        self.0.is_proven()
+    }
+
+    /// Completes once it has.
+    pub async fn proven(&self) {
+        let mut told = pin!(self.0.proven.notified());
+        loop {
+            // Before the look, so that nothing comes between.
+            told.as_mut().enable();
+            if self.is_proven() {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.0.proven.notified());
+        }
+    }
+
     /// When it was heard last, milliseconds of the session's clock.
     pub fn heard(&self) -> u64 {
         self.0.heard()
@@ -100,6 +119,8 @@ pub(super) struct Shared {
     epoch: Instant,
     state: Mutex<State>,
     changed: Notify,
+    /// The peer has shown that it is where it says.
+    proven: Notify,
 }
 
 #[derive(Debug)]
@@ -220,6 +241,7 @@ impl Shared {
                 timer,
             }),
             changed: Notify::new(),
+            proven: Notify::new(),
         })
     }
 
@@ -257,6 +279,10 @@ impl Shared {
         if state.brought.heard {
             state.heard = Some(now);
             state.local = to;
+        }
+        drop(state);
+        if proved {
+            self.proven.notify_waiters();
         }
         proved
     }

@@ -65,6 +65,9 @@ pub enum ProtocolError {
     /// Streams are opened beyond the backlog faster than the refusals can be sent.
     #[error("the peer floods the session with new streams")]
     Flood,
+    /// More bytes than any login takes have come before one.
+    #[error("the peer says too much without a login")]
+    Talkative,
 }
 
 /// Why an operation on a session or stream failed. Inside the `io::Error` of a stream:

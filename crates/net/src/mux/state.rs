@@ -34,7 +34,7 @@ use super::{
     frame::{ACK, FIN, HEADER_LEN, Header, HeaderError, Kind, RST, SYN},
     inbox::Origin,
 };
-use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_UNREAD_BYTES};
+use crate::limits::{MUX_STRANGER_BYTES, MUX_STRANGER_SHARE, MUX_STRANGER_TOTAL, MUX_UNREAD_BYTES};
 use crate::stranger_bytes::PoolShare;
 
 /// What either side may send on a new stream before any update, bytes.
@@ -96,6 +96,8 @@ pub(super) struct State {
     unread: usize,
     /// The peer is a stranger, and what it holds.
     stranger: Option<PoolShare>,
+    /// Bytes that have come, or are about to, while it was one.
+    stranger_came: usize,
 
     /// The peer takes no new streams.
     remote_go_away: bool,
@@ -214,6 +216,7 @@ impl State {
             window: MAX_WINDOW,
             unread: 0,
             stranger: None,
+            stranger_came: 0,
             remote_go_away: false,
             unacked: 0,
             opened: VecDeque::new(),
@@ -320,6 +323,7 @@ impl State {
                 HeaderError::Version(v) => ProtocolError::Version(v),
                 HeaderError::Kind(k) => ProtocolError::Kind(k),
             })?;
+            self.count_stranger(&header)?;
             match header.kind {
                 Kind::Data | Kind::WindowUpdate => self.receive_stream_frame(header)?,
                 Kind::Ping if header.has(SYN) => {
@@ -335,6 +339,22 @@ impl State {
                 }
                 Kind::GoAway => return Err(CloseReason::GoAway(header.length)),
             }
+        }
+    }
+
+    /// A stranger that goes on and on, by frames that are for nobody, too, ends its session.
+    fn count_stranger(&mut self, header: &Header) -> Result<(), ProtocolError> {
+        if self.stranger.is_none() {
+            return Ok(());
+        }
+        let payload = match header.kind {
+            Kind::Data => header.length as usize,
+            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => 0,
+        };
+        self.stranger_came = self.stranger_came.saturating_add(HEADER_LEN + payload);
+        match self.stranger_came <= MUX_STRANGER_TOTAL {
+            true => Ok(()),
+            false => Err(ProtocolError::Talkative),
         }
     }
 

@@ -610,6 +610,50 @@ fn a_stranger_that_sends_more_than_a_login_takes_over_all_ends_its_session() {
     ));
 }
 
+/// Pings, updates of windows, and data for streams that are gone hold nothing, but take time of everybody's.
+#[test]
+fn a_stranger_that_says_too_much_ends_its_session() {
+    let frames = [
+        (Kind::Ping, SYN, 0, 7),
+        (Kind::Ping, ACK, 0, 7),
+        (Kind::WindowUpdate, 0, 1, 1),
+        (Kind::WindowUpdate, RST, 9, 0),
+        (Kind::Data, 0, 99, 0),
+        (Kind::Data, 0, 99, 1000),
+    ];
+    for (kind, flags, id, length) in frames {
+        let mut fed = Fed::new();
+        fed.state.hold_windows();
+        let mut came = 0;
+        let mut next = || {
+            fed.feed(kind, flags, id, length)?;
+            if kind == Kind::Data {
+                fed.input.resize(length as usize, 0);
+                fed.state.receive(&mut fed.input, ORIGIN, NOW)?;
+                came += length as usize;
+            }
+            came += HEADER_LEN;
+            Ok::<_, CloseReason>(())
+        };
+        let ended = (0..100_000).find_map(|_| next().err());
+        assert!(
+            matches!(ended, Some(CloseReason::Protocol(ProtocolError::Talkative))),
+            "{kind:?}: {ended:?}"
+        );
+        assert!(
+            came > 2 * INITIAL_WINDOW as usize - 2000,
+            "{kind:?}: {came}"
+        );
+    }
+    // Whoever has logged in may say more.
+    let mut fed = Fed::new();
+    fed.state.hold_windows();
+    fed.state.admit();
+    for _ in 0..100_000 {
+        fed.feed(Kind::Ping, ACK, 0, 7).unwrap();
+    }
+}
+
 #[test]
 fn open_and_reset_in_turns_leaves_nothing() {
     let mut fed = Fed::new();

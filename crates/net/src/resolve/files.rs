@@ -13,7 +13,7 @@ pub(super) fn hosts(name: &str) -> Vec<IpAddr> {
     hosts_in(&read("/etc/hosts"), name)
 }
 
-fn hosts_in(text: &str, name: &str) -> Vec<IpAddr> {
+pub(crate) fn hosts_in(text: &str, name: &str) -> Vec<IpAddr> {
     let name = name.trim_end_matches('.');
     let address = |line: &str| {
         let mut words = uncommented(line).split_whitespace();
@@ -27,7 +27,7 @@ fn hosts_in(text: &str, name: &str) -> Vec<IpAddr> {
 
 /// How short names are completed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SearchList {
+pub(crate) struct SearchList {
     domains: Vec<String>,
     /// A name with as many dots is tried as it is first.
     ndots: usize,
@@ -38,7 +38,7 @@ impl SearchList {
         Self::parse(&read("/etc/resolv.conf"))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut list = Self {
             domains: Vec::new(),
             ndots: 1,
@@ -61,7 +61,7 @@ impl SearchList {
     }
 
     /// The names to ask for, in this order.
-    pub(super) fn names(&self, host: &str) -> Vec<String> {
+    pub(crate) fn names(&self, host: &str) -> Vec<String> {
         if host.ends_with('.') {
             return vec![host.to_owned()];
         }

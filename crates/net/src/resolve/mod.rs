@@ -2,7 +2,7 @@
 //! answers for the whole process (frp `pkg/util/net/dns.go`). Nothing is kept: every look-up asks.
 
 pub mod dns;
-mod files;
+pub(crate) mod files;
 mod search;
 
 use std::io;
@@ -95,6 +95,21 @@ pub async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupErro
             Ok(found)
         }
     }
+}
+
+/// The same by the system, whatever [`use_server`] says: what other programs of this machine get.
+///
+/// # Errors
+/// As [`lookup`].
+pub async fn lookup_by_system(host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
+    let host = without_brackets(host).to_owned();
+    by_system(host.clone(), port)
+        .await
+        .map_err(|why| LookupError {
+            host,
+            server: None,
+            why,
+        })
 }
 
 /// The addresses as they become known: those of one family may be there before the others (RFC

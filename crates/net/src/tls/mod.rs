@@ -10,7 +10,8 @@ mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod session_tests;
-mod validity;
+pub mod shown;
+pub(crate) mod validity;
 
 use std::fmt;
 use std::io;
@@ -325,6 +326,15 @@ where
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The first certificate of a PEM file, DER: that of whoever has the file.
+///
+/// # Errors
+/// The file cannot be read, or has none.
+pub fn first_certificate(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
+    let all = certificates(path)?;
+    Ok(all.first().map(|cert| cert.to_vec()).unwrap_or_default())
 }
 
 fn own_identity(files: &TlsFiles) -> Result<Option<Renewed<CertifiedKey>>, TlsSetupError> {

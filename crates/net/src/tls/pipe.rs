@@ -112,6 +112,12 @@ impl<T> TlsPipe<T> {
         self.session.common().alpn_protocol()
     }
 
+    /// The certificate that the peer has shown, DER.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = self.session.common().peer_certificates()?;
+        chain.first().map(AsRef::as_ref)
+    }
+
     /// Whether all that came were whole records. Where it matters less who ended a connection,
     /// its end there may be taken for one, as Go does.
     pub fn at_record_boundary(&self) -> bool {

@@ -14,7 +14,7 @@ const VERSION: u8 = 0xa0;
 
 /// # Errors
 /// When `cert` is good no more, or not yet, at `now`, or is none.
-pub(super) fn check(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
+pub(crate) fn check(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
     let (from, until) = validity(cert).ok_or(CertificateError::BadEncoding)?;
     if now.as_secs() < from {
         return Err(CertificateError::NotValidYetContext {
@@ -33,11 +33,16 @@ pub(super) fn check(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Cert
 
 /// The seconds that are left of a good certificate, where it should have been renewed by now: certbot and
 /// its like do so when a third of its time is left, at the latest 30 days before the end.
-pub(super) fn ends_soon(cert: &CertificateDer<'_>, now: UnixTime) -> Option<u64> {
+pub(crate) fn ends_soon(cert: &CertificateDer<'_>, now: UnixTime) -> Option<u64> {
     const LATEST: u64 = 14 * 24 * 60 * 60;
     let (from, until) = validity(cert)?;
     let left = until.checked_sub(now.as_secs())?;
     (left < LATEST && left < until.saturating_sub(from) / 4).then_some(left)
+}
+
+/// Both ends of its time, in Unix seconds.
+pub(super) fn ends(cert: &CertificateDer<'_>) -> Option<(u64, u64)> {
+    validity(cert)
 }
 
 fn at(seconds: u64) -> UnixTime {

@@ -17,7 +17,9 @@ use super::frame::{
     head,
 };
 use crate::below::Below;
+use crate::limits::MAX_FRUITLESS_READS;
 use crate::outgoing::Outgoing;
+use crate::turn;
 
 /// Payload of one frame, bytes: as much as one system call should carry.
 const FRAME: usize = 256 * 1024;
@@ -194,7 +196,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebsocketPipe<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        loop {
+        for _ in 0..MAX_FRUITLESS_READS {
             match this.decoder.end() {
                 None => {}
                 Some(ReadEnd::Closed) => return Poll::Ready(Ok(())),
@@ -209,6 +211,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebsocketPipe<T> {
                 return Poll::Ready(Ok(()));
             }
         }
+        turn::give_way(cx);
+        Poll::Pending
     }
 }
 

@@ -206,6 +206,7 @@ pub(super) fn zero(kind: MessageType) -> Message {
         MessageType::NatHoleResp => NatHoleResp::default().into(),
         MessageType::NatHoleSid => NatHoleSid::default().into(),
         MessageType::NatHoleReport => NatHoleReport::default().into(),
+        MessageType::UserReport => UserReport::default().into(),
     }
 }
 

@@ -192,6 +192,7 @@ fn build(
             guard_max_conns_per_minute: n[1],
             guard_max_conns_per_source: n[2],
             guard_max_conns: n[3],
+            guard_reports: flag,
         }
         .into(),
         MessageType::NewProxyResp => NewProxyResp {
@@ -300,6 +301,14 @@ fn build(
         MessageType::NatHoleReport => NatHoleReport {
             sid: t(),
             success: flag,
+        }
+        .into(),
+        MessageType::UserReport => UserReport {
+            proxy_name: t(),
+            src_addr: t(),
+            src_port: ports[0],
+            failures: ports[1],
+            accepted: flag,
         }
         .into(),
     }

@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Side;
 use super::outbox::Outbox;
+use frp_net::limits::MAX_FRUITLESS_READS;
 use frp_net::scratch::with_scratch;
+use frp_net::turn;
 
 /// A stream of sealed records on `inner`, plain outside. Made for the control connection: small
 /// messages, so it holds one record each way rather than sparing copies.
@@ -112,7 +114,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for AeadStream<S> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        let mut reads = 0;
         while this.plain.is_empty() {
+            if reads == MAX_FRUITLESS_READS {
+                turn::give_way(cx);
+                return Poll::Pending;
+            }
+            reads += 1;
             // What came before a bad record is still handed out; the error comes with the next call.
             let opened = this.open();
             if !this.plain.is_empty() {

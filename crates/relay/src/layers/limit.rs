@@ -1,4 +1,5 @@
-//! Bandwidth limit: one token bucket for all connections and both directions of a proxy.
+//! Bandwidth limit: one token bucket for all connections and both directions of a proxy, or of all proxies of
+//! a client's token.
 //!
 //! Follows frp's `pkg/util/limit` over Go's `rate.Limiter`: rate = burst = the limit in bytes per
 //! second, the bucket starts full, a read waits for the tokens of what it got before handing it
@@ -26,6 +27,8 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Bucket {
     rate: u64,
+    /// What is taken here is taken there, too.
+    larger: Option<Arc<Self>>,
     epoch: Instant,
     /// The moment (nanoseconds after `epoch`) at which the bucket is or was exactly empty. The
     /// tokens at a later moment are the time since then times the rate, at most one second's worth.
@@ -37,18 +40,34 @@ impl Bucket {
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
             rate: bytes_per_second.max(1),
+            larger: None,
             epoch: Instant::now(),
             empty_at: AtomicU64::new(0),
         }
     }
 
+    /// One whose bytes come out of `larger` as well, which others share.
+    pub fn within(bytes_per_second: u64, larger: Arc<Self>) -> Self {
+        Self {
+            larger: Some(larger),
+            ..Self::new(bytes_per_second)
+        }
+    }
+
     /// The most bytes that one [`Bucket::take`] should ask for.
     fn burst(&self) -> usize {
-        usize::try_from(self.rate).unwrap_or(usize::MAX)
+        let own = usize::try_from(self.rate).unwrap_or(usize::MAX);
+        let larger = self.larger.as_ref();
+        larger.map_or(own, |larger| own.min(larger.burst()))
     }
 
     /// Takes `n` tokens; `Some(moment)` if they may be used only from that moment on.
     fn take(&self, n: usize) -> Option<Instant> {
+        let larger = self.larger.as_ref().and_then(|larger| larger.take(n));
+        self.take_own(n).max(larger)
+    }
+
+    fn take_own(&self, n: usize) -> Option<Instant> {
         let now = self.now();
         // A full bucket was empty one second ago; the clock is shifted by that second in `now`.
         let full = now - NANOS_PER_SEC;

@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outbox::Outbox;
+use frp_net::limits::MAX_FRUITLESS_READS;
 use frp_net::scratch::with_scratch;
+use frp_net::turn;
 
 /// Most plain bytes in one chunk.
 const MAX_BLOCK: usize = 65_536;
@@ -114,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for SnappyStream<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        loop {
+        for _ in 0..MAX_FRUITLESS_READS {
             let consumed = this.reader.decode(&this.input, buf)?;
             this.input.advance(consumed);
             if this.input.is_empty() {
@@ -145,6 +147,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for SnappyStream<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+        turn::give_way(cx);
+        Poll::Pending
     }
 }
 
@@ -234,6 +238,7 @@ struct ChunkReader {
 impl ChunkReader {
     /// Decodes whole chunks of `input` while `buf` has room; returns how many bytes it consumed.
     fn decode(&mut self, input: &[u8], buf: &mut ReadBuf<'_>) -> Result<usize, SnappyError> {
+        let before = buf.filled().len();
         let mut rest = input;
         loop {
             self.hand_out(buf);
@@ -245,39 +250,52 @@ impl ChunkReader {
                 self.skip -= n;
                 rest = rest.get(n..).unwrap_or_default();
             }
-            let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() else {
-                break;
-            };
-            let [kind, a, b, c] = *header;
-            let len = u32::from_le_bytes([a, b, c, 0]) as usize;
-            if !self.identified && kind != STREAM_ID {
-                return Err(SnappyError::NotSnappy);
+            match self.chunk(rest, buf) {
+                Ok(Some(after)) => rest = after,
+                Ok(None) => break,
+                // What came before a bad chunk is handed out; the error comes with the next call.
+                Err(_) if buf.filled().len() > before => break,
+                Err(error) => return Err(error),
             }
-            match kind {
-                0x80..=0xfe => {
-                    self.skip = len;
-                    rest = after;
-                    continue;
-                }
-                0x02..=0x7f => return Err(SnappyError::UnknownChunk(kind)),
-                STREAM_ID if len != STREAM_MAGIC.len() => return Err(SnappyError::NotSnappy),
-                _ if len > MAX_CHUNK => return Err(SnappyError::Oversize(len)),
-                _ => {}
-            }
-            let Some((body, after)) = after.split_at_checked(len) else {
-                break;
-            };
-            if kind == STREAM_ID {
-                if body != STREAM_MAGIC {
-                    return Err(SnappyError::NotSnappy);
-                }
-                self.identified = true;
-            } else {
-                self.block(kind, body, buf)?;
-            }
-            rest = after;
         }
         Ok(input.len() - rest.len())
+    }
+
+    /// Takes the chunk at the start of `input`, and gives what is behind it. `None`: there is more of it to come.
+    fn chunk<'a>(
+        &mut self,
+        input: &'a [u8],
+        buf: &mut ReadBuf<'_>,
+    ) -> Result<Option<&'a [u8]>, SnappyError> {
+        let Some((header, after)) = input.split_first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let [kind, a, b, c] = *header;
+        let len = u32::from_le_bytes([a, b, c, 0]) as usize;
+        if !self.identified && kind != STREAM_ID {
+            return Err(SnappyError::NotSnappy);
+        }
+        match kind {
+            0x80..=0xfe => {
+                self.skip = len;
+                return Ok(Some(after));
+            }
+            0x02..=0x7f => return Err(SnappyError::UnknownChunk(kind)),
+            STREAM_ID if len != STREAM_MAGIC.len() => return Err(SnappyError::NotSnappy),
+            _ if len > MAX_CHUNK => return Err(SnappyError::Oversize(len)),
+            _ => {}
+        }
+        let Some((body, after)) = after.split_at_checked(len) else {
+            return Ok(None);
+        };
+        if kind != STREAM_ID {
+            self.block(kind, body, buf)?;
+        } else if body == STREAM_MAGIC {
+            self.identified = true;
+        } else {
+            return Err(SnappyError::NotSnappy);
+        }
+        Ok(Some(after))
     }
 
     fn block(&mut self, kind: u8, body: &[u8], buf: &mut ReadBuf<'_>) -> Result<(), SnappyError> {

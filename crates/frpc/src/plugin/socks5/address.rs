@@ -12,20 +12,20 @@ const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) host: Host,
-    pub(super) port: u16,
+pub(crate) struct Address {
+    pub(crate) host: Host,
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Ip(IpAddr),
     Name(String),
 }
 
 /// How the types of addresses are numbered.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Numbering {
+pub(crate) enum Numbering {
     /// 1, 3, 4.
     Socks,
     /// 0, 2, 1: sing-box's packets.
@@ -53,7 +53,7 @@ impl Address {
 
     /// The address at the start of `bytes`, and what is behind it. `Ok(None)`: there is more of it
     /// to come.
-    pub(super) fn parse(
+    pub(crate) fn parse(
         bytes: &[u8],
         numbering: Numbering,
     ) -> Result<Option<(Self, &[u8])>, SocksError> {
@@ -84,11 +84,11 @@ impl Address {
         Ok(Some((Self { host, port }, rest)))
     }
 
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
         self.write_as(Numbering::Socks, into);
     }
 
-    pub(super) fn write_as(&self, numbering: Numbering, into: &mut Vec<u8>) {
+    pub(crate) fn write_as(&self, numbering: Numbering, into: &mut Vec<u8>) {
         match &self.host {
             Host::Ip(IpAddr::V4(ip)) => {
                 into.push(numbering.number(IPV4));

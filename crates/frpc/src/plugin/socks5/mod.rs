@@ -4,8 +4,8 @@
 //! travel beside the tunnel, for users that reach the machine of frpc by themselves; and sing-box's
 //! UDP over TCP, whose datagrams travel through the tunnel, for all others.
 
-mod address;
-mod udp;
+pub(crate) mod address;
+pub(crate) mod udp;
 mod wire;
 
 use std::io::{self, ErrorKind};

@@ -51,13 +51,13 @@ const STALLED: Duration = Duration::from_secs(30);
 
 /// A form of datagrams within a stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum OverTcp {
+pub(crate) enum OverTcp {
     V1,
     V2,
 }
 
 /// The form that a CONNECT to one of the two magic names asks for.
-pub(super) fn over_tcp_version(address: &Address) -> Option<OverTcp> {
+pub(crate) fn over_tcp_version(address: &Address) -> Option<OverTcp> {
     match &address.host {
         Host::Name(name) if name == "sp.udp-over-tcp.arpa" => Some(OverTcp::V1),
         Host::Name(name) if name == "sp.v2.udp-over-tcp.arpa" => Some(OverTcp::V2),
@@ -201,7 +201,7 @@ async fn from_stream(
 }
 
 /// The whole datagram at the start of `bytes`: its target, its length, the length of its heading.
-fn packet(
+pub(crate) fn packet(
     bytes: &[u8],
     fixed: Option<&Address>,
 ) -> Result<Option<(Address, usize, usize)>, SocksError> {

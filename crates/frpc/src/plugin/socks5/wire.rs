@@ -15,7 +15,7 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Why a user is not served; the user knows no more than the reply.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SocksError {
+pub(crate) enum SocksError {
     #[error("{}", go_text(.0))]
     Io(#[from] io::Error),
     #[error("the user speaks version {0} of SOCKS, not 5")]

@@ -8,8 +8,8 @@ mod body;
 mod content;
 mod kind;
 mod listing;
-mod path;
-mod range;
+pub(crate) mod path;
+pub(crate) mod range;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 /// The bytes that a URL's path stands for. `None`: a `%` without two digits behind it.
-pub(super) fn decode(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(path: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
@@ -25,7 +25,7 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// A URL's path without `.`, `..` and empty parts; a `/` at the end stays.
-pub(super) fn clean(path: &[u8]) -> Vec<u8> {
+pub(crate) fn clean(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {
@@ -43,7 +43,7 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
 }
 
 /// Escapes what a path may not show, as Go's `net/url` does.
-pub(super) fn encode(path: &[u8]) -> String {
+pub(crate) fn encode(path: &[u8]) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path {
         if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(byte) {
@@ -57,14 +57,14 @@ pub(super) fn encode(path: &[u8]) -> String {
 }
 
 /// The last part of a path, whether or not a `/` follows it.
-pub(super) fn last(path: &[u8]) -> &[u8] {
+pub(crate) fn last(path: &[u8]) -> &[u8] {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 /// Where the clean relative path `below` lies under `root`. `None` if a part of it is no plain
 /// name here: `..`, a NUL, or a drive or a backslash where those mean something.
-pub(super) fn local(root: &Path, below: &[u8]) -> Option<PathBuf> {
+pub(crate) fn local(root: &Path, below: &[u8]) -> Option<PathBuf> {
     let mut local = root.to_owned();
     let parts = below.split(|byte| *byte == b'/');
     for part in parts.filter(|part| !part.is_empty()) {

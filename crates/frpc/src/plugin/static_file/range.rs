@@ -5,7 +5,7 @@ const MAX_RANGES: usize = 64;
 
 /// What `Range` asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     Whole,
     /// Start and length of each part; at least one.
     Ranges(Vec<(u64, u64)>),
@@ -15,7 +15,7 @@ pub(super) enum Wanted {
 }
 
 /// The ranges of a file of `len` bytes that `text` names.
-pub(super) fn ranges(text: &str, len: u64) -> Wanted {
+pub(crate) fn ranges(text: &str, len: u64) -> Wanted {
     let Some(list) = text.strip_prefix("bytes=") else {
         return Wanted::Malformed;
     };

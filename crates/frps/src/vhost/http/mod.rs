@@ -107,7 +107,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, conn: Rewind<TcpStream>, peer: So
             () = evicted => made_room(peer),
             () = ending.conn.ended() => debug!(
                 Log::root().by(peer.ip()),
-                "http connection [{peer}] ended by an administrator"
+                "http connection [{peer}] closed: {}",
+                ending.conn.why_ended()
             ),
             () = stop.cancelled() => {}
         }

@@ -1,6 +1,0 @@
-//! A stream of v2 messages, cut in two.
-#![no_main]
-
-use frp_proto::wire::WireProtocol;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| frp_fuzz::proto::messages(WireProtocol::V2, data));
