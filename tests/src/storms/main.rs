@@ -37,9 +37,8 @@ const BEFORE: Duration = Duration::from_secs(2);
 /// Everybody has to be back this long after a storm.
 const BACK: Duration = Duration::from_secs(180);
 
-/// What is left may take so long to go: frpc keeps the socket of a user of udp for 30 s, and the system gives up a peer
-/// that answers nothing after 150 s.
-const CALM: Duration = Duration::from_secs(200);
+/// What is left may take so long to go: frpc keeps the socket of a user of udp for 30 s.
+const CALM: Duration = Duration::from_secs(60);
 
 struct Args {
     casts: Vec<(String, Side, Side)>,
