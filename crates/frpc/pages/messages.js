@@ -40,6 +40,7 @@ export const messages = [
   ["frps wants the token that both know: auth.method must be the same in frpc and frps", "frps 要求双方共享的 token：frpc 与 frps 的 auth.method 必须相同"],
   ["set auth.token (token in an INI file) to the same value in frpc and frps", "请将 frpc 与 frps 的 auth.token（INI 文件中为 token）设为相同的值"],
   ["give this frpc another clientID, or stop the other one", "请为此 frpc 换一个 clientID，或停止另一个 frpc"],
+  ["wait as long as it says, and see that every frpc at this address has the right auth.token", "请按提示的时间等待，并确认该地址的每个 frpc 的 auth.token 都正确"],
   ["the log of frps may say more", "frps 的日志中可能有更多信息"],
   ["the server refused the login", "服务端拒绝了登录"],
   ["set auth.oidc.audience of frpc and frps to the same value", "请将 frpc 与 frps 的 auth.oidc.audience 设为相同的值"],
@@ -169,7 +170,7 @@ export const messages = [
   // Somebody else answers.
   ["{} answered our login with {}", "{1} 以 {2} 应答我们的登录"],
   ["port {} belongs to {}: set serverPort to the bindPort of frps", "端口 {1} 属于 {2}：请将 serverPort 设为 frps 的 bindPort"],
-  ["wrong logins have come from this address: wait for so long, and correct the token of whoever makes them", "该地址曾有错误的登录：请等待所示时间，并更正发起这些登录的客户端的令牌"],
+  ["wait as long as it says, and see that every frpc at this address has the right auth.token", "请等待所示的时间，并确认该地址上每个 frpc 的 auth.token 都正确"],
   ["a web server or a proxy (or is vhostHTTPPort of frps)", "网页服务器或代理（或 frps 的 vhostHTTPPort）"],
   ["a TLS service, or is vhostHTTPSPort of frps, if it is not frps itself", "TLS 服务，或 frps 的 vhostHTTPSPort（若不是 frps 本身）"],
   ["mux frames", "多路复用的帧"],

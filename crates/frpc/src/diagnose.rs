@@ -338,7 +338,7 @@ fn explain_rejection(text: &str, cfg: &OneWay) -> Explained {
     } else if text.contains("auth.maxClockSkew") {
         "set the clock of this machine"
     } else if text.contains("too many failed logins") {
-        "wrong logins have come from this address: wait for so long, and correct the token of whoever makes them"
+        "wait as long as it says, and see that every frpc at this address has the right auth.token"
     } else if text.contains("auth.challenge") {
         "leave auth.challenge out of frpc's settings: it must not be \"off\" here"
     } else if text.contains("token") && by_oidc {

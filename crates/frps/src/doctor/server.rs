@@ -47,11 +47,11 @@ fn strength(name: &str, token: &str) -> Step {
     match token.len() {
         0 => Step::new("token", name, Mark::Warning, "none").because(
             "whoever reaches bindPort can log in and open ports",
-            "set auth.token to what frps token new prints, the same in frps and frpc",
+            "set auth.token to what frps token new prints, and in its clients to the same",
         ),
         1..SHORT_TOKEN => Step::new("token", name, Mark::Warning, "short").because(
             "short tokens are guessed",
-            "set it to what frps token new prints, the same in frps and frpc",
+            "set it to what frps token new prints, and in its clients to the same",
         ),
         _ => Step::new("token", name, Mark::Ok, "set"),
     }
