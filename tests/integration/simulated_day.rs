@@ -234,7 +234,8 @@ impl Place {
 fn start_server(stop: &Stop, port: u16, lines: &str, clients: u64) -> Place {
     let web = port + 2;
     let text = format!(
-        "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nauth.token = \"day\"\nwebServer.port = {web}\n{lines}"
+        "bindAddr = \"127.0.0.1\"\nbindPort = {port}\nauth.token = \"day\"\nwebServer.port = {web}\n\
+         transport.tcpKeepalive = 15\n{lines}"
     );
     let server = Server::bind(server_settings(&text), None).unwrap();
     tokio::spawn(server.run(stop.clone()));
