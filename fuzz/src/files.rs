@@ -9,6 +9,11 @@ pub fn frps(data: &[u8]) {
     frps::fuzzed::authorized_keys(&text);
 }
 
+/// The log of a ssh server behind frpc.
+pub fn sshd_log(data: &[u8]) {
+    frpc::fuzzed::sshd_log(data);
+}
+
 /// Files of frpc: known servers, certificates, and the system's about names and routes.
 pub fn frpc(data: &[u8]) {
     frpc::fuzzed::known_servers(data);

@@ -32,6 +32,7 @@ macro_rules! all {
             proxy_header: proto::proxy_header;
             scram: proto::scram;
             sni: proto::sni;
+            sshd_log: files::sshd_log;
             stun: proto::stun;
             v1_decode: proto::v1;
             v2_decode: proto::v2;

@@ -105,7 +105,7 @@ impl<'a> Case<'a> {
         let is_in = told.contains("login to server success");
         let is_well = findings.report["ok"] == true;
         let cannot = |step: &&str| ["login", "dns"].contains(step);
-        if is_in == self.wanted.failed.iter().any(|step| cannot(step)) || (is_well && !is_in) {
+        if is_in == self.wanted.failed.iter().any(cannot) || (is_well && !is_in) {
             wrong += &format!("a real login: {is_in} ({told})\n");
         }
         match wrong.as_str() {
@@ -374,7 +374,6 @@ async fn who_answers_in_the_place_of_frps_is_named() {
                 told: &[("tcp", "failed", &["refused", "7999"])],
                 first: &["start frps", "serverPort"],
                 never: &["firewall"],
-                ..Wanted::default()
             },
         ),
         case(

@@ -116,3 +116,40 @@ pub fn known_servers(content: &[u8]) {
         }
     }
 }
+
+/// The log of a ssh server, as a file and as the journal gives it. How it comes in pieces says nothing, nor does what
+/// somebody calls himself of where he comes from.
+pub fn sshd_log(data: &[u8]) {
+    use std::net::SocketAddr;
+
+    use crate::sshd::journal::entry;
+    use crate::sshd::line::{Said, of_file, of_message};
+    use crate::sshd::tail::Cut;
+
+    let cut = |step: usize| {
+        let (mut cut, mut lines) = (Cut::default(), Vec::new());
+        for piece in data.chunks(step) {
+            cut.take(piece, &mut lines);
+        }
+        lines
+    };
+    let lines = cut(data.len().max(1));
+    for step in [1, 7] {
+        assert_eq!(cut(step), lines, "by {step}");
+    }
+    let seven = SocketAddr::from(([192, 0, 2, 7], 50123));
+    for line in &lines {
+        let line = line.trim_end();
+        let (file, journal) = (of_file(line), entry(line));
+        let said = [file, journal].into_iter().flatten().map(|(_, said)| said);
+        for said in said.chain(of_message(line)) {
+            assert_eq!(said.peer.is_none(), said.said == Said::Pam);
+        }
+        let failed = format!("Failed password for {line} from 192.0.2.7 port 50123 ssh2");
+        let read = of_message(&failed).expect("a wrong password");
+        assert!(read.said == Said::WrongPassword && read.peer == Some(seven));
+        let invalid = format!("Invalid user {line} from 192.0.2.7 port 50123");
+        let read = of_message(&invalid).expect("a name that nobody has");
+        assert!(read.said == Said::NoSuchUser && read.peer == Some(seven));
+    }
+}

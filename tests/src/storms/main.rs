@@ -104,9 +104,10 @@ fn print_row(
     back: Option<Duration>,
     left: Result<Duration, Standing>,
 ) -> bool {
-    let after = back.map_or("never".to_owned(), |time| {
-        format!("{:.1}", time.as_secs_f64())
-    });
+    let after = match back {
+        Some(time) => format!("{:.1}", time.as_secs_f64()),
+        None => "never".to_owned(),
+    };
     let nothing = left.is_ok();
     let left = match left {
         Ok(_) => "nothing".to_owned(),

@@ -121,7 +121,8 @@ async fn until_listens(port: u16) {
 }
 
 fn shown(time: Option<Duration>) -> String {
-    time.map_or("never".to_owned(), |time| {
-        format!("{:.2} s", time.as_secs_f64())
-    })
+    match time {
+        Some(time) => format!("{:.2} s", time.as_secs_f64()),
+        None => "never".to_owned(),
+    }
 }

@@ -103,7 +103,7 @@ async fn complaint(mut err: impl AsyncRead + Unpin) -> String {
 }
 
 /// What an entry says, and which process has said it.
-fn entry(text: &str) -> Option<(u32, Line)> {
+pub(crate) fn entry(text: &str) -> Option<(u32, Line)> {
     let entry: Value = serde_json::from_str(text).ok()?;
     let number = |key: &str| entry[key].as_str()?.parse().ok();
     let process = number("SYSLOG_PID").or_else(|| number("_PID"));

@@ -4,9 +4,9 @@
 //! address that the user's connection has at the server, which is that from which it was dialled: so it is the same
 //! with `transport.realIP`. What is found out is told to frps, which knows what to do about it.
 
-mod journal;
-mod line;
-mod tail;
+pub(crate) mod journal;
+pub(crate) mod line;
+pub(crate) mod tail;
 mod users;
 
 use std::collections::{HashMap, VecDeque};
