@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     below::Below,
     buffers,
+    limits::MUX_STRANGER_TOTAL,
     turn::{self, Turn},
 };
 
@@ -54,6 +55,8 @@ pub(super) struct Driver<T> {
     output: Batch,
     pace: Pace,
     needs_flush: bool,
+    /// Bytes of a session that is over, read and forgotten.
+    discarded: usize,
     /// Since when the connection takes nothing.
     stalled: Option<Duration>,
     last_move: Duration,
@@ -77,6 +80,7 @@ impl<T: Below> Driver<T> {
             output: Batch::new(vectored, pace.most()),
             pace,
             needs_flush: false,
+            discarded: 0,
             stalled: None,
             last_move: Duration::ZERO,
             timer: Box::pin(tokio::time::sleep_until(Instant::now())),
@@ -324,13 +328,16 @@ impl<T: Below> Driver<T> {
         std::future::poll_fn(|cx| self.poll_discard(cx)).await;
     }
 
-    /// Reads and forgets; ready at the end of the connection.
+    /// Reads and forgets; ready at the end of the connection, or when a stranger has said too much.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.input.buf.clear();
             match ready!(self.input.poll_fill(cx, &mut self.io)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(n) => self.discarded = self.discarded.saturating_add(n),
+            }
+            if self.discarded > MUX_STRANGER_TOTAL && self.shared.lock().state.is_stranger() {
+                return Poll::Ready(());
             }
         }
     }

@@ -592,11 +592,11 @@ impl Connection {
                 // of bytes for datagrams that are already created, as well as 1 byte
                 // for starting another datagram. If there is any anti-amplification
                 // budget left, we always allow a full MTU to be sent
-                // (see https://github.com/quinn-rs/quinn/issues/1082). Not during the
-                // handshake: what comes then is at least as long as what is sent.
-                let another = match self.state.is_handshake() {
-                    true => segment_size as u64,
-                    false => 1,
+                // (see https://github.com/quinn-rs/quinn/issues/1082). Not before the
+                // handshake is over: what comes then is at least as long as what is sent.
+                let another = match self.state.is_established() {
+                    true => 1,
+                    false => segment_size as u64,
                 };
                 if self.path.anti_amplification_blocked(
                     segment_size as u64 * (num_datagrams as u64) + another,
