@@ -35,6 +35,7 @@ pub fn issuer(body: &[u8]) {
 }
 
 /// The file of the bans, beside that of `store.path`. What is read is there when it is written and read again.
+#[cfg(feature = "pages")]
 pub fn bans_file(content: &[u8]) {
     use crate::bans::file::{parse, text};
 

@@ -72,6 +72,16 @@ impl Peer {
         match *self {}
     }
 
+    /// Never.
+    pub fn is_proven(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
+    pub async fn proven(&self) {
+        match *self {}
+    }
+
     pub(crate) fn is_heard(&self) -> bool {
         match *self {}
     }
