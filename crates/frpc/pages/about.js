@@ -32,6 +32,8 @@ const CHINESE = {
   "Keep the direct connection.": "保持隧道一直打开。",
   "Its key, PEM.": "证书的私钥文件（PEM）。",
   "Sharing with other proxies.": "负载均衡。",
+  "Of an OpenSSH server, which the proxy leads to.": "该代理所指向的 OpenSSH 服务器。",
+  "Its log, \"journal\" or the path of a file: frpc follows it, and tells frps whose passwords it refuses, so that guesses are banned by the user's true address (docs/guards.md). It takes a frps of frp-rs.": "OpenSSH 的日志：\"journal\" 或日志文件路径。frpc 跟踪该日志，将密码被拒的用户告知 frps，从而按用户的真实地址封禁暴力破解（docs/guards.md）。需要 frp-rs 的 frps。",
   "Who may come to the proxy, and how often, beside what frps has set (docs/guards.md). It takes a frps of frp-rs: with another one the proxy is not started.": "谁可以访问该代理以及访问频率，在 frps 的设置之外另行限制（docs/guards.md）。需要 frp-rs 的 frps；连接到其他 frps 时该代理不会启动。",
   "Addresses and networks that users may come from; without it and allowIPFiles, from everywhere.": "允许用户来自的地址和网段；该项与 allowIPFiles 都未设置时不限。",
   "Addresses and networks that users may not come from.": "禁止用户来自的地址和网段。",

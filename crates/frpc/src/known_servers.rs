@@ -498,7 +498,11 @@ mod tests {
             )
         );
         assert_eq!(fresh.proves(&tcp, key("b")), None);
-        assert_eq!(fresh.proves(&server("other.example:7000"), key("a")), None);
+        let other = Server {
+            name: "other.example:7000".to_owned(),
+            beside: Vec::new(),
+        };
+        assert_eq!(fresh.proves(&other, key("a")), None);
         std::fs::remove_file(path).unwrap();
     }
 

@@ -75,7 +75,7 @@ impl Tail {
             self.file = None;
             return Ok(true);
         }
-        Ok(full)
+        Ok(full || (!piece.is_empty() && self.is_replaced()))
     }
 
     /// Whether there is such a file, or was at the last look.
