@@ -445,7 +445,7 @@ fn a_stranger_gets_the_first_window_only_and_no_more_before_its_login() {
     }
     assert_eq!(good, INITIAL_WINDOW);
 
-    assert_eq!(fed.read_on(1, 3), INITIAL_WINDOW);
+    assert_eq!(fed.read_on(1, 2), INITIAL_WINDOW);
     fed.state.admit();
     assert_eq!(fed.read_on(1, 500), MAX_WINDOW);
 }
