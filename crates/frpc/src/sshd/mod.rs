@@ -1,6 +1,6 @@
 //! Whom does the ssh server behind a proxy refuse, as its own log says (`sshd.log`)?
 //!
-//! [`line`] says what a line means, [`tail`] and [`journal`] where lines come from. Whose a line is follows from the
+//! [`mod@line`] says what a line means, [`tail`] and [`journal`] where lines come from. Whose a line is follows from the
 //! address that the user's connection has at the server, which is that from which it was dialled: so it is the same
 //! with `transport.realIP`. What is found out is told to frps, which knows what to do about it.
 
