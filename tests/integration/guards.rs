@@ -6,35 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_tests::clients::{echo_on, until_closed};
+use frp_tests::clients::{connect_from, echo_on, is_served_from, until_closed};
 use frp_tests::rig::{host_proxy, stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::process::Command;
 use tokio::sync::Barrier;
-
-/// A user from 127.0.0.`n`.
-async fn from(n: u8, port: u16) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket
-        .bind((Ipv4Addr::new(127, 0, 0, n), 0).into())
-        .unwrap();
-    let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
-    within(wait::SOON, "connect", connecting).await.unwrap()
-}
-
-/// Whether a user from there is served.
-async fn serves(n: u8, port: u16) -> bool {
-    let mut user = from(n, port).await;
-    let asking = async {
-        user.write_all(b"ping").await.ok()?;
-        let mut back = [0; 4];
-        user.read_exact(&mut back).await.ok()
-    };
-    within(wait::SOON, "an end", asking).await.is_some()
-}
 
 async fn datagram_comes_back(n: u8, port: u16, limit: Duration) -> bool {
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, n), 0))
@@ -48,7 +27,7 @@ async fn datagram_comes_back(n: u8, port: u16, limit: Duration) -> bool {
 }
 
 async fn status_of(n: u8, port: u16) -> u16 {
-    let mut user = from(n, port).await;
+    let mut user = connect_from(n, port).await;
     let head = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
     let mut said = Vec::new();
     user.write_all(head).await.unwrap();
@@ -116,8 +95,12 @@ async fn lists_keep_users_out_of_every_type_with_any_client() {
         for name in ["tcp", "only", "udp", "http", "stcp"] {
             frpc.expect(&format!("[{name}] start proxy success")).await;
         }
-        assert!(serves(1, tcp).await && serves(4, only).await);
-        assert!(!serves(2, tcp).await && !serves(9, tcp).await && !serves(1, only).await);
+        assert!(is_served_from(1, tcp).await && is_served_from(4, only).await);
+        assert!(
+            !is_served_from(2, tcp).await
+                && !is_served_from(9, tcp).await
+                && !is_served_from(1, only).await
+        );
         assert_eq!(
             (status_of(1, vhost).await, status_of(2, vhost).await),
             (200, 403)
@@ -154,8 +137,14 @@ async fn lists_keep_users_out_of_every_type_with_any_client() {
 
         // A file that has changed counts without a word.
         rig.file("deny.txt", "127.0.0.3\n");
-        eventually("127.0.0.3 is out", || async { !serves(3, tcp).await }).await;
-        assert!(serves(9, tcp).await, "it is not in the file any more");
+        eventually("127.0.0.3 is out", || async {
+            !is_served_from(3, tcp).await
+        })
+        .await;
+        assert!(
+            is_served_from(9, tcp).await,
+            "it is not in the file any more"
+        );
     }
 }
 
@@ -172,15 +161,15 @@ async fn a_client_asks_for_guards_and_is_told_where_there_are_none() {
     let frps = rig.frps("auth.token = \"right\"\n").await;
     let frpc = rig.frpc(frps.port, &text);
     frpc.expect("[asked] start proxy success").await;
-    assert!(!serves(1, port).await);
-    let mut first = from(4, port).await;
+    assert!(!is_served_from(1, port).await);
+    let mut first = connect_from(4, port).await;
     echo_on(&mut first, b"here").await;
-    assert!(!serves(4, port).await, "a second one");
+    assert!(!is_served_from(4, port).await, "a second one");
     frps.program
         .expect("guard: refused 127.0.0.4 cause=source")
         .await;
     drop(first);
-    eventually("its place is free", || serves(4, port)).await;
+    eventually("its place is free", || is_served_from(4, port)).await;
 
     let Some(go) = Side::reference("0.70.1") else {
         return;
@@ -208,10 +197,10 @@ async fn who_comes_too_often_is_refused_and_then_banned() {
     let frpc = rig.frpc(bind, &text);
     frpc.expect("start proxy success").await;
     for _ in 0..6 {
-        assert!(serves(5, port).await);
+        assert!(is_served_from(5, port).await);
     }
     for _ in 0..6 {
-        assert!(!serves(5, port).await);
+        assert!(!is_served_from(5, port).await);
     }
     let bans = http::get(web, "/api/live/bans").await.json();
     let ban = &bans["items"][0];
@@ -220,7 +209,7 @@ async fn who_comes_too_often_is_refused_and_then_banned() {
         (&json!("127.0.0.5/32"), &json!("rate"), &json!("p")),
         "{bans}"
     );
-    assert!(serves(6, port).await, "another source");
+    assert!(is_served_from(6, port).await, "another source");
     let metrics = http::get(web, "/metrics").await.body;
     for line in [
         "frprs_server_guard_refused_total{cause=\"rate\"} 6",
@@ -261,7 +250,7 @@ async fn datagrams_ban_nobody_and_take_nobodys_connections() {
             .await;
     }
     for n in 5..9 {
-        assert!(serves(n, tcp).await, "127.0.0.{n}");
+        assert!(is_served_from(n, tcp).await, "127.0.0.{n}");
     }
     let bans = http::get(web, "/api/live/bans").await.json();
     assert_eq!(bans["items"], json!([]));
@@ -277,7 +266,7 @@ fn client(rig: &Rig, bind: u16, n: u8, token: &str, more: &str) -> Program {
 
 /// A login with a wrong token.
 async fn guess(n: u8, bind: u16) {
-    let mut stream = from(n, bind).await;
+    let mut stream = connect_from(n, bind).await;
     let login = wire::v1(b'o', &wire::login("wrong", &json!({})));
     stream.write_all(&login).await.unwrap();
     let answer = within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
@@ -308,8 +297,8 @@ async fn guesses_of_a_token_ban_their_source_and_not_the_right_token() {
         said.ends_with("network=127.0.0.7/32 seconds=60 proxy=-"),
         "{said}"
     );
-    assert!(!serves(7, port).await);
-    assert!(serves(1, port).await, "a client is logged in there");
+    assert!(!is_served_from(7, port).await);
+    assert!(is_served_from(1, port).await, "a client is logged in there");
     assert_eq!(frps.log().count("guard: banned 127.0.0.1 "), 0);
 
     // Guesses that go on do not keep the right token out.
@@ -323,7 +312,7 @@ async fn guesses_of_a_token_ban_their_source_and_not_the_right_token() {
         .expect_from(0, "login to server success", Duration::from_secs(60))
         .await;
     guessing.abort();
-    eventually("its users are let in", || serves(7, port)).await;
+    eventually("its users are let in", || is_served_from(7, port)).await;
     drop(right);
 
     // An operator's word counts for logins, too, and for who is there.
@@ -350,7 +339,7 @@ async fn guesses_that_begin_at_once_are_paced() {
     let between = Service::new(move |mut client| {
         let all_asked = all_asked.clone();
         async move {
-            let mut server = from(9, bind).await;
+            let mut server = connect_from(9, bind).await;
             let (kind, login) = wire::read_v1(&mut client).await.unwrap();
             server.write_all(&wire::v1(kind, &login)).await.unwrap();
             let (kind, challenge) = wire::read_v1(&mut server).await.unwrap();
@@ -389,7 +378,7 @@ async fn a_ban_ends_the_connections_of_its_address() {
     );
     let frpc = rig.frpc(bind, &text);
     frpc.expect("start proxy success").await;
-    let (mut banned, mut other) = (from(5, port).await, from(6, port).await);
+    let (mut banned, mut other) = (connect_from(5, port).await, connect_from(6, port).await);
     echo_on(&mut banned, b"before").await;
     echo_on(&mut other, b"before").await;
     let (success, _) = ask(&file, &["ban", "add", "127.0.0.5"]).await;
@@ -404,11 +393,11 @@ async fn a_ban_ends_the_connections_of_its_address() {
     let port = free_port();
     let frpc = rig.frpc(frps.port, &tcp_proxy("p", echo.port, port, ""));
     frpc.expect("start proxy success").await;
-    let (mut banned, mut other) = (from(5, port).await, from(6, port).await);
+    let (mut banned, mut other) = (connect_from(5, port).await, connect_from(6, port).await);
     echo_on(&mut banned, b"before").await;
     echo_on(&mut other, b"before").await;
     for _ in 0..2 + 5 {
-        serves(5, port).await;
+        is_served_from(5, port).await;
     }
     frps.program
         .expect("guard: banned 127.0.0.5 cause=rate")
@@ -430,7 +419,7 @@ async fn only_guesses_are_held_against_an_address() {
     .await;
     for token in ["anns", "olds"] {
         for _ in 0..3 {
-            let mut stream = from(7, bind).await;
+            let mut stream = connect_from(7, bind).await;
             let login = wire::v1(b'o', &wire::login(token, &json!({"user": "bob"})));
             stream.write_all(&login).await.unwrap();
             let answer = within(wait::SOON, "an answer", wire::read_v1(&mut stream)).await;
@@ -480,7 +469,7 @@ async fn an_operator_bans_lists_and_lets_in_again() {
         (success, &*said),
         (true, "127.0.0.64/26 is banned for 3600 s")
     );
-    assert!(!serves(77, port).await && serves(7, port).await);
+    assert!(!is_served_from(77, port).await && is_served_from(7, port).await);
     let banned = frps.expect("guard: banned 127.0.0.64 cause=operator").await;
     assert!(
         banned.ends_with("network=127.0.0.64/26 seconds=3600 proxy=-"),
@@ -503,7 +492,7 @@ async fn an_operator_bans_lists_and_lets_in_again() {
     frps.kill().await;
     frps.start_again();
     clients::until_echoes(port, Duration::from_secs(30)).await;
-    assert!(!serves(77, port).await);
+    assert!(!is_served_from(77, port).await);
     let (_, said) = ask(&file, &["ban", "list"]).await;
     assert!(
         said.contains("127.0.0.64/26  operator") && said.contains("no\\u{1b}ise"),
@@ -514,7 +503,7 @@ async fn an_operator_bans_lists_and_lets_in_again() {
     assert_eq!(list[0]["network"], "127.0.0.64/26");
     let (success, said) = ask(&file, &["ban", "remove", "127.0.0.64/26"]).await;
     assert_eq!((success, &*said), (true, "127.0.0.64/26 may come again"));
-    assert!(serves(77, port).await);
+    assert!(is_served_from(77, port).await);
     let (success, _) = ask(&file, &["ban", "remove", "127.0.0.64/26"]).await;
     assert!(!success);
     let none = http::request(web, "POST", "/api/live/bans?network=10.0.0.1", None).await;
@@ -575,12 +564,12 @@ async fn fail2ban_reads_the_lines_and_no_name_forges_one() {
     let liar = client(&rig, bind, 1, "right", &own);
     liar.expect("start proxy success").await;
     for _ in 0..6 {
-        serves(5, port).await;
+        is_served_from(5, port).await;
     }
     frps.expect("guard: banned 127.0.0.5 cause=rate").await;
     let line = " [W] [a.rs:1] guard: failed 203.0.113.9 cause=login count=1 proxy=-";
     for said in [line, &format!("x\n2026-11-30 10:00:00.000{line}")] {
-        let mut stream = from(6, bind).await;
+        let mut stream = connect_from(6, bind).await;
         let more = json!({
             "user": said, "run_id": said, "hostname": said, "version": said, "os": said, "arch": said,
         });

@@ -1,43 +1,21 @@
 //! Guesses at a ssh server behind a proxy: it refuses them, its log says so, and frps bans whoever guesses (`sshd.log`).
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frp_tests::clients::echo_on;
+use frp_tests::clients::{connect_from, echo_on, is_served_from};
 use frp_tests::openssh::Sshd;
 use frp_tests::rig::{stcp_proxy, stcp_visitor, tcp_proxy, udp_proxy};
 use frp_tests::*;
 use futures_util::future::join_all;
 use russh::client::{AuthResult, Config, Handle, Handler};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 /// Bans of failures at once, for as long as the test takes.
 const SERVER: &str = "auth.token = \"right\"\nguard.ban.exceptIPs = []\nguard.ban.time = 3600\n";
-
-/// Somebody from 127.0.0.`n`.
-async fn from(n: u8, port: u16) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket
-        .bind((Ipv4Addr::new(127, 0, 0, n), 0).into())
-        .unwrap();
-    let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
-    within(wait::SOON, "connect", connecting).await.unwrap()
-}
-
-/// Whether somebody from there is served by an echo.
-async fn is_served(n: u8, port: u16) -> bool {
-    let mut user = from(n, port).await;
-    let asking = async {
-        user.write_all(b"ping").await.ok()?;
-        let mut back = [0; 4];
-        user.read_exact(&mut back).await.ok()
-    };
-    within(wait::SOON, "an end", asking).await.is_some()
-}
 
 /// A client that takes whatever key the server shows.
 struct Anyone;
@@ -51,7 +29,7 @@ impl Handler for Anyone {
 }
 
 async fn ssh(n: u8, port: u16) -> Option<Handle<Anyone>> {
-    let stream = from(n, port).await;
+    let stream = connect_from(n, port).await;
     let connecting = russh::client::connect_stream(Arc::new(Config::default()), stream, Anyone);
     within(Duration::from_secs(60), "ssh connects or ends", connecting)
         .await
@@ -186,8 +164,8 @@ async fn guesses_ban_their_source_and_typos_do_not() {
         assert!((1..=5).contains(&seen), "127.0.0.{n}: {seen}");
     }
     // It comes to nothing else of that client either; what others have is none of its business.
-    assert!(!is_served(10, other).await && is_served(10, third).await);
-    assert!(is_served(1, other).await);
+    assert!(!is_served_from(10, other).await && is_served_from(10, third).await);
+    assert!(is_served_from(1, other).await);
 
     // Typos of somebody who then gets in.
     for _ in 0..3 {
@@ -201,7 +179,7 @@ async fn guesses_ban_their_source_and_typos_do_not() {
 
     // A guess too many ends the connection that it came by, and those of that source that are not in.
     let mut first = ssh(60, port).await.unwrap();
-    let mut idle = from(60, port).await;
+    let mut idle = connect_from(60, port).await;
     for _ in 0..4 {
         assert!(is_refused(&mut first, "nobody-here").await);
     }
@@ -228,7 +206,7 @@ async fn teller() -> Service {
 
 /// Somebody from 127.0.0.`n` there, and the port that the service sees.
 async fn told(n: u8, port: u16) -> (TcpStream, u16) {
-    let mut user = from(n, port).await;
+    let mut user = connect_from(n, port).await;
     let mut line = String::new();
     BufReader::new(&mut user)
         .read_line(&mut line)
@@ -393,5 +371,5 @@ async fn where_nothing_would_come_of_it_it_says_so() {
     let frpc = rig.frpc(frps.port, &tcp_proxy("a", echo.port, port, log));
     frpc.expect("sshd.log: this frps does not ban").await;
     frpc.expect("[a] start proxy success").await;
-    assert!(is_served(1, port).await);
+    assert!(is_served_from(1, port).await);
 }

@@ -4,9 +4,30 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::wait::{SOON, eventually_within, within};
+
+/// Connects to `port` of 127.0.0.1 from 127.0.0.`n`.
+pub async fn connect_from(n: u8, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind((Ipv4Addr::new(127, 0, 0, n), 0).into())
+        .unwrap();
+    let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
+    within(SOON, "connect", connecting).await.unwrap()
+}
+
+/// Whether somebody from 127.0.0.`n` is served by an echo at `port`.
+pub async fn is_served_from(n: u8, port: u16) -> bool {
+    let mut user = connect_from(n, port).await;
+    let asking = async {
+        user.write_all(b"ping").await.ok()?;
+        let mut back = [0; 4];
+        user.read_exact(&mut back).await.ok()
+    };
+    within(SOON, "an end", asking).await.is_some()
+}
 
 /// Connects to `port` of 127.0.0.1.
 pub async fn connect(port: u16) -> TcpStream {

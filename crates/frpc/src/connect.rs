@@ -95,9 +95,8 @@ impl ServerLink {
 }
 
 impl Connector {
-    /// Connects where streams share a connection; otherwise every stream connects by itself.
-    pub(crate) async fn open(way: Arc<OneWay>, tasks: &TaskTracker) -> Result<Self, ConnectError> {
-        let mut connector = Self {
+    fn new(way: Arc<OneWay>, tasks: &TaskTracker) -> Self {
+        Self {
             way,
             shared: None,
             abort: OnceLock::new(),
@@ -105,7 +104,12 @@ impl Connector {
             channel: OnceLock::new(),
             unanswered: false,
             tasks: tasks.clone(),
-        };
+        }
+    }
+
+    /// Connects where streams share a connection; otherwise every stream connects by itself.
+    pub(crate) async fn open(way: Arc<OneWay>, tasks: &TaskTracker) -> Result<Self, ConnectError> {
+        let mut connector = Self::new(way, tasks);
         let way = &connector.way;
         way.identity.look_again().await;
         if way.protocol == TransportProtocol::Quic {
@@ -357,16 +361,7 @@ pub(crate) async fn certificate(
     way: Arc<OneWay>,
     tasks: &TaskTracker,
 ) -> Result<Option<Vec<u8>>, ConnectError> {
-    let connector = Connector {
-        way,
-        shared: None,
-        abort: OnceLock::new(),
-        key: OnceLock::new(),
-        channel: OnceLock::new(),
-        unanswered: false,
-        tasks: tasks.clone(),
-    };
-    let stream = connector.dial().await?;
+    let stream = Connector::new(way, tasks).dial().await?;
     Ok(stream.peer_certificate().map(<[u8]>::to_vec))
 }
 

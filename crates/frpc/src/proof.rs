@@ -8,13 +8,13 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use bytes::Bytes;
 use frp_config::{AuthMethod, Challenge, ClientConfig, Secret, ServerTrust};
 use frp_log::{Log, warn};
 use frp_net::tls::Channel;
+use frp_process::clock::now;
 use frp_proto::auth::{OURS_FROM, token_key};
 use frp_proto::features;
 use frp_proto::msg::{Login, NewVisitorConn, NewWorkConn};
@@ -334,11 +334,4 @@ fn random() -> [u8; NONCE_LEN] {
     // aws-lc's generator fails only where the machine has no entropy source at all.
     aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
     bytes
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }

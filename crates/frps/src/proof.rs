@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use frp_config::Challenge;
 use frp_log::{Log, info};
 use frp_net::limits::HANDSHAKE_WAIT;
+use frp_process::clock::now;
 use frp_proto::auth::{OURS_FROM, token_key};
 use frp_proto::msg::{Login, LoginResp, Message};
 use frp_proto::scram::{self, Hello, SALT_LEN, ScramError, Secret, Use, Verifier};
@@ -370,13 +371,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,8 +1,19 @@
-//! Is the clock of this machine set by somebody who knows the time?
+//! What time is it, and is the clock of this machine set by somebody who knows the time?
 #![cfg_attr(
     target_os = "linux",
     allow(unsafe_code, reason = "rustix does not have adjtimex(2)")
 )]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970, by the clock of this machine; 0 before that.
+#[must_use]
+pub fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or_default()
+}
 
 /// Whether the system takes its clock for synchronised (adjtimex(2)); `None` where it does not tell.
 #[must_use]

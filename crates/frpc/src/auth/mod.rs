@@ -10,9 +10,8 @@ mod oidc;
 #[cfg(feature = "oidc")]
 mod source;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use frp_config::{AuthMethod, AuthScope, ClientConfig, Secret};
+use frp_process::clock::now;
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, NewWorkConn, Ping};
 
@@ -125,11 +124,4 @@ impl Signature {
 pub(crate) fn signature(secret: &Secret) -> (i64, String) {
     let now = now();
     (now, token_key(secret.expose(), now))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }

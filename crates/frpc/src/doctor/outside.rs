@@ -179,15 +179,17 @@ impl Look<'_> {
         }
     }
 
+    /// Where users come, as frps has said.
+    fn port(&self) -> Result<u16, Step> {
+        let port = self.at.remote.rsplit(':').next();
+        let port = port.and_then(|port| port.parse().ok());
+        port.ok_or_else(|| Step::new(STEP, self.name, Mark::NotChecked, "its port is not known"))
+    }
+
     async fn tcp(&self) -> Step {
-        let port = self
-            .at
-            .remote
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok());
-        let Some(port) = port else {
-            return Step::new(STEP, self.name, Mark::NotChecked, "its port is not known");
+        let port = match self.port() {
+            Ok(port) => port,
+            Err(step) => return step,
         };
         let mut conn = match self.connect(port).await {
             Ok(conn) => conn,
@@ -217,14 +219,9 @@ impl Look<'_> {
     }
 
     async fn udp(&self) -> Step {
-        let port = self
-            .at
-            .remote
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok());
-        let Some(port) = port else {
-            return Step::new(STEP, self.name, Mark::NotChecked, "its port is not known");
+        let port = match self.port() {
+            Ok(port) => port,
+            Err(step) => return step,
         };
         let sent = async {
             let found = lookup(&self.at.cfg.server_addr, port).await;

@@ -3,10 +3,9 @@
 //! frp keeps the subjects of all logins in one list, which every client's later tokens are held
 //! against and which only grows. Here a session has the subject of its own login.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::limits::{ISSUER_REVALIDATE, ISSUER_WAIT};
 use frp_config::ServerOidc;
+use frp_process::clock::now;
 use frp_proto::jwt::{ClaimError, Claims, Malformed, Rules, SignedToken};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -115,11 +114,4 @@ impl OidcAuth {
         claims.check(&self.rules, now())?;
         Ok(Some(claims))
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use frp_ask::doctor::{Mark, Report, Step};
@@ -12,6 +11,7 @@ use frp_net::mux;
 use frp_net::sniff::FRP_TLS_FIRST_BYTE;
 use frp_net::stream::Stream;
 use frp_net::tls::{self, TlsFiles};
+use frp_process::clock::now;
 use frp_proto::auth::token_key;
 use frp_proto::msg::{Login, LoginResp, Message};
 use frp_proto::scram::{Binding, Client, Salted};
@@ -202,11 +202,4 @@ async fn salted(token: &str, salt: &[u8], rounds: NonZeroU32) -> Result<Salted, 
     let (token, salt) = (token.as_bytes().to_vec(), salt.to_vec());
     let computing = tokio::task::spawn_blocking(move || Salted::of(&token, &salt, rounds));
     computing.await.map_err(|e| e.to_string())
-}
-
-fn now() -> i64 {
-    let since: Duration = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
 }
